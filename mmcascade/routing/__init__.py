@@ -1,0 +1,36 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What decides and what runs: pure torch, no OpenMMLab library is imported here."""
+
+from mmcascade.routing.cached_stage import CachedStage
+from mmcascade.routing.confidence import (
+    CONFIDENCES,
+    Confidence,
+    FusedConfidence,
+    MemberConfidence,
+    build_confidence,
+    energy,
+    logit_gap,
+    max_logit,
+    max_prob,
+    neg_entropy,
+    prob_gap,
+)
+from mmcascade.routing.cost import MacCounter, count_macs
+from mmcascade.routing.outcome import Outcome
+from mmcascade.routing.policies import (
+    ExitPolicy,
+    RandomPolicy,
+    ThresholdPolicy,
+    WindowPolicy,
+)
+from mmcascade.routing.router import CascadeRouter, Stage, Stream
+from mmcascade.routing.state import FUSIONS, CascadeState, Distribution, StageOutput
+from mmcascade.routing.units import UnitBatch
+
+__all__ = [
+    'CONFIDENCES', 'FUSIONS', 'CachedStage', 'CascadeRouter', 'CascadeState', 'Confidence',
+    'Distribution', 'ExitPolicy', 'FusedConfidence', 'MacCounter', 'MemberConfidence', 'Outcome',
+    'RandomPolicy', 'Stage', 'StageOutput', 'Stream', 'ThresholdPolicy', 'UnitBatch',
+    'WindowPolicy', 'build_confidence', 'count_macs', 'energy', 'logit_gap', 'max_logit',
+    'max_prob', 'neg_entropy', 'prob_gap',
+]

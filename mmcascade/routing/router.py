@@ -1,0 +1,227 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The one router: the only code that runs stages on selected units, and that adds up their cost."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcascade.routing.confidence import Confidence, build_confidence
+from mmcascade.routing.outcome import Outcome
+from mmcascade.routing.policies import ExitPolicy
+from mmcascade.routing.state import FUSIONS, CascadeState, StageOutput
+from mmcascade.routing.units import UnitBatch, Views
+
+
+class Stage(Protocol):
+    """A member applied to a view of the input.
+
+    Attributes:
+        batch_size: runs when this many units wait, and on so many at most; None = whatever arrives.
+        temperature: divides the stage's logits before anything else.
+        views: indexes of the views it reads.
+    """
+
+    batch_size: int | None
+    temperature: float
+    views: tuple[int, ...]
+
+    def __call__(self, batch: UnitBatch) -> StageOutput:
+        """Run on all units of a batch, which is never empty."""
+        ...
+
+
+class CascadeRouter:
+    """Runs stage 0 on every unit, and each later stage on those that the policy sends on.
+
+    Args:
+        stages: cheap first; any number from one.
+        policy: one rule for each gap between two stages.
+        confidence: name of a confidence function or an object (see :data:`~mmcascade.routing.CONFIDENCES`).
+        fusion: how the outputs of the stages that ran are combined, one of 'prob', 'logit', 'replace'.
+
+    Raises:
+        ValueError: on no stage, a policy for another number of gaps, or unknown names.
+    """
+
+    def __init__(self, stages: Sequence[Stage], policy: ExitPolicy,
+                 confidence: str | Confidence = 'max_prob', fusion: str = 'prob') -> None:
+        if not stages:
+            raise ValueError('a cascade needs at least one stage, got none')
+        if policy.num_gaps != len(stages) - 1:
+            raise ValueError(f'{len(stages)} stages have {len(stages) - 1} gaps between them, but {policy!r} decides '
+                             f'{policy.num_gaps}; give it one entry per gap')
+        if fusion not in FUSIONS:
+            raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
+        self.stages = list(stages)
+        self.policy = policy
+        self.confidence = build_confidence(confidence)
+        self.fusion = fusion
+        self._member_score = self.confidence.member_score(fusion)
+
+    def stream(self) -> Stream:
+        """A context in which units are submitted and come out finished."""
+        return Stream(self)
+
+    def route(self, inputs: Views, units: Sequence[int] | None = None) -> Outcome | None:
+        """Route one batch to its end; the outcome is in the order of submission, None for an empty batch.
+
+        Args:
+            inputs: one tensor per view, ``(N, ...)``.
+            units: index of each unit in the data set; by default 0..N-1.
+        """
+        with self.stream() as stream:
+            stream.enqueue(inputs, units)
+            outcomes = stream.flush()
+        return Outcome.cat(outcomes).in_order() if outcomes else None
+
+    def run_stage(self, index: int, batch: UnitBatch) -> tuple[Outcome | None, UnitBatch | None]:
+        """Run one stage: the units that are finished, and those that go on to the next stage."""
+        stage = self.stages[index]
+        output = stage(batch)
+        batch.macs = batch.macs + np.asarray(output.macs, dtype=np.float64)
+        # Scores decide, and are compared with thresholds from another run: never in half precision.
+        with torch.autocast(output.values.device.type, enabled=False):
+            if batch.state is None:
+                batch.state = CascadeState.start(output, self.fusion, stage.temperature, self._member_score)
+            else:
+                batch.state = batch.state.add(output, stage.temperature, self._member_score)
+            confidence = self.confidence(batch.state)
+            going = self._who_goes_on(index, confidence, batch)
+        leaving = np.delete(np.arange(len(batch)), going)
+        return (_finish(batch, confidence, leaving, index) if len(leaving) else None,
+                batch.select(going) if len(going) else None)
+
+    def _who_goes_on(self, gap: int, confidence: Tensor, batch: UnitBatch) -> np.ndarray:
+        if gap == len(self.stages) - 1 or self.policy.is_closed(gap):
+            return np.zeros(0, dtype=np.int64)
+        assert batch.state is not None
+        mask = self.policy.go_on(gap, confidence, torch.as_tensor(batch.unit))
+        # Without any finite output there is no score to ask the policy about: the next member may do better.
+        return np.asarray(rows_where(mask | ~batch.state.has_finite), dtype=np.int64)
+
+
+class Stream:
+    """Units in flight. Each stage has a queue; leaving the context drops whatever still waits."""
+
+    def __init__(self, router: CascadeRouter) -> None:
+        self.router = router
+        self._queues: list[deque[UnitBatch]] = [deque() for _ in router.stages]
+        self._submitted = 0
+        # The views that stage k or a later one reads: what a waiting unit must keep.
+        self._views_from = [{v for stage in router.stages[k:] for v in stage.views}
+                            for k in range(len(router.stages))]
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        waiting = self.waiting
+        for queue in self._queues:
+            queue.clear()
+        if error is None and waiting:
+            raise RuntimeError(f'{waiting} units were still waiting for a stage when the stream was closed; '
+                               'call flush() at the end to get their outcome')
+
+    @property
+    def waiting(self) -> int:
+        """How many units wait for a stage."""
+        return sum(len(batch) for queue in self._queues for batch in queue)
+
+    def enqueue(self, inputs: Views, units: Sequence[int] | None = None) -> None:
+        """Put units into the queue of stage 0 without running anything.
+
+        Raises:
+            ValueError: if a stage reads a view that is not there, or the views and units differ in number.
+        """
+        self._check_views(inputs)
+        counts = {len(view) for view in inputs if view is not None}
+        if units is None:
+            n = counts.pop() if counts else 0
+            unit = np.arange(self._submitted, self._submitted + n)
+        else:
+            unit = np.asarray(units, dtype=np.int64)
+            n = len(unit)
+        if counts - {n}:
+            raise ValueError(f'all views and the list of units hold the same number of units, got {n} and '
+                             f'{sorted(counts)}')
+        if n:
+            self._queues[0].append(UnitBatch.submitted(inputs, unit, self._submitted))
+            self._submitted += n
+
+    def submit(self, inputs: Views, units: Sequence[int] | None = None) -> list[Outcome]:
+        """Hand in units, and run every stage whose batch is full; what is finished comes out.
+
+        Units that have to wait are copied, so the inputs may be freed or reused.
+        """
+        self.enqueue(inputs, units)
+        outcomes = self._run(flush=False)
+        for queue, views in zip(self._queues, self._views_from, strict=True):
+            for position, batch in enumerate(queue):
+                if any(source is inputs for source in batch.sources):
+                    queue[position] = batch.own(views)
+        return outcomes
+
+    def flush(self) -> list[Outcome]:
+        """Run everything that waits, in partial batches where necessary; the rest comes out."""
+        return self._run(flush=True)
+
+    @torch.no_grad()
+    def _run(self, flush: bool) -> list[Outcome]:
+        outcomes = []
+        for index, queue in enumerate(self._queues):  # survivors only move on, so one pass is enough
+            size = self.router.stages[index].batch_size
+            count = sum(len(batch) for batch in queue)
+            while count and (flush or size is None or count >= size):
+                batch = self._take(queue, size or count)
+                count -= len(batch)
+                finished, survivors = self.router.run_stage(index, batch)
+                if finished is not None:
+                    outcomes.append(finished)
+                if survivors is not None:
+                    self._queues[index + 1].append(survivors)
+        return outcomes
+
+    @staticmethod
+    def _take(queue: deque[UnitBatch], size: int) -> UnitBatch:
+        """The first ``size`` units of a queue, or all if there are fewer."""
+        batches: list[UnitBatch] = []
+        while queue and size:
+            batch = queue.popleft()
+            if len(batch) > size:
+                batch, rest = batch.split(size)
+                queue.appendleft(rest)
+            batches.append(batch)
+            size -= len(batch)
+        return UnitBatch.cat(batches)
+
+    def _check_views(self, inputs: Views) -> None:
+        for index, stage in enumerate(self.router.stages):
+            for view in stage.views:
+                if not 0 <= view < len(inputs):
+                    raise ValueError(
+                        f'stage {index} reads view {view}, but the pipeline makes {len(inputs)} view(s); add a view to '
+                        "the data pipeline (mmpretrain's MultiView) or correct the stage's view=")
+
+
+def rows_where(mask: Tensor) -> list[int]:
+    """The decision reaches the host here and nowhere else: the one synchronisation of a gap."""
+    return mask.cpu().nonzero().flatten().tolist()
+
+
+def _finish(batch: UnitBatch, confidence: Tensor, rows: np.ndarray, stage: int) -> Outcome:
+    assert batch.state is not None
+    index = torch.as_tensor(rows).to(confidence.device)
+
+    def pick(x: Tensor) -> Tensor:
+        return x if len(rows) == len(batch) else x.index_select(0, index)
+
+    return Outcome(batch.ticket[rows], batch.unit[rows], pick(batch.state.fused.probs), pick(confidence),
+                   np.full(len(rows), stage), batch.macs[rows], pick(batch.state.finite))

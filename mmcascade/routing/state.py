@@ -1,0 +1,241 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What a stage gives for its rows, and what a unit carries from stage to stage.
+
+Rows are ``(C)`` vectors, or ``(C, h, w)`` maps when a unit is a piece of an image. All tensors below
+have the units along dimension 0 and the classes along dimension 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+#: How the outputs of the stages a unit has run become one distribution. 'prob' averages
+#: probabilities (Xia & Bouganis 2023), 'logit' averages logits (Wang et al. 2022, section 3), and
+#: 'replace' keeps the last finite output.
+FUSIONS = ('prob', 'logit', 'replace')
+
+LOG_FLOOR = math.log(torch.finfo(torch.float32).tiny)
+# Sums and differences of a few clamped logits stay finite in float32.
+_LOGIT_BOUND = 1e30
+
+MemberScore = Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """The output of one stage for N units: logits, or probabilities where a head has no logits.
+
+    Args:
+        logits: ``(N, C, ...)``, any float type.
+        probabilities: ``(N, C, ...)``, summing to 1 over the classes. Exactly one of the two is given.
+        features: ``(N, ...)``, for confidence functions that look at more than class scores.
+        macs: multiply-adds spent on each unit: one number for all of them, or ``(N)``.
+    """
+
+    logits: Tensor | None = None
+    probabilities: Tensor | None = None
+    features: Tensor | None = None
+    macs: float | Tensor = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.logits is None) == (self.probabilities is None):
+            raise ValueError('a stage gives either logits or probabilities, got '
+                             + ('neither' if self.logits is None else 'both'))
+        if self.values.dim() < 2:
+            raise ValueError('a stage gives one row of class scores per unit, shape (N, C, ...), '
+                             f'got shape {tuple(self.values.shape)}')
+
+    @property
+    def values(self) -> Tensor:
+        """What the stage gave: its logits, or else its probabilities."""
+        return self.logits if self.logits is not None else self.probabilities  # type: ignore[return-value]
+
+    def scaled_logits(self, temperature: float = 1.0) -> Tensor:
+        """Logits (or log-probabilities) over the temperature, at least float32, ``(N, C, ...)``."""
+        values = at_least_float32(self.values)
+        if self.logits is None:
+            values = log_floored(values)
+        if temperature != 1.0:
+            values = values / temperature
+        return values.clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
+
+    def scaled_probs(self, temperature: float = 1.0) -> Tensor:
+        """Class probabilities at the temperature, at least float32, ``(N, C, ...)``."""
+        if self.probabilities is not None and temperature == 1.0:
+            return at_least_float32(self.probabilities)
+        return self.scaled_logits(temperature).softmax(1)
+
+    def finite_rows(self) -> Tensor:
+        """Which units got a finite output, bool ``(N)``."""
+        # The largest magnitude is NaN or inf exactly when the row holds a NaN or an inf.
+        return self.values.abs().flatten(1).amax(1).isfinite()
+
+
+class Distribution:
+    """Fused class scores of N units, ``(N, C, ...)``.
+
+    ``probs`` and ``log_probs`` are always there; ``logits`` only where logits were averaged.
+    """
+
+    def __init__(self, probs: Tensor | None = None, logits: Tensor | None = None) -> None:
+        self.logits = logits
+        if probs is not None:
+            self.probs = probs  # shadows the cached property
+
+    @cached_property
+    def probs(self) -> Tensor:
+        assert self.logits is not None
+        return self.logits.softmax(1)
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """Log-probabilities, floored at the log of the smallest normal float32."""
+        if self.logits is not None:
+            return self.logits.log_softmax(1).clamp_min(LOG_FLOOR)
+        return log_floored(self.probs)
+
+
+@dataclass(frozen=True)
+class CascadeState:
+    """What N units carry from stage to stage.
+
+    Attributes:
+        fusion: one of :data:`FUSIONS`.
+        total: ``(N, C, ...)``: the sum of probabilities ('prob'), the sum of logits ('logit'), or the last
+            finite probabilities ('replace'), over stages with finite output.
+        score_total: ``(N, ...)``, the members' own scores, summed or last like ``total``; None when the
+            confidence function reads the fused distribution only.
+        ran: number of stages that every one of these units has run.
+        finite: int64 ``(N)``, how many of them gave finite output.
+        features: ``(N, ...)`` of the last stage, or None.
+    """
+
+    fusion: str
+    total: Tensor
+    score_total: Tensor | None
+    ran: int
+    finite: Tensor
+    features: Tensor | None = None
+
+    @classmethod
+    def start(cls, output: StageOutput, fusion: str, temperature: float = 1.0,
+              member_score: MemberScore | None = None) -> CascadeState:
+        """The state after a first stage."""
+        finite = output.finite_rows()
+        total, score = _contribution(output, fusion, temperature, member_score)
+        return cls(fusion, _keep(total, finite), None if score is None else _keep(score, finite),
+                   1, finite.long(), output.features)
+
+    def add(self, output: StageOutput, temperature: float = 1.0,
+            member_score: MemberScore | None = None) -> CascadeState:
+        """The state after one more stage over the same units, in the same order.
+
+        Raises:
+            ValueError: if the stage gives another number of classes or rows.
+        """
+        if output.values.shape != self.total.shape:
+            raise ValueError(
+                f'stage {self.ran} gives scores of shape {tuple(output.values.shape)}, the stages before it '
+                f'{tuple(self.total.shape)}; all members of a cascade need the same classes')
+        finite = output.finite_rows()
+        total, score = _contribution(output, self.fusion, temperature, member_score)
+        if self.fusion == 'replace':
+            total = torch.where(_like(finite, total), total, self.total)
+            if score is not None:
+                score = torch.where(_like(finite, score), score, self.score_total)
+        else:
+            total = self.total + _keep(total, finite)
+            if score is not None:
+                assert self.score_total is not None
+                score = self.score_total + _keep(score, finite)
+        return replace(self, total=total, score_total=score, ran=self.ran + 1,
+                       finite=self.finite + finite, features=output.features)
+
+    @cached_property
+    def has_finite(self) -> Tensor:
+        """Bool ``(N)``: units with at least one finite output so far."""
+        return self.finite > 0
+
+    @cached_property
+    def fused(self) -> Distribution:
+        """The fused distribution; uniform for units without any finite output."""
+        mean = self._mean(self.total)
+        if self.fusion == 'logit':
+            return Distribution(logits=mean)  # all zeros, hence uniform, where nothing was finite
+        uniform = mean.new_full((), 1.0 / mean.shape[1])
+        return Distribution(probs=torch.where(_like(self.has_finite, mean), mean, uniform))
+
+    @cached_property
+    def member_score(self) -> Tensor:
+        """The mean (or, with 'replace', the last) of the members' own scores, ``(N, ...)``."""
+        if self.score_total is None:
+            raise ValueError('this state keeps no member scores; pass the confidence function that '
+                             'needs them to the router that runs the stages')
+        return self._mean(self.score_total)
+
+    def _mean(self, total: Tensor) -> Tensor:
+        if self.fusion == 'replace':
+            return total
+        return total / _like(self.finite.clamp_min(1).to(total.dtype), total)
+
+    def select(self, rows: Tensor) -> CascadeState:
+        """The state of some of the units; ``rows`` is int64 on the state's device."""
+        def pick(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.index_select(0, rows)
+
+        return replace(self, total=self.total.index_select(0, rows), score_total=pick(self.score_total),
+                       finite=self.finite.index_select(0, rows), features=pick(self.features))
+
+    @staticmethod
+    def cat(states: Sequence[CascadeState]) -> CascadeState:
+        """Join the states of units that have run the same stages."""
+        first = states[0]
+        if len(states) == 1:
+            return first
+
+        def join(parts: list[Tensor | None]) -> Tensor | None:
+            return None if parts[0] is None else torch.cat(parts)  # type: ignore[arg-type]
+
+        return replace(first, total=torch.cat([s.total for s in states]),
+                       score_total=join([s.score_total for s in states]),
+                       finite=torch.cat([s.finite for s in states]),
+                       features=join([s.features for s in states]))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor itself if it is float32 or float64, else its float32 copy."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def log_floored(probs: Tensor) -> Tensor:
+    """Logarithm that stays finite at 0."""
+    return probs.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def _contribution(output: StageOutput, fusion: str, temperature: float,
+                  member_score: MemberScore | None) -> tuple[Tensor, Tensor | None]:
+    """What one stage adds: its logits or probabilities, and its own score."""
+    total = (output.scaled_logits(temperature) if fusion == 'logit'
+             else output.scaled_probs(temperature))
+    if member_score is None:
+        return total, None
+    if output.logits is None:
+        raise ValueError('the confidence function needs logits, but this stage gives probabilities only; '
+                         "use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+    return total, member_score(output.scaled_logits(temperature), temperature)
+
+
+def _like(per_unit: Tensor, x: Tensor) -> Tensor:
+    """A ``(N)`` tensor shaped to broadcast against ``(N, ...)``."""
+    return per_unit.view(-1, *[1] * (x.dim() - 1))
+
+
+def _keep(x: Tensor, finite: Tensor) -> Tensor:
+    """Zero the rows that are not finite."""
+    return torch.where(_like(finite, x), x, x.new_zeros(()))
