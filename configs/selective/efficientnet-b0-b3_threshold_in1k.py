@@ -1,6 +1,6 @@
-# EfficientNet-B0 -> B1 -> B2 -> B3 as a confidence cascade after "Wisdom of Committees": whatever is
-# not certain enough goes on, and what goes on is averaged. Meant for accuracy at a lower mean cost;
-# for accepting and rejecting predictions see the window configs.
+# EfficientNet-B0 -> B1 -> B2 -> B3 as a confidence cascade after "Wisdom of Committees": what is
+# not certain enough goes on, and predictions are averaged along the way. Meant for accuracy at a
+# lower mean cost; for accepting and rejecting predictions see the window configs.
 _base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
 
 model = dict(

@@ -1,5 +1,5 @@
-# The plain, mixup and cutmix recipes of ResNet-50. The zoo publishes the recipes of the last two but
-# no weights: train them with MMPretrain's tools/train.py (configs of the same names), or point
+# The plain, mixup and cutmix recipes of ResNet-50. The zoo publishes the recipes of the last two
+# but no weights: train them with MMPretrain's tools/train.py (configs of the same names), or point
 # `checkpoint` at your own.
 _base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
 

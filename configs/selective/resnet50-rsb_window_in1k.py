@@ -1,5 +1,5 @@
-# Two ResNet-50 of the same cost, "ResNet strikes back" A2 -> A1: the second one sees only the images
-# whose confidence under the first lies in the window, and the two are averaged there.
+# Two ResNet-50 of the same cost, "ResNet strikes back" A2 -> A1: the second sees only the images
+# whose confidence under the first lies in the window, and there the two are averaged.
 _base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
 
 model = dict(

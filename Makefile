@@ -1,0 +1,43 @@
+# Every target makes its own environment, .venv, from requirements/lock.txt, and reuses it until that
+# file or the package's metadata changes. PYTHON=... chooses the interpreter (3.11 is what the lock
+# was made for).
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check
+READY := $(VENV)/.ready
+
+.PHONY: demo demo-imagenet test lint clean
+
+demo: demo-imagenet
+
+# Real ImageNet weights as a cascade over 20 labelled photos.
+demo-imagenet: $(READY)
+	$(PY) tools/convert_lite_weights.py work_dirs/efficientnet-lite
+	$(PY) tools/dataset_converters/foolbox_samples.py data/foolbox
+	$(PY) tools/test.py configs/selective/efficientnet-lite_window_foolbox.py \
+	    --work-dir work_dirs/demo-imagenet
+
+test: $(READY)
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(PY) -m ruff check
+	$(PY) -m mypy
+
+# The lock is complete, so pip has nothing to resolve (--no-deps); as a constraint it also pins what
+# the source distributions are built with.
+$(READY): requirements/lock.txt setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
+	    "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	    { echo 'Python lacks venv or ensurepip: apt-get install python3-venv'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=requirements/lock.txt $(PIP) --no-deps -r requirements/lock.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+# Keeps .venv, which takes minutes to make.
+clean:
+	rm -rf work_dirs data/foolbox build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

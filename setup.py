@@ -1,0 +1,67 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+RESOURCES = ('configs', 'tools')
+
+
+class BuildWithResources(build_py):
+    """Carries configs/ and tools/ along as ``mmcascade/.mim``, where OpenMMLab looks for them.
+
+    A hook of ``build_py`` runs under every front end (pip, build, setup.py). An editable install
+    needs no copy: the package finds the two folders beside itself.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for name in RESOURCES:
+            target = Path(self.build_lib, 'mmcascade', '.mim', name)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
+
+
+def requirements(name: str) -> list[str]:
+    """Read requirements/<name>.txt without its comments."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def version() -> str:
+    """Read ``__version__`` without importing the package."""
+    source = (ROOT / 'mmcascade' / '__init__.py').read_text()
+    return re.search(r"^__version__ = '(.+)'$", source, re.MULTILINE).group(1)
+
+
+setup(
+    name='mmcascade',
+    version=version(),
+    description='Window-based early-exit cascades of pretrained classifiers and segmentors '
+    'for OpenMMLab',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    python_requires='>=3.10',
+    packages=find_packages(include=['mmcascade', 'mmcascade.*']),
+    package_data={'mmcascade': ['py.typed']},
+    install_requires=requirements('runtime'),
+    extras_require={
+        name: requirements(name)
+        for name in ('onedl', 'openmmlab', 'demo', 'tests', 'lint')
+    },
+    entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
+    cmdclass={'build_py': BuildWithResources},
+)
