@@ -1,0 +1,196 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The package as others install it: a wheel, its commands, and the pinned environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mmcascade import __version__
+from mmcascade.__main__ import find_configs, find_tools, resource_root
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ('mmcascade', 'configs', 'tools', 'requirements', 'setup.py', 'pyproject.toml',
+           'MANIFEST.in', 'README.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff')
+
+# What `make` installs.
+PARTS = ('runtime', 'onedl', 'demo', 'tests', 'lint')
+
+
+def run(*command: str, cwd: Path, **variables: str) -> str:
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the sources, since a build leaves its traces beside them."""
+    target = tmp_path_factory.mktemp('checkout')
+    ignore = shutil.ignore_patterns('__pycache__', '.mim', '*.egg-info')
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=ignore)
+        elif source.exists():
+            shutil.copy2(source, target / name)
+    return target
+
+
+@pytest.fixture(scope='module')
+def wheel(checkout) -> Path:
+    run(sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--no-index',
+        '--disable-pip-version-check', '-w', 'out', '.', cwd=checkout)
+    built, = (checkout / 'out').glob('*.whl')
+    return built
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('site-packages')
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def resources(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix()
+            for name in ('configs', 'tools') for path in (root / name).rglob('*')
+            if path.is_file() and '__pycache__' not in path.parts}
+
+
+def test_wheel_carries_every_config_and_tool(installed):
+    expected = resources(ROOT)
+    assert 'tools/convert_lite_weights.py' in expected
+    assert resources(installed / 'mmcascade' / '.mim') == expected
+
+
+def test_wheel_carries_every_module_and_the_type_marker(installed):
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcascade').rglob('*.py')}
+    found = {path.relative_to(installed).as_posix()
+             for path in (installed / 'mmcascade').rglob('*.py') if '.mim' not in path.parts}
+    assert found == {name for name in modules if '.mim/' not in name}
+    assert (installed / 'mmcascade' / 'py.typed').exists()
+    assert not (installed / 'tests').exists()
+
+
+def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
+    metadata = next(installed.glob('*.dist-info')) / 'METADATA'
+    text = metadata.read_text()
+    assert f'Version: {__version__}\n' in text
+    required = [Requirement(line) for line in re.findall(r'^Requires-Dist: (.+)$', text, re.M)]
+    hard = {need.name for need in required if need.marker is None}
+    extra = {name: {need.name for need in required
+                    if need.marker and need.marker.evaluate({'extra': name})} - hard
+             for name in ('onedl', 'openmmlab')}
+    assert not any('mm' in name for name in hard)
+    assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
+    assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
+    assert extra['onedl'] & extra['openmmlab'] == {'torchvision'}
+
+
+def test_source_distribution_builds_the_same_wheel(checkout, installed):
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('sdist'))"
+    run(sys.executable, '-c', code, cwd=checkout)
+    archive, = (checkout / 'sdist').glob('*.tar.gz')
+    with tarfile.open(archive) as packed:
+        packed.extractall(checkout / 'unpacked', filter='data')
+    unpacked, = (checkout / 'unpacked').iterdir()
+    assert resources(unpacked) == resources(installed / 'mmcascade' / '.mim')
+    names = {path.name for path in (ROOT / 'requirements').glob('*.txt')}
+    assert {path.name for path in (unpacked / 'requirements').glob('*.txt')} == names
+
+
+def test_commands_of_an_installed_wheel(installed, tmp_path):
+    def mmcascade(*args: str) -> str:
+        return run(sys.executable, '-m', 'mmcascade', *args, cwd=tmp_path,
+                   PYTHONPATH=str(installed))
+
+    root = Path(mmcascade('path').strip())
+    assert root == installed / 'mmcascade' / '.mim'
+    listed = mmcascade('list').splitlines()
+    assert 'configs/selective/efficientnet-lite_window_foolbox.py' in listed
+    assert all((root / name).is_file() for name in listed)
+    assert '20 labelled photos' in mmcascade('foolbox_samples', 'photos')
+    assert len(list((tmp_path / 'photos' / 'val').iterdir())) == 20
+
+
+def test_checkout_runs_its_own_tools_and_lists_no_base():
+    assert resource_root() == ROOT
+    assert find_tools(ROOT)['convert_lite_weights'] == ROOT / 'tools' / 'convert_lite_weights.py'
+    configs = find_configs(ROOT)
+    assert configs
+    assert not [path for path in configs if '_base_' in path.parts]
+
+
+def test_tools_have_distinct_names():
+    assert len(find_tools(ROOT)) == len(list((ROOT / 'tools').rglob('*.py')))
+    assert not {'list', 'path'} & find_tools(ROOT).keys()
+
+
+def test_unknown_tool_is_named_with_the_choice():
+    done = subprocess.run([sys.executable, '-m', 'mmcascade', 'tset'], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode != 0
+    assert "'tset'" in done.stderr and 'convert_lite_weights' in done.stderr
+
+
+def read_requirements(path: Path) -> dict[str, Requirement]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith('#')]
+    return {canonicalize_name(need.name): need for need in map(Requirement, lines)}
+
+
+def test_lock_is_exact_and_satisfies_every_range():
+    lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
+    pins = {}
+    for name, need in lock.items():
+        specifier, = need.specifier
+        assert specifier.operator == '==', need
+        pins[name] = specifier.version
+    for part in PARTS:
+        for name, need in read_requirements(ROOT / 'requirements' / f'{part}.txt').items():
+            assert pins[name] in need.specifier, f'{part}.txt: {need}, lock.txt: {pins[name]}'
+
+
+def test_lock_is_complete_and_has_nothing_else():
+    """Follow the requirements of everything asked for: what they reach is what the lock names."""
+    lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
+    other = [str(need) for name, need in lock.items()
+             if installed_version(name) not in need.specifier]
+    if other:
+        pytest.skip(f'this environment is not the locked one: {", ".join(other[:3])} ...')
+    waiting = [(name, extra) for part in PARTS
+               for name, need in read_requirements(ROOT / 'requirements' / f'{part}.txt').items()
+               for extra in ('', *need.extras)]
+    reached = set()
+    while waiting:
+        name, extra = waiting.pop()
+        # cv2 comes from the build that needs no display libraries.
+        name = 'opencv-python-headless' if name == 'opencv-python' else name
+        if (name, extra) in reached:
+            continue
+        reached.add((name, extra))
+        for need in map(Requirement, distribution(name).requires or ()):
+            if need.marker is None or need.marker.evaluate({'extra': extra}):
+                waiting += [(canonicalize_name(need.name), e) for e in ('', *need.extras)]
+    assert {name for name, _ in reached} == lock.keys()
+
+
+def installed_version(name: str) -> str:
+    """Return the version of an installed distribution, '0' where there is none."""
+    try:
+        return distribution(name).version
+    except PackageNotFoundError:
+        return '0'
