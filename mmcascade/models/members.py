@@ -1,0 +1,203 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Members: the models of a cascade, built, loaded and compared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmcascade.models.checkpoints import Checkpoint, CheckpointError, load_weights
+from mmcascade.models.class_outputs import other_task
+from mmcascade.models.downloads import local_file
+from mmcascade.models.member_configs import model_config
+from mmcascade.models.zoo import find_weights
+
+ZOO = 'zoo'
+_LISTED = 10
+
+
+@dataclass
+class Member:
+    """A set of weights that stages run.
+
+    Args:
+        name: the key in ``members`` of the cascade's config.
+        module: the model in eval mode, with its own data preprocessor.
+        loaded: whether its weights come from somewhere; if not, they are random.
+        classes: its class names, where its checkpoint (or the config) knows them.
+        source: where it comes from, for messages.
+    """
+
+    name: str
+    module: nn.Module
+    loaded: bool
+    classes: tuple[str, ...] | None = None
+    source: str = 'a module'
+
+    def __post_init__(self) -> None:
+        if reason := other_task(self.module):
+            raise ValueError(f"member '{self.name}' cannot take part in a cascade, {reason}")
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes it tells apart, or None if neither head nor class names say so."""
+        return num_classes(self.module) or (len(self.classes) if self.classes else None)
+
+
+def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
+                 checkpoint: str | PathLike[str] | None = None, unsafe_checkpoint: bool = False,
+                 classes: Sequence[str] | None = None) -> Member:
+    """Builds a model and loads its weights, safely and strictly.
+
+    Args:
+        name: the member's name in the cascade.
+        model: a reference into a zoo (see :func:`mmcascade.models.zoo.find_config`), the path of a
+            config file, a model dict, or a module that is already built (and counts as loaded).
+        checkpoint: the path (or URL) of its weights; ``'zoo'`` for those that the zoo lists; None
+            to build it without weights, in which case none are downloaded.
+        unsafe_checkpoint: read a checkpoint that brings code along, and run that code.
+        classes: class names, instead of those in the checkpoint.
+
+    Raises:
+        ValueError: the name, the model or its task cannot be used.
+        FileNotFoundError: a config or checkpoint is missing.
+        CheckpointError: the checkpoint is unreadable, unsafe, or of another model.
+    """
+    _check_name(name)
+    if isinstance(model, nn.Module):
+        module, source = model, f'a {type(model).__name__} built by the caller'
+    else:
+        source = f"'{model}'" if isinstance(model, (str, Path)) else 'a dict in the config'
+        module = _build(name, model_config(model), source)
+    member = Member(name, module.eval(), isinstance(model, nn.Module), source=source)
+    if checkpoint is not None:
+        weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
+        _load_strictly(member, weights)
+        member.loaded, member.classes = True, weights.classes
+    if classes is not None:
+        member.classes = tuple(classes)
+    return member
+
+
+def num_classes(module: nn.Module) -> int | None:
+    """The number of classes of a classifier or segmentor, or None if its head does not tell."""
+    decode_head = getattr(module, 'decode_head', None)
+    if isinstance(decode_head, nn.ModuleList):  # a cascaded segmentor: the last one decides
+        decode_head = decode_head[-1]
+    # VGG and LeNet classify in the backbone; TimmClassifier and HuggingFaceClassifier keep the whole
+    # network in `model`.
+    inner = [getattr(module, name, None) for name in ('head', 'backbone', 'model')]
+    for part in (decode_head, *inner, module):
+        for attribute in ('num_classes', 'num_labels'):
+            count = getattr(part, attribute, None)
+            if isinstance(count, int) and count > 0:
+                return count
+    return None
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Refuses members that do not speak of the same classes in the same order.
+
+    Raises:
+        ValueError: two members differ in the number or the names of their classes.
+    """
+    counted = [member for member in members if member.num_classes is not None]
+    for other in counted[1:]:
+        first = counted[0]
+        if other.num_classes != first.num_classes:
+            raise ValueError(
+                f"members '{first.name}' ({first.num_classes} classes) and '{other.name}' "
+                f'({other.num_classes} classes) cannot share a cascade: their predictions are '
+                'averaged class by class. Give them heads for the same classes')
+    named = [member for member in members if member.classes is not None]
+    for other in named[1:]:
+        _check_same_classes(named[0], other)
+
+
+def _check_same_classes(first: Member, other: Member) -> None:
+    a, b = first.classes or (), other.classes or ()
+    if len(a) != len(b):
+        raise ValueError(f"members '{first.name}' ({len(a)} class names) and '{other.name}' "
+                         f'({len(b)} class names) cannot share a cascade')
+    for index, (one, another) in enumerate(zip(a, b, strict=True)):
+        if one != another:
+            raise ValueError(
+                f"members '{first.name}' and '{other.name}' name class {index} differently: "
+                f"'{one}' and '{another}'. Their predictions are averaged class by class, so the "
+                'order must agree. If these names mean the same, give one of the members '
+                'classes=[...] with the names of the other')
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name or '.' in name:
+        raise ValueError(f'member name {name!r} cannot be used: it becomes a part of the names of '
+                         "weights, so it must be a non-empty string without '.'")
+    if hasattr(nn.ModuleDict(), name):
+        raise ValueError(f'member name {name!r} cannot be used: torch modules have an attribute of '
+                         'that name. Choose another')
+
+
+def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
+    try:
+        module = MODELS.build(config)
+    except Exception as error:
+        hint = '' if '_scope_' in config else (
+            ". The dict has no '_scope_'; add _scope_='mmpretrain' (or the library it is from) for "
+            'its parts to be found')
+        raise ValueError(f"member '{name}' cannot be built from {source}: "
+                         f'{type(error).__name__}: {error}{hint}') from error
+    # Synchronised batch norm runs on GPUs only, and differs from the plain one only in training.
+    if any(type(part).__name__ == 'SyncBatchNorm' for part in module.modules()):
+        module = revert_sync_batchnorm(module)
+    return module
+
+
+def _checkpoint_file(name: str, model: Any, checkpoint: str | PathLike[str]) -> Path:
+    if checkpoint == ZOO:
+        if not isinstance(model, str):
+            raise ValueError(f"member '{name}': checkpoint='zoo' needs a model of the zoo, given "
+                             "by its name or as 'mmpretrain::...'. Give a path instead")
+        return local_file(find_weights(model))
+    if '://' in str(checkpoint):
+        return local_file(str(checkpoint))
+    return Path(checkpoint)
+
+
+def _load_strictly(member: Member, checkpoint: Checkpoint) -> None:
+    """Loads every weight, or raises with what does not fit."""
+    # A shallow copy that keeps the versions which torch notes in a state dict.
+    weights, module = copy.copy(checkpoint.state_dict), member.module
+    own = module.state_dict()
+    if all(key.startswith('module.') for key in weights) and not any(
+            key.startswith('module.') for key in own):
+        # saved from inside a (distributed) data parallel wrapper
+        nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, 'module.')
+    try:
+        missing, unexpected = module.load_state_dict(weights, strict=False)
+        problems = []
+    except RuntimeError as error:  # tensors of another shape
+        missing, unexpected, problems = [], [], str(error).splitlines()[1:]
+    # Counts training batches and has no part in a prediction; checkpoints of old have none.
+    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+    report = [*_listed('missing from it', missing), *_listed('unknown to the model', unexpected),
+              *_listed('of another shape', [line.strip() for line in problems])]
+    if report:
+        raise CheckpointError(
+            f"member '{member.name}': checkpoint '{checkpoint.path}' ({len(weights)} weights) does "
+            f'not fit the {type(module).__name__} of {member.source} ({len(own)} weights); '
+            'expected a checkpoint of exactly this model:\n' + '\n'.join(report))
+
+
+def _listed(what: str, keys: Sequence[str]) -> list[str]:
+    if not keys:
+        return []
+    more = f' and {len(keys) - _LISTED} more' if len(keys) > _LISTED else ''
+    return [f'  {len(keys)} {what}: ' + ', '.join(keys[:_LISTED]) + more]
