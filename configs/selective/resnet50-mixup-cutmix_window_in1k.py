@@ -1,18 +1,28 @@
-# The plain, mixup and cutmix recipes of ResNet-50. The zoo publishes the recipes of the last two
-# but no weights: train them with MMPretrain's tools/train.py (configs of the same names), or point
-# `checkpoint` at your own.
+# ResNet-50 trained plainly, with mixup and with cutmix. For the last two the zoo has recipes but no
+# weights, and as they stand those recipes predict with sigmoids (mixup) or do not build (cutmix).
+# So both members are written out here with a softmax head, which has the same weights: train them
+# and point `checkpoint` at yours.
 _base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+
+resnet50 = dict(
+    _scope_='mmpretrain',
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=50, num_stages=4, out_indices=(3, ), style='pytorch'),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        in_channels=2048,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)),
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True))
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         plain=dict(model='resnet50_8xb32_in1k', checkpoint='zoo'),
-        mixup=dict(
-            model='mmpretrain::resnet/resnet50_8xb32-mixup_in1k.py',
-            checkpoint='work_dirs/resnet50_8xb32-mixup_in1k/epoch_100.pth'),
-        cutmix=dict(
-            model='mmpretrain::resnet/resnet50_8xb32-cutmix_in1k.py',
-            checkpoint='work_dirs/resnet50_8xb32-cutmix_in1k/epoch_100.pth')),
+        mixup=dict(model=resnet50, checkpoint='work_dirs/resnet50_mixup/epoch_100.pth'),
+        cutmix=dict(model=resnet50, checkpoint='work_dirs/resnet50_cutmix/epoch_100.pth')),
     stages=[
         dict(member='plain', view=0),
         dict(member='mixup', view=0),
