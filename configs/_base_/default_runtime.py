@@ -2,7 +2,10 @@
 default_scope = 'mmpretrain'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100))
+    logger=dict(type='LoggerHook', interval=100),
+    # Draws with `--show-dir`.
+    visualization=dict(type='mmcascade.CascadeVisualizationHook', enable=False))
+custom_hooks = [dict(type='mmcascade.StageTableHook')]
 env_cfg = dict(
     # Sub-batches change their size from batch to batch: benchmarking would tune again and again.
     cudnn_benchmark=False,
