@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+torch.set_num_threads(1)  # tiny tensors, and test processes side by side
+
 
 @pytest.fixture
 def fake_cuda():

@@ -9,12 +9,13 @@ multiply-adds and are not counted.
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -48,10 +49,15 @@ class MacCounter:
 
     Counting runs the function on one fake row, which costs no arithmetic and no memory; a function whose control
     flow depends on values is run once on a real row of zeros instead.
+
+    Args:
+        function: what a stage runs on its rows.
+        module: the network in it; its forward hooks sleep while counting, since they are there to see real rows.
     """
 
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+    def __init__(self, function: Callable[[Tensor], Any], module: nn.Module | None = None) -> None:
         self.function = function
+        self.module = module
         self.by_shape: dict[tuple[int, ...], float] = {}
 
     def __call__(self, x: Tensor) -> float:
@@ -59,7 +65,7 @@ class MacCounter:
         shape = tuple(x.shape[1:])
         if shape not in self.by_shape:
             # The count must stay invisible to modes of the caller, a FLOP counter above all.
-            with _disable_current_modes():
+            with _disable_current_modes(), _no_autocast(x.device.type), _sleeping_hooks(self.module):
                 self.by_shape[shape] = self._count(x)
         return self.by_shape[shape]
 
@@ -85,6 +91,27 @@ def _math_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_modules)
+
+
+@contextmanager
+def _no_autocast(device_type: str) -> Iterator[None]:
+    """Autocast would keep its half-precision copies of the weights, fake ones, for the real run."""
+    with (torch.autocast('cpu', enabled=False, cache_enabled=False),
+          torch.autocast('cuda' if device_type == 'cpu' else device_type, enabled=False, cache_enabled=False)):
+        yield
+
+
+@contextmanager
+def _sleeping_hooks(module: nn.Module | None) -> Iterator[None]:
+    awake = [(part, part._forward_hooks, part._forward_pre_hooks)
+             for part in ([] if module is None else module.modules())]
+    for part, *_ in awake:
+        part._forward_hooks, part._forward_pre_hooks = OrderedDict(), OrderedDict()
+    try:
+        yield
+    finally:
+        for part, hooks, pre_hooks in awake:
+            part._forward_hooks, part._forward_pre_hooks = hooks, pre_hooks
 
 
 class _Witness(TorchDispatchMode):

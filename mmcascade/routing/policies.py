@@ -19,6 +19,9 @@ Window = tuple[float | None, float | None]
 class ExitPolicy:
     """Base class: one rule per gap. A variant checks its rules in ``__init__`` and overrides :meth:`go_on`."""
 
+    #: Whether decisions depend on the unit's index in the data set.
+    needs_unit = False
+
     def __init__(self, rules: Sequence) -> None:
         self.rules = list(rules)
 
@@ -95,6 +98,8 @@ class RandomPolicy(ExitPolicy):
         rates: one share in [0, 1] per gap, or None to close it.
         seed: another seed draws other units.
     """
+
+    needs_unit = True
 
     def __init__(self, rates: Sequence[float | None], seed: int = 0) -> None:
         rates = _checked_list('rates', rates)

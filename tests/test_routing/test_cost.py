@@ -81,3 +81,14 @@ def test_uncountable_operators_are_named():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         count_macs(Attention(), torch.zeros(1, 3, 16, 16))
+
+
+def test_hooks_see_real_rows_only():
+    model = Attention()
+    seen = []
+    model.conv.register_forward_hook(lambda *_: seen.append('conv'))
+    model.register_forward_pre_hook(lambda *_: seen.append('model'))
+    MacCounter(model, model)(torch.zeros(2, 3, 16, 16))
+    assert seen == []
+    model(torch.zeros(2, 3, 16, 16))
+    assert seen == ['model', 'conv']

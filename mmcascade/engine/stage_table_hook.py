@@ -1,0 +1,62 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The per-stage table after a test run."""
+
+from __future__ import annotations
+
+import io
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+
+from mmcascade.registry import HOOKS
+
+COLUMNS = ('stage', 'member', 'view', 'input', 'batch', 'GMACs', 'cumulative', 'reached %')
+
+
+@HOOKS.register_module()
+class StageTableHook(Hook):
+    """Prints what each stage of a cascade ran on: member, view, input shape, batch size, multiply-adds of the stage and
+    of all stages up to it (G per image), and the share of images that reached it.
+
+    The shares come from the metric ``mmcascade.CascadeCost``, which counts every image once, also in a distributed
+    test; without that metric they are n/a. Does nothing for a model without stages.
+    """
+
+    priority = 'LOW'
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if hasattr(model, 'stages'):
+            rows = stage_rows(model.stages, metrics or {})
+            runner.logger.info('Stages of the cascade (multiply-adds per image)\n' + as_text(rows))
+
+
+def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]:
+    """One row of :data:`COLUMNS` for each stage and each input shape it met."""
+    rows = []
+    before = 0.0
+    for index, stage in enumerate(stages):
+        reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
+        shapes = stage.macs_by_shape or {(): None}
+        for shape, macs in shapes.items():
+            rows.append((
+                str(index), stage.member, str(stage.view), 'x'.join(map(str, shape)) or 'never ran',
+                'any' if stage.batch_size is None else str(stage.batch_size),
+                'n/a' if macs is None else f'{macs / 1e9:.4g}',
+                'n/a' if macs is None or before is None else f'{(before + macs) / 1e9:.4g}',
+                'n/a' if reached is None else f'{reached:.2f}'))
+        # Several shapes have no one cumulative cost; their mean is what cost/macs reports.
+        before = None if len(shapes) > 1 or macs is None or before is None else before + macs
+    return rows
+
+
+def as_text(rows: list[tuple[str, ...]]) -> str:
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]

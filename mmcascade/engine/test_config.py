@@ -1,0 +1,91 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What the flags of tools/test.py do to a config."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+CASCADES = ('mmcascade.WindowCascadeClassifier', 'mmcascade.CascadeSegmentor')
+
+
+def is_cascade(cfg: Config) -> bool:
+    return cfg.model.get('type') in CASCADES
+
+
+def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None, work_dir: str | None = None,
+                 launcher: str = 'none', amp: bool = False, tta: bool = False, show: bool = False,
+                 show_dir: str | None = None, interval: int = 1, wait_time: float = 2.0, pin_memory: bool = True,
+                 cfg_options: dict[str, Any] | None = None) -> Config:
+    """Turn a config into one that a Runner can test, in place.
+
+    Args:
+        cfg: the config as read from ``config_path``.
+        checkpoint: weights for the whole model; None or 'none' where a cascade's members load their own.
+
+    Raises:
+        ValueError: on flags that contradict the config; the message says what to do.
+    """
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    for key in ('test_dataloader', 'test_evaluator'):
+        if cfg.get(key) is None:
+            raise ValueError(f'{config_path} has no {key}, so there is nothing to test')
+    checkpoint = None if checkpoint in (None, 'none') else checkpoint
+    if checkpoint is None and cfg.get('load_from') is None and not is_cascade(cfg):
+        raise ValueError(f"{cfg.model.get('type')} is no cascade and does not load weights of its own; give its "
+                         'checkpoint after the config')
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join(
+        'work_dirs', osp.splitext(osp.basename(config_path))[0])
+    if checkpoint is not None:
+        cfg.load_from = checkpoint
+    if cfg.get('test_cfg') is None:
+        cfg.test_cfg = dict()
+    if amp:
+        cfg.test_cfg.fp16 = True
+    if show or show_dir is not None:
+        _draw(cfg, show, show_dir, interval, wait_time)
+    if tta:
+        _wrap_in_tta(cfg)
+    if cfg.get('default_scope') != 'mmseg':
+        cfg.test_dataloader.setdefault('collate_fn', dict(type='default_collate'))
+    cfg.test_dataloader.setdefault('pin_memory', True)
+    if not pin_memory:
+        cfg.test_dataloader.pin_memory = False
+    return cfg
+
+
+def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_time: float) -> None:
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    if is_cascade(cfg):
+        hooks.visualization = dict(type='mmcascade.CascadeVisualizationHook')
+    elif 'visualization' not in hooks:
+        raise ValueError('--show and --show-dir need a visualization hook in default_hooks, such as '
+                         "visualization=dict(type='VisualizationHook')")
+    hook = hooks.visualization
+    hook.update(show=show, interval=interval, wait_time=wait_time)
+    if hook.type.endswith('SegVisualizationHook'):
+        hook.draw = True
+        if show_dir is not None:
+            cfg.visualizer.save_dir = show_dir
+    else:
+        hook.update(enable=True, out_dir=show_dir)
+
+
+def _wrap_in_tta(cfg: Config) -> None:
+    if is_cascade(cfg):
+        raise ValueError('--tta would average whole runs of the cascade and mix up its exits and costs. Give the test-time '
+                         'augmentations as views of the pipeline (MultiView) and name them in stages=[dict(member=..., '
+                         'view=...), ...] instead')
+    if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':
+        cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
+        *transforms, pack = cfg.test_dataloader.dataset.pipeline
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        cfg.tta_pipeline = [*transforms, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise ValueError('--tta needs tta_model and tta_pipeline in the config')
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
