@@ -1,0 +1,111 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Units ranked by confidence, streamed as distinct scores with running counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .score_keys import ScoreKeys, score_keys
+
+# Small enough for a block and its intermediate results to stay in the processor's cache.
+_BLOCK = 1 << 13
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive distinct scores, best first; a tie is never divided.
+
+    Attributes:
+        units: (g + 1,) number of units accepted before the block, then down to each of its g
+            scores, that score included.
+        counts: The same for every flag of the ranking: how many of those units have it set.
+    """
+
+    units: NDArray[np.int64]
+    counts: tuple[NDArray[np.int64], ...]
+    _keys: NDArray[np.uint64]
+    _codec: ScoreKeys
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(g,) the distinct scores, falling."""
+        return self._codec.decode(self._keys)
+
+    @property
+    def has_ties(self) -> bool:
+        return bool(self.units[-1] - self.units[0] >= self.units.size)
+
+
+class Ranking:
+    """One sort of the scores that carries yes/no flags along.
+
+    Takes eight bytes a unit, and the memory of one block while the blocks are read.
+
+    Args:
+        scores: (n,) float64 scores without NaN; -inf ranks last.
+        flags: (n,) boolean arrays, such as *wrong* or *out of distribution*.
+
+    Attributes:
+        size: The number of units.
+        totals: For every flag, the number of units that have it set.
+    """
+
+    def __init__(self, scores: NDArray[np.float64], *flags: NDArray[np.bool_]) -> None:
+        self.size = scores.size
+        self.totals = tuple(int(np.count_nonzero(flag)) for flag in flags)
+        self._codec = score_keys(scores, spare_bits=len(flags))
+        self._shifts = tuple(reversed(range(len(flags))))
+        packed = np.empty(scores.size, np.uint64)
+        for start in range(0, scores.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            keys = packed[part]
+            self._codec.encode(scores[part], out=keys)
+            for flag in flags:
+                keys <<= np.uint64(1)
+                keys |= flag[part].view(np.uint8)
+        packed.sort()
+        self._packed = packed
+
+    def blocks(self) -> Iterator[Block]:
+        """Walk down the distinct scores."""
+        packed, bits = self._packed, len(self._shifts)
+        running = [0] * bits
+        before = [0] * (1 + bits)
+        for start in range(0, packed.size, _BLOCK):
+            part = packed[start:start + _BLOCK]
+            stop = start + part.size
+            counts = [_running_count(part, shift, first)
+                      for shift, first in zip(self._shifts, running, strict=True)]
+            running = [int(count[-1]) for count in counts]
+            columns = [np.arange(start, stop + 1), *counts]
+
+            changes = part[1:] ^ part[:-1]
+            open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
+            if before[0] < start or open_end or changes.min(initial=1 << bits) < 1 << bits:
+                ends = np.flatnonzero(changes >= 1 << bits)
+                if not open_end:
+                    ends = np.append(ends, part.size - 1)
+                if ends.size == 0:
+                    continue
+                part = part[ends]
+                columns = [np.concatenate(([first], column[ends + 1]))
+                           for first, column in zip(before, columns, strict=True)]
+            before = [int(column[-1]) for column in columns]
+            yield Block(columns[0], tuple(columns[1:]), part >> np.uint64(bits), self._codec)
+
+
+def join(rows: Iterable[tuple[NDArray[np.float64], ...]]) -> list[NDArray[np.float64]]:
+    """Concatenate the columns that were computed block by block."""
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def _running_count(packed: NDArray[np.uint64], shift: int, first: int) -> NDArray[np.int64]:
+    """(len + 1,) ``first``, then the running number of set flags."""
+    count = np.empty(packed.size + 1, np.int64)
+    count[0] = first
+    np.bitwise_and(packed.view(np.int64) >> shift, 1, out=count[1:])
+    return np.cumsum(count, out=count)
