@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -99,6 +100,20 @@ def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
     assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
     assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
     assert extra['onedl'] & extra['openmmlab'] == {'torchvision'}
+
+
+def imported_packages(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or '' for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition('.')[0] for name in names}
+
+
+def test_what_needs_no_library_of_openmmlab_runs_on_the_hard_dependencies():
+    hard = set(read_requirements(ROOT / 'requirements' / 'runtime.txt'))
+    for folder in ('routing', 'calibration'):
+        for file in (ROOT / 'mmcascade' / folder).rglob('*.py'):
+            assert imported_packages(file) <= hard | set(sys.stdlib_module_names) | {'mmcascade'}, file
 
 
 def test_source_distribution_builds_the_same_wheel(checkout, installed):
