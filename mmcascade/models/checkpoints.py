@@ -125,7 +125,7 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
             return load_file(path)
         with _stand_ins():
             return torch.load(path, map_location='cpu', weights_only=True)
-    except (OSError, ImportError):
+    except (PermissionError, ImportError):
         raise
     except Exception as error:  # damaged bytes can fail anywhere inside the reader
         refusal = _refused(error)
@@ -145,7 +145,7 @@ def _read_unsafe(path: Path, refusal: str | None) -> Any:
                   f'unsafe_checkpoint=True; it holds {refusal or "another format"}', stacklevel=4)
     try:
         return torch.load(path, map_location='cpu', weights_only=False)
-    except OSError:
+    except PermissionError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error

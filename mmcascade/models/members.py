@@ -77,13 +77,15 @@ def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
     else:
         source = f"'{model}'" if isinstance(model, (str, Path)) else 'a dict in the config'
         module = _build(name, model_config(model), source)
-    member = Member(name, module.eval(), isinstance(model, nn.Module), source=source)
+    member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
         weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
         _load_strictly(member, weights)
         member.loaded, member.classes = True, weights.classes
     if classes is not None:
         member.classes = tuple(classes)
+    # After loading: LeViT and TinyViT gather their attention biases when they enter eval mode.
+    module.eval()
     return member
 
 
@@ -92,8 +94,8 @@ def num_classes(module: nn.Module) -> int | None:
     decode_head = getattr(module, 'decode_head', None)
     if isinstance(decode_head, nn.ModuleList):  # a cascaded segmentor: the last one decides
         decode_head = decode_head[-1]
-    # VGG and LeNet classify in the backbone; TimmClassifier and HuggingFaceClassifier keep the whole
-    # network in `model`.
+    # VGG and LeNet classify in the backbone; TimmClassifier and HuggingFaceClassifier keep the
+    # whole network in `model`.
     inner = [getattr(module, name, None) for name in ('head', 'backbone', 'model')]
     for part in (decode_head, *inner, module):
         for attribute in ('num_classes', 'num_labels'):
