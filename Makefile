@@ -18,8 +18,9 @@ demo-imagenet: $(READY)
 	$(PY) tools/test.py configs/selective/efficientnet-lite_window_foolbox.py \
 	    --work-dir work_dirs/demo-imagenet
 
+# One thread: the tests' networks are too small to share among several.
 test: $(READY)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest
 
 lint: $(READY)
 	$(PY) -m ruff check
