@@ -21,14 +21,14 @@ from mmcascade.engine.test_config import prepare_test
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file; a config is a program, so read it before you run it')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the whole model; leave it out (or write none) where '
-                        'the members of a cascade load their own')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the whole model; leave it out (or write none) '
+                        'where the members of a cascade load their own')
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='file for predictions (.pkl) or metrics (.json)')
     parser.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out holds; by default metrics for a '
                         '.json file, else predictions')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs such as '
-                        'test_dataloader.batch_size=64 or key="[a,b]"')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs such '
+                        'as test_dataloader.batch_size=64 or key="[a,b]"')
     parser.add_argument('--amp', action='store_true', help='test in mixed precision')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation of a plain model')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os.path as osp
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 
 CASCADES = ('mmcascade.WindowCascadeClassifier', 'mmcascade.CascadeSegmentor')
@@ -38,6 +39,8 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
         raise ValueError(f"{cfg.model.get('type')} is no cascade and does not load weights of its own; give its "
                          'checkpoint after the config')
     cfg.launcher = launcher
+    if launcher != 'none' and not torch.cuda.is_available():
+        _distribute_on_cpu(cfg)
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join(
         'work_dirs', osp.splitext(osp.basename(config_path))[0])
     if checkpoint is not None:
@@ -52,10 +55,19 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
         _wrap_in_tta(cfg)
     if cfg.get('default_scope') != 'mmseg':
         cfg.test_dataloader.setdefault('collate_fn', dict(type='default_collate'))
-    cfg.test_dataloader.setdefault('pin_memory', True)
+    cfg.test_dataloader.setdefault('pin_memory', torch.cuda.is_available())
     if not pin_memory:
         cfg.test_dataloader.pin_memory = False
     return cfg
+
+
+def _distribute_on_cpu(cfg: Config) -> None:
+    """Processes without GPUs: mmengine's own set-up would select a GPU for each."""
+    cfg.setdefault('env_cfg', ConfigDict()).setdefault('dist_cfg', ConfigDict()).backend = 'gloo'
+    cfg.setdefault('model_wrapper_cfg', ConfigDict(
+        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False))
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
 
 
 def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_time: float) -> None:
@@ -77,8 +89,8 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
 
 def _wrap_in_tta(cfg: Config) -> None:
     if is_cascade(cfg):
-        raise ValueError('--tta would average whole runs of the cascade and mix up its exits and costs. Give the test-time '
-                         'augmentations as views of the pipeline (MultiView) and name them in stages=[dict(member=..., '
+        raise ValueError('--tta would average whole runs of the cascade and mix up its exits and costs. Give the '
+                         'test-time augmentations as views of the pipeline (MultiView) and name them in stages=[dict(member=..., '
                          'view=...), ...] instead')
     if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':
         cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')

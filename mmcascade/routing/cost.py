@@ -71,13 +71,12 @@ class MacCounter:
 
     def _count(self, x: Tensor) -> float:
         one = (1, *x.shape[1:])
-        is_fake = isinstance(x, FakeTensor)
-        mode = x.fake_mode if is_fake else FakeTensorMode(allow_non_fake_inputs=True)
+        mode = x.fake_mode if isinstance(x, FakeTensor) else FakeTensorMode(allow_non_fake_inputs=True)
         try:
             with mode:
                 return count_macs(self.function, torch.empty(one, dtype=x.dtype, device=x.device))
         except Exception:  # data-dependent code raises many kinds of errors on fake tensors
-            if is_fake:
+            if isinstance(x, FakeTensor):
                 raise
             return count_macs(self.function, torch.zeros(one, dtype=x.dtype, device=x.device))
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,9 +40,9 @@ class Outcome:
     def select(self, rows: np.ndarray) -> Outcome:
         """Some of the units, in the order of ``rows``."""
         index = torch.as_tensor(rows).to(self.probs.device)
-        return Outcome(**{
-            f.name: (value.index_select(0, index) if isinstance(value, Tensor) else value[rows])
-            for f in fields(self) for value in [getattr(self, f.name)]})
+        return Outcome(self.ticket[rows], self.unit[rows], self.probs.index_select(0, index),
+                       self.confidence.index_select(0, index), self.exit_stage[rows], self.macs[rows],
+                       self.finite_stages.index_select(0, index))
 
     def in_order(self) -> Outcome:
         """The same units in the order of submission."""
@@ -55,6 +55,8 @@ class Outcome:
         """Join outcomes of one cascade."""
         if len(outcomes) == 1:
             return outcomes[0]
-        return Outcome(**{
-            f.name: (torch.cat(parts) if isinstance(parts[0], Tensor) else np.concatenate(parts))
-            for f in fields(Outcome) for parts in [[getattr(o, f.name) for o in outcomes]]})
+        ticket, unit, exit_stage, macs = (
+            np.concatenate([getattr(o, name) for o in outcomes]) for name in ('ticket', 'unit', 'exit_stage', 'macs'))
+        probs, confidence, finite_stages = (
+            torch.cat([getattr(o, name) for o in outcomes]) for name in ('probs', 'confidence', 'finite_stages'))
+        return Outcome(ticket, unit, probs, confidence, exit_stage, macs, finite_stages)

@@ -148,6 +148,7 @@ class CascadeState:
         if self.fusion == 'replace':
             total = torch.where(_like(finite, total), total, self.total)
             if score is not None:
+                assert self.score_total is not None
                 score = torch.where(_like(finite, score), score, self.score_total)
         else:
             total = self.total + _keep(total, finite)

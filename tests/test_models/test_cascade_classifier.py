@@ -89,7 +89,7 @@ def test_routed_members_equal_the_loop(members, views, confidence, fusion, devic
         model = cascade(members, stages, windows, confidence=confidence, fusion=fusion).to(device)
         seen = {name: 0 for name in model.members}
         hooks = [m.register_forward_pre_hook(
-            lambda _, args, name=name: seen.__setitem__(name, seen[name] + len(args[0])))
+            lambda _, args, name=name, seen=seen: seen.update({name: seen[name] + len(args[0])}))
             for name, m in model.members.items()]
         results = step(model, views)
         for hook in hooks:

@@ -108,10 +108,7 @@ def test_everybody_on_is_plain_averaging_and_nobody_on_is_member_zero(seed, stag
     logits = random_logits(seed, stages)
     n = len(logits[0])
     everybody = router_for(logits, WindowPolicy([(None, None)] * (stages - 1)), fusion=fusion)
-    if fusion == 'prob':
-        average = sum(z.softmax(1) for z in logits) / stages
-    else:
-        average = (sum(logits) / stages).softmax(1)
+    average = sum(z.softmax(1) for z in logits) / stages if fusion == 'prob' else (sum(logits) / stages).softmax(1)
     outcome = everybody.route([], range(n))
     torch.testing.assert_close(outcome.probs, average)
     assert (outcome.exit_stage == stages - 1).all()

@@ -1,0 +1,51 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A whole cascade as one checkpoint and one self-contained config."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mmcascade.models.member_configs import model_config
+from mmcascade.registry import MODELS
+
+
+def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Path, Path]:
+    """Write ``<name>.py`` and ``<name>.pth``, which any OpenMMLab test script takes as they are.
+
+    The config describes every member in full and names no other checkpoint; the checkpoint holds tensors and plain
+    values only, so it loads with ``weights_only=True``.
+
+    Args:
+        cfg: config of a cascade whose members all load their weights.
+        out_dir: folder, made if necessary.
+
+    Returns:
+        The paths of the config and of the checkpoint.
+
+    Raises:
+        ValueError: if the model is no cascade, or a member has no checkpoint.
+    """
+    if 'members' not in cfg.model:
+        raise ValueError(f"{cfg.model.get('type')} is no cascade: its config has no members to bundle")
+    unloaded = [key for key, member in cfg.model.members.items() if member.get('checkpoint') is None]
+    if unloaded:
+        raise ValueError(f'member(s) {unloaded} have no checkpoint, so there are no weights to bundle; give each a path or '
+                         "'zoo'")
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    bundled = copy.deepcopy(cfg)
+    for key, member in bundled.model.members.items():
+        bundled.model.members[key] = dict(
+            {option: value for option, value in member.items() if option not in ('checkpoint', 'unsafe_checkpoint')},
+            model=model_config(member.model))
+    meta: dict[str, Any] = {} if model.classes is None else {'dataset_meta': {'classes': tuple(model.classes)}}
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    config_path, checkpoint_path = out_dir / f'{name}.py', out_dir / f'{name}.pth'
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
+    bundled.dump(config_path)
+    return config_path, checkpoint_path

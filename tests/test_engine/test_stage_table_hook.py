@@ -1,0 +1,26 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from mmcascade.engine.stage_table_hook import as_text, stage_rows
+
+
+def stage(member, view, shapes, batch_size=None):
+    return SimpleNamespace(member=member, view=view, batch_size=batch_size, macs_by_shape=shapes)
+
+
+def test_rows_add_up():
+    stages = [stage('small', 0, {(3, 8, 8): 1e9}), stage('large', 1, {(3, 16, 16): 4e9}, 6), stage('huge', 1, {})]
+    rows = stage_rows(stages, {'cost/reached@stage1': 20.0, 'cost/reached@stage2': 0.0})
+    assert rows == [('0', 'small', '0', '3x8x8', 'any', '1', '1', '100.00'),
+                    ('1', 'large', '1', '3x16x16', '6', '4', '5', '20.00'),
+                    ('2', 'huge', '1', 'never ran', 'any', 'n/a', 'n/a', '0.00')]
+    text = as_text(rows)
+    assert 'reached %' in text
+    assert '3x16x16' in text
+
+
+def test_shapes_that_differ_get_a_row_each_and_no_metric_means_na():
+    rows = stage_rows([stage('small', 0, {(3, 8, 8): 1e9, (3, 16, 16): 4e9}), stage('large', 0, {(3, 8, 8): 2e9})], {})
+    assert [row[5:] for row in rows] == [('1', '1', '100.00'), ('4', '4', '100.00'), ('2', 'n/a', 'n/a')]
