@@ -1,0 +1,91 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
+
+from mmcascade.registry import METRICS
+
+
+def make_sample(macs, exit_stage, num_stages=3, **fields):
+    sample = BaseDataElement(metainfo=dict(img_path='x.jpg', num_stages=num_stages))
+    fields = dict(macs=macs, exit_stage=exit_stage, finite_stages=exit_stage + 1) | fields
+    for name, value in fields.items():
+        sample.set_field(value, name)
+    return sample
+
+
+def evaluate(samples):
+    evaluator = Evaluator(dict(type='mmcascade.CascadeCost'))
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples))
+
+
+def test_cost_and_reach():
+    samples = [make_sample(1e9, 0), make_sample(3e9, 1), make_sample(3e9, 1), make_sample(7e9, 2)]
+    assert evaluate(samples) == pytest.approx({
+        'cost/macs': 3.5, 'cost/reached@stage1': 75, 'cost/reached@stage2': 25,
+        'cost/nonfinite': 0})
+
+
+def test_a_stage_that_nobody_reached_is_printed():
+    values = evaluate([make_sample(1e9, 0), make_sample(1e9, 0)])
+    assert values['cost/reached@stage1'] == values['cost/reached@stage2'] == 0
+
+
+def test_samples_without_the_optional_fields():
+    samples = [dict(macs=1e9, exit_stage=0), dict(macs=2e9, exit_stage=1, confidence=-math.inf)]
+    assert evaluate(samples) == pytest.approx(
+        {'cost/macs': 1.5, 'cost/reached@stage1': 50, 'cost/nonfinite': 1})
+
+
+def test_nonfinite_is_a_number_of_units():
+    samples = [make_sample(1e9, 2, finite_stages=n, confidence=-math.inf) for n in (0, 2, 0, 3)]
+    assert evaluate(samples)['cost/nonfinite'] == 2
+
+
+def test_data_sets_apart():
+    samples = [make_sample(1e9, 0), make_sample(3e9, 1),
+               make_sample(6e9, 2, ood=True, dataset='digits'), make_sample(8e9, 2, ood=True)]
+    values = evaluate(samples)
+    assert values['cost/macs'] == pytest.approx(4.5)
+    assert values['cost/id/macs'] == pytest.approx(2)
+    assert values['cost/digits/macs'] == pytest.approx(6)
+    assert values['cost/ood/macs'] == pytest.approx(8)
+
+
+def test_number_types_do_not_matter():
+    plain = evaluate([make_sample(1e9, 0), make_sample(3e9, 1)])
+    tensors = [make_sample(torch.tensor(1e9), torch.tensor([0]), finite_stages=torch.tensor(1)),
+               make_sample(torch.tensor([3e9]), torch.tensor(1), finite_stages=torch.tensor([2]))]
+    assert evaluate(tensors) == pytest.approx(plain)
+
+
+def test_one_small_result_per_sample():
+    metric = METRICS.build(dict(type='mmcascade.CascadeCost'))
+    metric.process(None, [
+        make_sample(1e9 + i, i % 3, dataset=''.join(['cif', 'ar'])).to_dict() for i in range(9)])
+    assert len(metric.results) == 9
+    assert len({id(result[4]) for result in metric.results}) == 1  # one string for all
+    for result in metric.results:
+        macs = result[0]
+        assert sys.getsizeof(result) + sys.getsizeof(macs) + 8 <= 160  # the rest is shared
+        assert all(type(value) in (int, bool, str) for value in result[1:])
+
+
+@pytest.mark.parametrize('field', ['macs', 'exit_stage'])
+def test_ordinary_classifiers_are_refused(field):
+    sample = make_sample(1e9, 0)
+    delattr(sample, field)
+    with pytest.raises(ValueError, match=rf"x\.jpg has no '{field}'; .*test a cascade"):
+        evaluate([sample])
+
+
+def test_no_sample_is_an_error():
+    with pytest.raises(ValueError, match='CascadeCost got no sample'):
+        evaluate([])
