@@ -13,6 +13,7 @@ import contextlib
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -128,16 +129,17 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
     except (PermissionError, ImportError):
         raise
     except Exception as error:  # damaged bytes can fail anywhere inside the reader
-        refusal = _refused(error)
+        refusal = _refused(error, path)
         if allow_unsafe:
             return _read_unsafe(path, refusal)
         if refusal is None:
             raise _unreadable(path, error) from error
         raise UnsafeCheckpointError(
-            f"checkpoint '{path}' is refused: beside weights it holds {refusal}, and reading that "
-            'could run any program. Nothing of it has been run. If you trust where the file comes '
-            'from, say so for this member with unsafe_checkpoint=True; else save its weights '
-            "alone: torch.save({'state_dict': model.state_dict()}, ...)") from None
+            f"checkpoint '{path}' is refused: it holds {refusal}, which is more than weights and "
+            'could run any program when it is read. Nothing of it has been run. If you trust where '
+            'the file comes from, say so for this member with unsafe_checkpoint=True; else get its '
+            "weights alone, saved by torch.save({'state_dict': model.state_dict()}, ...)"
+        ) from None
 
 
 def _read_unsafe(path: Path, refusal: str | None) -> Any:
@@ -152,19 +154,23 @@ def _read_unsafe(path: Path, refusal: str | None) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    reason = f'{type(error).__name__}: {error}'.strip().splitlines()[0]
+    # Before the colon, torch advises to read the file without protection.
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
     return CheckpointError(
         f"checkpoint '{path}' ({path.stat().st_size} bytes) cannot be read: it is cut off, "
-        f'damaged, or no file of torch.save or safetensors. Copy or download it again. ({reason})')
+        f'damaged, or no file of torch.save or safetensors. Copy or download it again. '
+        f'({type(error).__name__}: {reason})')
 
 
-def _refused(error: Exception) -> str | None:
+def _refused(error: Exception, path: Path) -> str | None:
     """What torch's restricted reader would not admit, or None if the file is just unreadable."""
     if not isinstance(error, pickle.UnpicklingError):
         return None
     message = str(error)
     if found := re.search(r'GLOBAL (\S+)', message):
         return f"'{found[1]}'"
+    if 'Unsupported operand' in message and zipfile.is_zipfile(path):
+        return 'a pickle of another protocol than the 2 of torch.save'
     found = re.search(r'(Trying to call reduce|Can only (create|build|SETITEM|append)).*', message)
     return f'an object of unknown kind ({found[0]})' if found else None
 

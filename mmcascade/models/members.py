@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -62,7 +63,8 @@ def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
         model: a reference into a zoo (see :func:`mmcascade.models.zoo.find_config`), the path of a
             config file, a model dict, or a module that is already built (and counts as loaded).
         checkpoint: the path (or URL) of its weights; ``'zoo'`` for those that the zoo lists; None
-            to build it without weights, in which case none are downloaded.
+            to build it without weights, in which case nothing is downloaded (but Hugging Face's
+            description of an architecture that is no local folder).
         unsafe_checkpoint: read a checkpoint that brings code along, and run that code.
         classes: class names, instead of those in the checkpoint.
 
@@ -184,18 +186,25 @@ def _load_strictly(member: Member, checkpoint: Checkpoint) -> None:
         nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, 'module.')
     try:
         missing, unexpected = module.load_state_dict(weights, strict=False)
-        problems = []
-    except RuntimeError as error:  # tensors of another shape
-        missing, unexpected, problems = [], [], str(error).splitlines()[1:]
+        misfits: list[str] = []
+    except RuntimeError as error:
+        missing, unexpected, misfits = [], [], _misfits(str(error))
     # Counts training batches and has no part in a prediction; checkpoints of old have none.
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     report = [*_listed('missing from it', missing), *_listed('unknown to the model', unexpected),
-              *_listed('of another shape', [line.strip() for line in problems])]
+              *_listed('that cannot be copied', misfits)]
     if report:
         raise CheckpointError(
             f"member '{member.name}': checkpoint '{checkpoint.path}' ({len(weights)} weights) does "
             f'not fit the {type(module).__name__} of {member.source} ({len(own)} weights); '
             'expected a checkpoint of exactly this model:\n' + '\n'.join(report))
+
+
+def _misfits(message: str) -> list[str]:
+    """The weights that torch could not copy, nearly always for their shape."""
+    return [re.sub(r'size mismatch for (\S+):.*Size\((.*?)\).*Size\((.*?)\).*',
+                   r'\1 of shape \2 instead of \3', line.strip())
+            for line in message.splitlines()[1:]]
 
 
 def _listed(what: str, keys: Sequence[str]) -> list[str]:

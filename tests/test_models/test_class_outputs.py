@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmcascade.models.class_outputs import class_output, gives_logits, other_task
 from tests.test_models.member_kinds import (
@@ -117,6 +118,8 @@ def test_an_overridden_prediction_counts(config):
     assert not gives_logits(module)
     assert output.logits is None
     assert torch.equal(output.probabilities, (2 * module(inputs)).softmax(1))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert class_output(module, torch.empty(2, 3, 64, 64)).probabilities.shape == (2, N)
 
 
 @torch.no_grad()
@@ -176,5 +179,5 @@ def test_classifiers_are_no_other_task(classifier):
 
 
 def test_segmentors_are_no_other_task():
-    pytest.importorskip('mmseg')
+    pytest.importorskip('mmseg.models')
     assert other_task(build(tiny_segmentor(pretrained=None))) is None
