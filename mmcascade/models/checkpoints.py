@@ -3,18 +3,18 @@
 
 A ``.pth`` file is a pickle, and an ordinary pickle can run any program when it is read. Here it is
 read with ``weights_only=True``. What an mmengine Runner puts beside the weights (the message hub's
-history buffers, numpy scalars, a schedule's function) is replaced by :class:`Inert` stand-ins, so
-the checkpoints of one's own training load as they are. Anything else is refused by name.
+history buffers, numpy scalars, a schedule's function) is replaced by inert objects, see
+:mod:`mmcascade.models.stand_ins`, so the checkpoints of one's own training load as they are.
+Anything else is refused by name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcascade.models.stand_ins import stand_ins
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used: damaged, of another format, or of another model."""
@@ -30,40 +32,6 @@ class CheckpointError(RuntimeError):
 
 class UnsafeCheckpointError(CheckpointError):
     """A checkpoint that asks for more than weights and is refused for it."""
-
-
-class Inert:
-    """Takes the place of an object in a checkpoint: accepts any arguments and state, keeps none."""
-
-    __slots__ = ()
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
-        return super().__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        """Drops the state."""
-
-
-# What a Runner saves beside the weights, by the name the pickle calls it. ConfigDict becomes a
-# plain dict, since class names may lie in one. `getattr` is how a pickle names a method.
-_STAND_INS: dict[str, type] = {
-    'mmengine.config.config.ConfigDict': dict,
-    **dict.fromkeys([
-        'builtins.getattr',
-        'builtins.slice',
-        'mmengine.config.config.Config',
-        'mmengine.logging.history_buffer.HistoryBuffer',
-        'mmengine.logging.message_hub.MessageHub',
-        'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler',
-        'numpy.dtype',
-        'numpy.ndarray',
-        # numpy 1 and numpy 2
-        'numpy.core.multiarray._reconstruct',
-        'numpy.core.multiarray.scalar',
-        'numpy._core.multiarray._reconstruct',
-        'numpy._core.multiarray.scalar',
-    ], Inert),
-}
 
 
 @dataclass(frozen=True)
@@ -124,7 +92,7 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
         if path.suffix == '.safetensors':
             from safetensors.torch import load_file
             return load_file(path)
-        with _stand_ins():
+        with stand_ins():
             return torch.load(path, map_location='cpu', weights_only=True)
     except (PermissionError, ImportError):
         raise
@@ -173,25 +141,6 @@ def _refused(error: Exception, path: Path) -> str | None:
         return 'a pickle of another protocol than the 2 of torch.save'
     found = re.search(r'(Trying to call reduce|Can only (create|build|SETITEM|append)).*', message)
     return f'an object of unknown kind ({found[0]})' if found else None
-
-
-@contextlib.contextmanager
-def _stand_ins() -> Iterator[None]:
-    """Admits the stand-ins for one load, also over real objects that others have admitted."""
-    admitted = torch.serialization.get_safe_globals()
-    others = [entry for entry in admitted if _pickled_name(entry) not in _STAND_INS]
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(
-        [*others, *((stand_in, name) for name, stand_in in _STAND_INS.items())])
-    try:
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(admitted)
-
-
-def _pickled_name(entry: Any) -> str:
-    return entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
 
 
 def _checkpoint(content: Any, path: Path) -> Checkpoint:

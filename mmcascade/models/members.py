@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,14 +13,14 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmcascade.models.checkpoints import Checkpoint, CheckpointError, load_weights
+from mmcascade.models.checkpoints import load_weights
 from mmcascade.models.class_outputs import other_task
 from mmcascade.models.downloads import local_file
 from mmcascade.models.member_configs import model_config
+from mmcascade.models.strict_loading import load_strictly
 from mmcascade.models.zoo import find_weights
 
 ZOO = 'zoo'
-_LISTED = 10
 
 
 @dataclass
@@ -82,7 +80,8 @@ def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
     member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
         weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
-        _load_strictly(member, weights)
+        load_strictly(module, weights,
+                      f"member '{name}', the {type(module).__name__} of {source}")
         member.loaded, member.classes = True, weights.classes
     if classes is not None:
         member.classes = tuple(classes)
@@ -173,42 +172,3 @@ def _checkpoint_file(name: str, model: Any, checkpoint: str | PathLike[str]) -> 
     if '://' in str(checkpoint):
         return local_file(str(checkpoint))
     return Path(checkpoint)
-
-
-def _load_strictly(member: Member, checkpoint: Checkpoint) -> None:
-    """Loads every weight, or raises with what does not fit."""
-    # A shallow copy that keeps the versions which torch notes in a state dict.
-    weights, module = copy.copy(checkpoint.state_dict), member.module
-    own = module.state_dict()
-    if all(key.startswith('module.') for key in weights) and not any(
-            key.startswith('module.') for key in own):
-        # saved from inside a (distributed) data parallel wrapper
-        nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, 'module.')
-    try:
-        missing, unexpected = module.load_state_dict(weights, strict=False)
-        misfits: list[str] = []
-    except RuntimeError as error:
-        missing, unexpected, misfits = [], [], _misfits(str(error))
-    # Counts training batches and has no part in a prediction; checkpoints of old have none.
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    report = [*_listed('missing from it', missing), *_listed('unknown to the model', unexpected),
-              *_listed('that cannot be copied', misfits)]
-    if report:
-        raise CheckpointError(
-            f"member '{member.name}': checkpoint '{checkpoint.path}' ({len(weights)} weights) does "
-            f'not fit the {type(module).__name__} of {member.source} ({len(own)} weights); '
-            'expected a checkpoint of exactly this model:\n' + '\n'.join(report))
-
-
-def _misfits(message: str) -> list[str]:
-    """The weights that torch could not copy, nearly always for their shape."""
-    return [re.sub(r'size mismatch for (\S+):.*Size\((.*?)\).*Size\((.*?)\).*',
-                   r'\1 of shape \2 instead of \3', line.strip())
-            for line in message.splitlines()[1:]]
-
-
-def _listed(what: str, keys: Sequence[str]) -> list[str]:
-    if not keys:
-        return []
-    more = f' and {len(keys) - _LISTED} more' if len(keys) > _LISTED else ''
-    return [f'  {len(keys)} {what}: ' + ', '.join(keys[:_LISTED]) + more]

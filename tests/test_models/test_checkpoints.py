@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcascade.models.checkpoints import (
     CheckpointError,
-    Inert,
     UnsafeCheckpointError,
     load_weights,
 )
+from mmcascade.models.stand_ins import Inert
 
 WEIGHTS = {'fc.weight': torch.arange(6.0).reshape(2, 3), 'fc.bias': torch.ones(2)}
 
