@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .score_keys import ScoreKeys, score_keys
+from .score_keys import score_keys
 
 # Small enough for a block and its intermediate results to stay in the processor's cache.
-_BLOCK = 1 << 13
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,12 @@ class Block:
 
     units: NDArray[np.int64]
     counts: tuple[NDArray[np.int64], ...]
-    _keys: NDArray[np.uint64]
-    _codec: ScoreKeys
+    _decode: Callable[[], NDArray[np.float64]]
 
     @property
     def scores(self) -> NDArray[np.float64]:
         """(g,) the distinct scores, falling."""
-        return self._codec.decode(self._keys)
-
-    @property
-    def has_ties(self) -> bool:
-        return bool(self.units[-1] - self.units[0] >= self.units.size)
+        return self._decode()
 
 
 class Ranking:
@@ -74,28 +70,37 @@ class Ranking:
         """Walk down the distinct scores."""
         packed, bits = self._packed, len(self._shifts)
         running = [0] * bits
-        before = [0] * (1 + bits)
+        before = [0] * bits
+        accepted = 0
         for start in range(0, packed.size, _BLOCK):
             part = packed[start:start + _BLOCK]
             stop = start + part.size
             counts = [_running_count(part, shift, first)
                       for shift, first in zip(self._shifts, running, strict=True)]
             running = [int(count[-1]) for count in counts]
-            columns = [np.arange(start, stop + 1), *counts]
 
             changes = part[1:] ^ part[:-1]
+            tied = changes.min(initial=1 << bits) < 1 << bits
             open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
-            if before[0] < start or open_end or changes.min(initial=1 << bits) < 1 << bits:
+            if not tied and not open_end and accepted == start:
+                units = np.arange(start, stop + 1)
+            else:
                 ends = np.flatnonzero(changes >= 1 << bits)
                 if not open_end:
                     ends = np.append(ends, part.size - 1)
-                if ends.size == 0:
+                if not ends.size:
                     continue
                 part = part[ends]
-                columns = [np.concatenate(([first], column[ends + 1]))
-                           for first, column in zip(before, columns, strict=True)]
-            before = [int(column[-1]) for column in columns]
-            yield Block(columns[0], tuple(columns[1:]), part >> np.uint64(bits), self._codec)
+                ends += 1
+                units = _prepend(accepted, ends + start)
+                counts = [_prepend(first, count[ends])
+                          for first, count in zip(before, counts, strict=True)]
+            accepted = int(units[-1])
+            before = [int(count[-1]) for count in counts]
+            yield Block(units, tuple(counts), partial(self._decode, part))
+
+    def _decode(self, packed: NDArray[np.uint64]) -> NDArray[np.float64]:
+        return self._codec.decode(packed >> np.uint64(len(self._shifts)))
 
 
 def join(rows: Iterable[tuple[NDArray[np.float64], ...]]) -> list[NDArray[np.float64]]:
@@ -109,3 +114,9 @@ def _running_count(packed: NDArray[np.uint64], shift: int, first: int) -> NDArra
     count[0] = first
     np.bitwise_and(packed.view(np.int64) >> shift, 1, out=count[1:])
     return np.cumsum(count, out=count)
+
+
+def _prepend(first: int, rest: NDArray[np.int64]) -> NDArray[np.int64]:
+    values = np.empty(rest.size + 1, np.int64)
+    values[0], values[1:] = first, rest
+    return values

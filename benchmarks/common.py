@@ -1,0 +1,61 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What the benchmarks share: the machine they ran on, the table they print, the file they write."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+SCHEMA = 1
+
+Row = Mapping[str, Any]
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the threads that torch may use, and the versions that timings depend on."""
+    return dict(
+        cpu=_cpu_model(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__)
+
+
+def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+    """Write ``{"schema": 1, "machine": {...}, "rows": [...]}``; NaN is not allowed, use None."""
+    content = dict(schema=SCHEMA, machine=machine(), rows=[dict(row) for row in rows])
+    Path(path).write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print rows that share their keys, one column per key, numbers to the right."""
+    header = list(rows[0])
+    lines = [header, *([_text(row[key]) for key in header] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    numeric = [all(isinstance(row[key], (int, float)) for row in rows) for key in header]
+    for line in lines:
+        print('  '.join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)).rstrip())
+
+
+def _text(value: Any) -> str:
+    return f'{value:.4g}' if isinstance(value, float) else '-' if value is None else str(value)
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
