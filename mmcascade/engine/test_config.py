@@ -11,6 +11,9 @@ from mmengine.config import Config, ConfigDict
 
 CASCADES = ('mmcascade.WindowCascadeClassifier', 'mmcascade.CascadeSegmentor')
 
+_NOT_FOR_TESTING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
+                    'val_evaluator')
+
 
 def is_cascade(cfg: Config) -> bool:
     return cfg.model.get('type') in CASCADES
@@ -38,6 +41,8 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
     if checkpoint is None and cfg.get('load_from') is None and not is_cascade(cfg):
         raise ValueError(f"{cfg.model.get('type')} is no cascade and does not load weights of its own; give its "
                          'checkpoint after the config')
+    for key in _NOT_FOR_TESTING:  # a Runner wants each of these groups whole or not at all
+        cfg[key] = None
     cfg.launcher = launcher
     if launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg)
@@ -90,8 +95,8 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
 def _wrap_in_tta(cfg: Config) -> None:
     if is_cascade(cfg):
         raise ValueError('--tta would average whole runs of the cascade and mix up its exits and costs. Give the '
-                         'test-time augmentations as views of the pipeline (MultiView) and name them in stages=[dict(member=..., '
-                         'view=...), ...] instead')
+                         'test-time augmentations as views of the pipeline (MultiView) and name them in stages=[dict('
+                         'member=..., view=...), ...] instead')
     if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':
         cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
         *transforms, pack = cfg.test_dataloader.dataset.pipeline

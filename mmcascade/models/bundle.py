@@ -34,8 +34,8 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         raise ValueError(f"{cfg.model.get('type')} is no cascade: its config has no members to bundle")
     unloaded = [key for key, member in cfg.model.members.items() if member.get('checkpoint') is None]
     if unloaded:
-        raise ValueError(f'member(s) {unloaded} have no checkpoint, so there are no weights to bundle; give each a path or '
-                         "'zoo'")
+        raise ValueError(f'member(s) {unloaded} have no checkpoint, so there are no weights to bundle; give each a '
+                         "path or 'zoo'")
     model = MODELS.build(copy.deepcopy(cfg.model))
     bundled = copy.deepcopy(cfg)
     for key, member in bundled.model.members.items():

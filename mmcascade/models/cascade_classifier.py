@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,19 +14,14 @@ from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mmcascade.models.class_outputs import gives_logits
-from mmcascade.models.classifier_stage import ClassifierStage, classify
-from mmcascade.models.members import Member, build_member, check_members
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.fingerprints import weights_fingerprint
+from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
+from mmcascade.models.cascade_parts import build_from_spec, build_stages, check_confidence, checked_accept
+from mmcascade.models.members import check_members
+from mmcascade.models.views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
-from mmcascade.routing import (
-    CascadeRouter,
-    Confidence,
-    ExitPolicy,
-    MacCounter,
-    Outcome,
-    WindowPolicy,
-    build_confidence,
-)
+from mmcascade.routing import CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy, build_confidence
 from mmcascade.routing.state import log_floored
 
 
@@ -50,6 +44,9 @@ class WindowCascadeClassifier(BaseModel):
         policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
             to test.
         accept: accept a prediction if its confidence is at least this; None = no acceptance is reported.
+        calibration: path of a file made by tools/calibrate.py (or its content), which gives the windows, the
+            temperatures and the accept threshold in place of ``policy`` and ``accept``. It is checked against the
+            stages when the cascade is built, and against the members' weights before the first test.
         data_preprocessor: ignored; members keep their own. MMEngine passes it to every model.
 
     Raises:
@@ -59,28 +56,35 @@ class WindowCascadeClassifier(BaseModel):
     def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
                  confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
                  policy: Mapping[str, Any] | ExitPolicy | None = None, accept: float | None = None,
-                 data_preprocessor: Any = None, init_cfg: Any = None) -> None:
+                 calibration: str | Path | Mapping[str, Any] | None = None, data_preprocessor: Any = None,
+                 init_cfg: Any = None) -> None:
         super().__init__(init_cfg=init_cfg)
         del data_preprocessor
-        built = {name: _build(name, spec) for name, spec in members.items()}
+        built = {name: build_from_spec(name, spec) for name, spec in members.items()}
         check_members(list(built.values()))
         # torch's ModuleDict: mmengine's would re-initialise the loaded members in init_weights().
         self.members = nn.ModuleDict({name: member.module for name, member in built.items()})
         self._unloaded = {name for name, member in built.items() if not member.loaded}
         self.register_load_state_dict_post_hook(_require_all_members)
-        classes = next((m.classes for m in built.values() if m.classes), None)
-        self.classes = classes
+        self.classes = next((m.classes for m in built.values() if m.classes), None)
 
-        self.accept = _checked_accept(accept)
-        self.stages = _build_stages(self.members, stages)
-        confidence = build_confidence(confidence)
-        _check_confidence(confidence, self.stages, self.members)
+        self.stages = build_stages(self.members, stages)
+        self.fusion = fusion
+        self.confidence = build_confidence(confidence)
+        self._confidence_name = confidence if isinstance(confidence, str) else type(confidence).__name__
+        check_confidence(self.confidence, self.stages, self.members)
+        self.accept = checked_accept(accept)
+        self._unchecked: Calibration | None = None
+        if calibration is not None:
+            if policy is not None or accept is not None:
+                raise ValueError('a calibration gives the windows and the accept threshold; leave policy= and accept= '
+                                 'out, or calibration=')
+            policy = self._use(Calibration.load(calibration))
         if policy is None and len(self.stages) == 1:
             policy = WindowPolicy([])
         if isinstance(policy, Mapping):
             policy = TASK_UTILS.build(policy)
-        self.router = None if policy is None else CascadeRouter(
-            self.stages, policy, confidence, fusion)
+        self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion)
         self.eval()
 
     def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list[DataSample] | None = None,
@@ -143,6 +147,36 @@ class WindowCascadeClassifier(BaseModel):
     def init_weights(self) -> None:
         """Nothing: members are loaded when the cascade is built, or from a bundle."""
 
+    def identity(self, with_weights: bool = True) -> CascadeIdentity:
+        """What thresholds depend on. Fingerprints of the weights read every weight once."""
+        weights = {name: weights_fingerprint(member.state_dict()) if with_weights else ''
+                   for name, member in self.members.items()}
+        return CascadeIdentity(
+            tuple(StageIdentity(stage.member, stage.view, weights[stage.member]) for stage in self.stages),
+            self._confidence_name, self.fusion, self._precision())
+
+    def _use(self, calibration: Calibration) -> WindowPolicy:
+        if any(stage.temperature != 1 for stage in self.stages):
+            raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages')
+        calibration.without_weights().check(self.identity(with_weights=False))
+        for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
+            stage.temperature = temperature
+        self.accept = calibration.accept
+        self._unchecked = calibration
+        return WindowPolicy(calibration.windows)
+
+    def _precision(self) -> str:
+        device = next(self.parameters(), torch.empty(0)).device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        return str(dtype).removeprefix('torch.')
+
+    def _check_calibration(self, calibration: Calibration) -> None:
+        calibration.check(self.identity())
+        if calibration.cascade.precision != self._precision():
+            warnings.warn(f'the thresholds were calibrated in {calibration.cascade.precision} and this test runs in '
+                          f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
+        self._unchecked = None
+
     def _ready_router(self) -> CascadeRouter:
         if self._unloaded:
             raise RuntimeError(
@@ -151,28 +185,11 @@ class WindowCascadeClassifier(BaseModel):
         if self.router is None:
             raise RuntimeError(
                 f'this cascade of {len(self.stages)} stages has no exit policy; give the model policy=dict(type='
-                f"'mmcascade.WindowPolicy', windows=[...]) with {len(self.stages) - 1} window(s)")
+                f"'mmcascade.WindowPolicy', windows=[...]) with {len(self.stages) - 1} window(s), or calibration= "
+                'with a file made by tools/calibrate.py')
+        if self._unchecked is not None:
+            self._check_calibration(self._unchecked)
         return self.router
-
-
-def as_views(inputs: Any) -> list[Tensor]:
-    """The batch as a list of views, each ``(N, 3, H, W)``.
-
-    Takes what the collate functions make: a tensor, a list of tensors (one per view), or, per view, a list of images.
-    """
-    if isinstance(inputs, Tensor):
-        inputs = [inputs]
-    if inputs and all(isinstance(x, Tensor) and x.dim() == 3 for x in inputs):
-        inputs = [inputs]  # pseudo_collate without views: a list of single images
-    return [view if isinstance(view, Tensor) else _stack(view) for view in inputs]
-
-
-def _stack(images: Sequence[Tensor]) -> Tensor:
-    shapes = {tuple(image.shape) for image in images}
-    if len(shapes) > 1:
-        raise ValueError(f'the images of a view have different shapes {sorted(shapes)}; resize or crop them to one '
-                         'size in the data pipeline')
-    return torch.stack(list(images))
 
 
 def _units(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> list[int] | None:
@@ -187,67 +204,6 @@ def _units(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> lis
     return list(range(len(indexes)))
 
 
-def _build(name: str, spec: Any) -> Member:
-    if isinstance(spec, nn.Module):
-        return build_member(name, spec)
-    known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
-    if not isinstance(spec, Mapping) or 'model' not in spec or set(spec) - set(known):
-        raise ValueError(f'member {name!r} is a dict with model= and optionally {known[1:]}, got {spec!r}')
-    return build_member(name, **spec)
-
-
-def _build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) -> list[ClassifierStage]:
-    if not stages:
-        raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
-                         "stages=[dict(member='...'), ...]")
-    forwards = {name: partial(classify, module) for name, module in members.items()}
-    counters = {name: MacCounter(forward, members[name]) for name, forward in forwards.items()}
-    built = []
-    for index, stage in enumerate(stages):
-        options = dict(stage)
-        name = options.pop('member', None)
-        if name not in members:
-            raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
-        _check_stage_options(index, options)
-        built.append(ClassifierStage(name, forwards[name], counters[name], **options))
-    unused = set(members) - {stage.member for stage in built}
-    if unused:
-        warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=3)
-    return built
-
-
-def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
-    checks = {
-        'view': ('a view index >= 0', lambda v: isinstance(v, int) and v >= 0),
-        'batch_size': ('a whole number >= 1 or None', lambda v: v is None or isinstance(v, int) and v >= 1),
-        'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or v >= 0),
-        'temperature': ('a number > 0', lambda v: 0 < v < math.inf),
-    }
-    for key, value in options.items():
-        if key not in checks:
-            raise ValueError(f'stage {index} has the unknown key {key!r}; expected member and any of {sorted(checks)}')
-        expected, is_valid = checks[key]
-        if isinstance(value, bool) or not is_valid(value):
-            raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
-
-
-def _check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], members: nn.ModuleDict) -> None:
-    if not confidence.needs_logits:
-        return
-    for index, stage in enumerate(stages):
-        if not gives_logits(members[stage.member]):
-            raise ValueError(
-                f'confidence {confidence!r} needs logits, but member {stage.member!r} of stage {index} gives '
-                "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
-
-
-def _checked_accept(accept: float | None) -> float | None:
-    if accept is not None and (isinstance(accept, bool) or not isinstance(accept, (int, float))
-                               or math.isnan(accept)):
-        raise ValueError(f'accept is the lowest confidence that is accepted, a number or None, got {accept!r}')
-    return accept
-
-
 def _require_all_members(model: WindowCascadeClassifier, incompatible: Any) -> None:
     """A checkpoint given for the whole cascade must hold the whole cascade."""
     missing = [key for key in incompatible.missing_keys if not key.endswith('num_batches_tracked')]
@@ -258,3 +214,4 @@ def _require_all_members(model: WindowCascadeClassifier, incompatible: Any) -> N
             "member belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
             'tools/bundle_checkpoint.py')
     model._unloaded = set()
+    model.eval()  # some networks derive tensors from their weights when they enter eval mode

@@ -39,7 +39,8 @@ def test_picture_is_the_image_over_the_text():
 @pytest.mark.parametrize('inputs', [[torch.full((2, 3, 8, 8), 7, dtype=torch.uint8), torch.zeros(2, 3, 9, 9)],
                                     torch.full((2, 1, 8, 8), 7, dtype=torch.uint8)])
 def test_batches_of_one_and_several_views_are_drawn(tmp_path, inputs):
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2), visualizer=SimpleNamespace(dataset_meta=None))
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2),
+                             visualizer=SimpleNamespace(dataset_meta=None))
     hook = CascadeVisualizationHook(enable=True, interval=3, out_dir=str(tmp_path))
     for batch in range(3):
         hook.after_test_iter(runner, batch, dict(inputs=inputs), [sample(), sample()])

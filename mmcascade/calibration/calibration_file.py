@@ -1,0 +1,114 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The file in which a cascade's windows and thresholds are kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.routing.policies import Window, WindowPolicy
+
+SCHEMA = 1
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be used here."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found for one cascade on one data set.
+
+    Attributes:
+        cascade: the cascade it belongs to.
+        windows: one window per gap, on the raw running score; None closes a gap, an end that is None is open.
+        accept: accept a prediction if its confidence is at least this; None = no acceptance.
+        temperatures: one per stage; divides the logits.
+        target: what was asked for, such as 'risk=0.05'.
+        rule: 'safe' or 'paper', how tau was placed.
+        half_width: share of units in the window on each side of tau.
+        tau: per gap, the score the window was placed around.
+        data: number of units ('units') and fingerprint ('fingerprint') of the calibration data.
+        measured: what the finished cascade reaches on the calibration data, as fractions; 'macs' in multiply-adds.
+    """
+
+    cascade: CascadeIdentity
+    windows: list[Window | None]
+    accept: float | None
+    temperatures: list[float]
+    target: str
+    rule: str
+    half_width: float
+    tau: list[float]
+    data: dict[str, Any]
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file in one piece: a reader sees the old one or the new one."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + '.part')
+        temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + '\n')
+        os.replace(temporary, path)
+
+    def to_json(self) -> dict[str, Any]:
+        return {'schema': SCHEMA, **asdict(self), 'measured': _without_nan(self.measured)}
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any]) -> Calibration:
+        """Read a file, or the same content inlined in a config.
+
+        Raises:
+            CalibrationError: if it is missing, unreadable, of a newer schema or incomplete.
+        """
+        name = f'calibration {str(source)!r}' if isinstance(source, (str, Path)) else 'the calibration in the config'
+        data = source if isinstance(source, Mapping) else _read(Path(source), name)
+        schema = data.get('schema')
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise CalibrationError(f'{name} has schema {schema}, and this version of mmcascade reads up to {SCHEMA}; '
+                                   'update mmcascade or calibrate again')
+        try:
+            if schema != SCHEMA:
+                raise KeyError('schema')
+            windows = WindowPolicy(data['windows']).rules
+            return cls(**{key: value for key, value in data.items() if key != 'schema'}
+                       | {'cascade': CascadeIdentity.from_json(data['cascade']), 'windows': windows})
+        except (KeyError, TypeError, ValueError) as error:
+            raise CalibrationError(f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
+                                   'make one with tools/calibrate.py') from error
+
+    def without_weights(self) -> Calibration:
+        """The same, for a cascade whose weights are not known yet."""
+        stages = tuple(replace(stage, weights='') for stage in self.cascade.stages)
+        return replace(self, cascade=replace(self.cascade, stages=stages))
+
+    def check(self, here: CascadeIdentity) -> None:
+        """Raise CalibrationError unless this calibration belongs to the cascade at hand."""
+        differences = self.cascade.differences(here)
+        if differences:
+            raise CalibrationError('the calibration belongs to another cascade: ' + '; '.join(differences)
+                                   + '. Calibrate this one with tools/calibrate.py')
+
+
+def _read(path: Path, name: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CalibrationError(f'{name} does not exist; make it with tools/calibrate.py') from None
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f'{name} cannot be read: {error}') from error
+    if not isinstance(data, dict):
+        raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
+    return data
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,47 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade over stored scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmcascade.routing import CachedStage, CascadeRouter, Confidence, ExitPolicy, Outcome
+
+_CHUNK = 4096  # units at a time, which bounds the memory for their scores
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a cascade does with every unit of a data set.
+
+    Attributes:
+        confidence: float64 ``(N)``, higher = more certain, -inf where nothing finite was left.
+        label: int64 ``(N)``, the predicted class.
+        exit_stage: int64 ``(N)``, from 0.
+        macs: float64 ``(N)``, multiply-adds.
+    """
+
+    confidence: np.ndarray
+    label: np.ndarray
+    exit_stage: np.ndarray
+    macs: np.ndarray
+
+    def reached(self, stages: int) -> list[float]:
+        """Share of the units that ran each stage."""
+        return [float((self.exit_stage >= k).mean()) for k in range(stages)]
+
+
+def replay(stages: Sequence[CachedStage], policy: ExitPolicy, units: int, confidence: str | Confidence = 'max_prob',
+           fusion: str = 'prob') -> Replay:
+    """Route units 0 .. units - 1 over stored scores, with the router that runs real members."""
+    router = CascadeRouter(stages, policy, confidence, fusion)
+    chunks = [_summary(outcome) for start in range(0, units, _CHUNK)
+              if (outcome := router.route([], range(start, min(units, start + _CHUNK)))) is not None]
+    return Replay(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
+
+
+def _summary(outcome: Outcome) -> tuple[np.ndarray, ...]:
+    return (outcome.confidence.double().numpy(), outcome.probs.argmax(1).numpy(), outcome.exit_stage, outcome.macs)

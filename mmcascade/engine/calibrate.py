@@ -1,0 +1,92 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From a cascade's config to its calibration file."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.calibration.operating_point import Target
+from mmcascade.calibration.replay import replay
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.windows import fit_accept, fit_windows, measure
+from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
+from mmcascade.engine.fill_store import Progress, fill_store
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.registry import MODELS
+from mmcascade.routing import CachedStage, WindowPolicy
+
+
+def calibrate_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, half_width: float = 0.10,
+                    rule: str = 'safe') -> Calibration:
+    """Fit windows and accept threshold on a filled store.
+
+    Args:
+        store: scores of the stages of the cascade, in order.
+        identity: the cascade; names its confidence function and fusion.
+        target, half_width, rule: see :func:`~mmcascade.calibration.windows.fit_windows`.
+    """
+    Target.parse(target)
+    stages: Sequence[CachedStage] = store.stages()
+    labels = np.asarray(store.labels)
+    scoring = dict(confidence=identity.confidence, fusion=identity.fusion)
+    fitted = fit_windows(stages, labels, target, half_width=half_width, rule=rule, **scoring)
+    finished = replay(stages, WindowPolicy(fitted.windows), len(labels), **scoring)
+    accept = fit_accept(finished, labels, target)
+    return Calibration(
+        cascade=identity, windows=fitted.windows, accept=accept, temperatures=[1.0] * len(stages), target=target,
+        rule=rule, half_width=half_width, tau=fitted.tau, data=store.header['identity']['data'],
+        measured=measure(finished, labels, accept, len(stages)))
+
+
+def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device: str | None = None,
+                  progress: Progress = lambda done, total: None) -> tuple[ScoreStore, CascadeIdentity]:
+    """Build the cascade of a config and fill the store of its scores on the calibration split (``val_dataloader``).
+
+    Raises:
+        ValueError: without a calibration split, or with one that shares images with the test split.
+    """
+    if cfg.get('val_dataloader') is None:
+        raise ValueError('the config has no val_dataloader, which is the calibration split; give it one that shares no '
+                         'image with test_dataloader')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    if cfg.get('test_dataloader') is not None:
+        _check_split(cfg, dataset)
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    model = build_without_calibration(cfg).to(device)
+    with torch.autocast(device, enabled=amp):
+        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress)
+        return store, model.identity()
+
+
+def build_without_calibration(cfg: Config) -> WindowCascadeClassifier:
+    """The cascade of a config, with neither its calibration nor its accept threshold."""
+    if cfg.model.get('type') != 'mmcascade.WindowCascadeClassifier':
+        raise ValueError(f"only a mmcascade.WindowCascadeClassifier can be calibrated, got model.type = "
+                         f"{cfg.model.get('type')!r}")
+    config = copy.deepcopy(cfg.model)
+    for key in ('calibration', 'policy', 'accept'):
+        config.pop(key, None)
+    return MODELS.build(config)
+
+
+def _check_split(cfg: Config, calibration: Any) -> None:
+    try:
+        test = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+        keys = unit_keys(test)
+    except Exception as error:  # whatever the user's data set raises where its files are not at hand
+        warnings.warn(f'the test split cannot be read here ({error}), so whether it shares images with the calibration '
+                      'split was not checked', stacklevel=3)
+        return
+    check_disjoint(unit_keys(calibration), keys)

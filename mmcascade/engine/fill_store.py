@@ -1,0 +1,109 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Run every stage over a data set and keep the scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from mmcascade.calibration.fingerprints import fingerprint
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.datasets.unit_keys import unit_keys
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.views import as_views
+from mmcascade.routing import StageOutput, UnitBatch
+
+Progress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: Config, dataset: Dataset,
+               progress: Progress = lambda done, total: None) -> ScoreStore:
+    """The complete store of all stages' scores on a data set; what an earlier run left is continued.
+
+    Args:
+        folder: the store's place.
+        model: a cascade with loaded members; its policy is not asked.
+        dataloader: config of the loader; its data set is replaced, its order is kept.
+        dataset: the built data set.
+        progress: called with the number of finished units and of all units.
+
+    Raises:
+        StoreError: if the folder holds the scores of other members, data or preprocessing.
+    """
+    identity = store_identity(model, dataloader, dataset)
+    store = None
+    if ScoreStore.exists(folder):
+        store = ScoreStore.open(folder)
+        store.check_identity(identity)
+    units = len(dataset)  # type: ignore[arg-type]
+    start = 0 if store is None else store.filled
+    progress(start, units)
+    for batch in _loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
+        views = as_views(batch['inputs'])
+        outputs = [_run(stage, views) for stage in model.stages]
+        if store is None:
+            kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
+            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds)
+        store.write(outputs, _labels(batch['data_samples']))
+        progress(store.filled, units)
+    if store is None:
+        raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
+    return store
+
+
+def store_identity(model: WindowCascadeClassifier, dataloader: Config, dataset: Any) -> dict[str, Any]:
+    """What the stored scores depend on: members (weights, views, precision), images and preprocessing."""
+    cascade = model.identity().to_json()
+    transforms = json.dumps(_pipelines(dataloader.get('dataset')), default=str, sort_keys=True)
+    return {
+        'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
+        'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
+        'preprocessing': fingerprint([transforms.encode()])}
+
+
+def _pipelines(config: Any) -> list[Any]:
+    """Every pipeline in a nested data set config."""
+    if isinstance(config, (list, tuple)):
+        return [found for entry in config for found in _pipelines(entry)]
+    if not isinstance(config, dict):
+        return []
+    own = [config['pipeline']] if 'pipeline' in config else []
+    return own + [found for key, entry in config.items() if key != 'pipeline' for found in _pipelines(entry)]
+
+
+def _loader(config: Config, dataset: Dataset) -> Any:
+    config = dict(config, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
+    config.setdefault('collate_fn', dict(type='default_collate'))
+    config.pop('drop_last', None)
+    return Runner.build_dataloader(config)
+
+
+def _run(stage: Any, views: list[Tensor]) -> StageOutput:
+    batch = UnitBatch.submitted(views, np.arange(len(views[0])), 0)
+    pieces = []
+    while len(batch):
+        piece, batch = batch.split(min(len(batch), stage.batch_size or len(batch)))
+        pieces.append(stage(piece))
+    if len(pieces) == 1:
+        return pieces[0]
+    values = torch.cat([piece.values for piece in pieces])
+    name = 'logits' if pieces[0].logits is not None else 'probabilities'
+    return StageOutput(**{name: values}, macs=pieces[0].macs)
+
+
+def _labels(samples: list[Any]) -> np.ndarray:
+    missing = [sample.get('img_path', f'image {i} of the batch') for i, sample in enumerate(samples)
+               if 'gt_label' not in sample]
+    if missing:
+        raise ValueError(f'{missing[0]} has no gt_label: calibration needs labelled images')
+    return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)

@@ -1,0 +1,78 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The parts of a cascade's config, checked and built."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from mmcascade.models.class_outputs import gives_logits
+from mmcascade.models.classifier_stage import ClassifierStage, classify
+from mmcascade.models.members import Member, build_member
+from mmcascade.routing import Confidence, MacCounter
+
+
+def build_from_spec(name: str, spec: Any) -> Member:
+    if isinstance(spec, nn.Module):
+        return build_member(name, spec)
+    known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
+    if not isinstance(spec, Mapping) or 'model' not in spec or set(spec) - set(known):
+        raise ValueError(f'member {name!r} is a dict with model= and optionally {known[1:]}, got {spec!r}')
+    return build_member(name, **spec)
+
+
+def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) -> list[ClassifierStage]:
+    if not stages:
+        raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
+                         "stages=[dict(member='...'), ...]")
+    forwards = {name: partial(classify, module) for name, module in members.items()}
+    counters = {name: MacCounter(forward, members[name]) for name, forward in forwards.items()}
+    built = []
+    for index, stage in enumerate(stages):
+        options = dict(stage)
+        name = options.pop('member', None)
+        if name not in members:
+            raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
+        _check_stage_options(index, options)
+        built.append(ClassifierStage(name, forwards[name], counters[name], **options))
+    unused = set(members) - {stage.member for stage in built}
+    if unused:
+        warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=3)
+    return built
+
+
+def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
+    checks = {
+        'view': ('a view index >= 0', lambda v: isinstance(v, int) and v >= 0),
+        'batch_size': ('a whole number >= 1 or None', lambda v: v is None or isinstance(v, int) and v >= 1),
+        'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or v >= 0),
+        'temperature': ('a number > 0', lambda v: 0 < v < math.inf),
+    }
+    for key, value in options.items():
+        if key not in checks:
+            raise ValueError(f'stage {index} has the unknown key {key!r}; expected member and any of {sorted(checks)}')
+        expected, is_valid = checks[key]
+        if isinstance(value, bool) or not is_valid(value):
+            raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
+
+
+def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], members: nn.ModuleDict) -> None:
+    if not confidence.needs_logits:
+        return
+    for index, stage in enumerate(stages):
+        if not gives_logits(members[stage.member]):
+            raise ValueError(
+                f'confidence {confidence!r} needs logits, but member {stage.member!r} of stage {index} gives '
+                "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+
+
+def checked_accept(accept: float | None) -> float | None:
+    if accept is not None and (isinstance(accept, bool) or not isinstance(accept, (int, float))
+                               or math.isnan(accept)):
+        raise ValueError(f'accept is the lowest confidence that is accepted, a number or None, got {accept!r}')
+    return accept
