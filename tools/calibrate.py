@@ -13,8 +13,9 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmcascade.calibration.fit import fit_store
 from mmcascade.calibration.operating_point import Target
-from mmcascade.engine.calibrate import calibrate_store, prepare_store
+from mmcascade.engine.calibrate import prepare_store
 from mmcascade.visualization.calibration_plot import plot_calibration
 
 
@@ -28,7 +29,7 @@ def parse_args() -> argparse.Namespace:
                         'tau (default 0.10)')
     parser.add_argument('--rule', choices=['safe', 'paper'], default='safe', help='how tau is placed: meet the '
                         'target on the calibration split, or the point nearest to it as in the paper')
-    parser.add_argument('--store', help='folder for the scores of all stages (default: OUT without .json, plus .store); '
+    parser.add_argument('--store', help='folder for the scores of all stages (default: OUT.store beside OUT.json); '
                         'an interrupted run continues there')
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
@@ -51,7 +52,7 @@ def main() -> None:
             store, identity = prepare_store(
                 cfg, args.store or args.out.removesuffix('.json') + '.store', amp=args.amp,
                 progress=lambda done, total: bar.update(task, completed=done, total=total))
-        calibration = calibrate_store(store, identity, args.target, half_width=args.half_width, rule=args.rule)
+        calibration = fit_store(store, identity, args.target, half_width=args.half_width, rule=args.rule)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:

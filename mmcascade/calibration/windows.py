@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Fit the windows and the accept threshold of a cascade on stored scores."""
+"""Place the windows of a cascade on stored scores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcascade.calibration.operating_point import Target, operating_point, place_tau, quantile_window
-from mmcascade.calibration.replay import Replay, replay
+from mmcascade.calibration.operating_point import Target, place_tau, quantile_window
+from mmcascade.calibration.replay import replay
 from mmcascade.routing import CachedStage, Confidence, WindowPolicy
 from mmcascade.routing.policies import Window
 
@@ -46,19 +46,3 @@ def fit_windows(stages: Sequence[CachedStage], labels: np.ndarray, target: str |
         taus.append(tau)
         windows.append(quantile_window(scores.confidence, tau, half_width))
     return FittedWindows(windows, taus)
-
-
-def fit_accept(finished: Replay, labels: np.ndarray, target: str | Target) -> float:
-    """The accept threshold for the scores that a finished cascade gives; always meets the target on these units."""
-    return place_tau(finished.confidence, finished.label != labels, target, 'safe')
-
-
-def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: int) -> dict[str, object]:
-    """What a cascade reaches on the units of a replay; shares and risks are fractions."""
-    wrong = finished.label != labels
-    measured: dict[str, object] = {
-        'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()), 'reached': finished.reached(stages)}
-    if accept is not None:
-        point = operating_point(finished.confidence, wrong, accept)
-        measured |= {'coverage': point.coverage, 'risk': point.risk}
-    return measured

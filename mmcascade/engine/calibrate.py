@@ -1,52 +1,23 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""From a cascade's config to its calibration file."""
+"""From a cascade's config to the scores that its calibration is fitted on."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.identity import CascadeIdentity
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.replay import replay
 from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.calibration.windows import fit_accept, fit_windows, measure
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.fill_store import Progress, fill_store
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS
-from mmcascade.routing import CachedStage, WindowPolicy
-
-
-def calibrate_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, half_width: float = 0.10,
-                    rule: str = 'safe') -> Calibration:
-    """Fit windows and accept threshold on a filled store.
-
-    Args:
-        store: scores of the stages of the cascade, in order.
-        identity: the cascade; names its confidence function and fusion.
-        target, half_width, rule: see :func:`~mmcascade.calibration.windows.fit_windows`.
-    """
-    Target.parse(target)
-    stages: Sequence[CachedStage] = store.stages()
-    labels = np.asarray(store.labels)
-    scoring = dict(confidence=identity.confidence, fusion=identity.fusion)
-    fitted = fit_windows(stages, labels, target, half_width=half_width, rule=rule, **scoring)
-    finished = replay(stages, WindowPolicy(fitted.windows), len(labels), **scoring)
-    accept = fit_accept(finished, labels, target)
-    return Calibration(
-        cascade=identity, windows=fitted.windows, accept=accept, temperatures=[1.0] * len(stages), target=target,
-        rule=rule, half_width=half_width, tau=fitted.tau, data=store.header['identity']['data'],
-        measured=measure(finished, labels, accept, len(stages)))
 
 
 def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device: str | None = None,

@@ -11,9 +11,10 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.fit import fit_store
 from mmcascade.calibration.operating_point import place_tau, quantile_window
 from mmcascade.calibration.score_store import ScoreStore, StoreError
-from mmcascade.engine.calibrate import calibrate_store, prepare_store
+from mmcascade.engine.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.loop_cascade import loop_cascade
 from tests.test_tools.conftest import ROOT
@@ -89,6 +90,10 @@ def test_file_equals_an_independent_fit_and_deploys(project, run_tool, tmp_path)
     assert 'selective/deployed_coverage' in metrics
 
 
+def arrays(store):
+    return *store.scores, store.macs, store.labels
+
+
 def test_an_interrupted_run_continues(project, tmp_path):
     cfg = Config.fromfile(project)
 
@@ -107,11 +112,11 @@ def test_an_interrupted_run_continues(project, tmp_path):
         with pytest.raises(Stop):
             prepare_store(cfg, tmp_path / 'pieces', progress=stop_after(count))
     seen = []
-    pieces, _ = prepare_store(cfg, tmp_path / 'pieces', progress=lambda done, total: seen.append(done))
+    pieces, _ = prepare_store(cfg, tmp_path / 'pieces', progress=lambda done, _: seen.append(done))
     assert seen[0] == 40
-    for a, b in zip((*whole.scores, whole.macs, whole.labels), (*pieces.scores, pieces.macs, pieces.labels), strict=True):
+    for a, b in zip(arrays(whole), arrays(pieces), strict=True):
         np.testing.assert_array_equal(a, b)
-    a, b = (calibrate_store(s, identity, 'coverage=0.5') for s in (whole, pieces))
+    a, b = (fit_store(s, identity, 'coverage=0.5') for s in (whole, pieces))
     assert a == b
     untouched = []
     prepare_store(cfg, tmp_path / 'pieces', progress=lambda done, total: untouched.append((done, total)))
@@ -140,7 +145,7 @@ def test_thresholds_belong_to_their_cascade(project, tmp_path):
     cfg = Config.fromfile(project)
     store, identity = prepare_store(cfg, tmp_path / 'store')
     path = tmp_path / 'c.json'
-    calibrate_store(store, identity, 'coverage=0.5').save(path)
+    fit_store(store, identity, 'coverage=0.5').save(path)
 
     def build(**changes):
         config = Config.fromfile(project).model
@@ -195,4 +200,4 @@ def test_bad_targets_are_refused_before_the_long_run(project, run_tool, tmp_path
 def test_rules_need_enough_units(project, tmp_path):
     store, identity = prepare_store(Config.fromfile(project), tmp_path / 'store')
     with pytest.raises(ValueError, match='500'):
-        calibrate_store(store, identity, 'risk=0.05', rule='paper')
+        fit_store(store, identity, 'risk=0.05', rule='paper')
