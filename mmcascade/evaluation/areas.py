@@ -15,7 +15,9 @@ def double_area(
     width: NDArray[np.int64] | NDArray[np.float64],
 ) -> int | float:
     """Twice the area of the trapezoids under a block's running counts; exact for integers."""
-    return np.dot(height[1:] + height[:-1], np.diff(width)).item()
+    areas = height[1:] + height[:-1]
+    areas *= np.diff(width)
+    return areas.sum().item()
 
 
 def risk_sum(

@@ -78,7 +78,7 @@ def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
     """
     ranking = _rank(confidence, positive)
     total = math.fsum(
-        float(np.dot(np.diff(block.counts[0]), block.counts[0][1:] / block.units[1:]))
+        float((np.diff(block.counts[0]) * (block.counts[0][1:] / block.units[1:])).sum())
         for block in ranking.blocks())
     return total / ranking.totals[0] if ranking.totals[0] else math.nan
 
