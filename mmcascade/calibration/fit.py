@@ -14,7 +14,7 @@ from mmcascade.calibration.operating_point import Target, operating_point, place
 from mmcascade.calibration.replay import Replay, replay
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.calibration.windows import FittedWindows, fit_windows
-from mmcascade.routing import CachedStage, WindowPolicy
+from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
 
 
 def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, half_width: float = 0.10,
@@ -34,16 +34,18 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, half
 
 
 def finish(fitted: FittedWindows, stages: Sequence[CachedStage], labels: np.ndarray, identity: CascadeIdentity,
-           data: dict[str, Any], target: str, *, half_width: float = 0.10, rule: str = 'safe') -> Calibration:
+           data: dict[str, Any], target: str, *, half_width: float = 0.10, rule: str = 'safe',
+           policy: ExitPolicy | None = None) -> Calibration:
     """Fit the accept threshold to given windows: on the scores of the finished cascade, because those are deployed.
 
-    The accept threshold meets the target on the calibration units whatever the rule.
+    The accept threshold meets the target on the calibration units whatever the rule. Another policy than the windows
+    can take their place.
 
     Raises:
         ValueError: if no threshold meets the target.
     """
     Target.parse(target)
-    finished = replay(stages, WindowPolicy(fitted.windows), len(labels), identity.confidence, identity.fusion)
+    finished = replay(stages, policy or WindowPolicy(fitted.windows), len(labels), identity.confidence, identity.fusion)
     accept = place_tau(finished.confidence, finished.label != labels, target, 'safe')
     return Calibration(
         cascade=identity, windows=fitted.windows, accept=accept, temperatures=[1.0] * len(stages), target=target,

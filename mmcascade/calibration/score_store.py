@@ -137,6 +137,7 @@ class ScoreStore:
                 for k, (scores, kind) in enumerate(zip(self.scores, self.header['kinds'], strict=True))]
 
     def _map(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
+        np.load(self.folder / name, mmap_mode='r', allow_pickle=False)  # 'r+' would fill up a truncated file
         array = np.load(self.folder / name, mmap_mode='r+', allow_pickle=False)
         assert isinstance(array, np.memmap)
         if array.shape != shape or array.dtype != dtype:

@@ -1,0 +1,83 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmcascade.calibration.score_store import ScoreStore, StoreError
+from mmcascade.routing import StageOutput
+
+IDENTITY = {'members': ['a', 'b'], 'data': 'x'}
+
+
+def outputs(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, 4, generator=generator)
+    return [StageOutput(logits=logits, macs=5.0),
+            StageOutput(probabilities=logits.softmax(1), macs=torch.arange(n) * 1.0)]
+
+
+def make(folder, units=5):
+    return ScoreStore.create(folder, IDENTITY, units, 4, ['logits', 'probabilities'])
+
+
+def test_rows_come_back_as_stages(tmp_path):
+    store = make(tmp_path)
+    first, second = outputs(3), outputs(2, seed=1)
+    store.write(first, np.arange(3))
+    assert (store.filled, store.complete) == (3, False)
+    with pytest.raises(StoreError, match='holds 3 of 5 units'):
+        store.stages()
+    reopened = ScoreStore.open(tmp_path)
+    reopened.write(second, np.array([1, 0]))
+    stages = ScoreStore.open(tmp_path).stages()
+    assert torch.equal(stages[0].values, torch.cat([first[0].logits, second[0].logits]))
+    assert torch.equal(stages[1].values, torch.cat([first[1].probabilities, second[1].probabilities]))
+    assert [s.is_logits for s in stages] == [True, False]
+    assert stages[1].macs.tolist() == [0, 1, 2, 0, 1]
+    assert reopened.labels.tolist() == [0, 1, 2, 1, 0]
+
+
+def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatch):
+    store = make(tmp_path)
+    store.write(outputs(2), np.zeros(2, dtype=int))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmcascade.calibration.score_store._write_json', killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(outputs(3, seed=9), np.ones(3, dtype=int))
+    monkeypatch.undo()
+    after = ScoreStore.open(tmp_path)
+    assert after.filled == 2
+    after.write(outputs(3, seed=2), np.full(3, 7))
+    assert ScoreStore.open(tmp_path).labels.tolist() == [0, 0, 7, 7, 7]
+
+
+def test_other_members_or_data_are_refused(tmp_path):
+    store = make(tmp_path)
+    store.check_identity(dict(IDENTITY))
+    with pytest.raises(StoreError, match='another data; delete it'):
+        store.check_identity(IDENTITY | {'data': 'y'})
+    with pytest.raises(StoreError, match='stage 0 was to give logits'):
+        store.write(outputs(1)[::-1], np.zeros(1, dtype=int))
+
+
+@pytest.mark.parametrize('damage, message', [
+    (lambda folder: (folder / 'store.json').unlink(), 'is no score store'),
+    (lambda folder: (folder / 'store.json').write_text('{'), 'is no score store'),
+    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 9})), 'schema 9'),
+    (lambda folder: (folder / 'stage1.npy').write_bytes((folder / 'stage1.npy').read_bytes()[:-8]), 'is damaged'),
+    (lambda folder: (folder / 'macs.npy').unlink(), 'is damaged'),
+    (lambda folder: np.save(folder / 'labels.npy', np.zeros(3)), 'labels.npy has shape'),
+    (lambda folder: (folder / 'progress.json').write_text('x'), 'is damaged'),
+])
+def test_damage_is_named(tmp_path, damage, message):
+    make(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(StoreError, match=message):
+        ScoreStore.open(tmp_path)

@@ -1,0 +1,80 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The quickstart: Fashion-MNIST, three small members, and what a window cascade of them is worth.
+
+Fetches the data, trains the members with MMPretrain, calibrates, tests every system with tools/test.py, and writes
+results.json and pictures. What is there already is used again, so an interrupted run continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+from mmcascade.demo.quickstart import run_quickstart
+from mmcascade.demo.table import claim_sentences, table_rows
+
+TOOLS = Path(__file__).resolve().parent
+CONFIGS = TOOLS.parent / 'configs' / 'quickstart'
+MEMBERS = ('small-seed0', 'small-seed1', 'large')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--work-dir', default='work_dirs/quickstart', help='folder for everything that is made')
+    parser.add_argument('--data', default='data/fashion_mnist', help='folder of the data, fetched if it is not there')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of all configs')
+    args = parser.parse_args()
+    start = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f'[quickstart {time.monotonic() - start:4.0f} s] {line}', flush=True)
+
+    try:
+        say('data')
+        _run('dataset_converters/fashion_mnist.py', args.data)
+        for member in MEMBERS:
+            _train(member, Path(args.work_dir), say, _as_options(args.cfg_options))
+        results = run_quickstart(CONFIGS / 'cascade.py', Path(args.work_dir), TOOLS, args.cfg_options, say)
+    except KeyboardInterrupt:
+        raise SystemExit('interrupted; the same command continues where it stopped') from None
+    header, *rows = table_rows(results)
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=160).print(table)
+    print('\n'.join(claim_sentences(results)))
+    say(f'done; see {args.work_dir}/results.json and the pictures beside it')
+
+
+def _as_options(options: dict | None) -> list[str]:
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+
+
+def _run(tool: str, *args: str) -> None:
+    finished = subprocess.run([sys.executable, str(TOOLS / tool), *args])
+    if finished.returncode:
+        raise SystemExit(f'{tool} failed; its message is above')
+
+
+def _train(member: str, work_dir: Path, say: Callable[[str], None], options: list[str]) -> None:
+    """Train a member unless it is trained; a training that was interrupted goes on from its last epoch."""
+    folder = work_dir / member
+    config = CONFIGS / f'{member}.py'
+    epochs = Config.fromfile(config).train_cfg.max_epochs
+    if (folder / f'epoch_{epochs}.pth').exists():
+        say(f'{member} is trained already')
+        return
+    say(f'training {member}, {epochs} epochs')
+    _run('train.py', str(config), '--work-dir', str(folder), '--resume', *options)
+
+
+if __name__ == '__main__':
+    main()
