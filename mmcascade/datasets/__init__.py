@@ -1,1 +1,6 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Data sets, parts of data sets, and where their files come from."""
+
+from .calibration_split import CalibrationSplit
+
+__all__ = ['CalibrationSplit']

@@ -1,0 +1,202 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One labelled data set as two: a part to calibrate on, and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from torch.utils.data import Dataset
+
+from mmcascade.registry import DATASETS
+
+PARTS = ('calibration', 'rest')
+
+
+def stratified_indices(labels: Sequence[int] | np.ndarray, num: int, seed: int = 0) -> np.ndarray:
+    """Draw ``num`` samples with every class in proportion.
+
+    Of the n_c samples of class c, among n in all, num * n_c / n are drawn, rounded by largest
+    remainders so that the sum is exactly ``num`` (of equal remainders the lower label's goes
+    first). The draw depends on the arguments only.
+
+    Args:
+        labels: The class of each sample.
+        num: How many to draw, at least one and not all of them.
+        seed: Another seed draws other samples; in [0, 2 ** 32).
+
+    Returns:
+        Indices of the drawn samples, int64, ascending.
+
+    Raises:
+        ValueError: If a class is too small to have a sample on both sides.
+
+    Example:
+        >>> labels = [0, 1, 1, 0, 1, 1]
+        >>> [labels[i] for i in stratified_indices(labels, num=3)]
+        [0, 1, 1]
+    """
+    classes, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    total = len(members)
+    quotas, remainders = np.divmod(num * sizes, total)
+    quotas[np.argsort(-remainders, kind='stable')[:num - quotas.sum()]] += 1
+    for label, size, quota in zip(classes, sizes, quotas, strict=True):
+        if not 0 < quota < size:
+            raise ValueError(
+                f'class {label} is too small to be split: of its {size} sample(s), {quota} would '
+                f'go to the calibration part ({num} of {total} samples in all), and each part '
+                'needs at least one. Change fraction= or num=, or leave the class out')
+    # RandomState, since NumPy keeps its streams for good; those of default_rng may change.
+    order = np.random.RandomState(seed).permutation(total)
+    by_class = order[np.argsort(members[order], kind='stable')]
+    rank = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(by_class[rank < np.repeat(quotas, sizes)])
+
+
+@DATASETS.register_module()
+class CalibrationSplit(Dataset):
+    """One of two parts of a labelled data set: what thresholds are calibrated on, or the rest.
+
+    The parts are disjoint, together the whole data set, and class-stratified. Which sample falls
+    where depends only on the data set's labels in their order, on the size and on the seed: two
+    configs, or two machines, that agree on these agree on the parts, whatever their pipelines.
+    ``sample_idx`` stays the index in the whole data set.
+
+    Args:
+        dataset: Config or object of a data set with one label per sample. A config is built in
+            the default scope.
+        fraction: Share of the samples that is for calibration, in (0, 1); or
+        num: their number.
+        seed: Another seed gives another split; in [0, 2 ** 32).
+        part: 'calibration' or 'rest'.
+        lazy_init: Draw the parts on first use. The wrapped data set has a ``lazy_init`` of its
+            own.
+
+    Raises:
+        TypeError, ValueError: Naming the value, what was expected and the fix.
+
+    Example:
+        ``train_dataloader = dict(dataset=dict(type='mmcascade.CalibrationSplit', part='rest',
+        fraction=0.1, dataset=dict(type='CIFAR10', split='train', ...)), ...)``
+    """
+
+    def __init__(self, dataset: Mapping[str, Any] | BaseDataset, *, fraction: float | None = None,
+                 num: int | None = None, seed: int = 0, part: str,
+                 lazy_init: bool = False) -> None:
+        _check_arguments(fraction, num, seed, part)
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+        if not isinstance(self.dataset, BaseDataset):
+            raise TypeError(
+                'dataset= of CalibrationSplit is the config or object of a plain data set, a '
+                f'BaseDataset of mmengine, got {type(self.dataset).__name__}; split each plain '
+                'data set and wrap the splits')
+        self.fraction, self.num, self.seed, self.part = fraction, num, seed, part
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Load the data set and draw the parts."""
+        if self._fully_initialized:
+            return
+        self.dataset.full_init()
+        labels = _read_labels(self.dataset)
+        num = self.num if self.fraction is None else round(self.fraction * len(labels))
+        if not 0 < num < len(labels):
+            asked = f'num={num}' if self.fraction is None else f'fraction={self.fraction}'
+            raise ValueError(
+                f'{asked} leaves one part of the {len(labels)} samples of '
+                f'{type(self.dataset).__name__} empty; expected 1 to {len(labels) - 1} of them '
+                'for calibration')
+        indices = stratified_indices(labels, num, self.seed)
+        if self.part == 'rest':
+            indices = np.setdiff1d(np.arange(len(labels)), indices, assume_unique=True)
+        self._indices = indices
+        self._fully_initialized = True
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Where the samples of this part stand in the whole data set, ascending."""
+        self.full_init()
+        return self._indices
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """The wrapped data set's, such as its class names."""
+        return self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """The annotation of a sample, before the pipeline."""
+        return self.dataset.get_data_info(int(self.indices[idx]))
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The class of a sample, as a list of one."""
+        return self.dataset.get_cat_ids(int(self.indices[idx]))
+
+    def __getitem__(self, idx: int) -> Any:
+        # Not dataset[...]: where a pipeline gives nothing, that goes on to any sample of the whole
+        # data set, and so trains on what is for calibration.
+        for _ in range(1 if self.dataset.test_mode else self.dataset.max_refetch + 1):
+            data = self.dataset.prepare_data(int(self.indices[idx]))
+            if data is not None:
+                return data
+            failed, idx = idx, np.random.randint(len(self))
+        raise RuntimeError(
+            f'the pipeline of {type(self.dataset).__name__} gave None for sample '
+            f'{self.indices[failed]}; look at its file and at the transforms')
+
+    def get_subset(self, indices: Any) -> None:
+        raise NotImplementedError(
+            'CalibrationSplit has no subsets, since they would renumber its samples; give the '
+            'wrapped data set indices=... instead')
+
+    get_subset_ = get_subset
+
+    def __repr__(self) -> str:
+        size = f'num={self.num}' if self.fraction is None else f'fraction={self.fraction}'
+        return f'{type(self).__name__}({size}, seed={self.seed}, part={self.part!r})'
+
+
+def _check_arguments(fraction: Any, num: Any, seed: Any, part: Any) -> None:
+    if (fraction is None) == (num is None):
+        raise ValueError(
+            'CalibrationSplit takes either fraction=, in (0, 1), or num=, the number of samples '
+            f'for calibration, got fraction={fraction!r} and num={num!r}')
+    if fraction is not None and not (_is_number(fraction, float) and 0 < fraction < 1):
+        raise ValueError(
+            'fraction= is the share of the samples that is for calibration, a number in (0, 1), '
+            f'got {fraction!r}; give a number of samples as num=')
+    if num is not None and not _is_number(num):
+        raise ValueError(
+            f'num= is a whole number of samples for calibration, got {num!r}; give a share as '
+            'fraction=')
+    if not _is_number(seed) or not 0 <= seed < 2**32:
+        raise ValueError(f'seed= is a whole number in [0, 2 ** 32), got {seed!r}')
+    if part not in PARTS:
+        raise ValueError(f'part= is one of {PARTS}, got {part!r}')
+
+
+def _is_number(value: Any, *more: type) -> bool:
+    return isinstance(value, (int, *more)) and not isinstance(value, bool)
+
+
+def _read_labels(dataset: BaseDataset) -> np.ndarray:
+    name = type(dataset).__name__
+    try:
+        labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+    except (NotImplementedError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{name} gives no class labels ({type(error).__name__} in get_cat_ids: {error}), so '
+            'it cannot be split by class; use a labelled data set, or split its annotation file'
+        ) from error
+    for index, label in enumerate(labels):
+        if len(label) != 1:
+            raise ValueError(
+                f'sample {index} of {name} has {len(label)} class labels, {label}, and a split by '
+                'class needs exactly one; split its annotation file instead')
+    return np.array(labels, dtype=np.int64).ravel()
