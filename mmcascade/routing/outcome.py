@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ class Outcome:
         ticket: int64 ``(N)``, the order of submission within the stream.
         unit: int64 ``(N)``, index in the data set.
         probs: ``(N, C, ...)``, the fused class probabilities.
-        confidence: ``(N)``, the running score at the exit; higher = more certain, -inf where no stage gave
-            finite output.
+        confidence: ``(N)``, the score that is judged: the running score at the exit, through the exit's score map if
+            there is one (then float64); higher = more certain, -inf where no stage gave finite output.
         exit_stage: int64 ``(N)``, the last stage that ran, from 0.
         macs: float64 ``(N)``, multiply-adds of all stages that ran.
         finite_stages: int64 ``(N)``, how many of them gave finite output.
@@ -43,6 +43,11 @@ class Outcome:
         return Outcome(self.ticket[rows], self.unit[rows], self.probs.index_select(0, index),
                        self.confidence.index_select(0, index), self.exit_stage[rows], self.macs[rows],
                        self.finite_stages.index_select(0, index))
+
+    def cpu(self) -> Outcome:
+        """The same units with their scores on the host."""
+        return replace(self, probs=self.probs.cpu(), confidence=self.confidence.cpu(),
+                       finite_stages=self.finite_stages.cpu())
 
     def in_order(self) -> Outcome:
         """The same units in the order of submission."""

@@ -34,6 +34,10 @@ class ExitPolicy:
         """Whether nobody goes on in this gap, whatever the scores."""
         return self.rules[gap] is None
 
+    def start_stream(self) -> ExitPolicy:
+        """The policy for one stream of units: itself, unless decisions depend on the units before."""
+        return self
+
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
         """Who goes on, bool ``(N)`` on the device of the confidences.
 

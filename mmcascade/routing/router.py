@@ -15,6 +15,7 @@ from torch import Tensor
 from mmcascade.routing.confidence import Confidence, build_confidence
 from mmcascade.routing.outcome import Outcome
 from mmcascade.routing.policies import ExitPolicy
+from mmcascade.routing.score_maps import ScoreMap, judged_score
 from mmcascade.routing.state import FUSIONS, CascadeState, StageOutput
 from mmcascade.routing.units import UnitBatch, Views
 
@@ -45,13 +46,17 @@ class CascadeRouter:
         policy: one rule for each gap between two stages.
         confidence: name of a confidence function or an object (see :data:`~mmcascade.routing.CONFIDENCES`).
         fusion: how the outputs of the stages that ran are combined, one of 'prob', 'logit', 'replace'.
+        maps: per stage, from the raw running score of units that leave there to the score that is judged, or None.
+            The policy sees raw scores.
 
     Raises:
-        ValueError: on no stage, a policy for another number of gaps, or unknown names.
+        ValueError: on no stage, a policy for another number of gaps, maps for another number of stages, or unknown
+            names.
     """
 
     def __init__(self, stages: Sequence[Stage], policy: ExitPolicy,
-                 confidence: str | Confidence = 'max_prob', fusion: str = 'prob') -> None:
+                 confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
+                 maps: Sequence[ScoreMap | None] | None = None) -> None:
         if not stages:
             raise ValueError('a cascade needs at least one stage, got none')
         if policy.num_gaps != len(stages) - 1:
@@ -59,15 +64,28 @@ class CascadeRouter:
                              f'{policy.num_gaps}; give it one entry per gap')
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
+        if maps is not None and len(maps) != len(stages):
+            raise ValueError(f'{len(stages)} stages need as many score maps (None where there is none), got {len(maps)}')
         self.stages = list(stages)
         self.policy = policy
         self.confidence = build_confidence(confidence)
         self.fusion = fusion
+        self.maps = maps
         self._member_score = self.confidence.member_score(fusion)
+        self.restart()
 
-    def stream(self) -> Stream:
-        """A context in which units are submitted and come out finished."""
-        return Stream(self)
+    def stream(self, wait_for: int | None = None) -> Stream:
+        """A context in which units are submitted and come out finished.
+
+        Args:
+            wait_for: later stages without a batch size of their own wait until so many units are there; None = they
+                run on whatever arrives.
+        """
+        return Stream(self, self.policy.start_stream(), wait_for)
+
+    def restart(self) -> None:
+        """Forget what the policy learnt from the batches given to :meth:`route`, which are one stream to it."""
+        self._batch_policy = self.policy.start_stream()
 
     def route(self, inputs: Views, units: Sequence[int] | None = None) -> Outcome | None:
         """Route one batch to its end; the outcome is in the order of submission, None for an empty batch.
@@ -76,12 +94,12 @@ class CascadeRouter:
             inputs: one tensor per view, ``(N, ...)``.
             units: index of each unit in the data set; by default 0..N-1.
         """
-        with self.stream() as stream:
+        with Stream(self, self._batch_policy) as stream:
             stream.enqueue(inputs, units)
             outcomes = stream.flush()
         return Outcome.cat(outcomes).in_order() if outcomes else None
 
-    def run_stage(self, index: int, batch: UnitBatch) -> tuple[Outcome | None, UnitBatch | None]:
+    def run_stage(self, index: int, batch: UnitBatch, policy: ExitPolicy) -> tuple[Outcome | None, UnitBatch | None]:
         """Run one stage: the units that are finished, and those that go on to the next stage."""
         stage = self.stages[index]
         output = stage(batch)
@@ -93,25 +111,33 @@ class CascadeRouter:
             else:
                 batch.state = batch.state.add(output, stage.temperature, self._member_score)
             confidence = self.confidence(batch.state)
-            going = self._who_goes_on(index, confidence, batch)
-        leaving = np.delete(np.arange(len(batch)), going)
-        return (_finish(batch, confidence, leaving, index) if len(leaving) else None,
+            going = self._who_goes_on(index, confidence, batch, policy)
+            leaving = np.delete(np.arange(len(batch)), going)
+            judged = judged_score(self.maps, index, confidence)
+        return (_finish(batch, judged, leaving, index) if len(leaving) else None,
                 batch.select(going) if len(going) else None)
 
-    def _who_goes_on(self, gap: int, confidence: Tensor, batch: UnitBatch) -> np.ndarray:
-        if gap == len(self.stages) - 1 or self.policy.is_closed(gap):
+    def _who_goes_on(self, gap: int, confidence: Tensor, batch: UnitBatch, policy: ExitPolicy) -> np.ndarray:
+        if gap == len(self.stages) - 1 or policy.is_closed(gap):
             return np.zeros(0, dtype=np.int64)
         assert batch.state is not None
-        mask = self.policy.go_on(gap, confidence, torch.as_tensor(batch.unit))
+        mask = policy.go_on(gap, confidence, torch.as_tensor(batch.unit))
         # Without any finite output there is no score to ask the policy about: the next member may do better.
         return np.asarray(rows_where(mask | ~batch.state.has_finite), dtype=np.int64)
 
 
 class Stream:
-    """Units in flight. Each stage has a queue; leaving the context drops whatever still waits."""
+    """Units in flight. Each stage has a queue; leaving the context drops whatever still waits.
 
-    def __init__(self, router: CascadeRouter) -> None:
+    Attributes:
+        running: stage and tickets of the batch that a stage is running; still there after its exception.
+    """
+
+    def __init__(self, router: CascadeRouter, policy: ExitPolicy, wait_for: int | None = None) -> None:
         self.router = router
+        self.policy = policy
+        self.wait_for = wait_for
+        self.running: tuple[int, np.ndarray] | None = None
         self._queues: list[deque[UnitBatch]] = [deque() for _ in router.stages]
         self._submitted = 0
         # The views that stage k or a later one reads: what a waiting unit must keep.
@@ -134,6 +160,12 @@ class Stream:
     def waiting(self) -> int:
         """How many units wait for a stage."""
         return sum(len(batch) for queue in self._queues for batch in queue)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory that the waiting units hold: their views and what the stages gave so far."""
+        tensors = {id(x): x for queue in self._queues for batch in queue for x in batch.tensors()}
+        return sum(x.nbytes for x in tensors.values())
 
     def enqueue(self, inputs: Views, units: Sequence[int] | None = None) -> None:
         """Put units into the queue of stage 0 without running anything.
@@ -178,11 +210,15 @@ class Stream:
         outcomes = []
         for index, queue in enumerate(self._queues):  # survivors only move on, so one pass is enough
             size = self.router.stages[index].batch_size
+            if size is None and index:
+                size = self.wait_for
             count = sum(len(batch) for batch in queue)
             while count and (flush or size is None or count >= size):
                 batch = self._take(queue, size or count)
                 count -= len(batch)
-                finished, survivors = self.router.run_stage(index, batch)
+                self.running = index, batch.ticket
+                finished, survivors = self.router.run_stage(index, batch, self.policy)
+                self.running = None
                 if finished is not None:
                     outcomes.append(finished)
                 if survivors is not None:
