@@ -48,7 +48,7 @@ class ScoreStore:
 
     @classmethod
     def create(cls, folder: str | Path, identity: Mapping[str, Any], units: int, classes: int,
-               kinds: Sequence[str]) -> ScoreStore:
+               kinds: Sequence[str], config: str | None = None) -> ScoreStore:
         """Make an empty store.
 
         Args:
@@ -56,10 +56,12 @@ class ScoreStore:
             identity: JSON that says what the scores depend on; a store is refilled only for the same.
             units, classes: size of the data set and of a row.
             kinds: per stage 'logits' or 'probabilities'.
+            config: the config that fills it as a Python literal, from which configs of its cascades can be made.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        header = {'schema': SCHEMA, 'identity': identity, 'units': units, 'classes': classes, 'kinds': list(kinds)}
+        header = {'schema': SCHEMA, 'identity': identity, 'units': units, 'classes': classes, 'kinds': list(kinds),
+                  'config': config}
         for k in range(len(kinds)):
             _allocate(folder / f'stage{k}.npy', (units, classes), np.float32)
         _allocate(folder / 'macs.npy', (units, len(kinds)), np.float64)

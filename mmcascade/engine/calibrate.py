@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import warnings
 from pathlib import Path
@@ -37,7 +38,7 @@ def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device:
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
     with torch.autocast(device, enabled=amp):
-        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress)
+        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
         return store, model.identity()
 
 
@@ -50,6 +51,16 @@ def build_without_calibration(cfg: Config) -> WindowCascadeClassifier:
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)
     return MODELS.build(config)
+
+
+def _as_text(cfg: Config) -> str | None:
+    """The resolved config as a literal, which can be read without running it; None if it holds other objects."""
+    text = repr(cfg.to_dict())
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text
 
 
 def _check_split(cfg: Config, calibration: Any) -> None:

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @torch.no_grad()
 def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: Config, dataset: Dataset,
-               progress: Progress = lambda done, total: None) -> ScoreStore:
+               progress: Progress = lambda done, total: None, config: str | None = None) -> ScoreStore:
     """The complete store of all stages' scores on a data set; what an earlier run left is continued.
 
     Args:
@@ -36,6 +36,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         dataloader: config of the loader; its data set is replaced, its order is kept.
         dataset: the built data set.
         progress: called with the number of finished units and of all units.
+        config: the whole config as a Python literal, kept in the store.
 
     Raises:
         StoreError: if the folder holds the scores of other members, data or preprocessing.
@@ -53,7 +54,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         outputs = [_run(stage, views) for stage in model.stages]
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
-            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds)
+            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config)
         store.write(outputs, _labels(batch['data_samples']))
         progress(store.filled, units)
     if store is None:
