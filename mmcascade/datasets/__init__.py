@@ -2,5 +2,6 @@
 """Data sets, parts of data sets, and where their files come from."""
 
 from .calibration_split import CalibrationSplit
+from .mark_ood import MarkOOD
 
-__all__ = ['CalibrationSplit']
+__all__ = ['CalibrationSplit', 'MarkOOD']

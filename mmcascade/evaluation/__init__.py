@@ -2,6 +2,9 @@
 """How good a cascade is: curves over confidences, and the metrics that print them."""
 
 from .cascade_cost import CascadeCost
+from .ood_detection import OODDetection
+from .scod import SCOD
 from .selective_risk import SelectiveRisk
+from .subset_metric import SubsetMetric
 
-__all__ = ['CascadeCost', 'SelectiveRisk']
+__all__ = ['SCOD', 'CascadeCost', 'OODDetection', 'SelectiveRisk', 'SubsetMetric']

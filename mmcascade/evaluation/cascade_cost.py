@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmcascade.registry import METRICS
 
 from .sample_fields import require_number
+from .sample_sets import dataset_name
 
 _FIX = 'CascadeCost reads what a cascade writes, so test a cascade or leave the metric out'
 
@@ -77,5 +77,4 @@ def _spent(sample: Mapping[str, Any]) -> tuple[float, int, int, bool, str]:
         nonfinite = require_number(sample, 'finite_stages', _FIX) == 0
     else:
         nonfinite = float(sample.get('confidence', 0.0)) == -math.inf
-    dataset = sample.get('dataset') or ('ood' if sample.get('ood', False) else 'id')
-    return macs, exit_stage, stages, nonfinite, sys.intern(str(dataset))
+    return macs, exit_stage, stages, nonfinite, dataset_name(sample)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -45,3 +45,14 @@ def _name(sample: Mapping[str, Any]) -> str:
 def percent_name(fraction: float) -> str:
     """A target in percent as metric keys write it: 0.05 -> '5', 0.025 -> '2.5'."""
     return f'{100 * fraction:g}'
+
+
+def target_list(targets: Sequence[float], name: str) -> Sequence[float]:
+    """Return targets of a metric, which are a sequence also where there is only one.
+
+    Raises:
+        TypeError: If they are none.
+    """
+    if not isinstance(targets, Sequence) or isinstance(targets, str):
+        raise TypeError(f'{name} must be a sequence of fractions such as (0.05, 0.1), got {targets!r}')
+    return targets

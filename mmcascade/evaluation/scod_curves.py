@@ -131,6 +131,14 @@ def scod_risk_at_coverage(
     return float((wrong + mixture.ood_cost * ood_mass) / (right_mass + ood_mass))
 
 
+def check_mixture(ood_share: float, ood_cost: float) -> None:
+    """Raise ValueError unless the share lies in (0, 1) and the cost is finite and >= 0."""
+    if not 0 < as_fraction(ood_share, 'ood_share') < 1:
+        raise ValueError(f'ood_share must lie inside (0, 1), got {ood_share!r}')
+    if not 0 <= ood_cost < math.inf:
+        raise ValueError(f'ood_cost must be a finite number >= 0, got {ood_cost!r}')
+
+
 class _Mixture:
     """Checked inputs with the weights of their units."""
 
@@ -151,10 +159,7 @@ class _Mixture:
             raise ValueError(
                 f'a mixture needs both ID and OOD units, got {n - ood_units} ID and {ood_units} '
                 'OOD; risk_coverage and aurc serve ID units alone')
-        if not 0 < as_fraction(ood_share, 'ood_share') < 1:
-            raise ValueError(f'ood_share must lie inside (0, 1), got {ood_share!r}')
-        if not 0 <= ood_cost < math.inf:
-            raise ValueError(f'ood_cost must be a finite number >= 0, got {ood_cost!r}')
+        check_mixture(ood_share, ood_cost)
         self.id_units = n - ood_units
         self.w_id = (1 - ood_share) / self.id_units
         self.w_ood = ood_share / ood_units

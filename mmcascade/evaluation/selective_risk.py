@@ -14,7 +14,8 @@ from mmcascade.registry import METRICS
 
 from .curves import augrc, aurc, auroc, coverage_at_risk, e_aurc, risk_at_coverage
 from .inputs import as_fraction
-from .sample_fields import percent_name, require, require_number
+from .sample_fields import percent_name, require_number, target_list
+from .sample_sets import judged_confidence
 
 
 @METRICS.register_module()
@@ -55,9 +56,9 @@ class SelectiveRisk(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.risks = [as_fraction(risk, 'risks') for risk in _sequence(risks, 'risks')]
+        self.risks = [as_fraction(risk, 'risks') for risk in target_list(risks, 'risks')]
         self.coverages = [as_fraction(coverage, 'coverages', positive=True)
-                          for coverage in _sequence(coverages, 'coverages')]
+                          for coverage in target_list(coverages, 'coverages')]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep (confidence, wrong, accepted, ood) of every sample."""
@@ -95,20 +96,8 @@ class SelectiveRisk(BaseMetric):
 
 def _judge(sample: Mapping[str, Any]) -> tuple[float, bool, bool | None, bool]:
     ood = bool(sample.get('ood', False))
-    if 'confidence' in sample:
-        confidence = require_number(sample, 'confidence', 'a confidence is one score per image')
-    else:
-        scores = require(sample, 'pred_score', 'SelectiveRisk reads confidence or pred_score')
-        confidence = float(scores.max())
     wrong = not ood and (
         require_number(sample, 'gt_label', 'SelectiveRisk judges images with one class label')
         != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class'))
     accepted = sample.get('accepted')
-    return confidence, wrong, None if accepted is None else bool(accepted), ood
-
-
-def _sequence(targets: Sequence[float], name: str) -> Sequence[float]:
-    if not isinstance(targets, Sequence) or isinstance(targets, str):
-        raise TypeError(f'{name} must be a sequence of fractions such as (0.05, 0.1), '
-                        f'got {targets!r}')
-    return targets
+    return judged_confidence(sample), wrong, None if accepted is None else bool(accepted), ood
