@@ -4,30 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
-import torch
+from mmcascade.machine import machine
 
 SCHEMA = 1
 
 Row = Mapping[str, Any]
-
-
-def machine() -> dict[str, Any]:
-    """The processor, the threads that torch may use, and the versions that timings depend on."""
-    return dict(
-        cpu=_cpu_model(),
-        cores=os.cpu_count(),
-        threads=torch.get_num_threads(),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        python=platform.python_version(),
-        torch=torch.__version__,
-        numpy=numpy.__version__)
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -50,12 +35,3 @@ def print_table(rows: Sequence[Row]) -> None:
 
 def _text(value: Any) -> str:
     return f'{value:.4g}' if isinstance(value, float) else '-' if value is None else str(value)
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path('/proc/cpuinfo')
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.partition(':')[2].strip()
-    return platform.processor() or platform.machine()

@@ -38,7 +38,8 @@ class WindowCascadeClassifier(BaseModel):
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
             and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.build_member`.
         stages: dicts with ``member``, and optionally ``view`` (index, default 0), ``batch_size`` (default:
-            whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1).
+            whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1), and
+            ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.execution.Execution`).
         confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, or an object.
         fusion: 'prob', 'logit' or 'replace'.
         policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
@@ -101,9 +102,9 @@ class WindowCascadeClassifier(BaseModel):
                                'then named in members=dict(...)')
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"unknown mode {mode!r}; expected 'tensor' or 'predict'")
-        router = self._ready_router()
         views = as_views(inputs)
-        outcome = router.route(views, _units(router.policy, data_samples))
+        router = self.ready_router(views)
+        outcome = router.route(views, units_of(router.policy, data_samples))
         if mode == 'tensor':
             return torch.zeros(0, 0) if outcome is None else log_floored(outcome.probs)
         if outcome is None:
@@ -118,6 +119,12 @@ class WindowCascadeClassifier(BaseModel):
         return self._run_forward(data, mode='predict')
 
     val_step = test_step
+
+    def unpack(self, data: dict | tuple | list) -> tuple[list[Tensor], list[DataSample]]:
+        """The views of a batch as the data loader gives it, and the data samples of its images."""
+        inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
+        views = as_views(inputs)
+        return views, samples if samples is not None else [DataSample() for _ in range(len(views[0]))]
 
     def write_results(self, outcome: Outcome, data_samples: Sequence[DataSample]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
@@ -177,7 +184,15 @@ class WindowCascadeClassifier(BaseModel):
                           f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
         self._unchecked = None
 
-    def _ready_router(self) -> CascadeRouter:
+    def ready_router(self, views: Sequence[Tensor]) -> CascadeRouter:
+        """The router, once everything that a test needs is there.
+
+        Args:
+            views: a first batch, from whose shapes stages find what they left open.
+
+        Raises:
+            RuntimeError: if weights or the exit policy are missing.
+        """
         if self._unloaded:
             raise RuntimeError(
                 f'no weights were loaded for member(s) {sorted(self._unloaded)}: give each a checkpoint= (a path, or '
@@ -189,10 +204,13 @@ class WindowCascadeClassifier(BaseModel):
                 'with a file made by tools/calibrate.py')
         if self._unchecked is not None:
             self._check_calibration(self._unchecked)
+        for stage in self.stages:
+            stage.settle(views)
         return self.router
 
 
-def _units(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> list[int] | None:
+def units_of(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> list[int] | None:
+    """The images' indexes in the data set; None if the policy can do without and there are none."""
     if data_samples is None:
         return None
     indexes = [sample.get('sample_idx') for sample in data_samples]

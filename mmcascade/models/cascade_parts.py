@@ -12,7 +12,8 @@ from typing import Any
 from torch import nn
 
 from mmcascade.models.class_outputs import gives_logits
-from mmcascade.models.classifier_stage import ClassifierStage, classify
+from mmcascade.models.classifier_stage import AUTO, ClassifierStage, classify
+from mmcascade.models.execution import PRECISIONS
 from mmcascade.models.members import Member, build_member
 from mmcascade.routing import Confidence, MacCounter
 
@@ -30,8 +31,7 @@ def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) ->
     if not stages:
         raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
                          "stages=[dict(member='...'), ...]")
-    forwards = {name: partial(classify, module) for name, module in members.items()}
-    counters = {name: MacCounter(forward, members[name]) for name, forward in forwards.items()}
+    counters = {name: MacCounter(partial(classify, module), module) for name, module in members.items()}
     built = []
     for index, stage in enumerate(stages):
         options = dict(stage)
@@ -39,7 +39,7 @@ def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) ->
         if name not in members:
             raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
         _check_stage_options(index, options)
-        built.append(ClassifierStage(name, forwards[name], counters[name], **options))
+        built.append(ClassifierStage(name, members[name], counters[name], **options))
     unused = set(members) - {stage.member for stage in built}
     if unused:
         warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=3)
@@ -47,17 +47,26 @@ def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) ->
 
 
 def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
+    def number(value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    def whole(value: Any, lowest: int) -> bool:
+        return isinstance(value, int) and number(value) and value >= lowest
+
     checks = {
-        'view': ('a view index >= 0', lambda v: isinstance(v, int) and v >= 0),
-        'batch_size': ('a whole number >= 1 or None', lambda v: v is None or isinstance(v, int) and v >= 1),
-        'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or v >= 0),
-        'temperature': ('a number > 0', lambda v: 0 < v < math.inf),
+        'view': ('a view index >= 0', lambda v: whole(v, 0)),
+        'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or whole(v, 1)),
+        'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or number(v) and v >= 0),
+        'temperature': ('a number > 0', lambda v: number(v) and 0 < v < math.inf),
+        'channels_last': ('True or False', lambda v: isinstance(v, bool)),
+        'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
+        'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
     }
     for key, value in options.items():
         if key not in checks:
             raise ValueError(f'stage {index} has the unknown key {key!r}; expected member and any of {sorted(checks)}')
         expected, is_valid = checks[key]
-        if isinstance(value, bool) or not is_valid(value):
+        if not is_valid(value):
             raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,13 @@ class UnitBatch:
         n = len(self)
         return UnitBatch(self.ticket, self.unit, self.macs, [copies], np.zeros(n, dtype=np.int64),
                          np.arange(n), self.state)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Everything on a device that these units keep alive."""
+        for views in self.sources:
+            yield from (view for view in views if view is not None)
+        if self.state is not None:
+            yield from (x for x in vars(self.state).values() if isinstance(x, Tensor))
 
     @staticmethod
     def cat(batches: Sequence[UnitBatch]) -> UnitBatch:

@@ -1,0 +1,110 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The batch size at which a forward pass costs least per image, found by trying."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmcascade.calibration.fingerprints import fingerprint
+from mmcascade.machine import cpu_model, synchronise
+
+SIZES = tuple(2 ** k for k in range(10))
+SCHEMA = 1
+
+
+@torch.no_grad()
+def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZES, *,
+          device: torch.device | None = None, seconds: float = 0.3, patience: int = 2) -> dict[int, float]:
+    """Seconds per image at ascending batch sizes, the best of several runs each.
+
+    Stops when so many sizes in a row were worse than the best one, or when memory runs out.
+
+    Args:
+        run: a forward pass over ``(N, ...)``.
+        row: one input, ``(...)``.
+        device: where it runs; by default where ``row`` lies.
+        seconds: how long a size is repeated, after one run to warm up and at least twice.
+    """
+    device = row.device if device is None else device
+    found: dict[int, float] = {}
+    worse = 0
+    for size in sizes:
+        batch = row.expand(size, *row.shape).contiguous()
+        try:
+            found[size] = _best_time(run, batch, device, seconds) / size
+        except torch.OutOfMemoryError:
+            break
+        worse = 0 if found[size] <= min(found.values()) else worse + 1
+        if worse == patience:
+            break
+    return found
+
+
+def best_size(seconds_per_image: Mapping[int, float], slack: float = 0.02) -> int:
+    """The smallest batch size within 2 % of the best time: a smaller batch waits less and needs less memory."""
+    limit = min(seconds_per_image.values()) * (1 + slack)
+    return min(size for size, seconds in seconds_per_image.items() if seconds <= limit)
+
+
+class SizeCache:
+    """Batch sizes that were found on this machine before.
+
+    Args:
+        path: a JSON file; by default ``mmcascade/batch_sizes.json`` in the user's cache folder
+            (``$XDG_CACHE_HOME``, else ``~/.cache``).
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        folder = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+        self.path = Path(folder, 'mmcascade', 'batch_sizes.json') if path is None else Path(path)
+
+    @staticmethod
+    def key(*what: object, device: torch.device) -> str:
+        """A name for what a batch size depends on: the given objects, the device, threads and torch."""
+        name = cpu_model() if device.type == 'cpu' else torch.cuda.get_device_name(device)
+        return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__))
+
+    def get(self, key: str) -> int | None:
+        size = self._read().get(key)
+        return size if isinstance(size, int) and size > 0 else None
+
+    def put(self, key: str, size: int) -> None:
+        """Add an entry; where the folder cannot be written, the size is found again next time."""
+        content = dict(schema=SCHEMA, sizes={**self._read(), key: size})
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Several processes may write: the file is always a whole one.
+            with tempfile.NamedTemporaryFile('w', dir=self.path.parent, delete=False) as file:
+                json.dump(content, file, indent=1)
+            os.replace(file.name, self.path)
+        except OSError:
+            return
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(content, dict) and content.get('schema') == SCHEMA
+        return content['sizes'] if known and isinstance(content.get('sizes'), dict) else {}
+
+
+def _best_time(run: Callable[[Tensor], Any], batch: Tensor, device: torch.device, seconds: float) -> float:
+    run(batch)
+    synchronise(device)
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < seconds:
+        start = time.perf_counter()
+        run(batch)
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
