@@ -23,7 +23,7 @@ from mmcascade.demo.table import claim_sentences, table_rows
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart'
-MEMBERS = ('small-seed0', 'small-seed1', 'large')
+MEMBERS = {'small0': 'small-seed0', 'small1': 'small-seed1', 'large': 'large'}
 
 
 def main() -> None:
@@ -40,9 +40,12 @@ def main() -> None:
     try:
         say('data')
         _run('dataset_converters/fashion_mnist.py', args.data)
-        for member in MEMBERS:
-            _train(member, Path(args.work_dir), say, _as_options(args.cfg_options))
-        results = run_quickstart(CONFIGS / 'cascade.py', Path(args.work_dir), TOOLS, args.cfg_options, say)
+        work_dir = Path(args.work_dir)
+        cfg = _config('cascade', args)
+        cfg.model.members = {name: dict(model=str(CONFIGS / f'{member}.py'),
+                                        checkpoint=str(_train(member, work_dir, args, say)))
+                             for name, member in MEMBERS.items()}
+        results = run_quickstart(cfg, work_dir, TOOLS, say)
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
     header, *rows = table_rows(results)
@@ -54,26 +57,30 @@ def main() -> None:
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
 
 
-def _as_options(options: dict | None) -> list[str]:
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+def _config(name: str, args: argparse.Namespace) -> Config:
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.merge_from_dict(args.cfg_options or {})
+    return cfg
+
+
+def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[[str], None]) -> Path:
+    """The member's checkpoint. A training that was interrupted goes on from its last epoch."""
+    epochs = _config(member, args).train_cfg.max_epochs
+    checkpoint = work_dir / member / f'epoch_{epochs}.pth'
+    if checkpoint.exists():
+        say(f'{member} is trained already')
+        return checkpoint
+    say(f'training {member}, {epochs} epochs')
+    options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
+    _run('train.py', str(CONFIGS / f'{member}.py'), '--work-dir', str(work_dir / member), '--resume',
+         *(['--cfg-options', *options] if options else []))
+    return checkpoint
 
 
 def _run(tool: str, *args: str) -> None:
     finished = subprocess.run([sys.executable, str(TOOLS / tool), *args])
     if finished.returncode:
         raise SystemExit(f'{tool} failed; its message is above')
-
-
-def _train(member: str, work_dir: Path, say: Callable[[str], None], options: list[str]) -> None:
-    """Train a member unless it is trained; a training that was interrupted goes on from its last epoch."""
-    folder = work_dir / member
-    config = CONFIGS / f'{member}.py'
-    epochs = Config.fromfile(config).train_cfg.max_epochs
-    if (folder / f'epoch_{epochs}.pth').exists():
-        say(f'{member} is trained already')
-        return
-    say(f'training {member}, {epochs} epochs')
-    _run('train.py', str(config), '--work-dir', str(folder), '--resume', *options)
 
 
 if __name__ == '__main__':

@@ -32,22 +32,18 @@ HALF_WIDTHS = np.arange(21) * 0.025
 Say = Callable[[str], None]
 
 
-def run_quickstart(cascade_config: Path, work_dir: Path, tools: Path, cfg_options: Mapping[str, Any] | None = None,
-                   say: Say = print) -> dict[str, Any]:
+def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -> dict[str, Any]:
     """Calibrate and test every system of the quickstart; its members are trained already.
 
     Args:
-        cascade_config: config of the cascade, with all members.
+        cfg: config of the cascade, with the larger member among its members.
         work_dir: gets ``results.json``, the pictures, and a config and calibration file for each system.
         tools: the folder of test.py.
-        cfg_options: settings to override in the config.
         say: prints one line of progress.
 
     Returns:
         What ``results.json`` holds.
     """
-    cfg = Config.fromfile(cascade_config)
-    cfg.merge_from_dict(dict(cfg_options or {}))
     work_dir.mkdir(parents=True, exist_ok=True)
     calibration = _scores(cfg, work_dir / 'calibration_scores', 'val_dataloader', say)
     test = _scores(cfg, work_dir / 'test_scores', 'test_dataloader', say)

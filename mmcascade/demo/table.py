@@ -18,7 +18,8 @@ COLUMNS = {
 }
 LABELS = {
     'small0': 'member, seed 0', 'small1': 'member, seed 1', 'large': 'larger member',
-    'ensemble': 'ensemble of both seeds', 'cascade': 'window cascade', 'threshold': 'threshold cascade', 'random': 'random deferral'}
+    'ensemble': 'ensemble of both seeds', 'cascade': 'window cascade', 'threshold': 'threshold cascade',
+    'random': 'random deferral'}
 
 
 def table_rows(results: Mapping[str, Any]) -> list[list[str]]:
