@@ -22,8 +22,8 @@ RESULTS = ROOT / 'benchmarks' / 'results'
 
 def quickstart(results: dict[str, Any]) -> str:
     machine = results['machine']
-    where = (f"Measured by `make demo` on {machine['cores']} cores of {machine['cpu']}, torch {machine['torch']}, without a "
-             'GPU. Accept thresholds and windows come from the calibration split, every figure from the test split of '
+    where = (f"Measured by `make demo` on {machine['cores']} cores of {machine['cpu']}, torch {machine['torch']}, "
+             'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test split of '
              '10,000 images.')
     return '\n\n'.join([as_markdown(results), *claim_sentences(results), where])
 

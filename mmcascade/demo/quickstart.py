@@ -22,6 +22,7 @@ from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_
 from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
 from mmcascade.engine.calibrate import prepare_store
 from mmcascade.evaluation.curves import coverage_at_risk
+from mmcascade.machine import machine
 
 SCHEMA = 1
 PAIR = ('small0', 'small1')
@@ -56,7 +57,7 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
     reversed_replays = {name: test.replay(system.order, system.policy) for name, system in reverse.items()}
     sweep = _sweep(calibration, test)
     results = {
-        'schema': SCHEMA, 'target': TARGET, 'systems': metrics,
+        'schema': SCHEMA, 'machine': machine(), 'target': TARGET, 'systems': metrics,
         'orders': {','.join(PAIR): {name: metrics[name] for name in reverse}, ','.join(PAIR[::-1]): reversed_metrics},
         'claim': _claim(replays, reversed_replays, metrics, reversed_metrics, test.labels), 'policies': sweep}
     plot_risk_coverage({name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')},
