@@ -46,8 +46,9 @@ DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, scope=_SCOPE, locations=['mmcascade.datasets'])
 TRANSFORMS = Registry(
     'transform', parent=MMENGINE_TRANSFORMS, scope=_SCOPE, locations=['mmcascade.datasets'])
-TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, scope=_SCOPE)
+TASK_UTILS = Registry(
+    'task util', parent=MMENGINE_TASK_UTILS, scope=_SCOPE, locations=['mmcascade.calibration.detectors'])
 
 # routing/ imports no MM library, so its configurable parts are registered here.
-for _policy in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy):
+for _policy in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy, routing.AdjustedWindowPolicy):
     TASK_UTILS.register_module(module=_policy)

@@ -6,13 +6,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmcascade.calibration.guarantee import Guarantee
 from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
 from mmcascade.routing.policies import Window, WindowPolicy
+from mmcascade.routing.score_maps import ScoreMap
 
 SCHEMA = 1
 
@@ -28,14 +32,21 @@ class Calibration:
     Attributes:
         cascade: the cascade it belongs to.
         windows: one window per gap, on the raw running score; None closes a gap, an end that is None is open.
-        accept: accept a prediction if its confidence is at least this; None = no acceptance.
+        accept: accept a prediction if its judged score is at least this; None = no acceptance.
         temperatures: one per stage; divides the logits.
         target: what was asked for, such as 'risk=0.05'.
         rule: 'safe' or 'paper', how tau was placed.
         half_width: share of units in the window on each side of tau.
-        tau: per gap, the score the window was placed around.
+        tau: per gap, the score the window was placed around; empty for one-sided windows.
         data: number of units ('units') and fingerprint ('fingerprint') of the calibration data.
-        measured: what the finished cascade reaches on the calibration data, as fractions; 'macs' in multiply-adds.
+        measured: what the finished cascade reaches on the calibration data, as fractions; 'macs' in multiply-adds. With
+            a guarantee these are the units it was tested on.
+        fit_on: 'reached' or 'all', which units count in a gap.
+        accept_target: what the accept threshold was to reach; None where there is none.
+        maps: per stage, the map from the raw score of units that leave there to the judged score; None = no maps.
+        guarantee: the certified risk; None where none was asked for.
+        adapt: how many scores the cascade remembers to re-centre the window of gap 0 on what it meets; None = it
+            keeps the window.
     """
 
     cascade: CascadeIdentity
@@ -48,17 +59,30 @@ class Calibration:
     tau: list[float]
     data: dict[str, Any]
     measured: dict[str, Any] = field(default_factory=dict)
+    fit_on: str = 'reached'
+    accept_target: str | None = None
+    maps: list[ScoreMap] | None = None
+    guarantee: Guarantee | None = None
+    adapt: int | None = None
+
+    def policy(self) -> WindowPolicy:
+        """The exit policy that it describes."""
+        if self.adapt is None:
+            return WindowPolicy(self.windows)
+        return AdjustedWindowPolicy(self.windows, self.tau[0], min(1.0, 2 * self.half_width), self.adapt)
 
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: a reader sees the old one or the new one."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + '.part')
-        temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + '\n')
+        temporary.write_text(_readable(self.to_json()) + '\n')
         os.replace(temporary, path)
 
     def to_json(self) -> dict[str, Any]:
-        return {'schema': SCHEMA, **asdict(self), 'measured': _without_nan(self.measured)}
+        maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
+        return {'schema': SCHEMA, **asdict(replace(self, maps=None)), 'measured': _without_nan(self.measured),
+                'maps': maps}
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any]) -> Calibration:
@@ -76,9 +100,14 @@ class Calibration:
         try:
             if schema != SCHEMA:
                 raise KeyError('schema')
-            windows = WindowPolicy(data['windows']).rules
-            return cls(**{key: value for key, value in data.items() if key != 'schema'}
-                       | {'cascade': CascadeIdentity.from_json(data['cascade']), 'windows': windows})
+            fields: dict[str, Any] = {key: value for key, value in data.items() if key != 'schema'}
+            fields['cascade'] = CascadeIdentity.from_json(data['cascade'])
+            fields['windows'] = WindowPolicy(data['windows']).rules
+            if fields.get('maps') is not None:
+                fields['maps'] = [ScoreMap.from_json(entry) for entry in fields['maps']]
+            if fields.get('guarantee') is not None:
+                fields['guarantee'] = Guarantee(**fields['guarantee'])
+            return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise CalibrationError(f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
                                    'make one with tools/calibrate.py') from error
@@ -106,6 +135,13 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
     return data
+
+
+def _readable(data: Mapping[str, Any]) -> str:
+    """Indented, with lists of numbers on one line."""
+    numbers = r'\[[\s\d.,eE+-]*\]'
+    return re.sub(numbers, lambda found: '[' + ' '.join(found[0][1:-1].split()) + ']',
+                  json.dumps(data, indent=2, allow_nan=False))
 
 
 def _without_nan(value: Any) -> Any:

@@ -9,53 +9,138 @@ from typing import Any
 import numpy as np
 
 from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.deferred_shares import fit_shares
+from mmcascade.calibration.exit_maps import fit_exit_maps
+from mmcascade.calibration.guarantee import MIN_UNITS, Guarantee, guarantee
+from mmcascade.calibration.held_out import hold_out
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.calibration.operating_point import Target, operating_point, place_tau
 from mmcascade.calibration.replay import Replay, replay
 from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.temperatures import fit_temperature
 from mmcascade.calibration.windows import FittedWindows, fit_windows
 from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
 
+MAPS = ('none', 'isotonic')
+TEMPERATURES = ('none', 'fit')
 
-def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, half_width: float = 0.10,
-              rule: str = 'safe') -> Calibration:
-    """Fit windows, then the accept threshold, on a filled store of the stages of a cascade, in order.
+
+def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, accept: str | None = None,
+              half_width: float = 0.10, rule: str = 'safe', fit_on: str = 'reached', maps: str = 'none',
+              temperatures: str = 'none', certify: float | None = None, certify_share: float = 0.5,
+              seed: int = 0) -> Calibration:
+    """Fit temperatures, windows, maps and the accept threshold on a filled store of a cascade's stages, in order.
 
     Args:
         store: scores on the calibration units.
         identity: the cascade; names its confidence function and fusion.
-        target, half_width, rule: see :func:`~mmcascade.calibration.windows.fit_windows`.
+        target: 'risk=', 'coverage=' or 'tpr=' for windows around that decision; 'accuracy=', 'macs=' or 'deferred=' for
+            one-sided thresholds.
+        accept: target of the accept threshold. By default the target itself if it is a decision, else there is none.
+        half_width, rule, fit_on: see :func:`~mmcascade.calibration.windows.fit_windows`.
+        maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
+        temperatures: 'none' for 1, or 'fit' for the temperature per stage with the lowest negative log-likelihood.
+        certify: probability with which the promised risk may be exceeded; None promises nothing.
+        certify_share: share of the units that the promise is tested on, and nothing else.
+        seed: of the draw of those.
+
+    Raises:
+        ValueError: if a target cannot be reached, or the arguments contradict each other.
     """
+    check_request(target, accept, maps=maps, temperatures=temperatures, certify=certify)
     stages, labels = store.stages(), np.asarray(store.labels)
-    fitted = fit_windows(stages, labels, target, half_width=half_width, rule=rule, confidence=identity.confidence,
-                         fusion=identity.fusion)
-    return finish(fitted, stages, labels, identity, store.header['identity']['data'], target, half_width=half_width,
-                  rule=rule)
+    units, held = np.arange(len(labels)), None
+    if certify is not None:
+        units, held = hold_out(labels, certify_share, seed)
+        if len(held) < MIN_UNITS:
+            raise ValueError(f'a guarantee needs at least {MIN_UNITS} calibration units of its own, and a share of '
+                             f'{certify_share} of {len(labels)} is {len(held)}; calibrate on more units')
+    if temperatures == 'fit':
+        for stage in stages:
+            stage.temperature = fit_temperature(stage, labels, units)
+    wanted, scoring = Target.parse(target), dict(confidence=identity.confidence, fusion=identity.fusion, units=units)
+    if wanted.is_decision:
+        fitted = fit_windows(stages, labels, wanted, half_width=half_width, rule=rule, fit_on=fit_on,
+                             **scoring)  # type: ignore[arg-type]
+    else:
+        fitted = fit_shares(stages, labels, wanted, **scoring)  # type: ignore[arg-type]
+    return finish(fitted, stages, labels, identity, store.header['identity']['data'], target, accept=accept,
+                  half_width=half_width, rule=rule, fit_on=fit_on, maps=maps, units=units, held=held, certify=certify,
+                  certify_share=certify_share, seed=seed)
 
 
 def finish(fitted: FittedWindows, stages: Sequence[CachedStage], labels: np.ndarray, identity: CascadeIdentity,
-           data: dict[str, Any], target: str, *, half_width: float = 0.10, rule: str = 'safe',
-           policy: ExitPolicy | None = None) -> Calibration:
-    """Fit the accept threshold to given windows: on the scores of the finished cascade, because those are deployed.
+           data: dict[str, Any], target: str, *, accept: str | None = None, half_width: float = 0.10,
+           rule: str = 'safe', fit_on: str = 'reached', policy: ExitPolicy | None = None, maps: str = 'none',
+           units: np.ndarray | None = None, held: np.ndarray | None = None, certify: float | None = None,
+           certify_share: float = 0.5, seed: int = 0) -> Calibration:
+    """Fit maps and the accept threshold to given windows: on the scores of the finished cascade, as they are judged.
 
-    The accept threshold meets the target on the calibration units whatever the rule. Another policy than the windows
-    can take their place.
+    The accept threshold meets its target on the calibration units whatever the rule; a certified one keeps its bound on
+    the units held out. Another policy than the windows can take their place.
 
     Raises:
         ValueError: if no threshold meets the target.
     """
-    Target.parse(target)
-    finished = replay(stages, policy or WindowPolicy(fitted.windows), len(labels), identity.confidence, identity.fusion)
-    accept = place_tau(finished.confidence, finished.label != labels, target, 'safe')
+    units = np.arange(len(labels)) if units is None else units
+    policy = policy or WindowPolicy(fitted.windows)
+    scoring = (identity.confidence, identity.fusion)
+    fitted_maps = None
+    if maps == 'isotonic':
+        fitted_maps = fit_exit_maps(stages, labels, policy, confidence=scoring[0], fusion=scoring[1], units=units)
+    judged_on = units if held is None else held
+    finished = replay(stages, policy, judged_on, *scoring, fitted_maps)
+    labels = labels[judged_on]
+    accept_target = accept or (target if Target.parse(target).is_decision else None)
+    threshold, promise = _accept(finished, labels, accept_target, certify, certify_share, seed)
     return Calibration(
-        cascade=identity, windows=fitted.windows, accept=accept, temperatures=[1.0] * len(stages), target=target,
-        rule=rule, half_width=half_width, tau=fitted.tau, data=data,
-        measured=measure(finished, labels, accept, len(stages)))
+        cascade=identity, windows=fitted.windows, accept=threshold,
+        temperatures=[stage.temperature for stage in stages], target=target, rule=rule, half_width=half_width,
+        tau=fitted.tau, data=data, measured=measure(finished, labels, threshold, len(stages)), fit_on=fit_on,
+        accept_target=accept_target, maps=fitted_maps, guarantee=promise)
 
 
-def measure(finished: Replay, labels: np.ndarray, accept: float, stages: int) -> dict[str, Any]:
+def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: int) -> dict[str, Any]:
     """What a cascade reaches on the units of a replay; shares and risks are fractions, MACs multiply-adds."""
     wrong = finished.label != labels
-    point = operating_point(finished.confidence, wrong, accept)
-    return {'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()),
-            'reached': finished.reached(stages), 'coverage': point.coverage, 'risk': point.risk}
+    measured: dict[str, Any] = {'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()),
+                                'reached': finished.reached(stages)}
+    if accept is not None:
+        point = operating_point(finished.confidence, wrong, accept)
+        measured |= {'coverage': point.coverage, 'risk': point.risk}
+    return measured
+
+
+def check_request(target: str, accept: str | None = None, *, maps: str = 'none', temperatures: str = 'none',
+                  certify: float | None = None) -> None:
+    """Raise ValueError if what is asked for is out of range or contradicts itself; before any long run."""
+    wanted = Target.parse(target)
+    if accept is not None:
+        if not Target.parse(accept).is_decision:
+            raise ValueError(f"an accept threshold is placed for risk=, coverage= or tpr=, got {accept!r}")
+        if wanted.is_decision and Target.parse(accept) != wanted:
+            raise ValueError(f'the windows are to be placed for {target} and the accept threshold for {accept}: these '
+                             'are one decision; give it once')
+    for name, value, known in (('maps', maps, MAPS), ('temperatures', temperatures, TEMPERATURES)):
+        if value not in known:
+            raise ValueError(f'{name} must be one of {known}, got {value!r}')
+    if certify is None:
+        return
+    if not 0 < certify < 1:
+        raise ValueError(f'the probability that a guarantee fails lies strictly between 0 and 1, got {certify!r}')
+    promised = Target.parse(accept or target)
+    if promised.kind != 'risk' or not 0 < promised.value < 1:
+        raise ValueError(f'only a risk strictly between 0 and 1 can be certified, such as risk=0.05; the accept '
+                         f'threshold is to reach {accept or target}')
+
+
+def _accept(finished: Replay, labels: np.ndarray, target: str | None, certify: float | None, share: float,
+            seed: int) -> tuple[float | None, Guarantee | None]:
+    """The accept threshold and what is promised of it."""
+    if target is None:
+        return None, None
+    wrong = finished.label != labels
+    if certify is None:
+        return place_tau(finished.confidence, wrong, target, 'safe'), None
+    promise = guarantee(finished.confidence, wrong, Target.parse(target).value, certify, share=share, seed=seed)
+    return promise.threshold, promise

@@ -12,6 +12,7 @@ confidence than one test. The start coverages 1, 1/2, 1/4, ... share delta equal
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +71,7 @@ def certify(confidence: ArrayLike, error: ArrayLike, risk: float, delta: float) 
     accepted = np.rint(curve.coverage * n)  # whole numbers again
     errors = np.rint(curve.risk * accepted)
 
-    sequences = math.ceil(math.log2(n))
+    sequences = _sequences(n)
     starts = np.searchsorted(accepted, np.ceil(n / 2.0 ** np.arange(sequences)))
     fails = ~np.isfinite(curve.threshold)
     fails |= risk_upper_bound(errors, accepted, delta / sequences) > risk
@@ -78,3 +79,60 @@ def certify(confidence: ArrayLike, error: ArrayLike, risk: float, delta: float) 
     ends = failing[np.searchsorted(failing, starts)]
     passed = ends[ends > starts]
     return float(curve.threshold[passed.max() - 1]) if passed.size else None
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """A promise about unseen units, or the finding that none can be made.
+
+    Attributes:
+        risk: The largest selective risk that was to be promised.
+        delta: Probability with which the promise may be broken.
+        units: Number of units it was tested on; nothing else was fitted on them.
+        share: Which share of the calibration units that is.
+        seed: Seed of their draw.
+        threshold: The certified accept threshold, or None if none passed.
+        accepted: How many of the units it accepts.
+        errors: How many of those are wrong.
+        bound: Upper bound on the risk at the threshold; None without one.
+        lowest_risk: The lowest risk that these units could have certified at this delta.
+    """
+
+    risk: float
+    delta: float
+    units: int
+    share: float
+    seed: int
+    threshold: float | None
+    accepted: int
+    errors: int
+    bound: float | None
+    lowest_risk: float
+
+
+def guarantee(
+    confidence: ArrayLike, error: ArrayLike, risk: float, delta: float, *, share: float, seed: int,
+) -> Guarantee:
+    """Certify and describe, see :func:`certify`."""
+    threshold = certify(confidence, error, risk, delta)
+    scores, wrong = as_scores(confidence), np.asarray(error, bool)
+    accepted = scores >= (math.inf if threshold is None else threshold)
+    count, errors = int(accepted.sum()), int(wrong[accepted].sum())
+    bound = None
+    if threshold is not None:
+        bound = float(risk_upper_bound(errors, count, delta / _sequences(scores.size)))
+    return Guarantee(risk, delta, scores.size, share, seed, threshold, count, errors, bound,
+                     lowest_certified_risk(scores, wrong, delta))
+
+
+def lowest_certified_risk(confidence: ArrayLike, error: ArrayLike, delta: float) -> float:
+    """The lowest risk at which :func:`certify` finds a threshold, to four digits; 1 if there is none."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if certify(confidence, error, middle, delta) is not None else (middle, high)
+    return high
+
+
+def _sequences(n: int) -> int:
+    return math.ceil(math.log2(n))

@@ -19,7 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from mmcascade.evaluation.curves import nearest_rank, risk_coverage
 from mmcascade.evaluation.inputs import as_flags, as_fraction, as_scores, target_rank
 
-KINDS = ('risk', 'coverage', 'tpr')
+#: Goals of a decision: accept or reject a prediction.
+DECISIONS = ('risk', 'coverage', 'tpr')
+#: Goals of the routing itself (Wang et al. 2022, section 3.3: match the accuracy, or match the cost).
+ROUTINGS = ('accuracy', 'macs', 'deferred')
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,36 @@ class Target:
 
     Attributes:
         kind: ``'risk'``, the share of errors among accepted units; ``'coverage'``, the share of
-            accepted units; or ``'tpr'``, the share of in-distribution units that is accepted.
-        value: The fraction to reach, in [0, 1] for a risk and (0, 1] otherwise.
+            accepted units; ``'tpr'``, the share of in-distribution units that is accepted;
+            ``'accuracy'`` at the lowest cost; ``'macs'``, a budget of multiply-adds per unit on
+            average, at the best accuracy; or ``'deferred'``, the share of the units that reach a
+            gap and go on.
+        value: Multiply-adds, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
+            otherwise.
     """
 
     kind: str
     value: float
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f'a target is one of {", ".join(KINDS)}, got {self.kind!r}')
-        as_fraction(self.value, f'target {self.kind}', positive=self.kind != 'risk')
+        if self.kind not in DECISIONS + ROUTINGS:
+            raise ValueError(
+                f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
+        if self.kind != 'macs':
+            as_fraction(self.value, f'target {self.kind}',
+                        positive=self.kind not in ('risk', 'deferred'))
+        elif not 0 < self.value < math.inf:
+            raise ValueError(
+                f'target macs must be a positive number of multiply-adds, got {self.value!r}')
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether it asks for an accept threshold, rather than for a route."""
+        return self.kind in DECISIONS
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read a target such as ``'risk=0.05'``, ``'coverage=0.8'`` or ``'tpr=0.95'``.
+        """Read a target such as ``'risk=0.05'``, ``'coverage=0.8'`` or ``'macs=3e8'``.
 
         Raises:
             ValueError: On another kind, on what is no number, and on a value out of range.
@@ -52,7 +70,7 @@ class Target:
             number = float(value)
         except ValueError:
             raise ValueError(
-                f"a target is written like 'risk=0.05', 'coverage=0.8' or 'tpr=0.95', got {text!r}"
+                f"a target is written like 'risk=0.05', 'coverage=0.8' or 'macs=3e8', got {text!r}"
             ) from None
         return cls(kind.strip(), number)
 
@@ -117,6 +135,8 @@ def place_tau(
             'paper' has too few units, and on malformed input.
     """
     wanted = Target.parse(target) if isinstance(target, str) else target
+    if not wanted.is_decision:
+        raise ValueError(f'a threshold is placed for {", ".join(DECISIONS)}, got {wanted.kind}=')
     scores = as_scores(confidence)
     wrong = as_flags(error, scores.size, 'error')
     if rule == 'safe':

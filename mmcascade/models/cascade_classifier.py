@@ -46,8 +46,8 @@ class WindowCascadeClassifier(BaseModel):
             to test.
         accept: accept a prediction if its confidence is at least this; None = no acceptance is reported.
         calibration: path of a file made by tools/calibrate.py (or its content), which gives the windows, the
-            temperatures and the accept threshold in place of ``policy`` and ``accept``. It is checked against the
-            stages when the cascade is built, and against the members' weights before the first test.
+            temperatures, the score maps and the accept threshold in place of ``policy`` and ``accept``. It is checked
+            against the stages when the cascade is built, and against the members' weights before the first test.
         data_preprocessor: ignored; members keep their own. MMEngine passes it to every model.
 
     Raises:
@@ -76,16 +76,19 @@ class WindowCascadeClassifier(BaseModel):
         check_confidence(self.confidence, self.stages, self.members)
         self.accept = checked_accept(accept)
         self._unchecked: Calibration | None = None
+        maps = None
         if calibration is not None:
             if policy is not None or accept is not None:
                 raise ValueError('a calibration gives the windows and the accept threshold; leave policy= and accept= '
                                  'out, or calibration=')
-            policy = self._use(Calibration.load(calibration))
+            loaded = Calibration.load(calibration)
+            policy, maps = self._use(loaded), loaded.maps
         if policy is None and len(self.stages) == 1:
             policy = WindowPolicy([])
         if isinstance(policy, Mapping):
             policy = TASK_UTILS.build(policy)
-        self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion)
+        self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion,
+                                                                   maps)
         self.eval()
 
     def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list[DataSample] | None = None,
@@ -114,17 +117,25 @@ class WindowCascadeClassifier(BaseModel):
         self.write_results(outcome, data_samples)
         return data_samples
 
+    def train(self, mode: bool = True) -> WindowCascadeClassifier:
+        """As for any module. Every test begins with this call, and so begins a new stream for policies that adapt."""
+        super().train(mode)
+        if getattr(self, 'router', None) is not None:
+            self.router.restart()
+        return self
+
     def test_step(self, data: dict | tuple | list) -> list[DataSample]:
         """Predict a batch as the data loader gives it. No member sees more than the rows it is asked for."""
         return self._run_forward(data, mode='predict')
 
     val_step = test_step
 
-    def unpack(self, data: dict | tuple | list) -> tuple[list[Tensor], list[DataSample]]:
-        """The views of a batch as the data loader gives it, and the data samples of its images."""
+    def unpack(self, data: dict | tuple | list) -> tuple[list[Tensor], list[int] | None, list[DataSample]]:
+        """What a batch of the data loader holds: its views, the images' indexes in the data set, its data samples."""
         inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
         views = as_views(inputs)
-        return views, samples if samples is not None else [DataSample() for _ in range(len(views[0]))]
+        units = units_of(self.ready_router(views).policy, samples)
+        return views, units, samples if samples is not None else [DataSample() for _ in range(len(views[0]))]
 
     def write_results(self, outcome: Outcome, data_samples: Sequence[DataSample]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
@@ -170,7 +181,7 @@ class WindowCascadeClassifier(BaseModel):
             stage.temperature = temperature
         self.accept = calibration.accept
         self._unchecked = calibration
-        return WindowPolicy(calibration.windows)
+        return calibration.policy()
 
     def _precision(self) -> str:
         device = next(self.parameters(), torch.empty(0)).device.type
@@ -184,7 +195,7 @@ class WindowCascadeClassifier(BaseModel):
                           f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
         self._unchecked = None
 
-    def ready_router(self, views: Sequence[Tensor]) -> CascadeRouter:
+    def ready_router(self, views: Sequence[Tensor] = ()) -> CascadeRouter:
         """The router, once everything that a test needs is there.
 
         Args:

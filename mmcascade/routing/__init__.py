@@ -1,6 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What decides and what runs: pure torch, no OpenMMLab library is imported here."""
 
+from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
 from mmcascade.routing.cached_stage import CachedStage
 from mmcascade.routing.confidence import (
     CONFIDENCES,
@@ -16,6 +17,7 @@ from mmcascade.routing.confidence import (
     prob_gap,
 )
 from mmcascade.routing.cost import MacCounter, count_macs
+from mmcascade.routing.feature_confidence import FeatureConfidence
 from mmcascade.routing.outcome import Outcome
 from mmcascade.routing.policies import (
     ExitPolicy,
@@ -24,13 +26,14 @@ from mmcascade.routing.policies import (
     WindowPolicy,
 )
 from mmcascade.routing.router import CascadeRouter, Stage, Stream
+from mmcascade.routing.score_maps import ScoreMap
 from mmcascade.routing.state import FUSIONS, CascadeState, Distribution, StageOutput
 from mmcascade.routing.units import UnitBatch
 
 __all__ = [
-    'CONFIDENCES', 'FUSIONS', 'CachedStage', 'CascadeRouter', 'CascadeState', 'Confidence',
-    'Distribution', 'ExitPolicy', 'FusedConfidence', 'MacCounter', 'MemberConfidence', 'Outcome',
-    'RandomPolicy', 'Stage', 'StageOutput', 'Stream', 'ThresholdPolicy', 'UnitBatch',
+    'CONFIDENCES', 'FUSIONS', 'AdjustedWindowPolicy', 'CachedStage', 'CascadeRouter', 'CascadeState', 'Confidence',
+    'Distribution', 'ExitPolicy', 'FeatureConfidence', 'FusedConfidence', 'MacCounter', 'MemberConfidence', 'Outcome',
+    'RandomPolicy', 'ScoreMap', 'Stage', 'StageOutput', 'Stream', 'ThresholdPolicy', 'UnitBatch',
     'WindowPolicy', 'build_confidence', 'count_macs', 'energy', 'logit_gap', 'max_logit',
     'max_prob', 'neg_entropy', 'prob_gap',
 ]

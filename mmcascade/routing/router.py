@@ -65,7 +65,8 @@ class CascadeRouter:
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
         if maps is not None and len(maps) != len(stages):
-            raise ValueError(f'{len(stages)} stages need as many score maps (None where there is none), got {len(maps)}')
+            raise ValueError(f'{len(stages)} stages need as many score maps, None where there is none, got '
+                             f'{len(maps)}')
         self.stages = list(stages)
         self.policy = policy
         self.confidence = build_confidence(confidence)

@@ -37,7 +37,7 @@ class ScoreMap:
                              f'{len(self.values)}')
         if not all(map(math.isfinite, self.scores)) or not _increasing(self.scores):
             raise ValueError(f'the scores of a score map are finite and strictly increasing, got {self.scores}')
-        if not (0 < self.values[0] and self.values[-1] < 1 and _increasing(self.values)):
+        if not (self.values[0] > 0 and self.values[-1] < 1 and _increasing(self.values)):
             raise ValueError(f'the values of a score map lie in (0, 1) and are strictly increasing, got {self.values}')
         self._knots: dict[torch.device, tuple[Tensor, Tensor]] = {}
 

@@ -192,12 +192,18 @@ def test_tau_is_never_infinite():
     ('', 'written like'),
     ('risk=five', "got 'risk=five'"),
     ('risk=5%', "got 'risk=5%'"),
-    ('recall=0.9', "one of risk, coverage, tpr, got 'recall'"),
+    ('recall=0.9', "one of risk, coverage, tpr, accuracy, macs, deferred, got 'recall'"),
     ('risk=5', r'target risk must be a fraction in \[0, 1\], got 5.0 \(5 % is written 0.05\)'),
     ('risk=-0.1', 'got -0.1'),
     ('risk=nan', 'got nan'),
     ('coverage=0', r'target coverage must be a fraction in \(0, 1\], got 0.0'),
-    ('tpr=95', 'target tpr must be a fraction')])
+    ('tpr=95', 'target tpr must be a fraction'),
+    ('accuracy=93', 'target accuracy must be a fraction'),
+    ('accuracy=0', 'target accuracy must be a fraction'),
+    ('deferred=1.2', 'target deferred must be a fraction'),
+    ('macs=0', 'target macs must be a positive number of multiply-adds, got 0.0'),
+    ('macs=inf', 'positive number'),
+    ('macs=nan', 'positive number')])
 def test_bad_targets_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         Target.parse(text)
@@ -208,8 +214,8 @@ def test_targets_need_no_text():
     assert Target.parse('risk=0.05') == Target('risk', 0.05)
     assert place_tau(confidence, error, Target('risk', 0.05)) == 0.2
     assert place_tau(confidence, error) == 0.2
-    with pytest.raises(ValueError, match='coverage, tpr, got .deferred.'):
-        Target('deferred', 0.2)
+    with pytest.raises(ValueError, match='a threshold is placed for risk, coverage, tpr, got deferred='):
+        place_tau(confidence, error, Target('deferred', 0.2))
 
 
 @pytest.mark.parametrize(('call', 'message'), [

@@ -1,0 +1,59 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One temperature per stage, so that members speak with equal conviction before they are averaged."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+from mmcascade.routing import CachedStage, StageOutput
+
+#: Temperatures outside of this range mean a member that is always right, or useless.
+RANGE = (0.05, 20.0)
+_CHUNK = 4096  # units at a time, which bounds the memory for their scores
+
+
+def fit_temperature(stage: CachedStage, labels: np.ndarray, units: np.ndarray | None = None) -> float:
+    """The temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2).
+
+    Args:
+        stage: stored logits or probabilities; units without finite output are left out.
+        labels: int ``(N)``, the true classes.
+        units: indexes of the units to fit on; default all.
+
+    Returns:
+        A number in :data:`RANGE`; 1 if every temperature is as good.
+
+    Raises:
+        ValueError: if no unit has a finite output.
+    """
+    units = np.arange(len(labels)) if units is None else units
+    finite = np.concatenate([_output(stage, part).finite_rows().numpy() for part in _parts(units)])
+    units = units[finite]
+    if not len(units):
+        raise ValueError('a stage gave no finite output on any calibration unit; did its member run, with '
+                         'sound weights?')
+
+    def loss(log_temperature: float) -> float:
+        return sum(_loss_sum(stage, labels, part, math.exp(log_temperature)) for part in _parts(units)) / len(units)
+
+    low, high = map(math.log, RANGE)
+    found = minimize_scalar(loss, bounds=(low, high), method='bounded', options={'xatol': 1e-4})
+    return math.exp(found.x) if found.fun < loss(0.0) else 1.0
+
+
+def _loss_sum(stage: CachedStage, labels: np.ndarray, units: np.ndarray, temperature: float) -> float:
+    log_probs = _output(stage, units).scaled_logits(temperature).log_softmax(1)
+    return -float(log_probs.gather(1, torch.as_tensor(labels[units])[:, None]).double().sum())
+
+
+def _output(stage: CachedStage, units: np.ndarray) -> StageOutput:
+    values = stage.values[torch.as_tensor(units)]
+    return StageOutput(logits=values) if stage.is_logits else StageOutput(probabilities=values)
+
+
+def _parts(units: np.ndarray) -> list[np.ndarray]:
+    return [units[start:start + _CHUNK] for start in range(0, len(units), _CHUNK)]
