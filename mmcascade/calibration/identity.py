@@ -10,11 +10,33 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageIdentity:
-    """A member applied to a view, and the fingerprint of the member's weights."""
+    """A member applied to a view, and the fingerprint of the member's weights.
+
+    Attributes:
+        resize: how the view is resized on the device, such as '160x160 bicubic'.
+        flip: whether it is mirrored there.
+    """
 
     member: str
     view: int
     weights: str
+    resize: str | None = None
+    flip: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Without a resize and flip that are not there, so that files of stages without them never change."""
+        data = asdict(self)
+        return {key: value for key, value in data.items() if value or key not in ('resize', 'flip')}
+
+    @property
+    def source(self) -> str:
+        """The stage's name in score stores and feature banks, wherever it stands in a cascade."""
+        return f'{self.member} on {self.input}'
+
+    @property
+    def input(self) -> str:
+        """What the member is applied to, in words."""
+        return f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,7 @@ class CascadeIdentity:
                    data['fusion'], data['precision'])
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), 'stages': [stage.to_json() for stage in self.stages]}
 
     def differences(self, here: CascadeIdentity) -> list[str]:
         """What is not the same in the cascade at hand, in words; precision is not compared."""
@@ -50,9 +72,9 @@ class CascadeIdentity:
         if len(self.stages) != len(here.stages):
             return [*found, f'there were {len(self.stages)} stages and there are {len(here.stages)}']
         for index, (then, now) in enumerate(zip(self.stages, here.stages, strict=True)):
-            if (then.member, then.view) != (now.member, now.view):
-                found.append(f'stage {index} was member {then.member!r} on view {then.view} and is {now.member!r} on '
-                             f'view {now.view}')
+            if (then.member, then.input) != (now.member, now.input):
+                found.append(f'stage {index} was member {then.member!r} on {then.input} and is {now.member!r} on '
+                             f'{now.input}')
             elif then.weights != now.weights:
                 found.append(f'the weights of member {now.member!r} of stage {index} have changed')
         return found

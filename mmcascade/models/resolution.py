@@ -1,0 +1,38 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Whether a member takes images of a size, known before it is given any."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mmcascade.routing import MacCounter
+
+
+def macs_at(member: str, counter: MacCounter, images: Tensor) -> float:
+    """Multiply-adds per image at this size, and proof that the member takes it: counting runs it on one empty row.
+
+    Convolutional networks take any size; MMPretrain's ViT, DeiT and BEiT resize their position embedding; Swin needs
+    ``pad_small_map=True``; MLP-Mixer, RepMLP and most of timm's transformers are made for one size.
+
+    Args:
+        member: its name.
+        counter: of the member.
+        images: ``(N, C, H, W)``, of which only shape, type and device count.
+
+    Raises:
+        ValueError: if the member fails at this size.
+    """
+    try:
+        return counter(images)
+    except (AssertionError, IndexError, RuntimeError, ValueError) as error:  # backbones refuse a size in many ways
+        reason = (str(error).strip().splitlines() or [''])[0]
+        height, width = images.shape[-2:]
+        raise ValueError(
+            f'member {member!r} fails on images of {height} x {width} pixels ({type(error).__name__}: {reason}). If '
+            'its backbone has a fixed input size, give its stage a view (or resize=) of that size; Swin takes other '
+            "sizes with pad_small_map=True in its backbone, and timm's ViT with dynamic_img_size=True") from error
+
+
+def input_channels(module: nn.Module) -> int:
+    """How many channels its images have: those of its first convolution; 3 if it has none."""
+    return next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), 3)
