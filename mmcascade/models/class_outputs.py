@@ -7,11 +7,16 @@ the forks' classes count as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcascade.routing.state import StageOutput, at_least_float32
+
+#: A member on a preprocessed batch.
+Scores = Callable[[nn.Module, Tensor], StageOutput]
 
 _OTHER_TASKS = {
     'MultiLabelClsHead': 'it scores every class by itself, so there is no one prediction whose '
@@ -45,12 +50,12 @@ def gives_logits(module: nn.Module) -> bool:
     """
     if not isinstance(module, BaseModel):
         return True
-    if _owner(module, 'predict') in _SOFTMAX_CLASSIFIERS:
-        return _owner(module, '_get_predictions') in _SOFTMAX_CLASSIFIERS
+    if owner(module, 'predict') in _SOFTMAX_CLASSIFIERS:
+        return owner(module, '_get_predictions') in _SOFTMAX_CLASSIFIERS
     head = getattr(module, 'head', None)
-    return (_owner(module, 'predict') == 'ImageClassifier'
-            and _owner(head, 'predict') in ('ClsHead', 'ConformerHead')
-            and _owner(head, '_get_predictions') == 'ClsHead')
+    return (owner(module, 'predict') == 'ImageClassifier'
+            and owner(head, 'predict') in ('ClsHead', 'ConformerHead')
+            and owner(head, '_get_predictions') == 'ClsHead')
 
 
 def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
@@ -83,6 +88,6 @@ def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
     return StageOutput(logits=at_least_float32(scores))
 
 
-def _owner(part: object, method: str) -> str | None:
+def owner(part: object, method: str) -> str | None:
     """The name of the class that defines the method that would be called."""
     return next((base.__name__ for base in type(part).__mro__ if method in vars(base)), None)

@@ -13,7 +13,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.models.class_outputs import class_output, gives_logits
+from mmcascade.models.class_outputs import Scores, class_output, gives_logits
 from mmcascade.routing import StageOutput
 
 #: Arithmetic of a stage by the name that configs give it.
@@ -55,14 +55,18 @@ class Forward:
     Args:
         module: the member. Its weights change their memory order with ``channels_last``, for all its stages.
         execution: how it runs.
+        scores: what is taken from the module.
 
     Raises:
-        ValueError: if the module is to be compiled but gives no logits.
+        ValueError: if the module is to be compiled but gives no logits, or is to give more than them.
     """
 
-    def __init__(self, module: nn.Module, execution: Execution) -> None:
+    def __init__(self, module: nn.Module, execution: Execution, scores: Scores = class_output) -> None:
         self.module = module
         self.execution = execution
+        self.scores = scores
+        if execution.compile and scores is not class_output:
+            raise ValueError('compile= serves class scores only; leave it out where the confidence reads features')
         if execution.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.compiled = CompiledScores(module, execution.compile, execution.batch_size) if execution.compile else None
@@ -72,7 +76,7 @@ class Forward:
         if self.execution.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with self.execution.precision(x.device.type):
-            return class_output(self.module, x) if self.compiled is None else self.compiled(x)
+            return self.scores(self.module, x) if self.compiled is None else self.compiled(x)
 
 
 def preprocess(module: nn.Module, images: Tensor) -> Tensor:

@@ -19,24 +19,30 @@ class CachedStage:
         macs: multiply-adds of this stage per unit: one number, or ``(U)``.
         temperature: divides the logits before anything else.
         batch_size: run when this many units wait; None = whatever arrives.
+        features: ``(U, D)``, where the confidence function reads features.
+        source: name of the stage.
     """
 
     views: tuple[int, ...] = ()
 
     def __init__(self, values: Tensor, *, is_logits: bool = True, macs: float | Tensor = 0.0,
-                 temperature: float = 1.0, batch_size: int | None = None) -> None:
+                 temperature: float = 1.0, batch_size: int | None = None, features: Tensor | None = None,
+                 source: str = '') -> None:
         self.values = values
         self.is_logits = is_logits
         self.macs = macs
         self.temperature = temperature
         self.batch_size = batch_size
+        self.features = features
+        self.source = source
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         unit = torch.as_tensor(batch.unit)
-        rows = self.values.index_select(0, unit.to(self.values.device))
-        macs = self.macs
-        if isinstance(macs, Tensor):
-            macs = macs.index_select(0, unit.to(macs.device))
-        if self.is_logits:
-            return StageOutput(logits=rows, macs=macs)
-        return StageOutput(probabilities=rows, macs=macs)
+
+        def rows(stored: Tensor) -> Tensor:
+            return stored.index_select(0, unit.to(stored.device))
+
+        values = rows(self.values)
+        return StageOutput(logits=values if self.is_logits else None, probabilities=None if self.is_logits else values,
+                           features=None if self.features is None else rows(self.features),
+                           macs=rows(self.macs) if isinstance(self.macs, Tensor) else self.macs, source=self.source)

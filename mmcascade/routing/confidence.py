@@ -8,13 +8,13 @@ section 3); energy and max logit are scores of single members, averaged over the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmcascade.routing.state import CascadeState, Distribution
+from mmcascade.routing.state import CascadeState, Distribution, MemberScore, StageOutput
 
 
 def max_prob(fused: Distribution) -> Tensor:
@@ -63,13 +63,26 @@ class Confidence:
     """Base class: turns the state of N units into N numbers, higher = more certain.
 
     A variant overrides :meth:`score`. One that needs each member's own score also overrides
-    :meth:`member_score` and sets ``needs_logits``.
+    :meth:`member_score`, and says what it reads of the members with ``needs_logits`` or ``needs_features``.
     """
 
     needs_logits = False
+    needs_features = False
 
-    def member_score(self, fusion: str) -> Callable[[Tensor, float], Tensor] | None:
-        """The function of (logits over T, T) that is averaged over the members, or None."""
+    @property
+    def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
+        return type(self).__name__
+
+    def check(self, weights: Mapping[str, str]) -> None:
+        """Raise ValueError unless it was made for these stages.
+
+        Args:
+            weights: per stage, by its name, the fingerprint of the member's weights; empty where that is not known yet.
+        """
+
+    def member_score(self, fusion: str) -> MemberScore | None:
+        """The function of a stage's output and temperature that is averaged over the members, or None."""
         del fusion
         return None
 
@@ -100,8 +113,14 @@ class MemberConfidence(Confidence):
     function: Callable[..., Tensor]
     needs_logits = True
 
-    def member_score(self, fusion: str) -> Callable[[Tensor, float], Tensor] | None:
-        return None if fusion == 'logit' else self.function
+    def member_score(self, fusion: str) -> MemberScore | None:
+        return None if fusion == 'logit' else self._score_of_member
+
+    def _score_of_member(self, output: StageOutput, temperature: float) -> Tensor:
+        if output.logits is None:
+            raise ValueError('the confidence function needs logits, but this stage gives probabilities only; '
+                             "use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+        return self.function(output.scaled_logits(temperature), temperature)
 
     def score(self, state: CascadeState) -> Tensor:
         if state.fusion == 'logit':

@@ -24,7 +24,8 @@ LOG_FLOOR = math.log(torch.finfo(torch.float32).tiny)
 # Sums and differences of a few clamped logits stay finite in float32.
 _LOGIT_BOUND = 1e30
 
-MemberScore = Callable[[Tensor, float], Tensor]
+#: A member's own score from its output and its temperature, ``(N, ...)``.
+MemberScore = Callable[['StageOutput', float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class StageOutput:
         probabilities: ``(N, C, ...)``, summing to 1 over the classes. Exactly one of the two is given.
         features: ``(N, ...)``, for confidence functions that look at more than class scores.
         macs: multiply-adds spent on each unit: one number for all of them, or ``(N)``.
+        source: name of the stage that gave it, the same in a score store and wherever the stage stands in a cascade.
     """
 
     logits: Tensor | None = None
     probabilities: Tensor | None = None
     features: Tensor | None = None
     macs: float | Tensor = 0.0
+    source: str = ''
 
     def __post_init__(self) -> None:
         if (self.logits is None) == (self.probabilities is None):
@@ -73,8 +76,8 @@ class StageOutput:
 
     def finite_rows(self) -> Tensor:
         """Which units got a finite output, bool ``(N)``."""
-        # The largest magnitude is NaN or inf exactly when the row holds a NaN or an inf.
-        return self.values.abs().flatten(1).amax(1).isfinite()
+        finite = _finite_rows(self.values)
+        return finite if self.features is None else finite & _finite_rows(self.features)
 
 
 class Distribution:
@@ -224,12 +227,12 @@ def _contribution(output: StageOutput, fusion: str, temperature: float,
     """What one stage adds: its logits or probabilities, and its own score."""
     total = (output.scaled_logits(temperature) if fusion == 'logit'
              else output.scaled_probs(temperature))
-    if member_score is None:
-        return total, None
-    if output.logits is None:
-        raise ValueError('the confidence function needs logits, but this stage gives probabilities only; '
-                         "use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
-    return total, member_score(output.scaled_logits(temperature), temperature)
+    return total, None if member_score is None else member_score(output, temperature)
+
+
+def _finite_rows(x: Tensor) -> Tensor:
+    # The largest magnitude is NaN or inf exactly when the row holds a NaN or an inf.
+    return x.abs().flatten(1).amax(1).isfinite()
 
 
 def _like(per_unit: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmcascade.routing import CascadeState, StageOutput, energy
+from mmcascade.routing import CONFIDENCES, CascadeState, StageOutput
 
 
 def test_exactly_one_kind_of_scores():
@@ -32,7 +32,7 @@ def test_temperature_of_logits_and_of_probabilities_agree():
 
 def test_energy_of_a_member_is_on_the_scale_of_its_logits():
     logits = torch.randn(6, 5) * 3
-    state = CascadeState.start(StageOutput(logits=logits), 'prob', 2.0, energy)
+    state = CascadeState.start(StageOutput(logits=logits), 'prob', 2.0, CONFIDENCES['energy'].member_score('prob'))
     torch.testing.assert_close(state.member_score, 2.0 * (logits / 2.0).logsumexp(1))
     with pytest.raises(ValueError, match='keeps no member scores'):
         CascadeState.start(StageOutput(logits=logits), 'prob').member_score  # noqa: B018
@@ -52,7 +52,8 @@ def test_maps_fuse_like_their_pixels(fusion):
 
 
 def test_select_and_cat_undo_each_other():
-    first = CascadeState.start(StageOutput(logits=torch.randn(5, 3), features=torch.randn(5, 2)), 'prob', 1.0, energy)
+    first = CascadeState.start(StageOutput(logits=torch.randn(5, 3), features=torch.randn(5, 2)), 'prob', 1.0,
+                                CONFIDENCES['energy'].member_score('prob'))
     parts = [first.select(torch.tensor([0, 1])), first.select(torch.tensor([2, 3, 4]))]
     joined = CascadeState.cat(parts)
     for name in ('total', 'score_total', 'finite', 'features'):
