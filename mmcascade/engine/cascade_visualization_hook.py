@@ -46,6 +46,10 @@ class CascadeVisualizationHook(Hook):
         self.wait_time = wait_time
         self.out_dir = out_dir
 
+    def needs_inputs(self, samples: Sequence[BaseDataElement]) -> bool:
+        """Whether pictures of these samples can only be made from what the members see."""
+        return self.enable and any('img_path' not in sample for sample in samples)
+
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                         outputs: Sequence[BaseDataElement] | None = None) -> None:
         if not self.enable or not outputs:
