@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Place the windows and the accept threshold of a cascade on its calibration split (val_dataloader).
+"""Fit the windows, scores and accept threshold of a cascade on its calibration split (val_dataloader).
 
 Example: tools/calibrate.py CONFIG work_dirs/calibration.json --target risk=0.05
 Then set model.calibration to that file and test.
@@ -8,14 +8,18 @@ Then set model.calibration to that file and test.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.operating_point import Target
-from mmcascade.engine.calibrate import prepare_store
+from mmcascade.calibration.adjust import adjust
+from mmcascade.calibration.fit import MAPS, TEMPERATURES, check_request, fit_store
+from mmcascade.calibration.summary import summary_lines
+from mmcascade.calibration.windows import FIT_ON
+from mmcascade.engine.calibrate import prepare_store, prepare_stream
 from mmcascade.visualization.calibration_plot import plot_calibration
 
 
@@ -23,12 +27,29 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
     parser.add_argument('out', help='the calibration file to write (.json); a picture is put beside it (.png)')
-    parser.add_argument('--target', required=True, help='what accepting should reach: risk=0.05 (share of errors among '
-                        'the accepted), coverage=0.8 (share accepted) or tpr=0.95')
-    parser.add_argument('--half-width', type=float, default=0.10, help='share of units in the window on each side of '
-                        'tau (default 0.10)')
+    parser.add_argument('--target', required=True, help='what to reach on the calibration split. By windows around the '
+                        'decision to accept: risk=0.05 (share of errors among the accepted), coverage=0.8 (share '
+                        'accepted) or tpr=0.95. By one-sided thresholds: accuracy=0.93 at the lowest cost, macs=3e8 '
+                        '(mean per image) at the best accuracy, or deferred=0.2 (share that goes on in each gap)')
+    parser.add_argument('--accept', help='what the accept threshold should reach, where the target does not say it: '
+                        'risk=, coverage= or tpr=')
+    parser.add_argument('--half-width', type=float, default=0.10, help='share of the units of a gap in its window on '
+                        'each side of tau (default 0.10)')
     parser.add_argument('--rule', choices=['safe', 'paper'], default='safe', help='how tau is placed: meet the '
                         'target on the calibration split, or the point nearest to it as in the paper')
+    parser.add_argument('--fit-on', choices=FIT_ON, default='reached', help="whose scores the width of a gap's window "
+                        'is measured on: the units that reach the gap, or all, as in the paper')
+    parser.add_argument('--temperatures', choices=TEMPERATURES, default='none', help='fit one temperature per stage')
+    parser.add_argument('--maps', choices=MAPS, default='none', help='fit one monotone map per exit from score to '
+                        'probability of being right, so that scores of different exits compare')
+    parser.add_argument('--certify', type=float, metavar='DELTA', help='promise the risk for unseen images, except '
+                        'with probability DELTA; on a part of the calibration split that nothing else is fitted on')
+    parser.add_argument('--certify-share', type=float, default=0.5, help='that part (default 0.5)')
+    parser.add_argument('--seed', type=int, default=0, help='of the draw of that part')
+    parser.add_argument('--adjust-on', metavar='KEY', help='re-centre the window of gap 0 on the images of this '
+                        'dataloader of the config, such as test_dataloader; their labels are not used')
+    parser.add_argument('--adapt', type=int, metavar='N', help='re-centre the window of gap 0 at run time on the last '
+                        'N images; results then depend on their order')
     parser.add_argument('--store', help='folder for the scores of all stages (default: OUT.store beside OUT.json); '
                         'an interrupted run continues there')
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
@@ -41,28 +62,45 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    bar = Progress(TextColumn('running all stages'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        Target.parse(args.target)  # before the long run, not after it
-        with bar:
-            task = bar.add_task('')
-            store, identity = prepare_store(
-                cfg, args.store or args.out.removesuffix('.json') + '.store', amp=args.amp,
-                progress=lambda done, total: bar.update(task, completed=done, total=total))
-        calibration = fit_store(store, identity, args.target, half_width=args.half_width, rule=args.rule)
+        check_request(args.target, args.accept, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
+                      follows_stream=args.adapt is not None or args.adjust_on is not None)
+        calibrate(args)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
+
+
+def calibrate(args: argparse.Namespace) -> None:
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    stem = args.out.removesuffix('.json')
+    bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with bar:
+        store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp,
+                                        progress=_task(bar, 'running all stages'))
+        stream = args.adjust_on and prepare_stream(cfg, args.adjust_on, f'{stem}.stream', amp=args.amp,
+                                                   progress=_task(bar, f'running stage 0 on {args.adjust_on}'))
+    calibration = fit_store(
+        store, identity, args.target, accept=args.accept, half_width=args.half_width, rule=args.rule,
+        fit_on=args.fit_on, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
+        certify_share=args.certify_share, seed=args.seed)
+    if stream:
+        calibration = adjust(calibration, stream.stages()[0], stream.units)
+    if args.adapt is not None:
+        calibration = replace(calibration, adapt=args.adapt)
+        calibration.policy()  # refuses a memory that is too small before the file is written
     calibration.save(args.out)
-    picture = Path(args.out).with_suffix('.png')
+    picture = Path(f'{stem}.png')
     plot_calibration(store, calibration, picture)
-    print(f'{args.out}: windows {calibration.windows}, accept at {calibration.accept:.6g}')
-    print(f'on {store.units} calibration units: {calibration.measured}')
-    print(f'{picture}')
+    print('\n'.join([args.out, *summary_lines(calibration), str(picture)]))
+
+
+def _task(bar: Progress, what: str) -> Callable[[int, int], None]:
+    task = bar.add_task(what)
+    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 if __name__ == '__main__':

@@ -112,8 +112,13 @@ def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: 
 
 
 def check_request(target: str, accept: str | None = None, *, maps: str = 'none', temperatures: str = 'none',
-                  certify: float | None = None) -> None:
-    """Raise ValueError if what is asked for is out of range or contradicts itself; before any long run."""
+                  certify: float | None = None, follows_stream: bool = False) -> None:
+    """Raise ValueError if what is asked for is out of range or contradicts itself; before any long run.
+
+    Args:
+        target, accept, maps, temperatures, certify: see :func:`fit_store`.
+        follows_stream: whether the window of gap 0 is to be adjusted to unlabelled scores, once or at run time.
+    """
     wanted = Target.parse(target)
     if accept is not None:
         if not Target.parse(accept).is_decision:
@@ -124,8 +129,14 @@ def check_request(target: str, accept: str | None = None, *, maps: str = 'none',
     for name, value, known in (('maps', maps, MAPS), ('temperatures', temperatures, TEMPERATURES)):
         if value not in known:
             raise ValueError(f'{name} must be one of {known}, got {value!r}')
+    if follows_stream and not wanted.is_decision:
+        raise ValueError(f'only a window around a decision can follow the scores it meets, and {target} gives '
+                         'one-sided thresholds; use risk=, coverage= or tpr=')
     if certify is None:
         return
+    if follows_stream:
+        raise ValueError('a guarantee holds for the windows it was made with: certify, or let the window follow the '
+                         'scores it meets, not both')
     if not 0 < certify < 1:
         raise ValueError(f'the probability that a guarantee fails lies strictly between 0 and 1, got {certify!r}')
     promised = Target.parse(accept or target)

@@ -6,9 +6,11 @@ from __future__ import annotations
 import ast
 import copy
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
@@ -16,13 +18,14 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
-from mmcascade.engine.fill_store import Progress, fill_store
+from mmcascade.engine.fill_store import Progress, fill_store, no_labels, true_labels
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS
 
 
 def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device: str | None = None,
-                  progress: Progress = lambda done, total: None) -> tuple[ScoreStore, CascadeIdentity]:
+                  progress: Progress = lambda done, total: None,
+                  labels: Callable[[list[Any]], np.ndarray] = true_labels) -> tuple[ScoreStore, CascadeIdentity]:
     """Build the cascade of a config and fill the store of its scores on the calibration split (``val_dataloader``).
 
     Raises:
@@ -38,8 +41,32 @@ def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device:
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
     with torch.autocast(device, enabled=amp):
-        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
+        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg),
+                           labels)
         return store, model.identity()
+
+
+def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False, device: str | None = None,
+                   progress: Progress = lambda done, total: None) -> ScoreStore:
+    """Fill the store of stage 0's scores on images whose labels are not looked at.
+
+    Args:
+        cfg: config of the cascade.
+        dataloader: its key for the images, such as 'test_dataloader'.
+        folder, amp, device, progress: as for :func:`prepare_store`.
+
+    Raises:
+        ValueError: if the config has no such key.
+    """
+    if cfg.get(dataloader) is None:
+        raise ValueError(f'the config has no {dataloader!r} whose images the window could be adjusted on')
+    first = copy.deepcopy(cfg)
+    first.model.stages = cfg.model.stages[:1]
+    member = cfg.model.stages[0].member
+    first.model.members = {member: cfg.model.members[member]}
+    first.val_dataloader = copy.deepcopy(cfg[dataloader])
+    first.test_dataloader = None
+    return prepare_store(first, folder, amp=amp, device=device, progress=progress, labels=no_labels)[0]
 
 
 def build_without_calibration(cfg: Config) -> WindowCascadeClassifier:

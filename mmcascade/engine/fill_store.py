@@ -25,9 +25,28 @@ from mmcascade.routing import StageOutput, UnitBatch
 Progress = Callable[[int, int], None]
 
 
+def true_labels(samples: list[Any]) -> np.ndarray:
+    """The classes of a batch, int64 ``(N)``.
+
+    Raises:
+        ValueError: if an image has none.
+    """
+    missing = [sample.get('img_path', f'image {i} of the batch') for i, sample in enumerate(samples)
+               if 'gt_label' not in sample]
+    if missing:
+        raise ValueError(f'{missing[0]} has no gt_label: calibration needs labelled images')
+    return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)
+
+
+def no_labels(samples: list[Any]) -> np.ndarray:
+    """-1 for every image, also where there are labels."""
+    return np.full(len(samples), -1, dtype=np.int64)
+
+
 @torch.no_grad()
 def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: Config, dataset: Dataset,
-               progress: Progress = lambda done, total: None, config: str | None = None) -> ScoreStore:
+               progress: Progress = lambda done, total: None, config: str | None = None,
+               labels: Callable[[list[Any]], np.ndarray] = true_labels) -> ScoreStore:
     """The complete store of all stages' scores on a data set; what an earlier run left is continued.
 
     Args:
@@ -37,6 +56,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         dataset: the built data set.
         progress: called with the number of finished units and of all units.
         config: the whole config as a Python literal, kept in the store.
+        labels: what to keep as the labels of a batch: :func:`true_labels` or :func:`no_labels`.
 
     Raises:
         StoreError: if the folder holds the scores of other members, data or preprocessing.
@@ -55,7 +75,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
             store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config)
-        store.write(outputs, _labels(batch['data_samples']))
+        store.write(outputs, labels(batch['data_samples']))
         progress(store.filled, units)
     if store is None:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
@@ -100,11 +120,3 @@ def _run(stage: Any, views: list[Tensor]) -> StageOutput:
     values = torch.cat([piece.values for piece in pieces])
     name = 'logits' if pieces[0].logits is not None else 'probabilities'
     return StageOutput(**{name: values}, macs=pieces[0].macs)
-
-
-def _labels(samples: list[Any]) -> np.ndarray:
-    missing = [sample.get('img_path', f'image {i} of the batch') for i, sample in enumerate(samples)
-               if 'gt_label' not in sample]
-    if missing:
-        raise ValueError(f'{missing[0]} has no gt_label: calibration needs labelled images')
-    return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)

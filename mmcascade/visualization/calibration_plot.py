@@ -7,54 +7,74 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
 from mmcascade.calibration.calibration_file import Calibration  # noqa: E402
-from mmcascade.calibration.replay import replay  # noqa: E402
+from mmcascade.calibration.replay import Replay, replay  # noqa: E402
 from mmcascade.calibration.score_store import ScoreStore  # noqa: E402
 from mmcascade.evaluation.curves import risk_coverage  # noqa: E402
 from mmcascade.routing import WindowPolicy  # noqa: E402
 
 
 def plot_calibration(store: ScoreStore, calibration: Calibration, path: str | Path) -> None:
-    """Left: scores of stage 0 with the window; right: risk-coverage curves with the accepted point."""
+    """Scores of stage 0 with the window; risk-coverage curves with the accepted point; the score maps, if any."""
     stages, labels = store.stages(), np.asarray(store.labels)
-    scoring = dict(confidence=calibration.cascade.confidence, fusion=calibration.cascade.fusion)
+    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
+        stage.temperature = temperature
+    scoring = (len(labels), calibration.cascade.confidence, calibration.cascade.fusion)
     gaps = len(stages) - 1
-    systems = {
-        'stage 0 alone': WindowPolicy([None] * gaps), 'all stages': WindowPolicy([(None, None)] * gaps),
-        'cascade': WindowPolicy(calibration.windows)}
-    replays = {name: replay(stages, policy, len(labels), **scoring) for name, policy in systems.items()}
+    first = replay(stages, WindowPolicy([None] * gaps), *scoring)
+    replays = {'stage 0 alone': first, 'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),
+               'cascade': replay(stages, WindowPolicy(calibration.windows), *scoring, calibration.maps)}
 
-    figure, (scores_axis, curve_axis) = plt.subplots(1, 2, figsize=(11, 4.2), layout='constrained')
-    _draw_scores(scores_axis, replays['stage 0 alone'], labels, calibration)
-    for name, result in replays.items():
-        curve = risk_coverage(result.confidence, result.label != labels)
-        curve_axis.plot(100 * curve.coverage, 100 * curve.risk, label=name)
-    measured = calibration.measured
-    if measured.get('coverage') is not None:
-        curve_axis.plot(100 * measured['coverage'], 100 * (measured['risk'] or 0.0), 'o', color='black',
-                        label=f'accepted at {calibration.accept:.4g}')
-    if calibration.target.startswith('risk='):
-        curve_axis.axhline(100 * float(calibration.target[5:]), color='grey', linewidth=0.8, linestyle=':')
-    curve_axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title=f'target {calibration.target}',
-                   xlim=(0, 100))
-    curve_axis.legend()
+    panels = 2 if calibration.maps is None else 3
+    figure, axes = plt.subplots(1, panels, figsize=(5.5 * panels, 4.2), layout='constrained')
+    _draw_scores(axes[0], first, labels, calibration)
+    _draw_curves(axes[1], replays, labels, calibration)
+    if calibration.maps is not None:
+        _draw_maps(axes[2], calibration)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def _draw_scores(axis: plt.Axes, first: object, labels: np.ndarray, calibration: Calibration) -> None:
-    scores, right = first.confidence, first.label == labels  # type: ignore[attr-defined]
+def _draw_scores(axis: plt.Axes, first: Replay, labels: np.ndarray, calibration: Calibration) -> None:
+    scores, right = first.confidence, first.label == labels
     finite = np.isfinite(scores)
     edges = np.linspace(scores[finite].min(), scores[finite].max() + 1e-9, 51)
-    axis.hist([scores[finite & right], scores[finite & ~right]], edges, stacked=True, label=['right', 'wrong'])
+    axis.hist([scores[finite & right], scores[finite & ~right]], edges.tolist(), stacked=True,
+              label=['right', 'wrong'])
     axis.set(xlabel=f'{calibration.cascade.confidence} of stage 0', ylabel='units', yscale='log')
     if calibration.windows and calibration.windows[0] is not None:
         low, high = calibration.windows[0]
         axis.axvspan(edges[0] if low is None else low, edges[-1] if high is None else high, color='grey', alpha=0.3,
                      label='goes on')
+    if calibration.tau:
         axis.axvline(calibration.tau[0], color='black', linewidth=0.8, label='tau')
+    axis.legend()
+
+
+def _draw_curves(axis: plt.Axes, replays: dict[str, Replay], labels: np.ndarray, calibration: Calibration) -> None:
+    for name, result in replays.items():
+        curve = risk_coverage(result.confidence, result.label != labels)
+        axis.plot(100 * curve.coverage, 100 * curve.risk, label=name)
+    measured = calibration.measured
+    if calibration.accept is not None:
+        axis.plot(100 * measured['coverage'], 100 * measured['risk'], 'o', color='black',
+                  label=f'accepted at {calibration.accept:.4g}')
+    accept_target = calibration.accept_target or ''
+    if accept_target.startswith('risk='):
+        axis.axhline(100 * float(accept_target[5:]), color='grey', linewidth=0.8, linestyle=':')
+    axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title=f'target {calibration.target}', xlim=(0, 100))
+    axis.legend()
+
+
+def _draw_maps(axis: plt.Axes, calibration: Calibration) -> None:
+    assert calibration.maps is not None
+    for stage, score_map in enumerate(calibration.maps):
+        scores = torch.linspace(score_map.scores[0], score_map.scores[-1], 400, dtype=torch.float64)
+        axis.plot(scores, 100 * score_map(scores), label=f'leaves after stage {stage}')
+    axis.set(xlabel=f'{calibration.cascade.confidence} at the exit', ylabel='judged score: right (%)')
     axis.legend()
