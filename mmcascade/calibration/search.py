@@ -1,0 +1,257 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Search chains of stages and their windows for the best quality at every cost.
+
+Wang et al. 2022 (section 5) enumerate members and thresholds on stored logits; windows (Xia & Bouganis 2023) square the
+number of settings per gap. The method here:
+
+1. Chains grow stage by stage. If a length has more than ``MAX_CHAINS`` chains, those that begin with a chain of the
+   front come first, and the rest is left out.
+2. A fine grid of cuts divides the units into parts of equal size after every stage (``PARTS``). Every window between
+   every n-th cut is evaluated, with n as small as the length's share of ``max_settings`` allows; for two stages and
+   accuracy that is every window of the fine grid. If even windows between three cuts are too many, chains are left out.
+3. The settings on the front, and on the next one behind it, are refined: each bound moves by n / 2, n / 4, ..., 1 cuts.
+4. What is on the two fronts then is evaluated exactly, and the front of that is the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.calibration.candidates import Candidates
+from mmcascade.calibration.chain_search import ChainSearch, Setting, front
+from mmcascade.calibration.chains import count_chains, extended
+from mmcascade.calibration.exits import Chain, Exit, chain_exits
+from mmcascade.calibration.pareto import spread_out
+from mmcascade.calibration.quality import Quality
+from mmcascade.calibration.search_limits import InfeasibleError, Limits
+
+MAX_STAGES = 4
+MAX_CHAINS = 1000
+#: Parts of the finest cuts, by number of gaps. Qualities that need whole curves take more memory per setting.
+PARTS = {'accuracy': (1, 1024, 256, 64), 'curves': (1, 1024, 64, 16)}
+_REFINED = 64  # settings per round
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched.
+
+    Attributes:
+        quality: what should be good.
+        limits: what must be kept.
+        chains: exactly these chains; None = all.
+        max_stages: longest chain, 1 to 4.
+        order: 'cost' or 'any', see :func:`~mmcascade.calibration.chains.extended`.
+        policy: 'window', or 'threshold' for windows with an open lower end.
+        max_settings: evaluate about so many settings at most.
+        confidence, fusion: as in the cascade's config.
+    """
+
+    quality: Quality
+    limits: Limits = Limits()
+    chains: tuple[Chain, ...] | None = None
+    max_stages: int = MAX_STAGES
+    order: str = 'cost'
+    policy: str = 'window'
+    max_settings: float = 1e7
+    confidence: str = 'max_prob'
+    fusion: str = 'prob'
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_stages <= MAX_STAGES:
+            raise ValueError(f'chains have 1 to {MAX_STAGES} stages, got max_stages={self.max_stages!r}')
+        if self.policy not in ('window', 'threshold'):
+            raise ValueError(f"policy is 'window' or 'threshold', got {self.policy!r}")
+        if self.max_settings < 1:
+            raise ValueError(f'max_settings is at least 1, got {self.max_settings!r}')
+
+
+@dataclass
+class Covered:
+    """How much of the space was evaluated, for the chains of one length.
+
+    Attributes:
+        stages: length of the chains.
+        chains, of_chains: searched, and all there are within the worst-case limit and beyond.
+        settings, of_settings: evaluated, and all there are on the finest cuts of the searched chains, extrapolated to
+            the chains left out.
+    """
+
+    stages: int
+    chains: int
+    of_chains: int
+    settings: int = 0
+    of_settings: float = 0.0
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.settings / self.of_settings) if self.of_settings else 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        front: by rising cost.
+        ensembles: every chain with all windows open, within the limits or not; single stages among them.
+        covered: how much of the space was evaluated, per length of chains.
+    """
+
+    front: list[Setting]
+    ensembles: list[Setting]
+    covered: list[Covered]
+
+
+def search(candidates: Candidates, units: NDArray[np.int64], plan: Plan,
+           progress: Progress = lambda done, total: None) -> Found:
+    """The Pareto front over mean cost and quality on some of the units.
+
+    Single stages and ensembles are among the candidates.
+
+    Args:
+        candidates: the stages.
+        units: int64 ``(n)``, which units count.
+        plan: what is searched.
+        progress: called with the number of finished chains, and of all that are known so far.
+
+    Raises:
+        InfeasibleError: if nothing keeps the limits.
+        ValueError: if a stage gives all units the same score.
+    """
+    run = _Search(candidates, np.asarray(units), plan, progress)
+    lengths = range(1, plan.max_stages + 1) if plan.chains is None else sorted({len(chain) for chain in plan.chains})
+    for length in lengths:
+        run.coarse(length, plan.max_settings / len(lengths))
+    run.refine()
+    return Found(run.finish(), run.ensembles(), run.covered)
+
+
+class _Search:
+    def __init__(self, candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
+        self.candidates = candidates
+        self.units = units
+        self.plan = plan
+        self.progress = progress
+        self.costs = candidates.costs[:, units]
+        self.mean_costs = candidates.mean_costs()
+        self.searches: dict[Chain, ChainSearch] = {}
+        self.steps: dict[Chain, int] = {}
+        self.found: list[Setting] = []
+        self.covered: list[Covered] = []
+        self.previous: list[Chain] = [()]
+        self.left_by_worst_case: list[Chain] = []
+
+    def coarse(self, length: int, budget: float) -> None:
+        chains, total = self._chains(length)
+        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][length - 1]
+        step = 1
+        while step < parts // 2 and len(chains) * self._settings(parts // step, length - 1) > budget:
+            step *= 2
+        chains = chains[:max(1, int(budget // self._settings(parts // step, length - 1)))]
+        covered = Covered(length, len(chains), total)
+        self.covered.append(covered)
+        exits = self._exits(chains)
+        for number, chain in enumerate(chains):
+            self.progress(len(self.searches), len(self.searches) + len(chains) - number)
+            search_ = ChainSearch(chain, [exits[chain[:k + 1]] for k in range(length)], self.costs[list(chain)],
+                                  self.plan.quality, self.plan.limits, parts, self.plan.policy == 'threshold')
+            self.searches[chain], self.steps[chain] = search_, step
+            self.found += search_.coarse(step)
+            covered.of_settings += search_.space
+        covered.of_settings *= total / max(len(chains), 1)
+        self.progress(len(self.searches), len(self.searches))
+
+    def refine(self) -> None:
+        step = max(self.steps.values(), default=1) // 2
+        while step:
+            for setting in _some(_two_fronts(self.found), _REFINED):
+                if self.steps[setting.chain] > step:
+                    self.found += self.searches[setting.chain].refine(setting, step)
+            step //= 2
+
+    def finish(self) -> list[Setting]:
+        for covered in self.covered:
+            covered.settings = sum(s.evaluated for chain, s in self.searches.items() if len(chain) == covered.stages)
+        if not self.found:
+            raise InfeasibleError(self._what_is_feasible())
+        exact = [self.searches[setting.chain].exact(setting) for setting in _two_fronts(self.found)]
+        quality, reach = self.plan.quality, self.plan.limits.reach
+        if quality.name == 'coverage@risk':
+            exact = [setting for setting in exact if setting.gain > 0]
+            if not exact:
+                raise InfeasibleError(f'no cascade may accept any unit at a risk of {quality.target:g}; allow more')
+        if reach is None:
+            return front(exact)
+        best = max(setting.gain for setting in exact)
+        if best < quality.gain(reach):
+            raise InfeasibleError(f'no cascade within the limits has a {quality} of {reach:g}; the best is '
+                                  f'{float(quality.gain(best)):.4g}')
+        return front([setting for setting in exact if setting.gain >= quality.gain(reach)])
+
+    def ensembles(self) -> list[Setting]:
+        """Every searched chain with all windows open."""
+        return [search_.all_open() for search_ in self.searches.values()]
+
+    def _chains(self, length: int) -> tuple[list[Chain], int]:
+        if self.plan.chains is not None:
+            chains = [chain for chain in self.plan.chains if len(chain) == length]
+            total = len(chains)
+        else:
+            on_front = {setting.chain for setting in front(self.found)}
+            before = sorted(self.previous, key=lambda chain: chain not in on_front)
+            chains = extended(before, self.mean_costs, self.plan.order)
+            total = count_chains(length, self.mean_costs, self.plan.order)
+        limit = self.plan.limits.max_worst_case
+        if limit is not None:
+            self.left_by_worst_case += [c for c in chains if self.candidates.worst_case(c) > limit]
+            chains = [chain for chain in chains if self.candidates.worst_case(chain) <= limit]
+        self.previous = chains = chains[:MAX_CHAINS]
+        return chains, total
+
+    def _exits(self, chains: list[Chain]) -> dict[Chain, Exit]:
+        if not chains:
+            return {}
+        labels = np.asarray(self.candidates.labels)
+        everybody = chain_exits(self.candidates.stages, labels, chains, self.plan.confidence, self.plan.fusion)
+        exits = {chain: exit_.select(self.units) for chain, exit_ in everybody.items()}
+        for chain, exit_ in exits.items():
+            if len(chain) == 1 and exit_.confidence.min() == exit_.confidence.max():
+                raise ValueError(
+                    f'stage {self.candidates.names[chain[0]]} gives every unit the same {self.plan.confidence}, '
+                    f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing')
+        return exits
+
+    def _settings(self, parts: int, gaps: int) -> int:
+        each = parts if self.plan.policy == 'threshold' else parts * (parts + 1) // 2
+        return each ** gaps
+
+    def _what_is_feasible(self) -> str:
+        limits = self.plan.limits
+        if not self.searches:
+            cheapest = min(self.candidates.worst_case(chain) for chain in self.left_by_worst_case)
+            return (f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}')
+        cost = min(s.lowest_cost for s in self.searches.values())
+        accuracy = max(s.best_accuracy for s in self.searches.values())
+        asked = [f'{name} {value:g}' for name, value in
+                 (('a mean cost of at most', limits.max_cost), ('an accuracy of at least', limits.min_accuracy),
+                  ('a worst case of at most', limits.max_worst_case)) if value is not None]
+        return (f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best accuracy at any '
+                f'cost is {accuracy:.4f}')
+
+
+def _two_fronts(settings: Sequence[Setting]) -> list[Setting]:
+    first = front(settings)
+    taken = {id(setting) for setting in first}
+    return first + front([setting for setting in settings if id(setting) not in taken])
+
+
+def _some(settings: list[Setting], count: int) -> list[Setting]:
+    settings = sorted(settings, key=lambda setting: setting.cost)
+    return [settings[k] for k in spread_out([setting.cost for setting in settings], count)]
