@@ -8,7 +8,7 @@ import copy
 import json
 import runpy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from mmcascade.calibration.replay import Replay
-from mmcascade.demo.claim import claim_intervals, coverage_of
+from mmcascade.demo.claim import Quality, claim_intervals, coverage_of
 from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
 from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
 from mmcascade.engine.calibrate import prepare_store
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.machine import machine
+from mmcascade.routing import ExitPolicy, WindowPolicy
 
 SCHEMA = 1
 PAIR = ('small0', 'small1')
 LARGE = 'large'
+POLICIES = ('cascade', 'threshold', 'random')
 TARGET = 'risk=0.05'
+CLAIM_HALF_WIDTHS = (0.10, 0.05)
 HALF_WIDTHS = np.arange(21) * 0.025
 
 Say = Callable[[str], None]
@@ -54,12 +56,14 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
                         for name, system in reverse.items()}
     say('replaying the stored scores for the intervals and pictures')
     replays = {name: test.replay(system.order, system.policy) for name, system in systems.items()}
-    reversed_replays = {name: test.replay(system.order, system.policy) for name, system in reverse.items()}
     sweep = _sweep(calibration, test)
     results = {
         'schema': SCHEMA, 'machine': machine(), 'target': TARGET, 'systems': metrics,
         'orders': {','.join(PAIR): {name: metrics[name] for name in reverse}, ','.join(PAIR[::-1]): reversed_metrics},
-        'claim': _claim(replays, reversed_replays, metrics, reversed_metrics, test.labels), 'policies': sweep}
+        'claim': {
+            'macs_ratio': _macs_ratio(metrics, reversed_metrics),
+            'by_half_width': [_claim(calibration, test, half_width) for half_width in CLAIM_HALF_WIDTHS]},
+        'policies': sweep}
     plot_risk_coverage({name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')},
                        test.labels, work_dir / 'risk_coverage.png')
     plot_quality_against_macs(metrics, work_dir / 'quality_macs.png')
@@ -124,14 +128,24 @@ def run_tool(tool: Path, *args: object) -> None:
         sys.argv = before
 
 
-def _claim(replays: Mapping[str, Replay], reverse: Mapping[str, Replay], metrics: Mapping[str, Mapping[str, Any]],
-           reversed_metrics: Mapping[str, Mapping[str, Any]], labels: np.ndarray) -> dict[str, Any]:
-    policies = {name: [coverage_of(replays[name], labels), coverage_of(reverse[name], labels)] for name in reverse}
-    intervals = claim_intervals([coverage_of(replays[name], labels) for name in PAIR],
-                                coverage_of(replays['ensemble'], labels), policies, len(labels))
-    cascade = np.mean([metrics['cascade']['cost/macs'], reversed_metrics['cascade']['cost/macs']])
-    member = np.mean([metrics[name]['cost/macs'] for name in PAIR])
-    return {**{name: asdict(interval) for name, interval in intervals.items()}, 'macs_ratio': float(cascade / member)}
+def _claim(calibration: Scores, test: Scores, half_width: float) -> dict[str, Any]:
+    """Intervals for cascades of one width, each policy in both orders of the pair."""
+    labels = test.labels
+
+    def quality(order: Sequence[str], policy: ExitPolicy) -> Quality:
+        return coverage_of(test.replay(order, policy), labels)
+
+    by_order = [(order, cascade_systems(calibration, order, TARGET, half_width)) for order in (PAIR, PAIR[::-1])]
+    policies = {name: [quality(order, systems[name].policy) for order, systems in by_order] for name in POLICIES}
+    intervals = claim_intervals([quality([name], WindowPolicy([])) for name in PAIR],
+                                quality(PAIR, WindowPolicy([(None, None)])), policies, len(labels))
+    return {'half_width': half_width, **{name: asdict(interval) for name, interval in intervals.items()}}
+
+
+def _macs_ratio(metrics: Mapping[str, Mapping[str, Any]], reverse: Mapping[str, Mapping[str, Any]]) -> float:
+    """Cost of the cascade over that of one member, each a mean over both orders."""
+    cascade = np.mean([metrics['cascade']['cost/macs'], reverse['cascade']['cost/macs']])
+    return float(cascade / np.mean([metrics[name]['cost/macs'] for name in PAIR]))
 
 
 def _sweep(calibration: Scores, test: Scores) -> dict[str, list[dict[str, float]]]:
@@ -139,7 +153,7 @@ def _sweep(calibration: Scores, test: Scores) -> dict[str, list[dict[str, float]
 
     Each point is the mean over both orders of the pair (Xia & Bouganis 2023, comparison of exit policies).
     """
-    points: dict[str, list[dict[str, float]]] = {'cascade': [], 'threshold': [], 'random': []}
+    points: dict[str, list[dict[str, float]]] = {name: [] for name in POLICIES}
     for half_width in HALF_WIDTHS:
         by_order = [(order, cascade_systems(calibration, order, TARGET, float(half_width)))
                     for order in (PAIR, PAIR[::-1])]

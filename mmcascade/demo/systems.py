@@ -48,7 +48,7 @@ class Scores:
         return replace(self.identity, stages=tuple(by_name[name] for name in order))
 
     def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
-        return replay(self.chain(order), policy, len(self.labels), self.identity.confidence, self.identity.fusion)
+        return replay(self.chain(order), policy, len(self.labels), self.identity.scoring, self.identity.fusion)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def cascade_systems(scores: Scores, order: Sequence[str], target: str, half_widt
     The share is that of the window on the calibration split.
     """
     fitted = fit_windows(scores.chain(order), scores.labels, target, half_width=half_width,
-                         confidence=scores.identity.confidence, fusion=scores.identity.fusion)
+                         confidence=scores.identity.scoring, fusion=scores.identity.fusion)
     window = _finish(scores, order, target, fitted, WindowPolicy(fitted.windows), half_width)
     first = scores.replay(order[:1], WindowPolicy([])).confidence
     share = window.calibration.measured['reached'][1]
