@@ -30,7 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs such '
                         'as test_dataloader.batch_size=64 or key="[a,b]"')
     parser.add_argument('--amp', action='store_true', help='test in mixed precision')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation of a plain model')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation: tta_pipeline of the '
+                        'config, or image and mirror image; for a cascade tta_model says where it may stop')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='open a window for each picture')
     parser.add_argument('--interval', type=int, default=1, help='draw every so many images')

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
+from mmcascade.engine.tta import apply_tta
+
 CASCADES = ('mmcascade.WindowCascadeClassifier', 'mmcascade.CascadeSegmentor')
 
 _NOT_FOR_TESTING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
@@ -94,9 +96,8 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
 
 def _wrap_in_tta(cfg: Config) -> None:
     if is_cascade(cfg):
-        raise ValueError('--tta would average whole runs of the cascade and mix up its exits and costs. Give the '
-                         'test-time augmentations as views of the pipeline (MultiView) and name them in stages=[dict('
-                         'member=..., view=...), ...] instead')
+        apply_tta(cfg)
+        return
     if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':
         cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
         *transforms, pack = cfg.test_dataloader.dataset.pipeline

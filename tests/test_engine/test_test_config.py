@@ -53,8 +53,15 @@ def test_tta_of_a_plain_model_flips_like_mmpretrain(cfg):
     assert [t.type for t in cfg.test_dataloader.dataset.pipeline] == ['LoadImageFromFile', 'TestTimeAug']
 
 
+def test_tta_of_a_cascade_repeats_its_stages(cfg):
+    prepare(cfg, tta=True)
+    assert cfg.model.type == 'mmcascade.WindowCascadeClassifier'
+    assert [(s.member, s.flip) for s in cfg.model.stages] == [
+        ('small', False), ('small', True), ('large', False), ('large', True)]
+    assert cfg.model.policy.windows == [(None, None), (0.3, 0.6), (None, None)]
+
+
 @pytest.mark.parametrize('change, options, message', [
-    (lambda cfg: cfg, dict(tta=True), '--tta would average whole runs of the cascade.*MultiView'),
     (lambda cfg: cfg, dict(cfg_options={'test_dataloader': None}), 'some/cascade.py has no test_dataloader'),
     (plain, {}, 'ImageClassifier is no cascade.*checkpoint'),
     (plain, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
