@@ -9,7 +9,10 @@ READY := $(VENV)/.ready
 
 .PHONY: demo demo-imagenet test lint clean
 
-demo: demo-imagenet
+# Train three small members on Fashion-MNIST, calibrate, and compare cascades with them; what is there
+# is used again.
+demo: $(READY)
+	$(PY) tools/quickstart.py
 
 # Real ImageNet weights as a cascade over 20 labelled photos.
 demo-imagenet: $(READY)
