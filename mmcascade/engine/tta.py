@@ -181,8 +181,8 @@ def _replace_pipeline(cfg: Config, split: str, pipeline: list[dict[str, Any]]) -
     if len(owners) != 1:
         raise ValueError(
             f'the data set of {split} has {len(owners)} pipelines, so --tta cannot tell which one tta_pipeline '
-            'replaces. Leave tta_pipeline out (then every stage mirrors its images itself), or write its images as views: '
-            'mmcascade.engine.tta.tta_views gives the pipeline')
+            'replaces. Leave tta_pipeline out (then every stage mirrors its images itself), or write its images as '
+            'views: mmcascade.engine.tta.tta_views gives the pipeline')
     owners[0]['pipeline'] = copy.deepcopy(pipeline)
 
 
