@@ -28,8 +28,9 @@ def adjusted_window(scores: np.ndarray, tau: float, share: float) -> tuple[float
         tau: where the decision lies; stays what labelled data said.
         share: of the units that go on, in [0, 1].
     """
-    low, high = np.searchsorted(scores, tau, 'left'), np.searchsorted(scores, tau, 'right')
-    start = min(max((low + high) / (2 * len(scores)) - share / 2, 0.0), 1.0 - share)
+    below, reached = np.searchsorted(scores, tau, 'left'), np.searchsorted(scores, tau, 'right')
+    quantile = (below + reached + (below < reached)) / (2 * len(scores))  # scipy's percentileofscore, as in the paper
+    start = min(max(quantile - share / 2, 0.0), 1.0 - share)
     bounds = np.quantile(scores, [start, min(start + share, 1.0)])
     return float(bounds[0]), float(bounds[1])
 

@@ -24,7 +24,7 @@ def plot_calibration(store: ScoreStore, calibration: Calibration, path: str | Pa
     stages, labels = store.stages(), np.asarray(store.labels)
     for stage, temperature in zip(stages, calibration.temperatures, strict=True):
         stage.temperature = temperature
-    scoring = (len(labels), calibration.cascade.confidence, calibration.cascade.fusion)
+    scoring = (len(labels), calibration.cascade.scoring, calibration.cascade.fusion)
     gaps = len(stages) - 1
     first = replay(stages, WindowPolicy([None] * gaps), *scoring)
     replays = {'stage 0 alone': first, 'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),

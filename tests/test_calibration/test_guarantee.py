@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from mmcascade.calibration.guarantee import certify, risk_upper_bound
+from mmcascade.calibration.guarantee import certify, guarantee, lowest_certified_risk, risk_upper_bound
 from mmcascade.evaluation import curves
 
 
@@ -130,6 +130,24 @@ def test_infeasible_is_none():
 def test_all_right_accepts_everything():
     confidence = np.random.default_rng(0).random(1000)
     assert certify(confidence, np.zeros(1000), 0.05, 0.1) == confidence.min()
+
+
+def test_a_guarantee_says_what_it_rests_on():
+    confidence, error = KnownRisk(seed=3).draw(1000)
+    promise = guarantee(confidence, error, 0.1, 0.05, share=0.5, seed=7)
+    accepted = confidence >= promise.threshold
+    assert promise.threshold == certify(confidence, error, 0.1, 0.05)
+    assert (promise.accepted, promise.errors) == (accepted.sum(), error[accepted].sum())
+    assert promise.bound == pytest.approx(beta.ppf(1 - 0.05 / 10, promise.errors + 1,
+                                                   promise.accepted - promise.errors))
+    assert promise.bound <= 0.1
+    assert (promise.units, promise.share, promise.seed, promise.delta) == (1000, 0.5, 7, 0.05)
+    infeasible = guarantee(confidence, error, 0.001, 0.05, share=0.5, seed=7)
+    assert (infeasible.threshold, infeasible.accepted, infeasible.errors, infeasible.bound) == (None, 0, 0, None)
+    lowest = infeasible.lowest_risk
+    assert certify(confidence, error, lowest, 0.05) is not None
+    assert certify(confidence, error, lowest * 0.999, 0.05) is None
+    assert lowest_certified_risk(np.full(100, -math.inf), np.zeros(100), 0.05) == 1
 
 
 def test_an_early_slip_does_not_end_the_search():

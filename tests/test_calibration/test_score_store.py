@@ -2,6 +2,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -56,6 +60,36 @@ def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatc
     assert after.filled == 2
     after.write(outputs(3, seed=2), np.full(3, 7))
     assert ScoreStore.open(tmp_path).labels.tolist() == [0, 0, 7, 7, 7]
+
+
+def fill_slowly(folder):
+    """Continue the store one unit at a time, as slowly as members would."""
+    store = ScoreStore.open(folder)
+    while not store.complete:
+        store.write(outputs(1, seed=store.filled), np.array([store.filled]))
+        time.sleep(0.001)
+
+
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path):
+    units, stops = 120, []
+    store = make(tmp_path, units)
+    while len(stops) < 5:
+        process = multiprocessing.get_context('fork').Process(target=fill_slowly, args=(tmp_path,))
+        process.start()
+        before = stops[-1] if stops else 0
+        while ScoreStore.open(tmp_path).filled < before + 10:
+            time.sleep(0.0007 * (1 + len(stops)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        stops.append(ScoreStore.open(tmp_path).filled)
+    assert all(a < b for a, b in zip(stops, stops[1:], strict=False)) and stops[-1] < units
+    fill_slowly(tmp_path)
+    store = ScoreStore.open(tmp_path)
+    expected = [outputs(1, seed=unit) for unit in range(units)]
+    assert np.asarray(store.labels).tolist() == list(range(units))
+    for k, stage in enumerate(store.stages()):
+        assert torch.equal(stage.values, torch.cat([unit[k].values for unit in expected]))
 
 
 def test_other_members_or_data_are_refused(tmp_path):

@@ -61,12 +61,56 @@ def test_golden_values(stages, target):
 
 def test_every_gap_gets_a_window_from_the_scores_after_its_stage(stages):
     labels = np.zeros(N, dtype=int)
-    three = fit_windows([*stages, stages[0]], labels, 'coverage=0.7', half_width=0.15)
-    two = fit_windows(stages, labels, 'coverage=0.7', half_width=0.15)
+    three = fit_windows([*stages, stages[0]], labels, 'coverage=0.7', half_width=0.15, fit_on='all')
+    two = fit_windows(stages, labels, 'coverage=0.7', half_width=0.15, fit_on='all')
     assert three.windows[:1] == two.windows
     ensemble = replay(stages, WindowPolicy([(None, None)]), N)
     low, high = three.windows[1]
     assert ((ensemble.confidence >= low) & (ensemble.confidence <= high)).mean() == pytest.approx(0.3, abs=1e-3)
+
+
+def test_windows_on_reached_units_against_a_plain_loop(stages):
+    labels = np.zeros(N, dtype=int)
+    three = [*stages, stages[0]]
+    half_width = 0.15
+    fitted = fit_windows(three, labels, 'coverage=0.7', half_width=half_width)
+    after = [replay(three[:k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(2)]
+    low, high = fitted.windows[0]
+    assert (low, high) == fit_windows(stages, labels, 'coverage=0.7', half_width=half_width, fit_on='all').windows[0]
+    goes = (after[0] >= low) & (after[0] <= high)
+    # The decision is about everybody: who left keeps the score it left with.
+    population = np.where(goes, after[1], after[0])
+    tau = np.sort(population)[::-1][int(0.7 * N) - 1]
+    assert fitted.tau[1] == tau
+    reached = np.sort(after[1][goes])
+    q = np.searchsorted(reached, tau, 'right') / len(reached)
+    ends = np.quantile(reached, [max(q - 0.15, 0), min(q + 0.15, 1)])
+    assert fitted.windows[1] == pytest.approx(tuple(ends), abs=2e-3)
+    inside = goes & (after[1] >= fitted.windows[1][0]) & (after[1] <= fitted.windows[1][1])
+    assert inside.sum() / goes.sum() == pytest.approx(min(q + 0.15, 1) - max(q - 0.15, 0), abs=0.01)
+    finished = replay(three, WindowPolicy(fitted.windows), N)
+    assert finished.reached(3) == [1.0, goes.mean(), inside.mean()]
+
+
+def test_windows_can_be_fitted_on_some_units(stages):
+    labels = np.zeros(N, dtype=int)
+    some = np.arange(0, N, 3)
+    part = [CachedStage(stage.values[some], is_logits=False, macs=stage.macs) for stage in stages]
+    assert fit_windows(stages, labels, 'risk=0.2', units=some) == fit_windows(part, labels[some], 'risk=0.2')
+
+
+def test_what_cannot_be_fitted_is_named(stages):
+    labels = np.zeros(N, dtype=int)
+    constant = CachedStage(torch.full((N, CLASSES), 0.1), is_logits=False)
+    silent = CachedStage(torch.full((N, CLASSES), float('nan')), is_logits=False)
+    with pytest.raises(ValueError, match='scores after stage 0 are all 0.1, so no bound can tell'):
+        fit_windows([constant, stages[0]], labels, 'coverage=0.5')
+    with pytest.raises(ValueError, match='no unit has a finite score after stage 0'):
+        fit_windows([silent, stages[0]], labels, 'coverage=0.5')
+    with pytest.raises(ValueError, match='no calibration unit reaches gap 1.*half_width than 0.0'):
+        fit_windows([stages[0], stages[1], stages[0], stages[1]], labels[:20], 'coverage=0.5', half_width=0.0)
+    with pytest.raises(ValueError, match="'reached' or 'all', got 'some'"):
+        fit_windows(stages, labels, 'coverage=0.5', fit_on='some')
 
 
 def test_replay_in_chunks_is_one_replay(stages, monkeypatch):

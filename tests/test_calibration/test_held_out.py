@@ -1,0 +1,34 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmcascade.calibration.held_out import hold_out
+
+
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=200), st.sampled_from([0.3, 0.5, 0.8]), st.integers(0, 99))
+def test_every_class_in_proportion_and_nothing_twice(labels, share, seed):
+    labels = np.array(labels)
+    fit, held = hold_out(labels, share, seed)
+    assert sorted([*fit, *held]) == list(range(len(labels)))
+    assert (np.diff(fit) > 0).all() and (np.diff(held) > 0).all()
+    assert len(held) == pytest.approx(share * len(labels), abs=1)
+    for label in set(labels):
+        assert (labels[held] == label).sum() == pytest.approx(share * (labels == label).sum(), abs=1.000001)
+
+
+def test_the_seed_draws():
+    labels = np.zeros(100, dtype=int)
+    draws = [tuple(hold_out(labels, 0.5, seed)[1]) for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+    often = np.bincount(np.concatenate([hold_out(labels, 0.5, seed)[1] for seed in range(300)]), minlength=100)
+    assert often.min() > 100 and often.max() < 200, 'no unit is favoured'
+
+
+@pytest.mark.parametrize('share', [0, 1, -1, 0.001, 0.999])
+def test_both_parts_have_units(share):
+    with pytest.raises(ValueError, match='share'):
+        hold_out(np.zeros(10, dtype=int), share)
