@@ -34,8 +34,9 @@ def adjust(calibration: Calibration, first: CachedStage, units: int) -> Calibrat
                          'adjust; use risk=, coverage= or tpr=')
     if calibration.guarantee is not None:
         raise ValueError('a guarantee holds for the windows it was made with: certify, or adjust the window, not both')
-    stage = CachedStage(first.values, is_logits=first.is_logits, temperature=calibration.temperatures[0])
-    scores = replay([stage], WindowPolicy([]), units, calibration.cascade.confidence,
+    stage = CachedStage(first.values, is_logits=first.is_logits, temperature=calibration.temperatures[0],
+                        features=first.features, source=first.source)
+    scores = replay([stage], WindowPolicy([]), units, calibration.cascade.scoring,
                     calibration.cascade.fusion).confidence
     check_spread(scores, 0)
     window = adjusted_window(np.sort(scores[np.isfinite(scores)]), calibration.tau[0],

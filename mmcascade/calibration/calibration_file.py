@@ -81,8 +81,9 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
-        return {'schema': SCHEMA, **asdict(replace(self, maps=None)), 'measured': _without_nan(self.measured),
-                'maps': maps}
+        plain = replace(self, maps=None, cascade=replace(self.cascade, detector=None))  # asdict would copy these
+        return {'schema': SCHEMA, **asdict(plain), 'cascade': self.cascade.to_json(),
+                'measured': _without_nan(self.measured), 'maps': maps}
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any]) -> Calibration:

@@ -18,7 +18,7 @@ from mmcascade.calibration.operating_point import Target, operating_point, place
 from mmcascade.calibration.replay import Replay, replay
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.calibration.temperatures import fit_temperature
-from mmcascade.calibration.windows import FittedWindows, fit_windows
+from mmcascade.calibration.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
 
 MAPS = ('none', 'isotonic')
@@ -58,7 +58,7 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
     if temperatures == 'fit':
         for stage in stages:
             stage.temperature = fit_temperature(stage, labels, units)
-    wanted, scoring = Target.parse(target), dict(confidence=identity.confidence, fusion=identity.fusion, units=units)
+    wanted, scoring = Target.parse(target), dict(confidence=identity.scoring, fusion=identity.fusion, units=units)
     if wanted.is_decision:
         fitted = fit_windows(stages, labels, wanted, half_width=half_width, rule=rule, fit_on=fit_on,
                              **scoring)  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def finish(fitted: FittedWindows, stages: Sequence[CachedStage], labels: np.ndar
     """
     units = np.arange(len(labels)) if units is None else units
     policy = policy or WindowPolicy(fitted.windows)
-    scoring = (identity.confidence, identity.fusion)
+    scoring = (identity.scoring, identity.fusion)
     fitted_maps = None
     if maps == 'isotonic':
         fitted_maps = fit_exit_maps(stages, labels, policy, confidence=scoring[0], fusion=scoring[1], units=units)
@@ -152,6 +152,6 @@ def _accept(finished: Replay, labels: np.ndarray, target: str | None, certify: f
         return None, None
     wrong = finished.label != labels
     if certify is None:
-        return place_tau(finished.confidence, wrong, target, 'safe'), None
+        return place_tau(*judged_units(finished, labels, target), target, 'safe'), None
     promise = guarantee(finished.confidence, wrong, Target.parse(target).value, certify, share=share, seed=seed)
     return promise.threshold, promise

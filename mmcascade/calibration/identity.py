@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from mmcascade.routing import Confidence
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,20 @@ class CascadeIdentity:
         confidence: name of the confidence function.
         fusion: 'prob', 'logit' or 'replace'.
         precision: type of the members' arithmetic, such as 'float32', or 'float16' under autocast.
+        detector: the confidence function itself where it is an object and not one of the built-in names. It is not
+            written to files, where its name stands for it.
     """
 
     stages: tuple[StageIdentity, ...]
     confidence: str
     fusion: str
     precision: str = 'float32'
+    detector: Confidence | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def scoring(self) -> str | Confidence:
+        """What a router takes as its confidence function."""
+        return self.detector or self.confidence
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:
@@ -61,7 +71,8 @@ class CascadeIdentity:
                    data['fusion'], data['precision'])
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), 'stages': [stage.to_json() for stage in self.stages]}
+        return {'stages': [stage.to_json() for stage in self.stages], 'confidence': self.confidence,
+                'fusion': self.fusion, 'precision': self.precision}
 
     def differences(self, here: CascadeIdentity) -> list[str]:
         """What is not the same in the cascade at hand, in words; precision is not compared."""

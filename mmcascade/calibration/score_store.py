@@ -33,6 +33,7 @@ class ScoreStore:
         header: the store's own description, see :meth:`create`.
         filled: how many units are complete.
         scores: per stage float32 ``(units, classes)``.
+        features: per stage float32 ``(units, D)``, or None where none are kept.
         macs: float64 ``(units, stages)``, multiply-adds.
         labels: int64 ``(units)``, -1 where there is none.
     """
@@ -42,13 +43,16 @@ class ScoreStore:
         self.header = dict(header)
         units, stages = header['units'], len(header['kinds'])
         self.scores = [self._map(f'stage{k}.npy', (units, header['classes']), np.float32) for k in range(stages)]
+        self.features = [None if width is None else self._map(f'features{k}.npy', (units, width), np.float32)
+                         for k, width in enumerate(header.get('features') or [None] * stages)]
         self.macs = self._map('macs.npy', (units, stages), np.float64)
         self.labels = self._map('labels.npy', (units,), np.int64)
         self.filled: int = json.loads((folder / _PROGRESS).read_text())['filled']
 
     @classmethod
     def create(cls, folder: str | Path, identity: Mapping[str, Any], units: int, classes: int,
-               kinds: Sequence[str], config: str | None = None) -> ScoreStore:
+               kinds: Sequence[str], config: str | None = None,
+               features: Sequence[int | None] | None = None, sources: Sequence[str] | None = None) -> ScoreStore:
         """Make an empty store.
 
         Args:
@@ -57,13 +61,21 @@ class ScoreStore:
             units, classes: size of the data set and of a row.
             kinds: per stage 'logits' or 'probabilities'.
             config: the config that fills it as a Python literal, from which configs of its cascades can be made.
+            features: per stage the number of features to keep of a unit, or None; None = of no stage.
+            sources: per stage its name, by which confidence functions that were fitted know it.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         header = {'schema': SCHEMA, 'identity': identity, 'units': units, 'classes': classes, 'kinds': list(kinds),
                   'config': config}
+        if features is not None:
+            header['features'] = list(features)
+        if sources is not None:
+            header['sources'] = list(sources)
         for k in range(len(kinds)):
             _allocate(folder / f'stage{k}.npy', (units, classes), np.float32)
+            if features is not None and (width := features[k]) is not None:
+                _allocate(folder / f'features{k}.npy', (units, width), np.float32)
         _allocate(folder / 'macs.npy', (units, len(kinds)), np.float64)
         _allocate(folder / 'labels.npy', (units,), np.int64)
         _write_json(folder / _PROGRESS, {'filled': 0})
@@ -118,10 +130,15 @@ class ScoreStore:
             if (output.logits is not None) != (self.header['kinds'][k] == 'logits'):
                 raise StoreError(f"stage {k} was to give {self.header['kinds'][k]}")
             self.scores[k][start:stop] = at_least_float32(output.values).cpu().numpy()
+            if (kept := self.features[k]) is not None:
+                if output.features is None:
+                    raise StoreError(f'stage {k} was to give features')
+                kept[start:stop] = at_least_float32(output.features).cpu().numpy()
             self.macs[start:stop, k] = np.asarray(output.macs)
         self.labels[start:stop] = labels
-        for array in (*self.scores, self.macs, self.labels):
-            array.flush()
+        for array in (*self.scores, *self.features, self.macs, self.labels):
+            if array is not None:
+                array.flush()
         self.filled = stop
         _write_json(self.folder / _PROGRESS, {'filled': stop})
 
@@ -134,9 +151,12 @@ class ScoreStore:
         if not self.complete:
             raise StoreError(f'the score store {self.folder} holds {self.filled} of {self.units} units; finish it with '
                              'tools/calibrate.py first')
+        names = self.header.get('sources') or [''] * len(self.scores)
         return [CachedStage(torch.from_numpy(scores), is_logits=kind == 'logits',
-                            macs=torch.from_numpy(np.ascontiguousarray(self.macs[:, k])))
-                for k, (scores, kind) in enumerate(zip(self.scores, self.header['kinds'], strict=True))]
+                            macs=torch.from_numpy(np.ascontiguousarray(self.macs[:, k])),
+                            features=None if features is None else torch.from_numpy(features), source=names[k])
+                for k, (scores, features, kind) in enumerate(
+                    zip(self.scores, self.features, self.header['kinds'], strict=True))]
 
     def _map(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
         np.load(self.folder / name, mmap_mode='r', allow_pickle=False)  # 'r+' would fill up a truncated file

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmcascade.calibration.operating_point import Target, place_tau, quantile_window
-from mmcascade.calibration.replay import replay
+from mmcascade.calibration.replay import Replay, replay
 from mmcascade.routing import CachedStage, Confidence, WindowPolicy
 from mmcascade.routing.policies import Window
 
@@ -39,7 +39,7 @@ def fit_windows(stages: Sequence[CachedStage], labels: np.ndarray, target: str |
 
     Args:
         stages: the stored stages.
-        labels: int ``(N)``, the true classes.
+        labels: int ``(N)``, the true classes; -1 = out of distribution, see :func:`judged_units`.
         target: what the decision should reach, such as 'risk=0.05'.
         half_width: share of the units on each side of tau.
         rule: 'safe' or 'paper', see :func:`~mmcascade.calibration.operating_point.place_tau`.
@@ -62,10 +62,27 @@ def fit_windows(stages: Sequence[CachedStage], labels: np.ndarray, target: str |
             raise ValueError(f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
                              f"larger half_width than {half_width}, or fit_on='all'")
         check_spread(here, gap)
-        tau = place_tau(scores.confidence, scores.label != labels[units], target, rule)  # type: ignore[arg-type]
+        tau = place_tau(*judged_units(scores, labels[units], target), target, rule)  # type: ignore[arg-type]
         taus.append(tau)
         windows.append(quantile_window(here, tau, half_width))
     return FittedWindows(windows, taus)
+
+
+def judged_units(scores: Replay, labels: np.ndarray, target: str | Target) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence and error of the units that a target speaks of.
+
+    A TPR is a share of the in-distribution units, so those with the label -1 are left out. For a risk or a coverage
+    they count, and accepting one is an error.
+
+    Raises:
+        ValueError: if a TPR is asked for and no unit is in distribution.
+    """
+    wanted = Target.parse(target) if isinstance(target, str) else target
+    inside = labels >= 0 if wanted.kind == 'tpr' else np.ones(len(labels), dtype=bool)
+    if not inside.any():
+        raise ValueError('a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; add '
+                         'labelled images to val_dataloader')
+    return scores.confidence[inside], (scores.label != labels)[inside]
 
 
 def check_spread(scores: np.ndarray, gap: int) -> None:

@@ -74,7 +74,10 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         outputs = [_run(stage, views) for stage in model.stages]
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
-            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config)
+            widths = [None if output.features is None else output.features.shape[1] for output in outputs]
+            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config,
+                                      widths if model.confidence.needs_features else None,
+                                      [stage.source for stage in model.stages])
         store.write(outputs, labels(batch['data_samples']))
         progress(store.filled, units)
     if store is None:
@@ -89,7 +92,8 @@ def store_identity(model: WindowCascadeClassifier, dataloader: Config, dataset: 
     return {
         'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
         'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
-        'preprocessing': fingerprint([transforms.encode()])}
+        'preprocessing': fingerprint([transforms.encode()]),
+        **({'kind': 'with features'} if model.confidence.needs_features else {})}
 
 
 def _pipelines(config: Any) -> list[Any]:
@@ -117,6 +121,6 @@ def _run(stage: Any, views: list[Tensor]) -> StageOutput:
         pieces.append(stage(piece))
     if len(pieces) == 1:
         return pieces[0]
-    values = torch.cat([piece.values for piece in pieces])
-    name = 'logits' if pieces[0].logits is not None else 'probabilities'
-    return StageOutput(**{name: values}, macs=pieces[0].macs)
+    joined = {name: torch.cat([getattr(piece, name) for piece in pieces])
+              for name in ('logits', 'probabilities', 'features') if getattr(pieces[0], name) is not None}
+    return StageOutput(**joined, macs=pieces[0].macs)

@@ -16,8 +16,14 @@ from torch import Tensor, nn
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.fingerprints import weights_fingerprint
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.models.cascade_parts import build_from_spec, build_stages, check_confidence, checked_accept
+from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.models.cascade_parts import (
+    build_from_spec,
+    build_stages,
+    check_confidence,
+    checked_accept,
+    scores_for,
+)
 from mmcascade.models.members import check_members
 from mmcascade.models.views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
@@ -40,7 +46,8 @@ class WindowCascadeClassifier(BaseModel):
         stages: dicts with ``member``, and optionally ``view`` (index, default 0), ``batch_size`` (default:
             whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1), and
             ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.execution.Execution`).
-        confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, or an object.
+        confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, an object, or the config of one, such as
+            ``dict(type='mmcascade.KNNConfidence', bank='bank.npz')``.
         fusion: 'prob', 'logit' or 'replace'.
         policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
             to test.
@@ -55,7 +62,7 @@ class WindowCascadeClassifier(BaseModel):
     """
 
     def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
-                 confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
+                 confidence: str | Mapping[str, Any] | Confidence = 'max_prob', fusion: str = 'prob',
                  policy: Mapping[str, Any] | ExitPolicy | None = None, accept: float | None = None,
                  calibration: str | Path | Mapping[str, Any] | None = None, data_preprocessor: Any = None,
                  init_cfg: Any = None) -> None:
@@ -69,13 +76,16 @@ class WindowCascadeClassifier(BaseModel):
         self.register_load_state_dict_post_hook(_require_all_members)
         self.classes = next((m.classes for m in built.values() if m.classes), None)
 
-        self.stages = build_stages(self.members, stages)
         self.fusion = fusion
-        self.confidence = build_confidence(confidence)
-        self._confidence_name = confidence if isinstance(confidence, str) else type(confidence).__name__
+        self.confidence = build_confidence(
+            TASK_UTILS.build(confidence) if isinstance(confidence, Mapping) else confidence)
+        self._confidence_name = confidence if isinstance(confidence, str) else self.confidence.name
+        self._detector = None if isinstance(confidence, str) else self.confidence
+        self.stages = build_stages(self.members, stages, scores_for(self.confidence))
         check_confidence(self.confidence, self.stages, self.members)
         self.accept = checked_accept(accept)
         self._unchecked: Calibration | None = None
+        self._unchecked_features = self.confidence.needs_features
         maps = None
         if calibration is not None:
             if policy is not None or accept is not None:
@@ -170,8 +180,8 @@ class WindowCascadeClassifier(BaseModel):
         weights = {name: weights_fingerprint(member.state_dict()) if with_weights else ''
                    for name, member in self.members.items()}
         return CascadeIdentity(
-            tuple(StageIdentity(stage.member, stage.view, weights[stage.member]) for stage in self.stages),
-            self._confidence_name, self.fusion, self._precision())
+            tuple(stage.identity(weights[stage.member]) for stage in self.stages),
+            self._confidence_name, self.fusion, self._precision(), self._detector)
 
     def _use(self, calibration: Calibration) -> WindowPolicy:
         if any(stage.temperature != 1 for stage in self.stages):
@@ -215,6 +225,9 @@ class WindowCascadeClassifier(BaseModel):
                 'with a file made by tools/calibrate.py')
         if self._unchecked is not None:
             self._check_calibration(self._unchecked)
+        if self._unchecked_features:
+            self.confidence.check({stage.source: stage.weights for stage in self.identity().stages})
+            self._unchecked_features = False
         for stage in self.stages:
             stage.settle(views)
         return self.router

@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
-from mmcascade.models.class_outputs import gives_logits
+from mmcascade.models.class_outputs import Scores, class_output, gives_logits
 from mmcascade.models.classifier_stage import AUTO, ClassifierStage, classify
+from mmcascade.models.device_view import INTERPOLATIONS, checked_size
 from mmcascade.models.execution import PRECISIONS
+from mmcascade.models.features import feature_output, no_features
 from mmcascade.models.members import Member, build_member
+from mmcascade.models.resolution import input_channels, macs_at
 from mmcascade.routing import Confidence, MacCounter
 
 
@@ -27,11 +31,12 @@ def build_from_spec(name: str, spec: Any) -> Member:
     return build_member(name, **spec)
 
 
-def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) -> list[ClassifierStage]:
+def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]],
+                 scores: Scores = class_output) -> list[ClassifierStage]:
     if not stages:
         raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
                          "stages=[dict(member='...'), ...]")
-    counters = {name: MacCounter(partial(classify, module), module) for name, module in members.items()}
+    counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
     built = []
     for index, stage in enumerate(stages):
         options = dict(stage)
@@ -39,7 +44,9 @@ def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]]) ->
         if name not in members:
             raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
         _check_stage_options(index, options)
-        built.append(ClassifierStage(name, members[name], counters[name], **options))
+        built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))
+        if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
+            macs_at(name, counters[name], torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
     unused = set(members) - {stage.member for stage in built}
     if unused:
         warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=3)
@@ -60,6 +67,9 @@ def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
         'temperature': ('a number > 0', lambda v: number(v) and 0 < v < math.inf),
         'channels_last': ('True or False', lambda v: isinstance(v, bool)),
         'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
+        'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
+        'flip': ('True or False', lambda v: isinstance(v, bool)),
+        'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
         'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
     }
     for key, value in options.items():
@@ -70,14 +80,29 @@ def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
             raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
 
 
+def _is_size(value: Any) -> bool:
+    try:
+        return value is None or bool(checked_size(value))
+    except ValueError:
+        return False
+
+
+def scores_for(confidence: Confidence) -> Scores:
+    """What members must give for a confidence function."""
+    return feature_output if confidence.needs_features else class_output
+
+
 def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], members: nn.ModuleDict) -> None:
-    if not confidence.needs_logits:
-        return
     for index, stage in enumerate(stages):
-        if not gives_logits(members[stage.member]):
+        if confidence.needs_logits and not gives_logits(members[stage.member]):
             raise ValueError(
                 f'confidence {confidence!r} needs logits, but member {stage.member!r} of stage {index} gives '
                 "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+        if confidence.needs_features and (reason := no_features(members[stage.member])):
+            raise ValueError(
+                f'confidence {confidence!r} reads features, which member {stage.member!r} of stage {index} does not '
+                f"give: {reason}; use 'energy', 'max_prob' or another confidence that reads class scores")
+    confidence.check({stage.source: '' for stage in stages})
 
 
 def checked_accept(accept: float | None) -> float | None:

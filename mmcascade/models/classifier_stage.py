@@ -9,17 +9,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from mmcascade.calibration.identity import StageIdentity
 from mmcascade.models.batch_sizes import SizeCache, best_size, sweep
-from mmcascade.models.class_outputs import class_output
+from mmcascade.models.class_outputs import Scores, class_output
+from mmcascade.models.device_view import DeviceView
 from mmcascade.models.execution import Execution, Forward, preprocess
+from mmcascade.models.resolution import macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 
 AUTO = 'auto'
 
 
-def classify(module: nn.Module, images: Tensor) -> StageOutput:
+def classify(module: nn.Module, scores: Scores, images: Tensor) -> StageOutput:
     """Class scores of raw images ``(N, 3, H, W)``: the member's own preprocessing and forward pass, as they are."""
-    return class_output(module, preprocess(module, images))
+    return scores(module, preprocess(module, images))
 
 
 class ClassifierStage:
@@ -30,10 +33,13 @@ class ClassifierStage:
         module: the member.
         counter: multiply-adds of the member, shared by all its stages.
         view: index of the view.
+        resize, flip, interpolation: what is done to the view on the device, see
+            :class:`~mmcascade.models.device_view.DeviceView`.
         batch_size: runs when this many units wait, and on so many at most; None = whatever arrives; 'auto' = the size
             that costs least per image here, found by a short sweep and remembered in the user's cache folder.
         macs: multiply-adds per image, in place of the counted ones.
         temperature: divides the logits before anything else.
+        scores: how the module is run: ``class_output``, or ``feature_output`` where features are wanted, too.
         channels_last, amp, compile: see :class:`~mmcascade.models.execution.Execution`.
 
     Attributes:
@@ -42,26 +48,35 @@ class ClassifierStage:
 
     def __init__(self, member: str, module: nn.Module, counter: MacCounter, *, view: int = 0,
                  batch_size: int | str | None = None, macs: float | None = None, temperature: float = 1.0,
-                 channels_last: bool = False, amp: str | None = None, compile: bool | str = False) -> None:
+                 channels_last: bool = False, amp: str | None = None, compile: bool | str = False,
+                 resize: int | tuple[int, int] | None = None, flip: bool = False,
+                 interpolation: str = 'bicubic', scores: Scores = class_output) -> None:
         self.member = member
         self.counter = counter
         self.view = view
         self.views = (view,)
+        self.device_view = DeviceView(resize, flip, interpolation)
         self.batch_size = None if isinstance(batch_size, str) else batch_size
         self.macs = macs
         self.temperature = temperature
         self.execution = Execution(channels_last, amp, compile, self.batch_size)
-        self.forward: Callable[[Tensor], StageOutput] = Forward(module, self.execution)
+        self.forward: Callable[[Tensor], StageOutput] = Forward(module, self.execution, scores)
+        self.source = self.identity().source
         self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._module = module
         self._settled = batch_size != AUTO
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        images = batch.view(self.view)
+        images = self.device_view(batch.view(self.view), self.device)
         shape = tuple(images.shape[1:])
         if shape not in self.macs_by_shape:
-            self.macs_by_shape[shape] = self.counter(images) if self.macs is None else self.macs
-        return replace(self.forward(images), macs=self.macs_by_shape[shape])
+            self.macs_by_shape[shape] = (
+                macs_at(self.member, self.counter, images) if self.macs is None else self.macs)
+        return replace(self.forward(images), macs=self.macs_by_shape[shape], source=self.source)
+
+    def identity(self, weights: str = '') -> StageIdentity:
+        """What its scores depend on, with the fingerprint of the member's weights."""
+        return StageIdentity(self.member, self.view, weights, self.device_view.resizing, self.device_view.flip)
 
     @property
     def device(self) -> torch.device:
@@ -69,11 +84,21 @@ class ClassifierStage:
         return next(self._module.parameters(), torch.empty(0)).device
 
     def settle(self, views: Sequence[Tensor]) -> None:
-        """Find the batch size if it was left to us, for images of the shape in these views."""
-        if self._settled or self.view >= len(views) or not len(views[self.view]):
+        """Find what was left to us, for images of the shape in these views.
+
+        Raises:
+            ValueError: if the member does not take images of that size.
+        """
+        if self.view >= len(views) or not len(views[self.view]):
             return
-        row, cache = views[self.view][0], SizeCache()
-        key = cache.key(self._module, tuple(row.shape), row.dtype, self.execution,
+        first = views[self.view][:1]
+        shape = self.device_view.shape(tuple(first.shape[1:]))
+        if self.macs is None and shape not in self.counter.by_shape:
+            macs_at(self.member, self.counter, first.new_empty(1, *shape))
+        if self._settled:
+            return
+        row, cache = self.device_view(first, self.device)[0], SizeCache()
+        key = cache.key(self._module, shape, row.dtype, self.execution,
                         torch.is_autocast_enabled(self.device.type), device=self.device)
         self.batch_size = cache.get(key)
         if self.batch_size is None:

@@ -23,9 +23,10 @@ def no_features(module: nn.Module) -> str | None:
     head = getattr(module, 'head', None)
     if not hasattr(head, 'pre_logits'):
         return f'{type(head).__name__} has no pre_logits'
-    if owner(head, 'predict') == 'ConformerHead':
-        return 'ConformerHead has two branches, each with features of its own'
-    if owner(head, 'pre_logits') == 'ClsHead':
+    made_by = owner(head, 'pre_logits')
+    if made_by in ('ConformerHead', 'DeiTClsHead'):
+        return f'{type(head).__name__} has two rows of features per image, each with a last layer of its own'
+    if made_by == 'ClsHead':
         return f'{type(head).__name__} is fed class scores, and the features lie inside the backbone'
     return None
 

@@ -101,10 +101,10 @@ class FeatureBank:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         header = {'schema': SCHEMA, 'stages': list(self.features), 'weights': self.weights, 'data': self.data}
+        arrays: dict[str, Any] = {f'stage{k}': rows for k, rows in enumerate(self.features.values())}
         temporary = path.with_name(path.name + '.part')
         with open(temporary, 'wb') as file:
-            np.savez(file, header=np.array(json.dumps(header)), labels=self.labels,
-                     **{f'stage{k}': rows for k, rows in enumerate(self.features.values())})
+            np.savez(file, header=np.array(json.dumps(header)), labels=self.labels, **arrays)
         os.replace(temporary, path)
 
     @classmethod
