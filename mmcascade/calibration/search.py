@@ -6,9 +6,10 @@ number of settings per gap. The method here:
 
 1. Chains grow stage by stage. If a length has more than ``MAX_CHAINS`` chains, those that begin with a chain of the
    front come first, and the rest is left out.
-2. A fine grid of cuts divides the units into parts of equal size after every stage (``PARTS``). Every window between
-   every n-th cut is evaluated, with n as small as the length's share of ``max_settings`` allows; for two stages and
-   accuracy that is every window of the fine grid. If even windows between three cuts are too many, chains are left out.
+2. A fine grid of cuts divides the units into parts of equal size after every stage: ``PARTS``, or fewer where a part
+   would hold less than ``MIN_UNITS_PER_PART`` units. Every window between every n-th cut is evaluated, with n as small
+   as the length's share of ``max_settings`` allows. If even windows between three cuts are too many, chains are left
+   out.
 3. The settings on the front, and on the next one behind it, are refined: each bound moves by n / 2, n / 4, ..., 1 cuts.
 4. What is on the two fronts then is evaluated exactly, and the front of that is the result.
 """
@@ -33,6 +34,7 @@ MAX_STAGES = 4
 MAX_CHAINS = 1000
 #: Parts of the finest cuts, by number of gaps. Qualities that need whole curves take more memory per setting.
 PARTS = {'accuracy': (1, 1024, 256, 64), 'curves': (1, 1024, 64, 16)}
+MIN_UNITS_PER_PART = 10
 _REFINED = 64  # settings per round
 
 Progress = Callable[[int, int], None]
@@ -150,7 +152,7 @@ class _Search:
 
     def coarse(self, length: int, budget: float) -> None:
         chains, total = self._chains(length)
-        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][length - 1]
+        parts = self._parts(length - 1)
         step = 1
         while step < parts // 2 and len(chains) * self._settings(parts // step, length - 1) > budget:
             step *= 2
@@ -191,7 +193,7 @@ class _Search:
             return front(exact)
         best = max(setting.gain for setting in exact)
         if best < quality.gain(reach):
-            raise InfeasibleError(f'no cascade within the limits has a {quality} of {reach:g}; the best is '
+            raise InfeasibleError(f'no cascade within the limits reaches {quality} {reach:g}; the best is '
                                   f'{float(quality.gain(best)):.4g}')
         return front([setting for setting in exact if setting.gain >= quality.gain(reach)])
 
@@ -227,6 +229,12 @@ class _Search:
                     f'stage {self.candidates.names[chain[0]]} gives every unit the same {self.plan.confidence}, '
                     f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing')
         return exits
+
+    def _parts(self, gaps: int) -> int:
+        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][gaps]
+        while parts > 2 and len(self.units) < parts * MIN_UNITS_PER_PART:
+            parts //= 2
+        return parts
 
     def _settings(self, parts: int, gaps: int) -> int:
         each = parts if self.plan.policy == 'threshold' else parts * (parts + 1) // 2

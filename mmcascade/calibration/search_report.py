@@ -98,6 +98,11 @@ class Reporter:
         return Point(chain, windows, self.candidates.worst_case(chain), seen, unseen, whole,
                      tuple(result.reached(len(chain))), near, accept, baseline, difference)
 
+    def figures(self, setting: Setting) -> Figures:
+        """On the units that the search did not see."""
+        result = self._replay(setting.chain, setting.windows)
+        return self._figures(result, self._cost(setting.chain, result), self.report)
+
     def _replay(self, chain: Chain, windows: Sequence[Window]) -> Replay:
         stages = [self.candidates.stages[stage] for stage in chain]
         return replay(stages, WindowPolicy(list(windows)), len(self.candidates.labels), self.plan.confidence,

@@ -1,0 +1,105 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Time how many settings of stored cascades a search evaluates per second, on one core.
+
+    python benchmarks/search_speed.py --units 50000 --json search_speed.json
+
+A setting is one window per gap. Every figure includes sorting the scores and building the tables. pair_risk_curves
+gives coverage and risk at each of 100 accept thresholds for every setting. The last column is the time of one setting
+by replay through the router, over the same units with 10 classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from common import print_table, write_rows
+
+from mmcascade.calibration.cuts import cut_points
+from mmcascade.calibration.exits import Exit, chain_exits
+from mmcascade.calibration.replay import replay
+from mmcascade.calibration.window_grid import WindowGrid, Windows
+from mmcascade.routing import CachedStage, WindowPolicy
+
+THRESHOLDS = 100
+_BLOCK = 1 << 16  # numbers at a time, which fit a processor's cache
+
+
+def accuracy_and_cost(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
+    """Accuracy and mean cost of every window, or of every pair of windows; returns how many settings."""
+    grid = WindowGrid(exits, costs, [cut_points(exit_.confidence, cuts) for exit_ in exits[:-1]])
+    first, *others = [Windows.every(len(cut)) for cut in grid.cuts]
+    step = max(1, _BLOCK // int(np.prod([len(window) for window in others])))
+    count = 0
+    for start in range(0, len(first), step):
+        errors, cost = grid.errors_and_cost([first[start:start + step], *others])
+        accuracy, cost = 1 - errors / grid.units, cost / grid.units
+        count += accuracy.size
+    return count
+
+
+def risk_curves(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
+    """Coverage and risk at 100 accept thresholds for every window of a pair; returns how many windows."""
+    grid = WindowGrid(exits, costs, [cut_points(exits[0].confidence, cuts)])
+    curves = grid.curves(cut_points(np.concatenate([exit_.confidence for exit_ in exits]), THRESHOLDS))
+    windows = Windows.every(cuts)
+    step = _BLOCK // THRESHOLDS
+    count = 0
+    for start in range(0, len(windows), step):
+        accepted, errors = curves.at([windows[start:start + step]])
+        coverage, risk = accepted / grid.units, errors / np.maximum(accepted, 1)
+        assert coverage.shape == risk.shape
+        count += len(risk)
+    return count
+
+
+def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
+    """One row per kind of evaluation."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(10, size=units)
+    stages = [CachedStage(torch.from_numpy(
+        (1.5 * np.eye(10)[labels] + rng.standard_normal((units, 10))).astype(np.float32)), macs=1.0) for _ in range(3)]
+    exits = chain_exits(stages, labels, [(0, 1, 2)])
+    chain = [exits[(0,)], exits[0, 1], exits[0, 1, 2]]
+    costs = np.arange(1.0, 4.0)[:, None] * np.ones(units)
+    replayed = {length: _best(lambda n=length: replay(
+        stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1] for length in (2, 3)}
+    rows = []
+    for name, call, length, cuts in (('pair_accuracy_cost', accuracy_and_cost, 2, 2048),
+                                     ('pair_risk_curves', risk_curves, 2, 512), ('chain3', accuracy_and_cost, 3, 48)):
+        settings, seconds = _best(
+            lambda call=call, length=length, cuts=cuts: call(chain[:length], costs[:length], cuts), repeats)
+        rows.append(dict(name=name, units=units, settings=settings, seconds=seconds, settings_per_s=settings / seconds,
+                         replay_seconds_per_setting=replayed[length]))
+    return rows
+
+
+def _best(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
+    """The result and the shortest of several runs: what else the machine does can only add time."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--units', type=int, default=50_000)
+    parser.add_argument('--repeats', type=int, default=5, help='the best of so many runs counts')
+    parser.add_argument('--json', help='also write the rows to this file')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = measure(args.units, args.repeats)
+    print_table(rows)
+    if args.json:
+        write_rows(args.json, rows)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,280 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmcascade.calibration.candidates import Candidates
+from mmcascade.calibration.committees import best, compare, convert
+from mmcascade.calibration.confidence_curves import confidence_curves
+from mmcascade.calibration.cuts import cut_points
+from mmcascade.calibration.exits import chain_exits
+from mmcascade.calibration.held_out import hold_out
+from mmcascade.calibration.quality import Quality
+from mmcascade.calibration.replay import replay
+from mmcascade.calibration.score_store import StoreError
+from mmcascade.calibration.search import MIN_UNITS_PER_PART, Plan, search
+from mmcascade.calibration.search_limits import InfeasibleError, Limits
+from mmcascade.calibration.search_report import Reporter
+from mmcascade.evaluation import curves
+from mmcascade.routing import WindowPolicy
+from tests.synthetic_scores import make_store, skilled_logits
+
+ACCURACY = Quality('accuracy')
+QUALITIES = ['accuracy', 'coverage@risk=0.2', 'risk@coverage=0.6', 'aurc', 'augrc']
+
+
+@pytest.fixture(scope='module')
+def candidates(tmp_path_factory):
+    logits, labels = skilled_logits(640)
+    return Candidates.from_stores([make_store(tmp_path_factory.mktemp('store'), logits, labels)])
+
+
+def everybody(candidates):
+    return np.arange(len(candidates.labels))
+
+
+def replayed(candidates, setting, units):
+    stages = [candidates.stages[k] for k in setting.chain]
+    result = replay(stages, WindowPolicy(list(setting.windows)), units)
+    return result, result.label != candidates.labels[units]
+
+
+@pytest.mark.parametrize('text', QUALITIES)
+def test_front_is_exact_and_unbeaten(candidates, text):
+    plan = Plan(Quality.parse(text), max_settings=1e5)
+    units, _ = hold_out(candidates.labels, 0.5)
+    found = search(candidates, units, plan)
+    assert {len(setting.chain) for setting in found.front} >= {1, 2}
+    for setting in found.front:
+        result, wrong = replayed(candidates, setting, units)
+        assert setting.cost == pytest.approx(result.macs.mean())
+        assert setting.accuracy == pytest.approx(1 - wrong.mean())
+        assert float(plan.quality.gain(setting.gain)) == pytest.approx(
+            plan.quality.measure(result.confidence, wrong), abs=1e-12)
+    costs, gains = [s.cost for s in found.front], [s.gain for s in found.front]
+    assert costs == sorted(set(costs)) and gains == sorted(set(gains))
+    for open_chain in found.ensembles:
+        assert any(s.cost <= open_chain.cost + 1e-9 and s.gain >= open_chain.gain - 1e-12 for s in found.front), (
+            'a single stage or ensemble beats the front')
+
+
+def test_pairs_are_searched_without_gaps(candidates):
+    """Every window between cuts, by replay: nothing beats the front that the search gives for these two stages."""
+    units = np.arange(10 * MIN_UNITS_PER_PART)
+    found = search(candidates, units, Plan(ACCURACY, chains=((0,), (1,), (0, 1))))
+    exit_ = chain_exits(candidates.stages, candidates.labels, [(0,)])[(0,)].select(units)
+    cuts = cut_points(exit_.confidence, 7)
+    ends = [None, *cuts.tolist(), None]
+    reference = []
+    for low, high in itertools.combinations(range(len(ends)), 2):
+        result = replay(candidates.stages[:2], WindowPolicy([(ends[low], ends[high])]), units)
+        reference.append((result.macs.mean(), (result.label == candidates.labels[units]).mean()))
+    assert found.covered[1].settings == found.covered[1].of_settings == len(reference) == 36
+    for cost, accuracy in reference:
+        assert any(s.cost <= cost + 1e-9 and s.accuracy >= accuracy - 1e-12 for s in found.front)
+    for setting in found.front:
+        if len(setting.chain) == 2:
+            assert any(setting.cost == pytest.approx(c) and setting.accuracy == pytest.approx(a) for c, a in reference)
+
+
+def test_refinement_finds_more_and_the_cap_holds(candidates):
+    units = everybody(candidates)
+    plan = Plan(ACCURACY, chains=((1, 2, 3),))
+    few, many = (search(candidates, units, replace(plan, max_settings=cap)) for cap in (200, 1e6))
+    assert few.covered[0].settings < 0.2 * many.covered[0].settings
+    assert 0 < few.covered[0].share < 1
+    assert few.covered[0].of_settings == many.covered[0].of_settings
+    assert many.covered[0].share >= few.covered[0].share
+    # 36 coarse settings alone cannot have bounds on the finest cuts.
+    fine = {end for setting in few.front for pair in setting.ends for end in pair}
+    assert any(end % 8 for end in fine)
+
+
+def test_chains_are_left_out_only_by_the_cap(candidates):
+    found = search(candidates, everybody(candidates), Plan(ACCURACY, max_settings=40))
+    lengths = {entry.stages: entry for entry in found.covered}
+    assert (lengths[1].chains, lengths[2].chains, lengths[2].of_chains) == (4, 3, 6)
+    assert lengths[4].chains == lengths[4].of_chains == 1
+
+
+def test_thresholds_have_an_open_lower_end(candidates):
+    found = search(candidates, everybody(candidates), Plan(ACCURACY, policy='threshold', max_settings=1e5))
+    windows = [window for setting in found.front for window in setting.windows]
+    assert windows and all(low is None for low, _ in windows)
+    assert any(high is not None for _, high in windows)
+
+
+def test_costs_in_milliseconds_change_what_is_found(candidates, tmp_path):
+    logits, labels = skilled_logits(640)
+    store = make_store(tmp_path, logits, labels)
+    costs = {'s0@0': 9.0, 's1@0': 1.0, 's2@0': 2.0, 's3@0': 8.0}
+    timed = Candidates.from_stores([store], costs)
+    found = search(timed, everybody(timed), Plan(ACCURACY, max_settings=1e4))
+    assert found.front[0].chain == (1,)
+    assert found.front[0].cost == 1.0
+    order = [1, 2, 3, 0]
+    assert all(list(s.chain) == sorted(s.chain, key=order.index) for s in found.front)
+    with pytest.raises(ValueError, match=r"lack \['s3@0'\] and name \['x'\]"):
+        Candidates.from_stores([store], {'s0@0': 1, 's1@0': 1, 's2@0': 1, 'x': 1})
+    with pytest.raises(ValueError, match='stage s1@0 has no cost: its mean is 0'):
+        Candidates.from_stores([store], costs | {'s1@0': 0.0})
+
+
+def test_limits_are_kept(candidates):
+    units = everybody(candidates)
+    limits = Limits(max_cost=40, max_worst_case=60, min_accuracy=0.55)
+    found = search(candidates, units, Plan(Quality('coverage@risk', 0.2), limits, max_settings=1e5))
+    for setting in found.front:
+        assert setting.cost <= 40 and setting.accuracy >= 0.55
+        assert candidates.worst_case(setting.chain) <= 60
+    reach = float(found.front[-1].gain)
+    reaching = search(candidates, units, Plan(Quality('coverage@risk', 0.2), replace(limits, reach=reach),
+                                              max_settings=1e5))
+    assert [setting.gain for setting in reaching.front] == [reach]
+
+
+@pytest.mark.parametrize('limits, message', [
+    (Limits(max_cost=5), 'mean cost of at most 5; the lowest mean cost is 10'),
+    (Limits(max_worst_case=9), 'worst case of at most 9; the lowest is 10'),
+    (Limits(min_accuracy=0.999), r'accuracy of at least 0.999; .* best accuracy at any cost is 0\.[678]\d\d\d'),
+    (Limits(reach=1.0), 'no cascade within the limits reaches accuracy 1; the best is 0.[678]'),
+])
+def test_what_is_feasible_is_said(candidates, limits, message):
+    with pytest.raises(InfeasibleError, match=message):
+        search(candidates, everybody(candidates), Plan(ACCURACY, limits, max_settings=1e4))
+
+
+def test_no_unit_may_be_accepted(candidates, tmp_path):
+    logits, labels = skilled_logits(300)
+    wrong = Candidates.from_stores([make_store(tmp_path, logits, (labels + 1) % 5)])
+    confident = np.arange(300)
+    with pytest.raises(InfeasibleError, match='no cascade may accept any unit at a risk of 0'):
+        search(wrong, confident, Plan(Quality('coverage@risk', 0.0), max_settings=100))
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: Limits(max_cost=-1), 'max_cost is a positive number'),
+    (lambda: Limits(min_accuracy=95), 'fraction in .0, 1., got 95'),
+    (lambda: Plan(ACCURACY, max_stages=5), '1 to 4 stages'),
+    (lambda: Plan(ACCURACY, policy='random'), "'window' or 'threshold'"),
+    (lambda: Plan(ACCURACY, max_settings=0), 'at least 1')])
+def test_bad_plans(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_constant_scores_are_named(tmp_path):
+    logits, labels = skilled_logits(100)
+    store = make_store(tmp_path, [logits[0], np.zeros_like(logits[1])], labels)
+    with pytest.raises(ValueError, match='stage s1@0 gives every unit the same max_prob, 0.2'):
+        search(Candidates.from_stores([store]), np.arange(100), Plan(ACCURACY))
+
+
+def test_stores_are_joined_only_if_they_fit(tmp_path):
+    logits, labels = skilled_logits(100)
+    a = make_store(tmp_path / 'a', logits[:2], labels)
+    b = make_store(tmp_path / 'b', logits[2:], labels, names=['s2', 's3'], macs=[40, 80])
+    whole = make_store(tmp_path / 'whole', logits, labels)
+    joined = Candidates.from_stores([a, b])
+    assert joined.names == ['s0@0', 's1@0', 's2@0', 's3@0']
+    one, two = (search(c, np.arange(100), Plan(ACCURACY, max_settings=1e3))
+                for c in (joined, Candidates.from_stores([whole])))
+    assert one.front == two.front
+    fewer = make_store(tmp_path / 'fewer', [rows[:50] for rows in logits], labels[:50], names='vwxy')
+    classes = make_store(tmp_path / 'classes', [np.pad(rows, ((0, 0), (0, 1))) for rows in logits], labels,
+                         names='vwxy')
+    relabelled = make_store(tmp_path / 'labels', logits, (labels + 1) % 5, names='vwxy')
+    unlabelled = make_store(tmp_path / 'none', logits, np.full(100, -1))
+    for stores, message in (((a, fewer), r'differ in units \(100 and 50\), data'),
+                            ((a, classes), r'differ in classes \(5 and 6\)'), ((a, relabelled), 'differ in labels'),
+                            ((a, a), 'stage s0@0 is there more than once'), ((unlabelled,), 'units without labels')):
+        with pytest.raises(StoreError, match=message):
+            Candidates.from_stores(stores)
+
+
+def test_names_of_stages(candidates):
+    assert candidates.find('s0, s2@0') == (0, 2)
+    assert candidates.describe((0, 2)) == 's0@0 > s2@0'
+    with pytest.raises(ValueError, match="no stage is named 'big'; expected one of s0@0"):
+        candidates.find('s0,big')
+    with pytest.raises(ValueError, match='runs a stage once'):
+        candidates.find('s0,s0@0')
+
+
+def test_an_ensemble_becomes_a_cascade(candidates):
+    units = everybody(candidates)
+    plan = Plan(ACCURACY, policy='threshold')
+    ensemble, cheaper = convert(candidates, units, (2, 3), 'accuracy', plan)
+    assert ensemble.windows == ((None, None),)
+    assert ensemble.cost == 120.0
+    assert cheaper.accuracy >= ensemble.accuracy and cheaper.cost < ensemble.cost
+    assert cheaper.windows[0][0] is None
+    _, better = convert(candidates, units, (2, 3), 'cost', plan)
+    assert better.accuracy >= cheaper.accuracy and better.cost <= ensemble.cost
+    for goal, limits in (('accuracy', Limits(max_cost=41)), ('cost', Limits(min_accuracy=0.99))):
+        with pytest.raises(InfeasibleError):
+            convert(candidates, units, (2, 3), goal, replace(plan, limits=limits))
+    with pytest.raises(ValueError, match='at least two members'):
+        convert(candidates, units, (2,), 'accuracy', plan)
+    with pytest.raises(ValueError, match="one of .'accuracy', 'cost'.", ):
+        best([], 'macs', ensemble)
+
+
+def test_committees_are_no_worse_than_the_single_stage(candidates):
+    found = search(candidates, everybody(candidates), Plan(ACCURACY, max_settings=1e5))
+    rows = compare(found)
+    assert [(row.goal, row.single.chain) for row in rows] == [
+        (goal, (k,)) for k in range(4) for goal in ('accuracy', 'cost')]
+    for row in rows:
+        for system in (row.ensemble, row.cascade):
+            if system is not None and row.goal == 'accuracy':
+                assert system.accuracy >= row.single.accuracy
+            elif system is not None:
+                assert system.cost <= row.single.cost
+    # The cheapest stage leaves no budget for a second one.
+    assert rows[1].ensemble is None and rows[1].cascade is None
+    assert any(row.cascade and row.ensemble and row.cascade.cost < row.ensemble.cost for row in rows)
+
+
+def test_reported_figures_are_replays_of_other_units(candidates):
+    select, report = hold_out(candidates.labels, 0.5, seed=3)
+    assert not set(select) & set(report)
+    plan = Plan(Quality('coverage@risk', 0.2), max_settings=1e4)
+    found = search(candidates, select, plan)
+    setting = next(s for s in reversed(found.front) if len(s.chain) > 1)
+    reporter = Reporter(candidates, plan, select, report, repeats=50)
+    point = reporter.point(setting)
+    result, wrong = replayed(candidates, setting, report)
+    assert point.report.quality == curves.coverage_at_risk(result.confidence, wrong, 0.2)
+    assert point.report.accuracy == pytest.approx(1 - wrong.mean())
+    assert point.report.cost == pytest.approx(result.macs.mean())
+    assert reporter.figures(setting) == point.report
+    assert float(point.select.quality) == pytest.approx(setting.gain)
+    whole, _ = replayed(candidates, setting, everybody(candidates))
+    assert point.reached == tuple((whole.exit_stage >= k).mean() for k in range(len(setting.chain)))
+    seen, seen_wrong = replayed(candidates, setting, select)
+    assert seen_wrong[seen.confidence >= point.accept].mean() <= 0.2
+    # The baseline is the best affordable stage on the units of the search, compared on the others.
+    single = replace(setting, chain=(point.baseline,), windows=())
+    assert candidates.mean_costs()[point.baseline] <= point.select.cost
+    alone, alone_wrong = replayed(candidates, single, report)
+    assert point.difference.estimate == pytest.approx(
+        point.report.quality - curves.coverage_at_risk(alone.confidence, alone_wrong, 0.2))
+    assert point.difference.low <= point.difference.estimate <= point.difference.high
+    assert reporter.point(found.front[0]).difference is None
+
+
+def test_confidence_functions_are_compared_by_their_order(candidates):
+    lines = confidence_curves(candidates, (3,))
+    exit_ = chain_exits(candidates.stages, candidates.labels, [(3,)])[(3,)]
+    order = np.argsort(-exit_.confidence, kind='stable')
+    assert len(np.unique(exit_.confidence)) == len(order)
+    np.testing.assert_allclose(lines['max_prob'], np.cumsum(~exit_.wrong[order]) / np.arange(1, len(order) + 1))
+    assert list(lines) == ['max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'oracle']
+    for line in lines.values():
+        assert line[-1] == pytest.approx(1 - exit_.wrong.mean())
+        assert (line <= lines['oracle'] + 1e-12).all()

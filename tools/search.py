@@ -1,0 +1,99 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Search stored scores for cascades that are worth their cost.
+
+Examples:
+    tools/search.py work_dirs/all.store --out work_dirs/front --quality coverage@risk=0.05
+    tools/search.py work_dirs/all.store --out work_dirs/small --max-macs 50e6 --max-worst-case 120e6
+    tools/search.py work_dirs/all.store --out work_dirs/same --convert small0,small1 --match accuracy
+    tools/search.py work_dirs/all.store --out work_dirs/functions --compare-confidences small0
+
+A store is made by tools/calibrate.py from a config with every stage that is to be tried. The search sees one half of
+its images; what is printed is measured on the other half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmcascade.calibration.chains import ORDERS
+from mmcascade.calibration.quality import NAMES, Quality
+from mmcascade.calibration.search import MAX_STAGES, Plan
+from mmcascade.calibration.search_limits import Limits
+from mmcascade.engine.chain_config import stored_config
+from mmcascade.engine.search import SearchRun
+from mmcascade.engine.search_table import committees_table, coverage_lines, points_table, print_table
+from mmcascade.routing import CONFIDENCES, FUSIONS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add('stores', nargs='+', metavar='STORE', help='folder(s) with scores of the same images')
+    add('--out', required=True, help='folder for the results; must not exist, or be empty')
+    add('--quality', default='accuracy', help=f'what should be good: {NAMES} (default accuracy)')
+    add('--policy', choices=['window', 'threshold'], help='who goes on: those in a window, or all below a threshold '
+        '(default window; threshold with --convert)')
+    add('--confidence', choices=sorted(CONFIDENCES), help="default: that of the store's config, else max_prob")
+    add('--fusion', choices=FUSIONS, help="default: that of the store's config, else prob")
+    add('--max-stages', type=int, default=MAX_STAGES, help=f'longest chain (default {MAX_STAGES})')
+    add('--order', choices=ORDERS, default='cost', help='cost: no stage after a more expensive one; any: all orders')
+    add('--max-cost', '--max-macs', type=float, help='highest mean cost per image')
+    add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain')
+    add('--min-accuracy', type=float, help='lowest accuracy, a fraction')
+    add('--reach', type=float, help='what the quality must reach, a fraction')
+    add('--costs', help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds')
+    add('--convert', metavar='STAGES', help='turn the ensemble of these stages, such as small0,small1, into a cascade')
+    add('--match', choices=['accuracy', 'macs', 'cost'], default='accuracy', help='with --convert: lowest cost at the '
+        "ensemble's accuracy (default), or highest accuracy at its cost")
+    add('--compare-confidences', metavar='STAGES', help='only draw how well the confidence functions rank the '
+        'predictions of a stage or ensemble')
+    add('--points', type=int, default=20, help='write at most so many points of the front (default 20)')
+    add('--max-settings', type=float, default=Plan.max_settings, help='evaluate about so many settings at most '
+        f'(default {Plan.max_settings:g})')
+    add('--seed', type=int, default=0, help='of the division of the images into halves')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        costs = json.loads(Path(args.costs).read_text()) if args.costs else None
+        run = SearchRun.open(args.stores, args.out, costs, seed=args.seed, points=args.points)
+        plan = make_plan(args, run)
+        if args.compare_confidences:
+            for name, area in run.confidences(args.compare_confidences, plan.fusion).items():
+                print(f'{name:12} mean accuracy over all shares {100 * area:.3f} %')
+            return print(f'{args.out}/confidences.png')
+        if args.convert:
+            result = run.converted(args.convert, 'accuracy' if args.match == 'accuracy' else 'cost', plan)
+        else:
+            with Progress(TextColumn('chains'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+                task = bar.add_task('')
+                result = run.front(plan, lambda done, total: bar.update(task, completed=done, total=total))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f'error: {error}') from None
+    except KeyboardInterrupt:
+        raise SystemExit('interrupted; nothing was written') from None
+    print_table(points_table(result))
+    if result.get('committees'):
+        print_table(committees_table(result))
+    print('\n'.join(coverage_lines(result)))
+    if result['configs'] is None:
+        print('the store keeps no config (fill it again with tools/calibrate.py), so no configs were written')
+    print(f"{args.out}: pareto.csv, pareto.json, pareto.png{', configs' if result['configs'] else ''}")
+
+
+def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
+    model = (stored_config(run.stores) or {}).get('model', {})
+    limits = Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach)
+    return Plan(Quality.parse(args.quality), limits, None, args.max_stages, args.order,
+                args.policy or ('threshold' if args.convert else 'window'), args.max_settings,
+                args.confidence or model.get('confidence', 'max_prob'), args.fusion or model.get('fusion', 'prob'))
+
+
+if __name__ == '__main__':
+    main()
