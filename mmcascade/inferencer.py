@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
@@ -36,6 +37,13 @@ class CascadeInferencer(ImageClassificationInferencer):
         super().__init__(model, pretrained=pretrained or False, device=device, classes=classes, **kwargs)
         if self.classes is None:
             self.classes = self.model.classes
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        # mmpretrain looks for the pipeline in the outermost data set, which may be a wrapper.
+        dataset = cfg.test_dataloader.dataset
+        while 'pipeline' not in dataset:
+            dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
+        return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
     def postprocess(self, preds: list[DataSample], visualization: list[np.ndarray],
                     return_datasamples: bool = False) -> list:

@@ -1,7 +1,7 @@
 # EfficientNet-B0 -> B1 -> B2 -> B3 as a confidence cascade after "Wisdom of Committees": what is
 # not certain enough goes on, and predictions are averaged along the way. Meant for accuracy at a
 # lower mean cost; for accepting and rejecting predictions see the window configs.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -34,5 +34,5 @@ test_pipeline = [
         ]),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

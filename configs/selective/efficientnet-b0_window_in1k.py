@@ -1,6 +1,6 @@
 # Three EfficientNet-B0 of the same cost, trained in three ways: plain -> AutoAugment -> AdvProp.
 # They share one view. AdvProp wants inputs in -1..1: that is in its own data preprocessor.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -23,5 +23,5 @@ test_pipeline = [
     dict(type='EfficientNetCenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -1,6 +1,7 @@
 # EfficientNet-Lite0 -> Lite1 -> Lite2, each at its own resolution, on foolbox's 20 labelled photos.
 # `make demo-imagenet` converts the checkpoints, writes the photos and runs this config. With
-# ImageNet at hand, add `--cfg-options test_dataloader.dataset.data_root=data/imagenet`.
+# ImageNet at hand, add `--cfg-options test_dataloader.dataset.data_root=data/imagenet`. Twenty photos
+# are too few to calibrate on, so both splits are the same and tools/calibrate.py refuses them.
 _base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
 
 # These networks were trained on inputs in -1..1, not on ImageNet's mean and standard deviation.

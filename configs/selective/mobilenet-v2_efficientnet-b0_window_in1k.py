@@ -1,5 +1,5 @@
 # MobileNetV2 -> EfficientNet-B0: members of different families, each with its own resizing.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -26,5 +26,5 @@ test_pipeline = [
         ]),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -2,7 +2,7 @@
 # only, so all three come from timm. Save each once, on a machine that reaches timm's weights:
 #   python -c "import timm, torch; torch.save(timm.create_model('mobilenetv2_100.ra_in1k',
 #   pretrained=True).state_dict(), 'checkpoints/mobilenetv2_100.pth')"
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 timm = dict(_scope_='mmpretrain', type='TimmClassifier', data_preprocessor=preprocessor)
@@ -35,5 +35,5 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -2,7 +2,7 @@
 # weights, and as they stand those recipes predict with sigmoids (mixup) or do not build (cutmix).
 # So both members are written out here with a softmax head, which has the same weights: train them
 # and point `checkpoint` at yours.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 resnet50 = dict(
     _scope_='mmpretrain',
@@ -39,5 +39,5 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -1,6 +1,6 @@
 # Two ResNet-50 of the same cost, "ResNet strikes back" A2 -> A1: the second sees only the images
 # whose confidence under the first lies in the window, and there the two are averaged.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -19,5 +19,5 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

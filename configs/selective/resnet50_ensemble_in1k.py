@@ -1,7 +1,7 @@
 # Four ResNet-50 recipes of the model zoo as a deep ensemble: a cascade whose every window is open,
 # so that all images visit all members. The plain recipe and the three "ResNet strikes back" ones
 # were tested with different resizing, hence two views.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -38,5 +38,5 @@ test_pipeline = [
         ]),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -1,6 +1,6 @@
 # ViT-B/32 -> ViT-B/16 at 384 px: the same view cut into coarse, then into fine patches. The second
 # network costs several times the first.
-_base_ = ['../_base_/datasets/imagenet_val.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/imagenet_val_split.py', '../_base_/default_runtime.py']
 
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
@@ -19,5 +19,5 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=384),
     dict(type='PackInputs'),
 ]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
