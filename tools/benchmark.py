@@ -1,0 +1,78 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Time a cascade beside its members, its ensemble and the limit that its members set, on images of its test split.
+
+Example: tools/benchmark.py CONFIG --out work_dirs/speed.json
+The limit is what the members would take by themselves, each at its best batch size, for the images that reach it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from mmcascade.engine.benchmark import Benchmark, costs_of
+from mmcascade.models.batch_sizes import SIZES
+from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
+    parser.add_argument('--out', required=True, help='the file to write (.json); a picture is put beside it (.png)')
+    parser.add_argument('--costs', help='also write the milliseconds of every stage, which search takes as cost')
+    parser.add_argument('--images', type=int, default=256, help='how many images to run (default 256)')
+    parser.add_argument('--batch-size', type=int, help="of the loader (default: the config's)")
+    parser.add_argument('--repeats', type=int, default=5, help='rounds, in which the systems take turns (default 5)')
+    parser.add_argument('--single-images', type=int, default=50, help='images for the latency (default 50)')
+    parser.add_argument('--device', help='default: the GPU if there is one')
+    parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
+    args = parser.parse_args()
+    if not args.out.endswith('.json'):
+        parser.error(f'the result is a .json file, got --out {args.out}')
+    for name in ('images', 'repeats', 'single_images'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} is at least 1, got {getattr(args, name)}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    images, repeats, singles, sizes = args.images, args.repeats, args.single_images, SIZES
+    if args.quick:
+        images, repeats, singles, sizes = min(images, 16), 1, 2, SIZES[:2]
+    bar = Progress(TextColumn('timing'), BarColumn(), MofNCompleteColumn())
+    try:
+        benchmark = Benchmark(cfg, images, args.batch_size, args.device, sizes)
+        with bar:
+            task = bar.add_task('')
+            result = benchmark.measure(
+                repeats, singles, lambda done, total: bar.update(task, completed=done, total=total))
+    except (ValueError, RuntimeError) as error:
+        raise SystemExit(f'error: {error}') from None
+    _write(args.out, dict(config=args.config, **result))
+    if args.costs:
+        _write(args.costs, costs_of(result))
+    picture = Path(args.out).with_suffix('.png')
+    plot_benchmark(result, picture)
+    print(benchmark_table(result))
+    print(f"{args.out}, {picture}: {result['images']} images ({result['distinct_images']} different), "
+          f"load {result['machine']['load_before']} before, {result['machine']['load_after']} after; "
+          f"other exits when deferred: {result['other_exits_when_deferred']}")
+
+
+def _write(path: str, content: dict[str, Any]) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
+
+
+if __name__ == '__main__':
+    main()
