@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write the measured tables into README.md and the docs, from the results files in benchmarks/results.
+"""Write the measured tables and pictures into README.md and the docs, from the files in benchmarks/results.
 
     python docs/update_tables.py           rewrite what is between the markers
     python docs/update_tables.py --check   say what is out of date, and exit with 1 if something is
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmcascade.demo.plots import plot_policies
 from mmcascade.demo.table import as_markdown, claim_sentences
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
+IMAGES = ROOT / 'docs' / 'en' / 'images'
 
 
 def quickstart(results: dict[str, Any]) -> str:
@@ -53,6 +55,8 @@ def main() -> None:
             stale.append(str(path.relative_to(ROOT)))
             if '--check' not in sys.argv:
                 path.write_text(after)
+    if '--check' not in sys.argv:
+        plot_policies(json.loads((RESULTS / 'quickstart.json').read_text())['policies'], IMAGES / 'policies.png')
     if stale:
         print(('out of date: ' if '--check' in sys.argv else 'written: ') + ', '.join(stale))
     raise SystemExit(1 if stale and '--check' in sys.argv else 0)

@@ -22,6 +22,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from mmcascade.calibration.fit import fit_store
+from mmcascade.engine.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES
 from tests.tiny_models import CLASSES, TINY, images, tiny
@@ -165,6 +167,17 @@ def test_a_whole_config_of_ones_own_members_runs(folder):
     assert 0 < metrics['cost/reached@stage1'] < 100
 
 
+def test_a_cascade_of_ones_own_is_calibrated_and_tested(folder):
+    with working_in(folder):
+        config = Config.fromfile('flowers_cascade.py')
+        store, identity = prepare_store(config, 'work_dirs/flowers.store')
+        fit_store(store, identity, 'coverage=0.8').save('work_dirs/flowers.json')
+        config.model.calibration = 'work_dirs/flowers.json'
+        config.dump('calibrated.py')
+    _, metrics = run_config(folder / 'calibrated.py')
+    assert 'selective/deployed_coverage' in metrics
+
+
 def test_parts_of_ones_own_run(folder, monkeypatch):
     monkeypatch.setitem(CONFIDENCES, 'agreement', None)  # the page's own goes again at the end
     model, metrics = run_config(folder / 'extended.py')
@@ -176,7 +189,7 @@ def test_parts_of_ones_own_run(folder, monkeypatch):
 
 
 def test_every_file_that_pages_tell_to_write_is_tested(folder):
-    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'extended.py', 'agreement_confidence.py',
+    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'flowers_cascade.py', 'extended.py', 'agreement_confidence.py',
                                      'several_windows.py', 'accuracy_by_exit.py'}
 
 
@@ -237,6 +250,12 @@ def test_commands_name_tools_flags_and_files_that_exist(page):
 def test_wrong_commands_are_found(words):
     with pytest.raises(AssertionError):
         check_command(shlex.split(words), {'cascade.py'})
+
+
+def test_measured_tables_are_those_of_the_results_files():
+    update = runpy.run_path(str(ROOT / 'docs' / 'update_tables.py'))
+    for page in PAGES:
+        assert page.read_text() == update['with_tables'](page.read_text()), f'run docs/update_tables.py for {page.name}'
 
 
 def test_tools_in_tables_exist():
