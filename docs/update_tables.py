@@ -25,8 +25,8 @@ IMAGES = ROOT / 'docs' / 'en' / 'images'
 def quickstart(results: dict[str, Any]) -> str:
     machine = results['machine']
     where = (f"Measured by `make demo` on {machine['cores']} cores of {machine['cpu']}, torch {machine['torch']}, "
-             'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test split of '
-             '10,000 images.')
+             'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test '
+             'split of 10,000 images.')
     return '\n\n'.join([as_markdown(results), *claim_sentences(results), where])
 
 

@@ -189,8 +189,8 @@ def test_parts_of_ones_own_run(folder, monkeypatch):
 
 
 def test_every_file_that_pages_tell_to_write_is_tested(folder):
-    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'flowers_cascade.py', 'extended.py', 'agreement_confidence.py',
-                                     'several_windows.py', 'accuracy_by_exit.py'}
+    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'flowers_cascade.py', 'extended.py',
+                                     'agreement_confidence.py', 'several_windows.py', 'accuracy_by_exit.py'}
 
 
 def commands(page: Path) -> list[list[str]]:
