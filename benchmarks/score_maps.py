@@ -1,0 +1,113 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What temperatures and score maps are worth: calibrate on one score store, judge on another.
+
+    python benchmarks/score_maps.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
+
+Every row is a chain of members with its options, next to the same chain without: differences of AURC, AUGRC and
+coverage at the risk (percent), with 95 % paired bootstrap intervals over the test units.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from common import print_table, write_rows
+
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.fit import finish
+from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.replay import Replay, replay
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.temperatures import fit_temperature
+from mmcascade.calibration.windows import fit_windows
+from mmcascade.evaluation.bootstrap import bootstrap
+from mmcascade.evaluation.curves import augrc, aurc, coverage_at_risk
+from mmcascade.routing import CachedStage
+
+OPTIONS = {'neither': ('none', 'none'), 'maps': ('isotonic', 'none'), 'temperatures': ('none', 'fit'),
+           'both': ('isotonic', 'fit')}
+
+
+def chain_of(store: ScoreStore, order: Sequence[str]) -> list[CachedStage]:
+    names = [stage['member'] for stage in store.header['identity']['members']['stages']]
+    stages = store.stages()
+    return [stages[names.index(member)] for member in order]
+
+
+def calibrate(store: ScoreStore, order: Sequence[str], target: str, maps: str, temperatures: str,
+              confidence: str) -> Calibration:
+    stages, labels = chain_of(store, order), np.asarray(store.labels)
+    if temperatures == 'fit':
+        for stage in stages:
+            stage.temperature = fit_temperature(stage, labels)
+    identity = CascadeIdentity(tuple(StageIdentity(member, 0, '') for member in order), confidence, 'prob')
+    fitted = fit_windows(stages, labels, target, confidence=confidence)
+    return finish(fitted, stages, labels, identity, {}, target, maps=maps)
+
+
+def on_test(store: ScoreStore, order: Sequence[str], calibration: Calibration) -> Replay:
+    stages = chain_of(store, order)
+    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
+        stage.temperature = temperature
+    return replay(stages, calibration.policy(), store.units, calibration.cascade.confidence, 'prob', calibration.maps)
+
+
+def measure(calibration_store: ScoreStore, test_store: ScoreStore, orders: Sequence[Sequence[str]], target: str,
+            confidence: str, repeats: int) -> list[dict[str, Any]]:
+    labels = np.asarray(test_store.labels)
+    risk = float(target.removeprefix('risk='))
+    summaries: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        'aurc': aurc, 'augrc': augrc, 'coverage': lambda c, e: coverage_at_risk(c, e, risk)}
+    rows = []
+    for order in orders:
+        plain: Replay | None = None
+        for name, (maps, temperatures) in OPTIONS.items():
+            calibration = calibrate(calibration_store, order, target, maps, temperatures, confidence)
+            result = on_test(test_store, order, calibration)
+            plain = plain or result
+            wrong, accepted = result.label != labels, result.confidence >= calibration.accept
+            row: dict[str, Any] = dict(chain=' -> '.join(order), options=name, accuracy=100 * (1 - wrong.mean()),
+                                       deployed_coverage=100 * accepted.mean(),
+                                       deployed_risk=100 * wrong[accepted].mean())
+            for quality, summary in summaries.items():
+                row[quality] = 100 * summary(result.confidence, wrong)
+                difference = bootstrap(_difference(summary, result, plain, labels), len(labels), repeats=repeats)
+                row[f'{quality}_change'] = 100 * difference.estimate
+                row[f'{quality}_interval'] = f'{100 * difference.low:+.3f} .. {100 * difference.high:+.3f}'
+            rows.append(row)
+            print('.', end='', flush=True)
+    print()
+    return rows
+
+
+def _difference(summary: Callable, one: Replay, other: Replay, labels: np.ndarray) -> Callable[[np.ndarray], float]:
+    def value(result: Replay, units: np.ndarray) -> float:
+        return summary(result.confidence[units], (result.label != labels)[units])
+
+    return lambda units: value(one, units) - value(other, units)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('calibration', help='score store to calibrate on')
+    parser.add_argument('test', help='score store of the same members to judge on')
+    parser.add_argument('--chain', nargs='+', action='append', help='names of members in order; may be repeated '
+                        '(default: all members in the order of the store)')
+    parser.add_argument('--target', default='risk=0.05')
+    parser.add_argument('--confidence', default='max_prob')
+    parser.add_argument('--repeats', type=int, default=500, help='bootstrap draws (default 500)')
+    parser.add_argument('--json', help='also write the rows to this file')
+    args = parser.parse_args()
+    calibration, test = ScoreStore.open(args.calibration), ScoreStore.open(args.test)
+    everyone = [stage['member'] for stage in calibration.header['identity']['members']['stages']]
+    rows = measure(calibration, test, args.chain or [everyone], args.target, args.confidence, args.repeats)
+    print_table(rows)
+    if args.json:
+        write_rows(args.json, rows)
+
+
+if __name__ == '__main__':
+    main()
