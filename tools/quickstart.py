@@ -18,11 +18,14 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmcascade.demo.quickstart import run_quickstart
+from mmcascade.demo.ood import run_ood
+from mmcascade.demo.ood_table import ood_rows, ood_sentences
+from mmcascade.demo.quickstart import LARGE, PAIR, run_quickstart
 from mmcascade.demo.table import claim_sentences, table_rows
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart'
+OOD_CONFIG = TOOLS.parent / 'configs' / 'ood' / 'fashion-mnist_window.py'
 MEMBERS = {'small0': 'small-seed0', 'small1': 'small-seed1', 'large': 'large'}
 
 
@@ -30,6 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', default='work_dirs/quickstart', help='folder for everything that is made')
     parser.add_argument('--data', default='data/fashion_mnist', help='folder of the data, fetched if it is not there')
+    parser.add_argument('--ood-data', default='data/ood', help='folder of the out-of-distribution sets, written if '
+                        'it is not there')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of all configs')
     args = parser.parse_args()
     start = time.monotonic()
@@ -46,15 +51,28 @@ def main() -> None:
                                         checkpoint=str(_train(member, work_dir, args, say)))
                              for name, member in MEMBERS.items()}
         results = run_quickstart(cfg, work_dir, TOOLS, say)
+        _run('dataset_converters/digits.py', args.ood_data)
+        ood_cfg = Config.fromfile(OOD_CONFIG)
+        for dataset in ood_cfg.test_dataloader.dataset.datasets[1:]:
+            dataset.data_root = args.ood_data
+        ood = run_ood(cfg, ood_cfg, work_dir, say)
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
-    header, *rows = table_rows(results)
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=160).print(table)
+    _show(table_rows(results))
     print('\n'.join(claim_sentences(results)))
+    for target, systems in ood['targets'].items():
+        print(f'\nOut-of-distribution detection by {ood["confidence"]}, placed at {target} without OOD images:')
+        _show(ood_rows(systems, f'{100 * float(target.partition("=")[2]):g}'))
+    print('\n'.join(ood_sentences(systems, list(PAIR), [LARGE])))
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
+
+
+def _show(rows: list[list[str]]) -> None:
+    header, *body = rows
+    table = Table(*header)
+    for row in body:
+        table.add_row(*row)
+    Console(width=180).print(table)
 
 
 def _config(name: str, args: argparse.Namespace) -> Config:

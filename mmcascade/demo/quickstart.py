@@ -48,8 +48,8 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
         What ``results.json`` holds.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    calibration = _scores(cfg, work_dir / 'calibration_scores', 'val_dataloader', say)
-    test = _scores(cfg, work_dir / 'test_scores', 'test_dataloader', say)
+    calibration = member_scores(cfg, work_dir / 'calibration_scores', 'val_dataloader', say)
+    test = member_scores(cfg, work_dir / 'test_scores', 'test_dataloader', say)
     systems, reverse = _systems(calibration)
     metrics = {name: _test(system, name, cfg, work_dir, tools, say) for name, system in systems.items()}
     reversed_metrics = {name: _test(system, f'{name}-reversed', cfg, work_dir, tools, say)
@@ -72,7 +72,7 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
     return results
 
 
-def _scores(cfg: Config, folder: Path, split: str, say: Say) -> Scores:
+def member_scores(cfg: Config, folder: Path, split: str, say: Say) -> Scores:
     """The scores of all members on a split, each member as a stage of its own."""
     everyone = copy.deepcopy(cfg)
     everyone.model.stages = [dict(member=name, view=0) for name in (*PAIR, LARGE)]

@@ -1,0 +1,79 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The tables of OOD detectors, and in words what to make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LABELS = {
+    'ensemble': 'ensemble', 'cascade': 'window cascade', 'adjusted': 'window cascade, adjusted',
+    'threshold': 'threshold cascade', 'random': 'random deferral'}
+
+Systems = Mapping[str, Mapping[str, float]]
+
+
+def ood_rows(systems: Systems, tpr: str = '95') -> list[list[str]]:
+    """A header and one row of text per system; percent, and MMACs per image.
+
+    Args:
+        systems: per system its metrics.
+        tpr: the true positive rate at which the false positive rate is shown, in percent.
+    """
+    sets = ood_names(systems)
+    header = ['system']
+    for name in sets:
+        header += [f'{name} AUROC', f'{name} FPR@TPR{tpr}', f'{name} deployed FPR']
+    rows = [[*header, 'deployed TPR', 'MMACs ID', *(f'MMACs {name}' for name in sets), 'MMACs 1:1 mixture']]
+    for system, metrics in systems.items():
+        keys = [f'ood/{name}/{key}' for name in sets for key in ('auroc', f'fpr@tpr{tpr}', 'deployed_fpr')]
+        macs = ['cost/id/macs', *(f'cost/{name}/macs' for name in sets), 'cost/mixture/macs']
+        rows.append([LABELS.get(system, system), *(f'{metrics[key]:.2f}' for key in (*keys, 'ood/all/deployed_tpr')),
+                     *(f'{1e3 * metrics[key]:.2f}' for key in macs)])
+    return rows
+
+
+def ood_names(systems: Systems) -> list[str]:
+    """The OOD sets in some metrics, without their union."""
+    keys = (key.split('/') for key in next(iter(systems.values())))
+    return [key[1] for key in keys if key[0] == 'ood' and key[2] == 'auroc' and key[1] != 'all']
+
+
+def ood_sentences(systems: Systems, members: list[str], larger: list[str]) -> list[str]:
+    """What averaging and larger members do for each OOD set, good or bad.
+
+    Args:
+        systems: per system its metrics, with an 'ensemble' of the members.
+        members: names of the ensemble's members, in order.
+        larger: names of systems that cost more than the first member.
+    """
+    sentences = []
+    for name in ood_names(systems):
+        score = {system: metrics[f'ood/{name}/auroc'] for system, metrics in systems.items()}
+        best = max(members, key=score.__getitem__)
+        change = score['ensemble'] - score[best]
+        verb = 'helps' if change > 0 else 'hurts' if change < 0 else 'changes nothing'
+        sentences.append(
+            f'{name}: averaging {verb}: AUROC {score["ensemble"]:.2f} for the ensemble, {score[best]:.2f} for its best '
+            f'member {best}.')
+        for other in larger:
+            if score[other] < score[members[0]]:
+                sentences.append(f'{name}: the larger member {other} is the worse detector: AUROC {score[other]:.2f}, '
+                                 f'against {score[members[0]]:.2f} of {members[0]}.')
+    return sentences
+
+
+def as_markdown(rows: list[list[str]]) -> str:
+    """Rows of text as a table for a Markdown file."""
+    lines = [rows[0], ['---', *['---:'] * (len(rows[0]) - 1)], *rows[1:]]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def report_lines(part: Mapping[str, Any], members: list[str], larger: list[str]) -> list[str]:
+    """Table and sentences for every target of a part 'ood' of results.json."""
+    lines = []
+    for target, systems in part['targets'].items():
+        tpr = f'{100 * float(target.partition("=")[2]):g}'
+        lines += ['', f'OOD detection by {part["confidence"]}, placed at {target} on in-distribution data alone:', '',
+                  as_markdown(ood_rows(systems, tpr))]
+    return [*lines, '', *ood_sentences(systems, members, larger)]
