@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mmcascade.calibration.cuts import cut_points
 
-SCORES = st.lists(st.one_of(st.floats(-50, 50, width=32), st.sampled_from([0.5, 1.0, -np.inf])), min_size=1, max_size=40)
+SCORES = st.lists(
+    st.one_of(st.floats(-50, 50, width=32), st.sampled_from([0.5, 1.0, -np.inf])), min_size=1, max_size=40)
 
 
 @given(SCORES, st.integers(0, 12))

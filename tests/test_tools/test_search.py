@@ -1,0 +1,211 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""tools/search.py from a filled store to cascades that run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.engine.calibrate import prepare_store
+from mmcascade.engine.chain_config import stored_config
+from mmcascade.registry import MODELS
+from tests.synthetic_scores import make_store, skilled_logits
+from tests.test_tools.conftest import ROOT
+from tests.tiny_project import make_project
+
+N = 100
+NAMES = ['a', 'b', 'c', 'd']
+
+
+@pytest.fixture
+def search(monkeypatch, capsys):
+    """Run the tool in this process; returns what it prints, or the message with which it ends."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, 'argv', ['search.py', *map(str, arguments)])
+        try:
+            runpy.run_path(str(ROOT / 'tools' / 'search.py'), run_name='__main__')
+        except SystemExit as end:
+            return str(end.code)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory):
+    logits, labels = skilled_logits(400)
+    return make_store(tmp_path_factory.mktemp('synthetic') / 'store', logits, labels, NAMES, [1e6, 2e6, 4e6, 8e6])
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """Scores of two real members, of which the large one sees two views, on images that all three together know."""
+    config = make_project(tmp_path_factory.mktemp('searched') / 'here', N)
+    text = config.read_text().replace(
+        "dict(member='large', view=1)]", "dict(member='large', view=1, batch_size=3), dict(member='large', view=0)]")
+    config.write_text(text.replace("policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)",
+                                   ')'))
+    cfg = Config.fromfile(config)
+    cfg.val_dataloader, cfg.test_dataloader = cfg.test_dataloader, None
+    first, _ = prepare_store(cfg, config.parent / 'unlabelled')
+    labels = np.mean([torch.from_numpy(rows).softmax(1).numpy() for rows in first.scores], 0).argmax(1)
+    (config.parent / 'labels.txt').write_text(''.join(f'{i:03d}.png {label}\n' for i, label in enumerate(labels)))
+    return prepare_store(cfg, config.parent / 'store')[0]
+
+
+def run_members(config_path):
+    """Accuracy and mean MACs of a written config on the split that filled the store."""
+    cfg = Config.fromfile(config_path)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    samples = [sample for batch in Runner.build_dataloader(cfg.val_dataloader | dict(
+        collate_fn=dict(type='default_collate'))) for sample in model.test_step(batch)]
+    return (np.mean([int(s.pred_label) == int(s.gt_label) for s in samples]),
+            np.mean([s.macs for s in samples]))
+
+
+def test_written_cascades_run_and_give_the_stores_figures(project, search, tmp_path, monkeypatch):
+    said = search(project.folder, '--out', tmp_path / 'out', '--quality', 'aurc', '--points', 4, '--order', 'any')
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    assert f'{tmp_path}/out: pareto.csv, pareto.json, pareto.png, configs' in said
+    assert len(result['points']) == len(result['configs'])
+    lengths = set()
+    for point, name in zip(result['points'], result['configs'], strict=True):
+        folder = tmp_path / 'out' / name
+        calibration = Calibration.load(folder / 'calibration.json')
+        assert [list(window) for window in calibration.windows] == point['windows']
+        assert [f'{stage.member}@{stage.view}' for stage in calibration.cascade.stages] == point['chain']
+        accuracy, macs = run_members(folder / 'config.py')
+        assert point['near_bounds'] <= 1
+        assert abs(accuracy - point['whole']['accuracy']) <= point['near_bounds'] / N + 1e-9
+        if not point['near_bounds']:
+            assert macs == pytest.approx(point['whole']['cost'])
+        lengths.add(len(point['chain']))
+    assert lengths >= {1, 2}
+    cfg = Config.fromfile(folder / 'config.py')
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.dump(tmp_path / 'same_split.py')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['test.py', 'same_split.py', '--out', 'metrics.json'])
+    runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='__main__')
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['accuracy/top1'] == pytest.approx(100 * accuracy)
+    assert 1e9 * metrics['cost/macs'] == pytest.approx(macs)
+
+
+def test_configs_keep_what_the_stages_were_made_with(project, search, tmp_path):
+    search(project.folder, '--out', tmp_path / 'out', '--convert', 'small,large@1', '--match', 'macs')
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    cfg = Config.fromfile(tmp_path / 'out' / result['configs'][-1] / 'config.py')
+    assert [dict(stage) for stage in cfg.model.stages] == [
+        dict(member='small', view=0), dict(member='large', view=1, batch_size=3)]
+    assert cfg.model.calibration == str(tmp_path / 'out' / result['configs'][-1] / 'calibration.json')
+    assert 'policy' not in cfg.model and 'accept' not in cfg.model
+    assert cfg.test_evaluator[0].topk == (1,)
+    assert stored_config([project])['model']['stages'][2] == dict(member='large', view=0)
+
+
+def test_table_json_and_picture_agree(store, search, tmp_path):
+    said = search(store.folder, '--out', tmp_path / 'out', '--max-macs', '9e6', '--max-settings', 1e4, '--points', 5)
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    rows = list(csv.DictReader((tmp_path / 'out' / 'pareto.csv').open()))
+    assert (tmp_path / 'out' / 'pareto.png').stat().st_size > 10_000
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['pareto.csv', 'pareto.json', 'pareto.png']
+    assert result['schema'] == 1
+    assert result['units'] == {'select': 200, 'report': 200}
+    assert 'the store keeps no config' in said
+    assert len(rows) == len(result['points']) <= 5
+    for row, point in zip(rows, result['points'], strict=True):
+        assert row['chain'] == ' > '.join(point['chain'])
+        assert float(row['cost_report']) == point['report']['cost']
+        assert point['select']['cost'] <= 9e6
+        assert (row['difference'] == '') == (point['difference'] is None) == (len(point['chain']) == 1)
+    assert result['covered'][1]['chains'] == 6
+    assert 'of_settings' in result['covered'][1]
+    assert {row['goal'] for row in result['committees']} == {'accuracy', 'cost'}
+    assert '4 stage(s): 1 of 1 chains' in said
+    again = tmp_path / 'again'
+    search(store.folder, '--out', again, '--max-macs', '9e6', '--max-settings', 1e4, '--points', 5)
+    assert json.loads((again / 'pareto.json').read_text()) == result
+
+
+def test_milliseconds(store, search, tmp_path):
+    (tmp_path / 'ms.json').write_text(json.dumps({f'{name}@0': 1.0 for name in NAMES}))
+    said = search(store.folder, '--out', tmp_path / 'out', '--costs', tmp_path / 'ms.json', '--max-settings', 1e3)
+    assert 'milliseconds (mean)' in said
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    assert result['cost'] == 'milliseconds'
+    assert result['points'][0]['report']['cost'] == 1.0
+
+
+def test_an_ensemble_is_converted(store, search, tmp_path):
+    search(store.folder, '--out', tmp_path / 'out', '--convert', 'b,c', '--match', 'accuracy')
+    cascade, ensemble = json.loads((tmp_path / 'out' / 'pareto.json').read_text())['points']
+    assert ensemble['windows'] == [[None, None]]
+    assert cascade['windows'][0][0] is None
+    assert cascade['select']['accuracy'] >= ensemble['select']['accuracy']
+    assert cascade['select']['cost'] < ensemble['select']['cost'] == 6e6
+
+
+def test_confidence_functions_in_one_picture(store, search, tmp_path):
+    said = search(store.folder, '--out', tmp_path / 'out', '--compare-confidences', 'c,d')
+    assert (tmp_path / 'out' / 'confidences.png').stat().st_size > 10_000
+    table = json.loads((tmp_path / 'out' / 'confidences.json').read_text())
+    assert table['units'] == 400
+    for name in ('max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'oracle'):
+        assert name in said
+        assert table['mean_accuracy'][name] <= table['mean_accuracy']['oracle']
+        assert len(table['accuracy_of_most_confident'][name]) == 10
+
+
+def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmcascade.engine.search.plot_front', stop)
+    assert search(store.folder, '--out', tmp_path / 'out', '--max-settings', 100) == 'interrupted; nothing was written'
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--quality', 'mAP'], 'a quality is written'),
+    (['--max-macs', '5'], 'the lowest mean cost is 1e+06'),
+    (['--convert', 'a'], 'at least two members'),
+    (['--convert', 'a,x'], "no stage is named 'x'"),
+    (['--compare-confidences', 'x'], "no stage is named 'x'"),
+    (['--costs', 'absent.json'], 'absent.json'),
+    (['--min-accuracy', '95'], 'a fraction in [0, 1], got 95'),
+])
+def test_bad_requests(store, search, tmp_path, arguments, message):
+    ended = search(store.folder, '--out', tmp_path / 'out', *arguments)
+    assert ended.startswith('error: ') and message in ended
+    assert not (tmp_path / 'out').exists()
+
+
+def test_bad_folders(store, search, tmp_path):
+    assert 'is no score store' in search(tmp_path / 'absent', '--out', tmp_path / 'out')
+    assert 'exists and is not empty' in search(store.folder, '--out', store.folder)
+    unfinished = ScoreStore.create(tmp_path / 'part', store.header['identity'], 400, 5, ['logits'] * 4)
+    assert 'holds 0 of 400 units' in search(unfinished.folder, '--out', tmp_path / 'out')
+
+
+def test_the_benchmark_writes_its_rows(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    monkeypatch.setattr(sys, 'argv', ['x', '--units', '600', '--repeats', '1', '--json', str(tmp_path / 'rows.json')])
+    runpy.run_path(str(ROOT / 'benchmarks' / 'search_speed.py'), run_name='__main__')
+    rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
+    assert [row['name'] for row in rows] == ['pair_accuracy_cost', 'pair_risk_curves', 'chain3']
+    assert all(row['settings_per_s'] > 0 for row in rows)
+    assert 'settings_per_s' in capsys.readouterr().out
