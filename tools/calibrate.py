@@ -20,6 +20,7 @@ from mmcascade.calibration.fit import MAPS, TEMPERATURES, check_request, fit_sto
 from mmcascade.calibration.summary import summary_lines
 from mmcascade.calibration.windows import FIT_ON
 from mmcascade.engine.calibrate import prepare_store, prepare_stream
+from mmcascade.engine.tta import repeat_stages
 from mmcascade.visualization.calibration_plot import plot_calibration
 
 
@@ -52,6 +53,8 @@ def parse_args() -> argparse.Namespace:
                         'N images; results then depend on their order')
     parser.add_argument('--store', help='folder for the scores of all stages (default: OUT.store beside OUT.json); '
                         'an interrupted run continues there')
+    parser.add_argument('--tta', action='store_true', help='calibrate the cascade of tools/test.py --tta, which may '
+                        'stop between two augmentations')
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
@@ -76,13 +79,15 @@ def calibrate(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    if args.tta:
+        repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
     stem = args.out.removesuffix('.json')
     bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bar:
-        store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp,
-                                        progress=_task(bar, 'running all stages'))
         stream = args.adjust_on and prepare_stream(cfg, args.adjust_on, f'{stem}.stream', amp=args.amp,
                                                    progress=_task(bar, f'running stage 0 on {args.adjust_on}'))
+        store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp,
+                                        progress=_task(bar, 'running all stages'))
     calibration = fit_store(
         store, identity, args.target, accept=args.accept, half_width=args.half_width, rule=args.rule,
         fit_on=args.fit_on, maps=args.maps, temperatures=args.temperatures, certify=args.certify,

@@ -1,0 +1,155 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What tools/calibrate.py can be asked for, and that a cascade does what its calibration file says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import runpy
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from torch.utils.data import default_collate
+
+from mmcascade.calibration.adjust import adjust
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.replay import replay
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.registry import MODELS
+from mmcascade.routing import AdjustedWindowPolicy
+from tests.test_tools.conftest import ROOT
+from tests.tiny_project import make_project
+
+N = 60
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """Images 0 to N - 1 are for calibration, ten more for testing."""
+    config = make_project(tmp_path_factory.mktemp('options') / 'here', N + 10)
+    root = config.parent
+    rows = (root / 'labels.txt').read_text().splitlines(keepends=True)
+    (root / 'calibration.txt').write_text(''.join(rows[:N]))
+    (root / 'labels.txt').write_text(''.join(rows[N:]))
+    config.write_text(config.read_text().replace(
+        "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')') + '''
+import copy
+val_dataloader = copy.deepcopy(test_dataloader)
+val_dataloader['dataset']['ann_file'] = 'calibration.txt'
+del copy
+''')
+    return config
+
+
+@pytest.fixture
+def calibrate(project, tmp_path, monkeypatch, capsys):
+    """Run the tool in this process; the calibration, its store, and what was printed."""
+
+    def run(*options, out='c.json'):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr('sys.argv', ['calibrate.py', str(project), out, *map(str, options)])
+        runpy.run_path(str(ROOT / 'tools' / 'calibrate.py'), run_name='__main__')
+        stem = tmp_path / out.removesuffix('.json')
+        assert stem.with_suffix('.png').stat().st_size > 10_000
+        return Calibration.load(tmp_path / out), ScoreStore.open(stem.with_suffix('.store')), capsys.readouterr().out
+
+    return run
+
+
+def deploy(project, path):
+    """The cascade with a calibration file, and the batches of the calibration images."""
+    cfg = Config.fromfile(project)
+    cfg.model.calibration = str(path)
+    dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    batches = []
+    for start in range(0, N, 16):
+        items = [dataset[i] for i in range(start, min(N, start + 16))]
+        views = [default_collate([item['inputs'][v] for item in items]) for v in range(2)]
+        batches.append(dict(inputs=views, data_samples=[item['data_samples'] for item in items]))
+    return MODELS.build(cfg.model), batches
+
+
+def test_a_cascade_judges_with_the_maps_and_temperatures_of_its_file(project, calibrate, tmp_path):
+    calibration, store, printed = calibrate('--target', 'coverage=0.6', '--half-width', 0.2, '--maps', 'isotonic',
+                                            '--temperatures', 'fit')
+    assert len(calibration.maps) == 2 and all(t != 1 for t in calibration.temperatures)
+    assert 'accept at mapped confidence >= ' in printed and 'temperatures: ' in printed
+    stages = store.stages()
+    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
+        stage.temperature = temperature
+    expected = replay(stages, calibration.policy(), N, maps=calibration.maps)
+    model, batches = deploy(project, tmp_path / 'c.json')
+    samples = [sample for batch in batches for sample in model.test_step(batch)]
+    assert [s.exit_stage for s in samples] == expected.exit_stage.tolist()
+    assert 0 < expected.exit_stage.mean() < 1
+    assert [s.confidence for s in samples] == pytest.approx(expected.confidence.tolist(), abs=1e-4)
+    assert [s.accepted for s in samples] == [s.confidence >= calibration.accept for s in samples]
+    assert np.mean([s.accepted for s in samples]) == pytest.approx(calibration.measured['coverage'], abs=2 / N)
+
+
+@pytest.mark.parametrize('target, accept', [('deferred=0.3', None), ('deferred=0.3', 'coverage=0.5')])
+def test_routing_targets(project, calibrate, target, accept):
+    calibration, _, printed = calibrate('--target', target, *(['--accept', accept] if accept else []))
+    assert calibration.measured['reached'] == [1.0, 0.3]
+    assert calibration.windows[0][0] is None
+    assert (calibration.accept is None) == (accept is None)
+    assert 'gap 0: confidence <= 0.' in printed
+    written = [key for key, value in calibration.to_json().items() if value is None]
+    assert ('accept' in written) == (accept is None)
+
+
+def test_a_target_that_cannot_be_met_says_what_can(calibrate):
+    with pytest.raises(SystemExit, match='macs=1 cannot be reached: .* cost between .* multiply-adds per unit'):
+        calibrate('--target', 'macs=1')
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--target', 'risk=0.3', '--accept', 'coverage=0.5'], 'one decision'),
+    (['--target', 'coverage=0.5', '--certify', '0.1'], 'only a risk'),
+    (['--target', 'risk=0.1', '--certify', '0.1', '--adapt', '200'], 'certify, or let the window follow'),
+    (['--target', 'macs=5', '--adjust-on', 'test_dataloader'], 'only a window around a decision'),
+    (['--target', 'macs=-5'], 'positive number of multiply-adds')])
+def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, options, message):
+    with pytest.raises(SystemExit, match=message):
+        calibrate(*options)
+    assert not (tmp_path / 'c.store').exists()
+
+
+def test_what_is_refused_after_the_run_writes_no_file(calibrate, tmp_path):
+    with pytest.raises(SystemExit, match='at least 100 calibration units of its own, and a share of 0.5 of 60 is 30'):
+        calibrate('--target', 'risk=0.2', '--certify', '0.1')
+    with pytest.raises(SystemExit, match='memory is a number of scores, at least 100, got 5'):
+        calibrate('--target', 'coverage=0.5', '--adapt', '5')
+    with pytest.raises(SystemExit, match="no 'predict_dataloader' whose images"):
+        calibrate('--target', 'coverage=0.5', '--adjust-on', 'predict_dataloader')
+    assert not (tmp_path / 'c.json').exists()
+
+
+def test_the_window_is_adjusted_on_unlabelled_images(calibrate, tmp_path):
+    calibration, _, _ = calibrate('--target', 'coverage=0.6', '--adjust-on', 'test_dataloader')
+    plain, _, _ = calibrate('--target', 'coverage=0.6', out='plain.json')
+    stream = ScoreStore.open(tmp_path / 'c.stream')
+    assert (stream.units, len(stream.scores)) == (10, 1)
+    assert set(stream.labels) == {-1}
+    assert calibration == adjust(plain, stream.stages()[0], 10) != plain
+
+
+def test_the_window_follows_the_stream_at_run_time(project, calibrate, tmp_path):
+    calibration, _, _ = calibrate('--target', 'coverage=0.6', '--half-width', 0.15, '--adapt', 100)
+    assert json.loads((tmp_path / 'c.json').read_text())['adapt'] == 100
+    model, batches = deploy(project, tmp_path / 'c.json')
+
+    def run():
+        return [sample.exit_stage for batch in (*batches, *batches) for sample in model.test_step(batch)]
+
+    assert isinstance(model.router.policy, AdjustedWindowPolicy)
+    model.eval()  # as every test loop does
+    first = run()
+    assert np.mean(first[:N]) == pytest.approx(calibration.measured['reached'][1], abs=1 / N)
+    model.eval()
+    assert run() == first, 'a test run is repeatable'
+    used = copy.copy(model.router._batch_policy)
+    assert len(used._sorted) == 100
+    assert used.window() != tuple(calibration.windows[0])
