@@ -10,7 +10,7 @@ coverage at the risk (percent), with 95 % paired bootstrap intervals over the te
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,26 @@ OPTIONS = {'neither': ('none', 'none'), 'maps': ('isotonic', 'none'), 'temperatu
            'both': ('isotonic', 'fit')}
 
 
-def chain_of(store: ScoreStore, order: Sequence[str]) -> list[CachedStage]:
-    names = [stage['member'] for stage in store.header['identity']['members']['stages']]
-    stages = store.stages()
-    return [stages[names.index(member)] for member in order]
+class Scores:
+    """A store whose members' logits may be multiplied, to see what a badly scaled member does."""
+
+    def __init__(self, folder: str, factors: Mapping[str, float]) -> None:
+        self.store, self.factors = ScoreStore.open(folder), factors
+        self.members = [stage['member'] for stage in self.store.header['identity']['members']['stages']]
+        self.labels = np.asarray(self.store.labels)
+
+    def chain(self, order: Sequence[str]) -> list[CachedStage]:
+        stages = self.store.stages()
+        chosen = [stages[self.members.index(member)] for member in order]
+        for member, stage in zip(order, chosen, strict=True):
+            if member in self.factors:
+                stage.values = stage.values * self.factors[member]
+        return chosen
 
 
-def calibrate(store: ScoreStore, order: Sequence[str], target: str, maps: str, temperatures: str,
+def calibrate(scores: Scores, order: Sequence[str], target: str, maps: str, temperatures: str,
               confidence: str) -> Calibration:
-    stages, labels = chain_of(store, order), np.asarray(store.labels)
+    stages, labels = scores.chain(order), scores.labels
     if temperatures == 'fit':
         for stage in stages:
             stage.temperature = fit_temperature(stage, labels)
@@ -48,16 +59,17 @@ def calibrate(store: ScoreStore, order: Sequence[str], target: str, maps: str, t
     return finish(fitted, stages, labels, identity, {}, target, maps=maps)
 
 
-def on_test(store: ScoreStore, order: Sequence[str], calibration: Calibration) -> Replay:
-    stages = chain_of(store, order)
+def on_test(scores: Scores, order: Sequence[str], calibration: Calibration) -> Replay:
+    stages = scores.chain(order)
     for stage, temperature in zip(stages, calibration.temperatures, strict=True):
         stage.temperature = temperature
-    return replay(stages, calibration.policy(), store.units, calibration.cascade.confidence, 'prob', calibration.maps)
+    return replay(stages, calibration.policy(), len(scores.labels), calibration.cascade.confidence, 'prob',
+                  calibration.maps)
 
 
-def measure(calibration_store: ScoreStore, test_store: ScoreStore, orders: Sequence[Sequence[str]], target: str,
+def measure(known: Scores, unseen: Scores, orders: Sequence[Sequence[str]], target: str,
             confidence: str, repeats: int) -> list[dict[str, Any]]:
-    labels = np.asarray(test_store.labels)
+    labels = unseen.labels
     risk = float(target.removeprefix('risk='))
     summaries: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
         'aurc': aurc, 'augrc': augrc, 'coverage': lambda c, e: coverage_at_risk(c, e, risk)}
@@ -65,8 +77,8 @@ def measure(calibration_store: ScoreStore, test_store: ScoreStore, orders: Seque
     for order in orders:
         plain: Replay | None = None
         for name, (maps, temperatures) in OPTIONS.items():
-            calibration = calibrate(calibration_store, order, target, maps, temperatures, confidence)
-            result = on_test(test_store, order, calibration)
+            calibration = calibrate(known, order, target, maps, temperatures, confidence)
+            result = on_test(unseen, order, calibration)
             plain = plain or result
             wrong, accepted = result.label != labels, result.confidence >= calibration.accept
             row: dict[str, Any] = dict(chain=' -> '.join(order), options=name, accuracy=100 * (1 - wrong.mean()),
@@ -98,12 +110,14 @@ def main() -> None:
                         '(default: all members in the order of the store)')
     parser.add_argument('--target', default='risk=0.05')
     parser.add_argument('--confidence', default='max_prob')
+    parser.add_argument('--scale', nargs='*', default=[], metavar='MEMBER=FACTOR', help='multiply the logits of a '
+                        'member')
     parser.add_argument('--repeats', type=int, default=500, help='bootstrap draws (default 500)')
     parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
-    calibration, test = ScoreStore.open(args.calibration), ScoreStore.open(args.test)
-    everyone = [stage['member'] for stage in calibration.header['identity']['members']['stages']]
-    rows = measure(calibration, test, args.chain or [everyone], args.target, args.confidence, args.repeats)
+    factors = {member: float(factor) for member, _, factor in (entry.partition('=') for entry in args.scale)}
+    known, unseen = Scores(args.calibration, factors), Scores(args.test, factors)
+    rows = measure(known, unseen, args.chain or [known.members], args.target, args.confidence, args.repeats)
     print_table(rows)
     if args.json:
         write_rows(args.json, rows)

@@ -69,7 +69,8 @@ class Calibration:
         """The exit policy that it describes."""
         if self.adapt is None:
             return WindowPolicy(self.windows)
-        return AdjustedWindowPolicy(self.windows, self.tau[0], min(1.0, 2 * self.half_width), self.adapt)
+        tau = self.tau[0] if self.tau else math.nan
+        return AdjustedWindowPolicy(self.windows, tau, min(1.0, 2 * self.half_width), self.adapt)
 
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: a reader sees the old one or the new one."""
@@ -108,10 +109,19 @@ class Calibration:
                 fields['maps'] = [ScoreMap.from_json(entry) for entry in fields['maps']]
             if fields.get('guarantee') is not None:
                 fields['guarantee'] = Guarantee(**fields['guarantee'])
-            return cls(**fields)
+            loaded = cls(**fields)
+            loaded._check_lengths()
+            return loaded
         except (KeyError, TypeError, ValueError) as error:
             raise CalibrationError(f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
                                    'make one with tools/calibrate.py') from error
+
+    def _check_lengths(self) -> None:
+        stages = len(self.cascade.stages)
+        for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages)):
+            entries = getattr(self, name)
+            if entries is not None and len(entries) != wanted:
+                raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
 
     def without_weights(self) -> Calibration:
         """The same, for a cascade whose weights are not known yet."""

@@ -31,6 +31,8 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
               seed: int = 0) -> Calibration:
     """Fit temperatures, windows, maps and the accept threshold on a filled store of a cascade's stages, in order.
 
+    Units marked as out of distribution have no label and are left out: windows need none of them (Xia & Bouganis 2023).
+
     Args:
         store: scores on the calibration units.
         identity: the cascade; names its confidence function and fusion.
@@ -49,12 +51,16 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
     """
     check_request(target, accept, maps=maps, temperatures=temperatures, certify=certify)
     stages, labels = store.stages(), np.asarray(store.labels)
-    units, held = np.arange(len(labels)), None
+    units, held = np.flatnonzero(labels >= 0), None
+    if not len(units):
+        raise ValueError('no calibration unit has a label, so nothing can be fitted')
+    for index, stage in enumerate(stages):
+        _check_ran(stage, index, units)
     if certify is not None:
-        units, held = hold_out(labels, certify_share, seed)
+        units, held = (units[part] for part in hold_out(labels[units], certify_share, seed))
         if len(held) < MIN_UNITS:
             raise ValueError(f'a guarantee needs at least {MIN_UNITS} calibration units of its own, and a share of '
-                             f'{certify_share} of {len(labels)} is {len(held)}; calibrate on more units')
+                             f'{certify_share} of {len(units) + len(held)} is {len(held)}; calibrate on more units')
     if temperatures == 'fit':
         for stage in stages:
             stage.temperature = fit_temperature(stage, labels, units)
@@ -103,8 +109,9 @@ def finish(fitted: FittedWindows, stages: Sequence[CachedStage], labels: np.ndar
 def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: int) -> dict[str, Any]:
     """What a cascade reaches on the units of a replay; shares and risks are fractions, MACs multiply-adds."""
     wrong = finished.label != labels
-    measured: dict[str, Any] = {'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()),
-                                'reached': finished.reached(stages)}
+    measured: dict[str, Any] = {
+        'units': len(labels), 'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()),
+        'reached': finished.reached(stages)}
     if accept is not None:
         point = operating_point(finished.confidence, wrong, accept)
         measured |= {'coverage': point.coverage, 'risk': point.risk}
@@ -143,6 +150,14 @@ def check_request(target: str, accept: str | None = None, *, maps: str = 'none',
     if promised.kind != 'risk' or not 0 < promised.value < 1:
         raise ValueError(f'only a risk strictly between 0 and 1 can be certified, such as risk=0.05; the accept '
                          f'threshold is to reach {accept or target}')
+
+
+def _check_ran(stage: CachedStage, index: int, units: np.ndarray) -> None:
+    """Raise ValueError if a stage gave no finite output on any unit."""
+    values = stage.values
+    if not any(values[int(unit)].isfinite().all() for unit in units):
+        raise ValueError(f'stage {index} gave no finite output on any calibration unit; did its member run, with sound '
+                         'weights?')
 
 
 def _accept(finished: Replay, labels: np.ndarray, target: str | None, certify: float | None, share: float,

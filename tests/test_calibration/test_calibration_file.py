@@ -42,6 +42,9 @@ def test_goes_round_and_stays_readable(tmp_path, calibration):
     (json.dumps(CALIBRATION.to_json() | {'windows': [[0.5, 0.1]]}), 'low > high'),
     (json.dumps({k: v for k, v in CALIBRATION.to_json().items() if k != 'tau'}), 'tau'),
     (json.dumps(CALIBRATION.to_json() | {'extra': 1}), 'extra'),
+    (json.dumps(CALIBRATION.to_json() | {'temperatures': [1.0]}), '2 stages need 2 temperatures, got 1'),
+    (json.dumps(CALIBRATION.to_json() | {'windows': []}), '2 stages need 1 windows, got 0'),
+    (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0], 'values': [0.5]}]}), '2 stages need 2 maps, got 1'),
     (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0]}]}), 'values'),
     (json.dumps(CALIBRATION.to_json() | {'guarantee': {'risk': 0.1}}), 'delta'),
 ])

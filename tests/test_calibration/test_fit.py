@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,36 @@ def test_too_few_units_for_a_guarantee(tmp_path):
     store = store_of(tmp_path, labels, stages)
     with pytest.raises(ValueError, match='at least 100 calibration units of its own, and a share of 0.5 of 150 is 75'):
         fit_store(store, identity(2), 'risk=0.2', certify=0.1)
+
+
+@pytest.mark.parametrize('options', [dict(), dict(certify=0.1), dict(temperatures='fit', maps='isotonic')])
+def test_units_out_of_distribution_are_left_out(tmp_path, options):
+    labels, stages = draw(600, 0)
+    known = np.flatnonzero(np.arange(600) % 3)
+    without = store_of(tmp_path / 'without', labels[known],
+                       [CachedStage(stage.values[known], macs=stage.macs) for stage in stages])
+    marked = store_of(tmp_path / 'marked', np.where(np.arange(600) % 3, labels, -1), stages)
+    assert (fit_store(marked, identity(2), 'risk=0.2', **options)
+            == replace(fit_store(without, identity(2), 'risk=0.2', **options), data={'units': 600, 'fingerprint': '0'}))
+    nothing = store_of(tmp_path / 'nothing', np.full(600, -1), stages)
+    with pytest.raises(ValueError, match='no calibration unit has a label'):
+        fit_store(nothing, identity(2), 'risk=0.2')
+
+
+def test_a_stage_that_never_ran(tmp_path):
+    labels, stages = draw(200, 0)
+    silent = CachedStage(torch.full((200, 4), math.nan), macs=1.0)
+    with pytest.raises(ValueError, match='stage 1 gave no finite output on any calibration unit'):
+        fit_store(store_of(tmp_path, labels, [stages[0], silent]), identity(2), 'risk=0.2')
+
+
+@pytest.mark.parametrize('target', ['risk=0.2', 'macs=1', 'accuracy=0.1', 'deferred=0.5'])
+def test_a_single_stage_needs_no_windows(tmp_path, target):
+    labels, stages = draw(500, 0)
+    calibration = fit_store(store_of(tmp_path, labels, stages[:1]), identity(1), target, maps='isotonic')
+    assert (calibration.windows, calibration.tau, len(calibration.maps)) == ([], [], 1)
+    with pytest.raises(ValueError, match='there must be one'):
+        replace(calibration, adapt=100).policy()
 
 
 def test_infeasible_targets_say_what_is_feasible(tmp_path):
