@@ -106,7 +106,7 @@ def imported_packages(file: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(file.read_text())))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or '' for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
-    return {name.partition('.')[0] for name in names}
+    return {name.partition('.')[0].replace('sklearn', 'scikit-learn') for name in names}
 
 
 def test_what_needs_no_library_of_openmmlab_runs_on_the_hard_dependencies():

@@ -19,8 +19,9 @@ def summary_lines(calibration: Calibration) -> list[str]:
         score = 'confidence' if calibration.maps is None else 'mapped confidence'
         lines.append(f'accept at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
     measured = calibration.measured
+    reached = ', '.join(f'{share:.4f}' for share in measured['reached'])
     lines.append(f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
-                 f'{measured["macs"]:.6g} multiply-adds per unit, reached ' + ', '.join(f'{share:.4f}' for share in measured['reached']))
+                 f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}')
     if 'coverage' in measured and not math.isnan(measured['risk']):
         lines.append(f'accepted {measured["coverage"]:.4f} of them, of which {measured["risk"]:.4f} are wrong')
     if calibration.guarantee is not None:
