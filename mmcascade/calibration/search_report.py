@@ -27,11 +27,12 @@ from mmcascade.routing.policies import Window
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over some units: fractions, and cost in multiply-adds or milliseconds."""
+    """Means over some units: fractions, cost in multiply-adds or milliseconds, and multiply-adds."""
 
     quality: float
     accuracy: float
     cost: float
+    macs: float
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Reporter:
     def _figures(self, result: Replay, cost: NDArray[np.float64], units: NDArray[np.int64]) -> Figures:
         wrong = self._wrong(result)[units]
         return Figures(self.plan.quality.measure(result.confidence[units], wrong), float(1 - wrong.mean()),
-                       float(cost[units].mean()))
+                       float(cost[units].mean()), float(result.macs[units].mean()))
 
     def _baseline(self, cost: float) -> int | None:
         costs = self.candidates.costs[:, self.select].mean(1)

@@ -63,7 +63,7 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
     identity = store.header['identity']
     target = accept_target(plan.quality)
     measured: dict[str, Any] = {'accuracy': point.report.accuracy, str(plan.quality): point.report.quality,
-                                'cost': point.report.cost, 'reached': list(point.reached)}
+                                'macs': point.report.macs, 'reached': list(point.reached)}
     return Calibration(
         cascade=CascadeIdentity(tuple(candidates.identities[stage] for stage in point.chain), plan.confidence,
                                 plan.fusion, identity['members']['precision']),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade.calibration.candidates import Candidates
-from mmcascade.calibration.chain_search import Setting
+from mmcascade.calibration.chain_search import Setting, front
 from mmcascade.calibration.committees import compare, convert
 from mmcascade.calibration.confidence_curves import confidence_curves
 from mmcascade.calibration.held_out import hold_out
@@ -24,7 +24,7 @@ from mmcascade.calibration.pareto import spread_out
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.calibration.search import Covered, Found, Plan, Progress, search
 from mmcascade.calibration.search_files import as_csv, as_json
-from mmcascade.calibration.search_report import Point, Reporter
+from mmcascade.calibration.search_report import Figures, Point, Reporter
 from mmcascade.engine.chain_config import stored_config, write_chain
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
 
@@ -119,11 +119,16 @@ class SearchRun:
         with _in_one_piece(self.out) as folder:
             _write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
-            plot_front(points, ensembles, self.candidates, plan.quality, self.unit, folder / 'pareto.png')
+            plot_front(points, self._figures([s for s in ensembles if len(s.chain) == 1], reporter),
+                       self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter), str(plan.quality),
+                       self.unit, folder / 'pareto.png')
             if config is not None:
                 for name, point in zip(names, points, strict=True):
                     write_chain(folder / name, config, point, self.candidates, plan, self.stores[0])
         return result
+
+    def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
+        return {self.candidates.describe(setting.chain): reporter.figures(setting) for setting in settings}
 
     def _committees(self, found: Found, reporter: Reporter) -> list[dict[str, Any]]:
         def describe(setting: Setting | None) -> dict[str, Any] | None:

@@ -18,13 +18,15 @@ _SCALES = ((1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1.0, ''))
 def points_table(result: Mapping[str, Any]) -> list[list[str]]:
     """The front: a header and one row per point, measured on the images that the search did not see."""
     unit = result['cost']
-    rows = [['chain', 'windows', f'{unit} (mean)', 'worst case', f"{result['quality']} %", 'accuracy %',
-             'over the best stage of its cost', 'near a bound']]
+    others = [] if result['quality'] == 'accuracy' else ['accuracy']
+    rows = [['chain', 'windows', f'{unit} (mean)', 'worst case', f"{result['quality']} %",
+             *(f'{name} %' for name in others), 'over the best stage of its cost', 'near a bound']]
     for point in result['points']:
         figures, difference = point['report'], point['difference']
         rows.append([
             ' > '.join(point['chain']), describe_windows(point['windows']) or '-', _cost(figures['cost'], unit),
-            _cost(point['worst_case'], unit), f"{100 * figures['quality']:.2f}", f"{100 * figures['accuracy']:.2f}",
+            _cost(point['worst_case'], unit), f"{100 * figures['quality']:.2f}",
+            *(f'{100 * figures[name]:.2f}' for name in others),
             '-' if difference is None else f"{100 * difference['estimate']:+.2f} ({100 * difference['low']:+.2f} to "
             f"{100 * difference['high']:+.2f}) {point['baseline']}", str(point['near_bounds'])])
     return rows

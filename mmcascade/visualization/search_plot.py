@@ -12,35 +12,32 @@ import numpy as np
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
-from mmcascade.calibration.candidates import Candidates  # noqa: E402
-from mmcascade.calibration.chain_search import Setting  # noqa: E402
-from mmcascade.calibration.quality import Quality  # noqa: E402
-from mmcascade.calibration.search_report import Point  # noqa: E402
+from mmcascade.calibration.search_report import Figures, Point  # noqa: E402
 
 
-def plot_front(points: Sequence[Point], ensembles: Sequence[Setting], candidates: Candidates, quality: Quality,
+def plot_front(points: Sequence[Point], singles: Mapping[str, Figures], ensembles: Mapping[str, Figures], quality: str,
                unit: str, path: Path) -> None:
-    """Quality against mean cost: the front on both halves of the units, and single stages and ensembles.
+    """Quality against mean cost on images that the search did not see; what it saw is a dotted line.
 
     Args:
         points: the front.
-        ensembles: chains with all windows open, single stages among them.
+        singles, ensembles: per name what to compare with.
+        quality: its name.
         unit: of cost, such as 'multiply-adds'.
     """
     figure, axis = plt.subplots(figsize=(7.4, 5), layout='constrained')
-    costs = [point.report.cost for point in points]
-    axis.plot(costs, [100 * point.report.quality for point in points], 'o-', label='cascades, units not searched on')
+    axis.plot([point.report.cost for point in points], [100 * point.report.quality for point in points], 'o-',
+              label='cascades')
     axis.plot([point.select.cost for point in points], [100 * point.select.quality for point in points], ':',
-              color='grey', label='cascades, units of the search')
-    for length, marker, label in ((1, 's', 'single stages'), (2, 'x', 'ensembles')):
-        some = [s for s in ensembles if min(len(s.chain), 2) == length]
-        values = [100 * float(quality.gain(s.gain)) for s in some]
-        axis.plot([s.cost for s in some], values, marker, label=f'{label}, units of the search')
-        for setting, value in zip(some, values, strict=True):
-            if length == 1:
-                axis.annotate(candidates.describe(setting.chain), (setting.cost, value), xytext=(5, -10),
-                              textcoords='offset points', fontsize=8)
-    axis.set(xlabel=f'{unit} per image, mean', ylabel=f'{quality} (%)', xscale='log')
+              color='grey', label='cascades, on the images of the search')
+    for systems, marker, label in ((singles, 's', 'single stages'), (ensembles, 'x', 'best ensembles')):
+        axis.plot([figures.cost for figures in systems.values()], [100 * f.quality for f in systems.values()], marker,
+                  label=label)
+    for name, figures in singles.items():
+        axis.annotate(name, (figures.cost, 100 * figures.quality), xytext=(5, -10), textcoords='offset points',
+                      fontsize=8)
+    axis.set(xlabel=f'{unit} per image, mean', ylabel=f'{quality} (%)', xscale='log',
+             title='on images that the search did not see')
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
