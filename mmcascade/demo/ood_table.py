@@ -20,16 +20,16 @@ def ood_rows(systems: Systems, tpr: str = '95') -> list[list[str]]:
         systems: per system its metrics.
         tpr: the true positive rate at which the false positive rate is shown, in percent.
     """
-    sets = ood_names(systems)
-    header = ['system']
-    for name in sets:
-        header += [f'{name} AUROC', f'{name} FPR@TPR{tpr}', f'{name} deployed FPR']
-    rows = [[*header, 'deployed TPR', 'MMACs ID', *(f'MMACs {name}' for name in sets), 'MMACs 1:1 mixture']]
+    sets, known = ood_names(systems), next(iter(systems.values()))
+    columns = {f'ood/{name}/{key}': f'{name} {title}' for name in sets for key, title in (
+        ('auroc', 'AUROC'), (f'fpr@tpr{tpr}', f'FPR@TPR{tpr}'), ('deployed_fpr', 'deployed FPR'))}
+    columns |= {'ood/all/deployed_tpr': 'deployed TPR', 'cost/id/macs': 'MMACs ID',
+                **{f'cost/{name}/macs': f'MMACs {name}' for name in sets}, 'cost/mixture/macs': 'MMACs 1:1 mixture'}
+    columns = {key: title for key, title in columns.items() if key in known}
+    rows = [['system', *columns.values()]]
     for system, metrics in systems.items():
-        keys = [f'ood/{name}/{key}' for name in sets for key in ('auroc', f'fpr@tpr{tpr}', 'deployed_fpr')]
-        macs = ['cost/id/macs', *(f'cost/{name}/macs' for name in sets), 'cost/mixture/macs']
-        rows.append([LABELS.get(system, system), *(f'{metrics[key]:.2f}' for key in (*keys, 'ood/all/deployed_tpr')),
-                     *(f'{1e3 * metrics[key]:.2f}' for key in macs)])
+        rows.append([LABELS.get(system, system),
+                     *(f'{metrics[key] * (1e3 if key.startswith("cost/") else 1):.2f}' for key in columns)])
     return rows
 
 

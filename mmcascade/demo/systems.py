@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.fit import finish
@@ -16,6 +18,7 @@ from mmcascade.calibration.replay import Replay, replay
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.calibration.windows import FittedWindows, fit_windows
 from mmcascade.routing import CachedStage, ExitPolicy, RandomPolicy, WindowPolicy
+from mmcascade.routing.policies import Window
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class Scores:
         by_name = {stage.member: stage for stage in self.identity.stages}
         return replace(self.identity, stages=tuple(by_name[name] for name in order))
 
+    def only(self, units: np.ndarray) -> Scores:
+        """Some of the units."""
+        def rows(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[units]
+
+        stages = {name: CachedStage(stage.values[units], is_logits=stage.is_logits, features=rows(stage.features),
+                                    macs=torch.as_tensor(stage.macs).expand(len(self.labels))[units],
+                                    temperature=stage.temperature, source=stage.source)
+                  for name, stage in self.stages.items()}
+        return replace(self, stages=stages, labels=self.labels[units])
+
     def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
         return replay(self.chain(order), policy, len(self.labels), self.identity.scoring, self.identity.fusion)
 
@@ -74,21 +88,33 @@ def fixed_system(scores: Scores, order: Sequence[str], target: str, windows: lis
 
 
 def cascade_systems(scores: Scores, order: Sequence[str], target: str, half_width: float = 0.10) -> dict[str, System]:
-    """The window cascade of two members, and threshold and random policies that defer the same share.
+    """The window cascade of some members, and threshold and random policies that defer the same share in each gap.
 
-    The share is that of the window on the calibration split.
+    The shares are those of the windows on the calibration split.
     """
     fitted = fit_windows(scores.chain(order), scores.labels, target, half_width=half_width,
                          confidence=scores.identity.scoring, fusion=scores.identity.fusion)
     window = _finish(scores, order, target, fitted, WindowPolicy(fitted.windows), half_width)
-    first = scores.replay(order[:1], WindowPolicy([])).confidence
-    share = window.calibration.measured['reached'][1]
-    at_most = threshold_for_share(first, share)
-    random = RandomPolicy([share])
+    shares = deferred_shares(window.calibration.measured['reached'])
+    thresholds = thresholds_for_shares(scores, order, shares)
     return {
         'cascade': window,
-        'threshold': _finish(scores, order, target, FittedWindows([at_most], []), WindowPolicy([at_most])),
-        'random': _finish(scores, order, target, FittedWindows([None], []), random)}
+        'threshold': _finish(scores, order, target, FittedWindows(thresholds, []), WindowPolicy(thresholds)),
+        'random': _finish(scores, order, target, FittedWindows([None] * len(shares), []), RandomPolicy(shares))}
+
+
+def deferred_shares(reached: Sequence[float]) -> list[float]:
+    """Per gap, how many of the units that reach it go on, from the share of all units that runs each stage."""
+    return [after / before if before else 0.0 for before, after in zip(reached, reached[1:], strict=False)]
+
+
+def thresholds_for_shares(scores: Scores, order: Sequence[str], shares: Sequence[float]) -> list[Window | None]:
+    """One-sided windows, each of which sends on a share of the units that reach it."""
+    windows: list[Window | None] = []
+    for gap, share in enumerate(shares):
+        so_far = scores.replay(order[:gap + 1], WindowPolicy(windows))
+        windows.append(threshold_for_share(so_far.confidence[so_far.exit_stage == gap], share))
+    return windows
 
 
 def threshold_for_share(confidence: np.ndarray, share: float) -> tuple[float | None, float | None] | None:

@@ -1,0 +1,32 @@
+# Three EfficientNet-B0 of the same cost as a detector of what is no ImageNet class, against
+# OpenImage-O, iNaturalist and Textures. Place the windows from ImageNet alone, then test:
+#   python tools/calibrate.py configs/ood/efficientnet-b0_window_in1k.py OUT.json --target tpr=0.95
+#   python tools/test.py configs/ood/efficientnet-b0_window_in1k.py \
+#       --cfg-options model.calibration=OUT.json model.policy=None
+_base_ = ['../selective/efficientnet-b0_window_in1k.py', '../_base_/datasets/imagenet_ood.py']
+
+# Calibrate the bounds: everybody goes on until then.
+model = dict(confidence='energy', policy=dict(windows=[(None, None), (None, None)]))
+
+views = _base_.test_pipeline[:-1]
+pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='mmcascade.CalibrationSplit', fraction=0.2, seed=0, part='rest',
+                dataset=dict(pipeline=_base_.test_pipeline, **_base_.images)),
+            dict(
+                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='openimage-o'), pack],
+                **_base_.openimage_o),
+            dict(
+                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='inaturalist'), pack],
+                **_base_.inaturalist),
+            dict(
+                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='textures'), pack],
+                **_base_.textures),
+        ],
+        ignore_keys=['classes']))
+test_evaluator = _base_.ood_evaluator
