@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
@@ -35,6 +36,9 @@ class CascadeInferencer(ImageClassificationInferencer):
         if device is None:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         super().__init__(model, pretrained=pretrained or False, device=device, classes=classes, **kwargs)
+        if not hasattr(self.model, 'router'):
+            raise TypeError(f'CascadeInferencer runs cascades, got a {type(self.model).__name__}; use '
+                            "mmpretrain's ImageClassificationInferencer for a single classifier")
         if self.classes is None:
             self.classes = self.model.classes
 
@@ -43,7 +47,8 @@ class CascadeInferencer(ImageClassificationInferencer):
         dataset = cfg.test_dataloader.dataset
         while 'pipeline' not in dataset:
             dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
-        return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+            return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
     def postprocess(self, preds: list[DataSample], visualization: list[np.ndarray],
                     return_datasamples: bool = False) -> list:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,8 +52,6 @@ def test_the_pipeline_is_found_inside_wrapping_data_sets(project):
 
 
 def test_a_bundle_needs_nothing_else(project, tmp_path):
-    import subprocess
-    import sys
     tool = ROOT / 'tools' / 'bundle_checkpoint.py'
     subprocess.run([sys.executable, str(tool), str(project), str(tmp_path)], check=True)
     photo = str(project.parent / 'images' / '003.png')
@@ -59,3 +59,22 @@ def test_a_bundle_needs_nothing_else(project, tmp_path):
     result = bundled(photo)[0]
     assert result['confidence'] == CascadeInferencer(project)(photo)[0]['confidence']
     assert result['pred_class'] in NAMES
+
+
+def test_it_works_as_the_first_thing_of_a_process(project, tmp_path):
+    """Transforms that only mmpretrain has are found without a Runner having set the default scope."""
+    config = tmp_path / 'cascade.py'
+    config.write_text(project.read_text().replace(
+        "resize = dict(type='Resize', interpolation='bilinear')", "resize = dict(type='ResizeEdge')"))
+    photo = project.parent / 'images' / '003.png'
+    code = (f'from mmcascade import CascadeInferencer\n'
+            f'print(CascadeInferencer({str(config)!r})({str(photo)!r})[0]["exit_stage"])')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] in ('0', '1'), done.stderr[-2000:]
+
+
+def test_single_classifiers_are_refused(project):
+    cfg = Config.fromfile(project)
+    cfg.model = cfg.small
+    with pytest.raises(TypeError, match='runs cascades, got a ImageClassifier'):
+        CascadeInferencer(cfg)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.engine.test_config import check_not_empty, plain, prepare_test
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,11 +61,11 @@ def main() -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    check_not_empty(runner)
     metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(
-            {key: None if math.isnan(value) else float(value) for key, value in metrics.items()}, indent=2) + '\n')
+        Path(args.out).write_text(json.dumps(plain(metrics), indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -122,6 +122,11 @@ class Calibration:
             entries = getattr(self, name)
             if entries is not None and len(entries) != wanted:
                 raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
+        for temperature in self.temperatures:
+            if not _is_number(temperature) or not 0 < temperature < math.inf:
+                raise ValueError(f'a temperature is a number > 0, got {temperature!r}')
+        if self.accept is not None and not (_is_number(self.accept) and math.isfinite(self.accept)):
+            raise ValueError(f'accept is a finite number or null, got {self.accept!r}')
 
     def without_weights(self) -> Calibration:
         """The same, for a cascade whose weights are not known yet."""
@@ -146,6 +151,10 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
     return data
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _readable(data: Mapping[str, Any]) -> str:

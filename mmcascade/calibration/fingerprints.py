@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def fingerprint(parts: Iterable[bytes]) -> str:
@@ -29,3 +30,16 @@ def weights_fingerprint(state_dict: Mapping[str, Tensor]) -> str:
             yield tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
     return fingerprint(parts())
+
+
+def module_fingerprint(module: nn.Module) -> str:
+    """Fingerprint of what a network computes: its weights, all buffers, its layers and its preprocessing.
+
+    Mean and standard deviation of a data preprocessor are in no state dict, and the order of channels is no tensor.
+    """
+    tensors = {**module.state_dict(), **{f'buffer {name}': buffer for name, buffer in module.named_buffers()}}
+    layers = re.sub(r' at 0x[0-9a-f]+', '', repr(module))
+    preprocessor = getattr(module, 'data_preprocessor', None)
+    settings = [] if preprocessor is None else sorted((name, value) for name, value in vars(preprocessor).items()
+                      if isinstance(value, (bool, int, float, str, tuple)) and name != 'training')
+    return fingerprint([weights_fingerprint(tensors).encode(), layers.encode(), repr(settings).encode()])

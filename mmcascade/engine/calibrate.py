@@ -19,6 +19,7 @@ from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.fill_store import Progress, fill_store, no_labels, true_labels
+from mmcascade.engine.test_config import is_cascade
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS
 
@@ -71,12 +72,15 @@ def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: boo
 
 def build_without_calibration(cfg: Config) -> WindowCascadeClassifier:
     """The cascade of a config, with neither its calibration nor its accept threshold."""
-    if cfg.model.get('type') != 'mmcascade.WindowCascadeClassifier':
+    if not is_cascade(cfg):
         raise ValueError(f"only a mmcascade.WindowCascadeClassifier can be calibrated, got model.type = "
                          f"{cfg.model.get('type')!r}")
     config = copy.deepcopy(cfg.model)
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)
+    if any(stage.get('temperature', 1) != 1 for stage in config.stages):
+        raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
+                         '--temperatures fit')
     return MODELS.build(config)
 
 

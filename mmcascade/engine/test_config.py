@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
+import math
 import os.path as osp
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 from mmcascade.engine.tta import apply_tta
-
-CASCADES = ('mmcascade.WindowCascadeClassifier', 'mmcascade.CascadeSegmentor')
+from mmcascade.registry import MODELS
 
 _NOT_FOR_TESTING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
                     'val_evaluator')
 
 
 def is_cascade(cfg: Config) -> bool:
-    return cfg.model.get('type') in CASCADES
+    """Whether the model is a cascade: its type may be a name, or a class in a config of the new style."""
+    model_type = cfg.model.get('type')
+    if isinstance(model_type, str):
+        model_type = MODELS.get(model_type)
+    return getattr(model_type, 'is_cascade', False)
 
 
 def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None, work_dir: str | None = None,
@@ -66,6 +73,34 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
     if not pin_memory:
         cfg.test_dataloader.pin_memory = False
     return cfg
+
+
+def check_not_empty(runner: Runner) -> None:
+    """Say that there is nothing to test before a loader or a metric trips over it.
+
+    Raises:
+        SystemExit: if the test split holds no image, or cannot be read.
+    """
+    where = 'test_dataloader.dataset: check its annotations, its data_root and its split'
+    try:
+        images = len(runner.test_dataloader.dataset)
+    except (FileNotFoundError, ZeroDivisionError, ValueError, IndexError) as error:
+        raise SystemExit(f'error: the test split cannot be read ({error}). See {where}') from error
+    if not images:
+        raise SystemExit(f'error: the test split is empty. See {where}')
+
+
+def plain(value: Any) -> Any:
+    """Metrics as JSON has them: plain numbers, lists and texts, and null for NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if hasattr(value, 'tolist'):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return None if math.isnan(value) else float(value)
+    return value if isinstance(value, (bool, str)) or value is None else str(value)
 
 
 def _distribute_on_cpu(cfg: Config) -> None:

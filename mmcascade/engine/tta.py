@@ -98,7 +98,7 @@ def repeat_stages(cfg: Config, splits: Sequence[str]) -> int:
         ValueError: if the config's pipelines do not allow it; the message says what to do.
     """
     model, pipeline = cfg.model, cfg.get('tta_pipeline')
-    if model.get('type') != 'mmcascade.WindowCascadeClassifier':
+    if 'stages' not in model:
         raise ValueError('test-time augmentation is for cascades of classifiers, got '
                          f"{model.get('type')!r}; leave --tta out")
     if pipeline is None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.models.member_configs import model_config
 from mmcascade.registry import MODELS
 
@@ -42,10 +43,22 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         bundled.model.members[key] = dict(
             {option: value for option, value in member.items() if option not in ('checkpoint', 'unsafe_checkpoint')},
             model=model_config(member.model))
+    if bundled.model.get('calibration') is not None:
+        bundled.model.calibration = Calibration.load(cfg.model.calibration).to_json()
     meta: dict[str, Any] = {} if model.classes is None else {'dataset_meta': {'classes': tuple(model.classes)}}
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     config_path, checkpoint_path = out_dir / f'{name}.py', out_dir / f'{name}.pth'
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
-    bundled.dump(config_path)
+    Config(_by_name(bundled.to_dict())).dump(config_path)
+    Config.fromfile(config_path)
     return config_path, checkpoint_path
+
+
+def _by_name(config: Any) -> Any:
+    """The config with classes and functions, as configs of the new style have them, replaced by their full names."""
+    if isinstance(config, dict):
+        return {key: _by_name(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_by_name(value) for value in config)
+    return f'{config.__module__}.{config.__qualname__}' if hasattr(config, '__qualname__') else config

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.fingerprints import weights_fingerprint
+from mmcascade.calibration.fingerprints import module_fingerprint
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.models.cascade_parts import (
     build_from_spec,
@@ -25,6 +26,7 @@ from mmcascade.models.cascade_parts import (
     scores_for,
 )
 from mmcascade.models.members import check_members
+from mmcascade.models.strict_loading import differences
 from mmcascade.models.views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy, build_confidence
@@ -61,6 +63,9 @@ class WindowCascadeClassifier(BaseModel):
         ValueError, TypeError: at build time, naming the value, what was expected and the fix.
     """
 
+    #: Marks the models that load members of their own.
+    is_cascade = True
+
     def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
                  confidence: str | Mapping[str, Any] | Confidence = 'max_prob', fusion: str = 'prob',
                  policy: Mapping[str, Any] | ExitPolicy | None = None, accept: float | None = None,
@@ -68,12 +73,15 @@ class WindowCascadeClassifier(BaseModel):
                  init_cfg: Any = None) -> None:
         super().__init__(init_cfg=init_cfg)
         del data_preprocessor
+        if not isinstance(members, Mapping):
+            raise TypeError(f'members is a dict of name: dict(model=..., checkpoint=...), got {members!r}')
         built = {name: build_from_spec(name, spec) for name, spec in members.items()}
         check_members(list(built.values()))
         # torch's ModuleDict: mmengine's would re-initialise the loaded members in init_weights().
         self.members = nn.ModuleDict({name: member.module for name, member in built.items()})
         self._unloaded = {name for name, member in built.items() if not member.loaded}
-        self.register_load_state_dict_post_hook(_require_all_members)
+        self.register_load_state_dict_pre_hook(_check_whole_cascade)
+        self.register_load_state_dict_post_hook(_mark_loaded)
         self.classes = next((m.classes for m in built.values() if m.classes), None)
 
         self.fusion = fusion
@@ -97,6 +105,9 @@ class WindowCascadeClassifier(BaseModel):
             policy = WindowPolicy([])
         if isinstance(policy, Mapping):
             policy = TASK_UTILS.build(policy)
+        if not isinstance(policy, ExitPolicy | None):
+            raise TypeError("policy is a config such as dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.4)]) or "
+                            f'an exit policy, got {policy!r}')
         self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion,
                                                                    maps)
         self.eval()
@@ -150,17 +161,20 @@ class WindowCascadeClassifier(BaseModel):
     def write_results(self, outcome: Outcome, data_samples: Sequence[DataSample]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
         probs = outcome.probs.cpu()
-        rows = zip(data_samples, probs, probs.argmax(1), outcome.confidence.tolist(), outcome.exit_stage.tolist(),
-                   outcome.macs.tolist(), outcome.finite_stages.tolist(), strict=True)
-        for sample, score, label, confidence, exit_stage, macs, finite_stages in rows:
-            sample.set_pred_score(score).set_pred_label(label)
+        accept = math.inf if self.accept is None else self.accept
+        rows = zip(data_samples, probs, probs.argmax(1).tolist(), outcome.confidence.tolist(),
+                   (outcome.confidence >= accept).tolist(), outcome.exit_stage.tolist(), outcome.macs.tolist(),
+                   outcome.finite_stages.tolist(), strict=True)
+        for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages in rows:
+            # A copy: pickling a row of the batch would write the whole batch with every sample.
+            sample.set_pred_score(score.clone()).set_pred_label(label)
             sample.set_field(confidence, 'confidence')
             sample.set_field(exit_stage, 'exit_stage')
             sample.set_field(macs, 'macs')
             sample.set_field(finite_stages, 'finite_stages')
             sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
             if self.accept is not None:
-                sample.set_field(confidence >= self.accept, 'accepted')
+                sample.set_field(accepted, 'accepted')
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = '',
                    keep_vars: bool = False) -> dict[str, Tensor]:
@@ -177,7 +191,7 @@ class WindowCascadeClassifier(BaseModel):
 
     def identity(self, with_weights: bool = True) -> CascadeIdentity:
         """What thresholds depend on. Fingerprints of the weights read every weight once."""
-        weights = {name: weights_fingerprint(member.state_dict()) if with_weights else ''
+        weights = {name: module_fingerprint(member) if with_weights else ''
                    for name, member in self.members.items()}
         return CascadeIdentity(
             tuple(stage.identity(weights[stage.member]) for stage in self.stages),
@@ -235,25 +249,27 @@ class WindowCascadeClassifier(BaseModel):
 
 def units_of(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> list[int] | None:
     """The images' indexes in the data set; None if the policy can do without and there are none."""
-    if data_samples is None:
-        return None
-    indexes = [sample.get('sample_idx') for sample in data_samples]
-    if None not in indexes:
+    indexes = None if data_samples is None else [sample.get('sample_idx') for sample in data_samples]
+    if indexes is not None and None not in indexes:
         return [int(index) for index in indexes]
     if policy.needs_unit:
         raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have no "
                          "'sample_idx'; keep it in the meta_keys of PackInputs")
-    return list(range(len(indexes)))
+    return None if indexes is None else list(range(len(indexes)))
 
 
-def _require_all_members(model: WindowCascadeClassifier, incompatible: Any) -> None:
-    """A checkpoint given for the whole cascade must hold the whole cascade."""
-    missing = [key for key in incompatible.missing_keys if not key.endswith('num_batches_tracked')]
-    if missing:
-        shown = ', '.join(missing[:5]) + (', ...' if len(missing) > 5 else '')
+def _check_whole_cascade(model: WindowCascadeClassifier, state_dict: Mapping[str, Tensor], prefix: str,
+                         *_: Any) -> None:
+    """A checkpoint given for the whole cascade must hold the whole cascade, whoever loads it and however strictly."""
+    given = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    report = differences(model.state_dict(), given)
+    if report:
         raise RuntimeError(
-            f'the checkpoint lacks {len(missing)} of the weights of this cascade: {shown}. The weights of a single '
-            "member belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
+            'the checkpoint does not fit this cascade:\n' + '\n'.join(report) + '\nThe weights of a single member '
+            "belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
             'tools/bundle_checkpoint.py')
+
+
+def _mark_loaded(model: WindowCascadeClassifier, _: Any) -> None:
     model._unloaded = set()
     model.eval()  # some networks derive tensors from their weights when they enter eval mode

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import torch
@@ -28,7 +29,11 @@ def build_from_spec(name: str, spec: Any) -> Member:
     known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
     if not isinstance(spec, Mapping) or 'model' not in spec or set(spec) - set(known):
         raise ValueError(f'member {name!r} is a dict with model= and optionally {known[1:]}, got {spec!r}')
-    return build_member(name, **spec)
+    member = build_member(name, **spec)
+    if hasattr(member.module, 'decode_head'):
+        raise ValueError(f'member {name!r} ({member.source}) is a {type(member.module).__name__}, which labels pixels; '
+                         'a WindowCascadeClassifier takes classifiers')
+    return member
 
 
 def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]],
@@ -36,12 +41,16 @@ def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]],
     if not stages:
         raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
                          "stages=[dict(member='...'), ...]")
+    if not isinstance(stages, Sequence) or isinstance(stages, str):
+        raise TypeError(f"stages is a list such as [dict(member='...', view=0), ...], got {stages!r}")
     counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
     built = []
     for index, stage in enumerate(stages):
+        if not isinstance(stage, Mapping):
+            raise TypeError(f"stage {index} is a dict such as dict(member='...', view=0), got {stage!r}")
         options = dict(stage)
         name = options.pop('member', None)
-        if name not in members:
+        if not isinstance(name, str) or name not in members:
             raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
         _check_stage_options(index, options)
         built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))
@@ -96,17 +105,17 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
     for index, stage in enumerate(stages):
         if confidence.needs_logits and not gives_logits(members[stage.member]):
             raise ValueError(
-                f'confidence {confidence!r} needs logits, but member {stage.member!r} of stage {index} gives '
+                f'confidence {confidence.name!r} needs logits, but member {stage.member!r} of stage {index} gives '
                 "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
         if confidence.needs_features and (reason := no_features(members[stage.member])):
             raise ValueError(
-                f'confidence {confidence!r} reads features, which member {stage.member!r} of stage {index} does not '
-                f"give: {reason}; use 'energy', 'max_prob' or another confidence that reads class scores")
+                f'confidence {confidence.name!r} reads features, which member {stage.member!r} of stage {index} does '
+                f"not give: {reason}; use 'energy', 'max_prob' or another confidence that reads class scores")
     confidence.check({stage.source: '' for stage in stages})
 
 
 def checked_accept(accept: float | None) -> float | None:
-    if accept is not None and (isinstance(accept, bool) or not isinstance(accept, (int, float))
-                               or math.isnan(accept)):
-        raise ValueError(f'accept is the lowest confidence that is accepted, a number or None, got {accept!r}')
-    return accept
+    if accept is not None and (isinstance(accept, bool) or not isinstance(accept, Real) or not math.isfinite(accept)):
+        raise ValueError('accept is the lowest confidence that is accepted, a finite number or None, got '
+                         f'{accept!r}')
+    return None if accept is None else float(accept)

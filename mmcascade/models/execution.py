@@ -82,10 +82,11 @@ class Forward:
 def preprocess(module: nn.Module, images: Tensor) -> Tensor:
     """The images as the module's own data preprocessor leaves them, on its device.
 
-    A module without one, such as a plain torch one, gets them as they are.
+    A module without one, such as a plain torch one, gets them as they are, on the device of its parameters.
     """
     if not isinstance(module, BaseModel):
-        return images
+        parameter = next(module.parameters(), None)
+        return images if parameter is None else images.to(parameter.device)
     return module.data_preprocessor(dict(inputs=images), False)['inputs']
 
 

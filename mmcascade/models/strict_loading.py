@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmcascade.models.checkpoints import Checkpoint, CheckpointError
 
 _LISTED = 10
+_COUNTER = 'num_batches_tracked'
 
 
 def load_strictly(module: nn.Module, checkpoint: Checkpoint, who: str) -> None:
@@ -39,13 +40,23 @@ def load_strictly(module: nn.Module, checkpoint: Checkpoint, who: str) -> None:
         misfits: list[str] = []
     except RuntimeError as error:
         missing, unexpected, misfits = [], [], _misfits(str(error))
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+    # Some models drop what they compute anew from the weights before torch looks for it.
+    missing = [key for key in missing if not key.endswith(_COUNTER) and key not in weights]
     report = [*_listed('missing from it', missing), *_listed('unknown to the model', unexpected),
               *_listed('that cannot be copied', misfits)]
     if report:
         raise CheckpointError(
             f"checkpoint '{checkpoint.path}' ({len(weights)} weights) does not fit {who} "
             f'({len(own)} weights); expected one of exactly this model:\n' + '\n'.join(report))
+
+
+def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """Lines that list what a checkpoint lacks, has too much or has in another shape; none if it fits."""
+    shapes = [f'{key} of shape {list(weights[key].shape)} instead of {list(own[key].shape)}'
+              for key in own.keys() & weights.keys() if weights[key].shape != own[key].shape]
+    missing = [key for key in own if key not in weights and not key.endswith(_COUNTER)]
+    return [*_listed('missing from it', missing), *_listed('unknown to the model', sorted(weights.keys() - own.keys())),
+            *_listed('that cannot be copied', sorted(shapes))]
 
 
 def _misfits(message: str) -> list[str]:

@@ -102,6 +102,10 @@ class FusedConfidence(Confidence):
 
     function: Callable[[Distribution], Tensor]
 
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
     def score(self, state: CascadeState) -> Tensor:
         return self.function(state.fused)
 
@@ -112,6 +116,10 @@ class MemberConfidence(Confidence):
 
     function: Callable[..., Tensor]
     needs_logits = True
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
 
     def member_score(self, fusion: str) -> MemberScore | None:
         return None if fusion == 'logit' else self._score_of_member

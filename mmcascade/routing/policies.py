@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -145,9 +146,9 @@ def _checked_list(name: str, values: object) -> list:
 
 
 def _checked_number(what: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
         raise ValueError(f'{what} is a number, got {value!r}')
-    return value
+    return float(value)
 
 
 def _checked_window(gap: int, window: object) -> Window:

@@ -190,11 +190,16 @@ class CascadeState:
 
     def select(self, rows: Tensor) -> CascadeState:
         """The state of some of the units; ``rows`` is int64 on the state's device."""
-        def pick(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.index_select(0, rows)
+        return self._pick(lambda x: x.index_select(0, rows))
 
-        return replace(self, total=self.total.index_select(0, rows), score_total=pick(self.score_total),
-                       finite=self.finite.index_select(0, rows), features=pick(self.features))
+    def slice(self, start: int, stop: int) -> CascadeState:
+        """The state of neighbouring units, without a copy."""
+        return self._pick(lambda x: x[start:stop])
+
+    def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
+        return replace(self, total=pick(self.total), finite=pick(self.finite),
+                       score_total=None if self.score_total is None else pick(self.score_total),
+                       features=None if self.features is None else pick(self.features))
 
     @staticmethod
     def cat(states: Sequence[CascadeState]) -> CascadeState:

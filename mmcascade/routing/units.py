@@ -69,7 +69,14 @@ class UnitBatch:
 
     def split(self, size: int) -> tuple[UnitBatch, UnitBatch]:
         """The first ``size`` units, and the rest."""
-        return self.select(np.arange(size)), self.select(np.arange(size, len(self)))
+        return self._slice(0, size), self._slice(size, len(self))
+
+    def _slice(self, start: int, stop: int) -> UnitBatch:
+        """Neighbouring units, without a copy: a long queue is cut into many batches."""
+        used, source = np.unique(self.source[start:stop], return_inverse=True)
+        return UnitBatch(self.ticket[start:stop], self.unit[start:stop], self.macs[start:stop],
+                         [self.sources[s] for s in used], source, self.row[start:stop],
+                         None if self.state is None else self.state.slice(start, stop))
 
     def own(self, views: set[int]) -> UnitBatch:
         """A batch that holds copies of its rows of the views that are still needed, and nothing else.

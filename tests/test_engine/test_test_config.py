@@ -1,10 +1,17 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.engine.test_config import check_not_empty, is_cascade, plain, prepare_test
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from tests.tiny_project import make_project
 
 
@@ -22,7 +29,7 @@ def prepare(cfg, **options):
     return prepare_test(cfg, config_path='some/cascade.py', **options)
 
 
-def plain(cfg):
+def as_plain_model(cfg):
     cfg.model = cfg.small
     return cfg
 
@@ -46,7 +53,7 @@ def test_flags_reach_the_config(cfg):
 
 
 def test_tta_of_a_plain_model_flips_like_mmpretrain(cfg):
-    plain(cfg).test_dataloader.dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    as_plain_model(cfg).test_dataloader.dataset.pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
     prepare(cfg, checkpoint='x.pth', tta=True)
     assert cfg.model.type == 'mmpretrain.AverageClsScoreTTA'
     assert cfg.model.module.type == 'ImageClassifier'
@@ -63,9 +70,39 @@ def test_tta_of_a_cascade_repeats_its_stages(cfg):
 
 @pytest.mark.parametrize('change, options, message', [
     (lambda cfg: cfg, dict(cfg_options={'test_dataloader': None}), 'some/cascade.py has no test_dataloader'),
-    (plain, {}, 'ImageClassifier is no cascade.*checkpoint'),
-    (plain, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
+    (as_plain_model, {}, 'ImageClassifier is no cascade.*checkpoint'),
+    (as_plain_model, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
 ])
 def test_contradictions_are_refused(cfg, change, options, message):
     with pytest.raises(ValueError, match=message):
         prepare(change(cfg), **options)
+
+
+def test_a_cascade_is_known_by_name_class_and_subclass(cfg):
+    class Mine(WindowCascadeClassifier):
+        pass
+
+    assert is_cascade(cfg)
+    for model_type, expected in ((WindowCascadeClassifier, True), (Mine, True), ('ImageClassifier', False),
+                                 ('mmpretrain.ImageClassifier', False)):
+        cfg.model.type = model_type
+        assert is_cascade(cfg) == expected
+
+
+def test_any_metric_becomes_json():
+    metrics = {'a': np.float32(0.5), 'b': math.nan, 'c': torch.tensor([1, 2]), 'd': {'e': (True, None, 'x')},
+               'f': object}
+    assert json.loads(json.dumps(plain(metrics))) == {
+        'a': 0.5, 'b': None, 'c': [1.0, 2.0], 'd': {'e': [True, None, 'x']}, 'f': str(object)}
+
+
+@pytest.mark.parametrize('dataset', [[], None])
+def test_an_empty_split_is_named(dataset):
+    class Broken:
+        @property
+        def test_dataloader(self):
+            raise ValueError('need at least one array')
+
+    runner = Broken() if dataset is None else SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
+    with pytest.raises(SystemExit, match='the test split (is empty|cannot be read).*test_dataloader.dataset'):
+        check_not_empty(runner)

@@ -179,6 +179,31 @@ def test_results_are_written_once_into_the_incoming_samples(members, views):
     assert 'accepted' not in plain[0]
 
 
+def test_a_sample_can_be_pickled_without_its_batch(members, views):
+    results = step(cascade(members, STAGES[:1]), views)
+    assert results[0].pred_score.untyped_storage().nbytes() == 4 * CLASSES
+
+
+def test_plain_modules_get_their_images_on_their_device(fake_cuda):
+    with torch.device('cuda'):
+        module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, CLASSES))
+    model = MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', members=dict(plain=module),
+                              stages=[dict(member='plain')]))
+    assert model(torch.zeros(2, 3, 2, 2)).device.type == 'cuda'
+
+
+def test_identity_sees_what_is_in_no_state_dict(members):
+    stages = STAGES[:2]
+    before = cascade(members, stages).identity()
+    assert cascade(members, stages).identity() == before
+    changed = copy.deepcopy(members)
+    changed['resnet'].data_preprocessor.mean += 1
+    assert cascade(changed, stages).identity() != before
+    changed = copy.deepcopy(members)
+    changed['resnet'].data_preprocessor.to_rgb = False
+    assert cascade(changed, stages).identity() != before
+
+
 def test_forward_modes(members, views):
     model = cascade(members, STAGES[:2], [(None, None)])
     results = model.val_step(dict(inputs=views, data_samples=samples()))
@@ -299,11 +324,17 @@ class TestWeights:
     @pytest.mark.parametrize('load', [lambda m, s: m.load_state_dict(s, strict=False), load_state_dict])
     def test_a_members_checkpoint_is_not_a_cascades(self, members, load):
         model = cascade(members, STAGES[:2], [(None, None)])
-        with pytest.raises(RuntimeError, match=r'lacks \d+ of the weights.*bundle_checkpoint'):
+        with pytest.raises(RuntimeError, match='(?s)does not fit this cascade:.*missing.*bundle_checkpoint'):
             load(model, members['resnet'].state_dict())
         state = model.state_dict()
         state.pop('members.mobilenet.backbone.conv1.conv.weight')
-        with pytest.raises(RuntimeError, match='lacks 1 of the weights.*mobilenet.backbone.conv1.conv.weight'):
+        with pytest.raises(RuntimeError, match='1 missing from it: members.mobilenet.backbone.conv1.conv.weight'):
+            load(model, state)
+        state = model.state_dict()
+        state['members.resnet.head.fc.bias'] = torch.zeros(3)
+        state['members.extra.weight'] = torch.zeros(1)
+        with pytest.raises(RuntimeError, match=r'(?s)unknown to the model: members.extra.weight.*'
+                                               r'members.resnet.head.fc.bias of shape \[3\] instead of \[5\]'):
             load(model, state)
 
     @pytest.mark.parametrize('load', [lambda m, s: m.load_state_dict(s), load_state_dict])
@@ -337,6 +368,7 @@ RESNET = [dict(member='resnet')]
     (RESNET * 2, dict(windows=[(float('nan'), 1)]), 'got nan'),
     (RESNET, dict(accept='0.5'), "accept is the lowest confidence.*got '0.5'"),
     (RESNET, dict(accept=float('nan')), 'got nan'),
+    (RESNET, dict(accept=-float('inf')), 'finite number or None, got -inf'),
     (RESNET, dict(confidence='softmax'), "unknown confidence 'softmax'"),
     (RESNET, dict(fusion='sum'), "unknown fusion 'sum'"),
     ([], {}, 'at least one stage'),
@@ -349,6 +381,24 @@ def test_bad_configs_are_refused_at_build_time(members, stages, options, message
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', stages=stages,
                           members=dict(resnet=members['resnet']), **options))
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(policy=[(0.2, 0.4)]), r'policy is a config such as.*got \[\(0.2, 0.4\)\]'),
+    (dict(stages=dict(member='resnet')), 'stages is a list such as'),
+    (dict(stages=['resnet']), "stage 0 is a dict such as.*got 'resnet'"),
+    (dict(members=['resnet']), r"members is a dict of name.*got \['resnet'\]"),
+])
+def test_wrong_types_are_named(members, options, message):
+    config = dict(type='mmcascade.WindowCascadeClassifier', stages=RESNET, members=dict(resnet=members['resnet']))
+    with pytest.raises(TypeError, match=message):
+        MODELS.build({**config, **options})
+
+
+def test_numpy_numbers_are_numbers(members, views):
+    model = cascade(members, RESNET * 2, np.array([[0.2, 0.4]], dtype=np.float32).tolist(), accept=np.float32(0.5))
+    assert model.accept == 0.5
+    WindowPolicy([(np.float32(0.2), np.float64(0.4))])
 
 
 def test_bad_members_are_refused_at_build_time(members):
@@ -376,3 +426,5 @@ def test_random_policy_needs_the_index_of_each_image(members, views):
     assert len({r.exit_stage for r in step(model, views)}) == 2
     with pytest.raises(ValueError, match="RandomPolicy.*no 'sample_idx'"):
         step(model, views, [DataSample() for _ in range(N)])
+    with pytest.raises(ValueError, match="no 'sample_idx'"):
+        model(views)
