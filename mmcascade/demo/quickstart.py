@@ -7,6 +7,7 @@ import contextlib
 import copy
 import json
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from mmcascade.calibration.score_store import StoreError
 from mmcascade.demo.claim import Quality, claim_intervals, coverage_of
 from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
 from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
@@ -88,7 +90,12 @@ def member_scores(cfg: Config, folder: Path, split: str, say: Say) -> Scores:
             shown = percent
             say(f'  scores of all members on {split}: {done} of {total} images')
 
-    return Scores.of(*prepare_store(everyone, folder, progress=progress))
+    try:
+        return Scores.of(*prepare_store(everyone, folder, progress=progress))
+    except StoreError:  # the members were trained again since, and the folder is the quickstart's own
+        say(f'{folder} holds the scores of other members or images, and is filled again')
+        shutil.rmtree(folder)
+        return Scores.of(*prepare_store(everyone, folder, progress=progress))
 
 
 def _systems(calibration: Scores) -> tuple[dict[str, System], dict[str, System]]:

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 
+from mmcascade.models.views import as_views
 from mmcascade.registry import HOOKS
 
 _LINE = 18  # height of a line of text, in pixels
@@ -81,7 +82,7 @@ def describe(sample: BaseDataElement, classes: Sequence[str] | None) -> list[str
         index = int(value)
         return str(index) if classes is None or not 0 <= index < len(classes) else classes[index]
 
-    lines = [f'predicted: {label(sample.pred_label)} ({float(sample.pred_score.max()):.3f})']
+    lines = [f'predicted {float(sample.pred_score.max()):.3f}: {label(sample.pred_label)}']
     if 'gt_label' in sample:
         lines.append(f'true: {label(sample.gt_label)}')
     if 'exit_stage' in sample:
@@ -103,7 +104,5 @@ def draw_prediction(image: np.ndarray, lines: Sequence[str], width: int = 320) -
 def _image_of(sample: BaseDataElement, data_batch: Any, row: int) -> np.ndarray:
     if 'img_path' in sample:
         return mmcv.imread(sample.img_path)
-    inputs = data_batch['inputs']
-    view = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
-    image = view[row].permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+    image = as_views(data_batch['inputs'])[0][row].permute(1, 2, 0).cpu().numpy().astype(np.uint8)
     return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
