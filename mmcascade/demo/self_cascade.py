@@ -26,6 +26,7 @@ from mmcascade.engine.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.bootstrap import bootstrap
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
 from mmcascade.machine import machine
+from mmcascade.models.views import as_views
 from mmcascade.routing import CachedStage, CascadeRouter, WindowPolicy
 from mmcascade.routing.policies import Window
 
@@ -171,8 +172,10 @@ def _images_per_second(cfg: Config, systems: Mapping[str, ViewCascade], count: i
     model = build_without_calibration(cfg)
     dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
     subset = torch.utils.data.Subset(dataset, range(min(count, len(dataset))))
-    loader = Runner.build_dataloader(dict(cfg.test_dataloader, dataset=subset))
-    batches = [batch['inputs'] if isinstance(batch['inputs'], list) else [batch['inputs']] for batch in loader]
+    loader = Runner.build_dataloader(dict(
+        cfg.test_dataloader, dataset=subset, sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate')))
+    batches = [as_views(batch['inputs']) for batch in loader]
     speeds = {}
     for name, system in systems.items():
         router = CascadeRouter([model.stages[k] for k in system.stages], WindowPolicy(system.windows))
