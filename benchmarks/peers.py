@@ -2,7 +2,8 @@
 """mmcascade beside what a user would pick instead, around the same member objects on the same images.
 
     pip install -r requirements/benchmark.txt
-    python benchmarks/peers.py --json benchmarks/results/peers.json --docs docs/en/user_guides/speed.md
+    python benchmarks/peers.py --json benchmarks/results/peers.json
+    python docs/update_tables.py
 
 EfficientNet-Lite0 -> Lite2, 20 % deferred, images in memory; and Lite0 -> Lite0 on the mirrored image beside
 MMPretrain's test-time augmentation. Weights and photos are those of `make demo-imagenet`; crops of the photos, with
@@ -271,27 +272,6 @@ def self_cascade(count: int, batch: int, sizes: Sequence[int], trials: Sequence[
     return group
 
 
-def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ['| stages | system | images/s | share of the limit | same decisions |', '|---|---|---|---|---|']
-    for row in rows:
-        lines.append(
-            f"| {row['group']} | {row['name']} "
-            f"| {row['units_per_s']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f}) "
-            f"| {row['share_of_limit']:.1%} ({row['share_lowest']:.1%} to {row['share_highest']:.1%}) "
-            f"| {'yes' if row['same_decisions'] else 'no'} |")
-    return '\n'.join(lines)
-
-
-def rewrite_docs(path: Path, table: str) -> None:
-    """Put the table between its two markers."""
-    begin, end = '<!-- peers: begin -->', '<!-- peers: end -->'
-    before, _, rest = path.read_text().partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise SystemExit(f'error: {path} lacks the lines {begin} and {end}, between which the table goes')
-    path.write_text(f'{before}{begin}\n{table}\n{end}{after}')
-
-
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -300,7 +280,6 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     parser.add_argument('--json', help='also write the rows to this file')
-    parser.add_argument('--docs', type=Path, help='also put the table into this page')
     args = parser.parse_args()
     count, repeats, sizes, trials = args.images, args.repeats, SIZES, (4, 8, 16, 32, 64)
     if args.quick:
@@ -312,8 +291,6 @@ def main() -> None:
                                             'same_decisions')} for row in rows])
     if args.json:
         write_rows(args.json, rows)
-    if args.docs:
-        rewrite_docs(args.docs, as_markdown(rows))
 
 
 if __name__ == '__main__':

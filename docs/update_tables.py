@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmcascade.demo.ood_table import report_lines
 from mmcascade.demo.plots import plot_policies
 from mmcascade.demo.table import as_markdown, claim_sentences
+from mmcascade.engine import search_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -30,9 +32,60 @@ def quickstart(results: dict[str, Any]) -> str:
     return '\n\n'.join([as_markdown(results), *claim_sentences(results), where])
 
 
+def peers(results: dict[str, Any]) -> str:
+    machine, rows = results['machine'], results['rows']
+    lines = ['| stages | system | images/s | share of the limit | same decisions |', '|---|---|---|---|---|']
+    for row in rows:
+        lines.append(
+            f"| {row['group']} | {row['name']} "
+            f"| {row['units_per_s']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f}) "
+            f"| {row['share_of_limit']:.1%} ({row['share_lowest']:.1%} to {row['share_highest']:.1%}) "
+            f"| {'yes' if row['same_decisions'] else 'no'} |")
+    load = max(max(row['load_before'], row['load_after']) for row in rows)
+    where = (f"Measured on {machine['cores']} cores of {machine['cpu']} with {machine['threads']} thread(s), torch "
+             f"{machine['torch']}, without a GPU, on {rows[0]['images']} images in memory, loader batch "
+             f"{rows[0]['loader_batch']}; median of {rows[0]['repeats']} rounds (lowest to highest). Load of the "
+             f'machine: up to {load:.1f}.')
+    return '\n'.join(lines) + f'\n\n{where}'
+
+
+def ood(results: dict[str, Any]) -> str:
+    return '\n'.join(report_lines(results['ood'], ['small0', 'small1'], ['large']))
+
+
+def search_of(section: str) -> Callable[[dict[str, Any]], str]:
+    """Renders the front in a section of the search over the stages of the quickstart."""
+
+    def render(results: dict[str, Any]) -> str:
+        fronts = results[section] if isinstance(results[section], list) else [results[section]]
+        tables = [search_table.as_markdown(search_table.points_table(front)) for front in fronts]
+        covered = ['- ' + line for line in search_table.coverage_lines(fronts[0])]
+        return '\n\n'.join([*tables, *(['What was evaluated:\n\n' + '\n'.join(covered)] if covered else [])])
+
+    return render
+
+
+def search_speed(results: dict[str, Any]) -> str:
+    rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
+    rows += [[row['name'], f"{row['settings']:,}", f"{row['seconds']:.3f}", f"{row['settings_per_s']:,.0f}",
+              f"{row['replay_seconds_per_setting']:.3f}"] for row in results['rows']]
+    return (search_table.as_markdown(rows) + f"\n\n{results['rows'][0]['units']:,} units on one core of "
+            f"{results['machine']['cpu']}, sorting included; `pair_risk_curves` gives coverage and risk at 100 accept "
+            'thresholds for each setting (`benchmarks/search_speed.py`).')
+
+
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'quickstart table': ('quickstart.json', quickstart),
+    'search table': ('search_quickstart.json', search_of('coverage')),
+    'convert table': ('search_quickstart.json', search_of('convert')),
+    'committees table': ('search_quickstart.json', lambda results: search_table.as_markdown(
+        search_table.committees_table(results['accuracy']))),
+    'confidences table': ('search_quickstart.json', lambda results: search_table.as_markdown(
+        search_table.confidences_table(results['confidences']))),
+    'search speed table': ('search_speed.json', search_speed),
+    'ood table': ('quickstart.json', ood),
+    'peers table': ('peers.json', peers),
 }
 
 

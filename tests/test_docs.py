@@ -231,7 +231,7 @@ def check_command(words: list[str], known_files: set[str]) -> None:
             check_command(['python', str(tools[rest[0]]), *rest[1:]], known_files)
     else:
         tool = ROOT / (rest.pop(0) if program == 'python' else program)
-        assert tool.is_file() and 'tools' in tool.parts, tool
+        assert tool.is_file() and {'tools', 'benchmarks', 'docs'} & set(tool.relative_to(ROOT).parts), tool
         assert {word for word in rest if word.startswith('--')} <= flags_of(tool)
         for word in rest:
             if word.endswith('.py'):
