@@ -2,6 +2,7 @@
 """Data sets, parts of data sets, and where their files come from."""
 
 from .calibration_split import CalibrationSplit
+from .crop_at import CropAt
 from .mark_ood import MarkOOD
 
-__all__ = ['CalibrationSplit', 'MarkOOD']
+__all__ = ['CalibrationSplit', 'CropAt', 'MarkOOD']
