@@ -47,7 +47,7 @@ class CropAt(BaseTransform):
 
 
 def crop_at(image: np.ndarray, size: int, position: str) -> np.ndarray:
-    """A square of ``(H, W)`` or ``(H, W, C)``, ``size`` pixels a side; the centre is rounded as CenterCrop rounds it."""
+    """A square of ``(H, W)`` or ``(H, W, C)``, ``size`` pixels a side; its centre rounded as in CenterCrop."""
     height, width = image.shape[:2]
     if min(height, width) < size:
         raise ValueError(f'a crop of {size} pixels does not fit into an image of {height} x {width}; resize the image '
