@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade.demo.ood_table import report_lines
+from mmcascade.demo import self_cascade
 from mmcascade.demo.plots import plot_policies
 from mmcascade.demo.table import as_markdown, claim_sentences
 from mmcascade.engine import search_table
@@ -74,6 +75,30 @@ def search_speed(results: dict[str, Any]) -> str:
             'thresholds for each setting (`benchmarks/search_speed.py`).')
 
 
+def views(results: dict[str, Any]) -> str:
+    machine = results['machine']
+    return self_cascade.as_markdown(results) + (
+        f"\n\n'Gain kept' is the share of the accuracy that all views add to view 0, with its paired 95 % interval; "
+        f"'reached' is the share of the images that ran each view. Images per second on {machine['cores']} cores of "
+        f"{machine['cpu']}, torch {machine['torch']}, {machine['threads']} thread(s), other work on the machine.")
+
+
+def rows_of(results: dict[str, Any], columns: dict[str, str]) -> str:
+    """The columns of a benchmark's rows, each with the format of its cells."""
+    lines = [list(columns), ['---'] * len(columns)]
+    lines += [[format(row[key], form) for key, form in columns.items()] for row in results['rows']]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def device_views(results: dict[str, Any]) -> str:
+    machine, row = results['machine'], results['rows'][0]
+    table = rows_of(results, {'cascade': '', 'views': '', 'loader': '.1f', 'all': '.1f', 'loader_gain': '.2f',
+                              'gain': '.2f'})
+    return table + (f"\n\nImages per second of {row['model']} on {row['device']}, {machine['cores']} cores of "
+                    f"{machine['cpu']}, {machine['threads']} thread(s), loader batch {row['batch_size']}, "
+                    f"{row['workers']} worker(s), other work on the machine.")
+
+
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'quickstart table': ('quickstart.json', quickstart),
@@ -85,6 +110,11 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         search_table.confidences_table(results['confidences']))),
     'search speed table': ('search_speed.json', search_speed),
     'ood table': ('quickstart.json', ood),
+    'self-cascade table': ('self_cascade.json', views),
+    'device views table': ('device_views.json', device_views),
+    'view agreement table': ('view_agreement.json', lambda results: rows_of(results, {
+        'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f',
+        'mean_change_of_max_prob': '.3f'})),
     'peers table': ('peers.json', peers),
 }
 

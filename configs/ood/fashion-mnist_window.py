@@ -6,6 +6,13 @@ _base_ = ['../quickstart/cascade.py']
 
 model = dict(confidence='energy')
 
+# What tools/fit_detector.py makes a feature bank of: the images that the members were trained on.
+detector_dataloader = dict(
+    batch_size=500,
+    dataset=dict(part='rest', **_base_.split),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    **_base_.loader)
+
 data_root = 'data/ood'
 load = dict(type='LoadImageFromFile', color_type='grayscale')
 pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))

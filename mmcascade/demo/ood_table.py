@@ -76,4 +76,4 @@ def report_lines(part: Mapping[str, Any], members: list[str], larger: list[str])
         tpr = f'{100 * float(target.partition("=")[2]):g}'
         lines += ['', f'OOD detection by {part["confidence"]}, placed at {target} on in-distribution data alone:', '',
                   as_markdown(ood_rows(systems, tpr))]
-    return [*lines, '', *ood_sentences(systems, members, larger)]
+    return [*lines, '', *(f'- {sentence}' for sentence in ood_sentences(systems, members, larger))]
