@@ -222,8 +222,9 @@ def check_command(words: list[str], known_files: set[str]) -> None:
     elif program == 'pip':
         extras = re.findall(r'\[([\w,]+)\]', ' '.join(rest))
         assert rest[0] == 'install'
-        for extra in ','.join(extras).split(','):
-            assert (ROOT / 'requirements' / f'{extra}.txt').exists()
+        files = [f'requirements/{extra}.txt' for extra in ','.join(extras).split(',') if extra]
+        files += [word for word in rest if word.endswith('.txt')]
+        assert all((ROOT / file).exists() for file in files)
     elif program == 'mmcascade':
         tools = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')}
         assert rest[0] in {*tools, 'list', 'path'}
