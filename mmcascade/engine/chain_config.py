@@ -58,12 +58,16 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     return Config(config)
 
 
-def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: ScoreStore) -> Calibration:
-    """The calibration file of a searched cascade; its figures are those of the units the search did not see."""
+def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: ScoreStore, units: int) -> Calibration:
+    """The calibration file of a searched cascade; its figures are those of the units the search did not see.
+
+    Args:
+        units: their number.
+    """
     identity = store.header['identity']
     target = accept_target(plan.quality)
-    measured: dict[str, Any] = {'accuracy': point.report.accuracy, str(plan.quality): point.report.quality,
-                                'macs': point.report.macs, 'reached': list(point.reached)}
+    measured = {'units': units, 'accuracy': point.report.accuracy, str(plan.quality): point.report.quality,
+                'macs': point.report.macs, 'reached': list(point.reached)}
     return Calibration(
         cascade=CascadeIdentity(tuple(candidates.identities[stage] for stage in point.chain), plan.confidence,
                                 plan.fusion, identity['members']['precision']),
@@ -73,12 +77,12 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
 
 
 def write_chain(folder: Path, whole: dict[str, Any], point: Point, candidates: Candidates, plan: Plan,
-                store: ScoreStore) -> None:
+                store: ScoreStore, units: int) -> None:
     """Write ``config.py`` and ``calibration.json`` of a searched cascade."""
     folder.mkdir(parents=True)
     whole = copy.deepcopy(whole)
     whole['model'].update(confidence=plan.confidence, fusion=plan.fusion)
-    chain_calibration(point, candidates, plan, store).save(folder / 'calibration.json')
+    chain_calibration(point, candidates, plan, store, units).save(folder / 'calibration.json')
     (folder / 'config.py').write_text(
         f'# {candidates.describe(point.chain)}, found by tools/search.py for {plan.quality}.\n'
         + chain_config(whole, point).pretty_text)

@@ -124,7 +124,8 @@ class SearchRun:
                        self.unit, folder / 'pareto.png')
             if config is not None:
                 for name, point in zip(names, points, strict=True):
-                    write_chain(folder / name, config, point, self.candidates, plan, self.stores[0])
+                    write_chain(folder / name, config, point, self.candidates, plan, self.stores[0],
+                                len(reporter.report))
         return result
 
     def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:

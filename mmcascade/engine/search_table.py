@@ -43,10 +43,27 @@ def committees_table(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def confidences_table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Accuracy of the most confident share of the images by confidence function."""
+    curves = result['accuracy_of_most_confident']
+    shares = ('20%', '40%', '60%', '80%', '100%')
+    rows = [['most confident', *(share.replace('%', ' %') for share in shares), 'mean over all shares']]
+    for name, curve in curves.items():
+        rows.append([name, *(f'{100 * curve[share]:.2f}' for share in shares),
+                     f"{100 * result['mean_accuracy'][name]:.3f}"])
+    return rows
+
+
 def coverage_lines(result: Mapping[str, Any]) -> list[str]:
     """How much of the space was searched."""
     return [f"{entry['stages']} stage(s): {entry['chains']} of {entry['of_chains']} chains, {entry['settings']:,} of "
             f"{entry['of_settings']:.4g} settings ({100 * entry['share']:.3g} %)" for entry in result['covered']]
+
+
+def as_markdown(rows: Sequence[Sequence[str]]) -> str:
+    header, *body = rows
+    lines = [header, ['---'] * len(header), *body]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

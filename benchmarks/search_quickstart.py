@@ -1,0 +1,62 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Everything that the docs say about searching the stages of the quickstart, from their store.
+
+    python tools/calibrate.py configs/quickstart/committee.py work_dirs/committee/all.json \
+        --target coverage=0.8 --store work_dirs/committee/store
+    python benchmarks/search_quickstart.py work_dirs/committee/store --json benchmarks/results/search_quickstart.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import machine
+
+from mmcascade.calibration.quality import Quality
+from mmcascade.calibration.search import Plan
+from mmcascade.engine.search import SearchRun
+from mmcascade.engine.search_table import committees_table, confidences_table, points_table, print_table
+
+SCHEMA = 1
+
+
+def measure(store: str, points: int, max_settings: float) -> dict[str, Any]:
+    """Per section of the docs what tools/search.py writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        def run(name: str) -> SearchRun:
+            return SearchRun.open([store], Path(folder) / name, points=points)
+
+        def plan(quality: str, policy: str = 'window') -> Plan:
+            return Plan(Quality.parse(quality), policy=policy, fusion='logit', max_settings=max_settings)
+
+        run('functions').confidences('small0', 'logit')
+        return {
+            'coverage': run('coverage').front(plan('coverage@risk=0.05')),
+            'accuracy': run('accuracy').front(plan('accuracy', 'threshold')),
+            'convert': [run(f'convert-{goal}').converted('small0,small1,large', goal, plan('accuracy', 'threshold'))
+                        for goal in ('accuracy', 'cost')],
+            'confidences': json.loads((Path(folder) / 'functions' / 'confidences.json').read_text())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('store', help='score store of configs/quickstart/committee.py')
+    parser.add_argument('--points', type=int, default=12, help='points of each front')
+    parser.add_argument('--max-settings', type=float, default=Plan.max_settings)
+    parser.add_argument('--json', help='also write the results to this file')
+    args = parser.parse_args()
+    results = measure(args.store, args.points, args.max_settings)
+    for rows in (points_table(results['coverage']), committees_table(results['accuracy']),
+                 *map(points_table, results['convert']), confidences_table(results['confidences'])):
+        print_table(rows)
+    if args.json:
+        Path(args.json).write_text(json.dumps(
+            dict(schema=SCHEMA, machine=machine(), **results), indent=1, allow_nan=False) + '\n')
+
+
+if __name__ == '__main__':
+    main()
