@@ -93,7 +93,7 @@ class Benchmark:
         count = len(self.images)
         per_unit = [[s / self._bare_count(stage) for s in seconds['member', index]]
                     for index, stage in enumerate(stages)]
-        shares = {name: self._shares(name, outcomes, len(stages)) for name in systems}
+        shares = {name: reached(system, outcomes[name], stages) for name, system in systems.items()}
         rows = [dict(
             name=name,
             units_per_s=spread([count / s for s in seconds['memory', name]]),
@@ -173,13 +173,6 @@ class Benchmark:
         torch.cuda.reset_peak_memory_stats(self.device)
         self._from_memory(system)
         return torch.cuda.max_memory_allocated(self.device)
-
-    def _shares(self, name: str, outcomes: Mapping[str, Any], stages: int) -> list[float]:
-        """The share of the images that ran each stage of the cascade."""
-        index, _, alone = name.partition(':')
-        if alone:
-            return [float(k == int(index)) for k in range(stages)]
-        return reached(outcomes[name], stages)
 
 
 def costs_of(result: Mapping[str, Any]) -> dict[str, float]:

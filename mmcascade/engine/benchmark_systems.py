@@ -119,6 +119,7 @@ def with_batch_size(stage: ClassifierStage, batch_size: int) -> ClassifierStage:
     return stage
 
 
-def reached(outcome: Outcome, stages: int) -> list[float]:
-    """The share of the images that ran each stage."""
-    return [float(np.mean(outcome.exit_stage >= index)) for index in range(stages)]
+def reached(system: System, outcome: Outcome, stages: Sequence[ClassifierStage]) -> list[float]:
+    """The share of the images that ran each of the cascade's stages in a system of some of them."""
+    own = {id(stage): float(np.mean(outcome.exit_stage >= index)) for index, stage in enumerate(system.router.stages)}
+    return [own.get(id(stage), 0.0) for stage in stages]
