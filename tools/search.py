@@ -89,10 +89,14 @@ def main() -> None:
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
     model = (stored_config(run.stores) or {}).get('model', {})
+    confidence = args.confidence or model.get('confidence', 'max_prob')
+    if not isinstance(confidence, str):
+        raise ValueError(f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
+                         'only, so name one of its functions with --confidence')
     limits = Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach)
     return Plan(Quality.parse(args.quality), limits, None, args.max_stages, args.order,
                 args.policy or ('threshold' if args.convert else 'window'), args.max_settings,
-                args.confidence or model.get('confidence', 'max_prob'), args.fusion or model.get('fusion', 'prob'))
+                confidence, args.fusion or model.get('fusion', 'prob'))
 
 
 if __name__ == '__main__':

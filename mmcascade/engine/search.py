@@ -65,6 +65,8 @@ class SearchRun:
             ValueError: if the stores do not fit together, or the output folder holds something.
         """
         out = Path(out)
+        if options.get('points', cls.points) < 2:
+            raise ValueError(f"a front has two ends, so at least 2 points are written, got {options['points']}")
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
         stores = [ScoreStore.open(folder) for folder in folders]

@@ -101,6 +101,17 @@ def test_chains_are_left_out_only_by_the_cap(candidates):
     assert lengths[4].chains == lengths[4].of_chains == 1
 
 
+def test_chains_of_the_front_are_extended_first(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcascade.calibration.search.MAX_CHAINS', 3)
+    logits, labels = skilled_logits(300, skills=(0.1, 1.0, 2.0))
+    stages = Candidates.from_stores([make_store(tmp_path, logits, labels, macs=[80, 10, 20])])
+    found = search(stages, np.arange(300), Plan(ACCURACY, max_stages=2, order='any', max_settings=1e4))
+    assert [(entry.chains, entry.of_chains) for entry in found.covered] == [(3, 3), (3, 6)]
+    # Stage 0 is expensive and bad, so what begins with it is left out.
+    assert [s.chain for s in found.ensembles if len(s.chain) == 2] == [(1, 0), (1, 2), (2, 0)]
+    assert found.covered[1].share <= 0.5
+
+
 def test_thresholds_have_an_open_lower_end(candidates):
     found = search(candidates, everybody(candidates), Plan(ACCURACY, policy='threshold', max_settings=1e5))
     windows = [window for setting in found.front for window in setting.windows]

@@ -186,6 +186,7 @@ def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypat
     (['--convert', 'a,x'], "no stage is named 'x'"),
     (['--compare-confidences', 'x'], "no stage is named 'x'"),
     (['--costs', 'absent.json'], 'absent.json'),
+    (['--points', '1'], 'at least 2 points are written, got 1'),
     (['--min-accuracy', '95'], 'a fraction in [0, 1], got 95'),
 ])
 def test_bad_requests(store, search, tmp_path, arguments, message):
