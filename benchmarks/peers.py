@@ -39,7 +39,7 @@ from mmcascade.engine.benchmark_systems import Images, System, with_batch_size
 from mmcascade.engine.timing import interleaved, spread
 from mmcascade.models.batch_sizes import SIZES, best_size, sweep
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members import build_member
+from mmcascade.models.members import build_member, num_classes
 from mmcascade.routing import WindowPolicy
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
 
     def __init__(self, member: Member) -> None:
         self.member = member
-        self.classes_ = np.arange(1000)
+        self.classes_ = np.arange(num_classes(member.module))
 
     def fit(self, X: Any, y: Any) -> Estimator:
         return self
@@ -248,17 +248,22 @@ class Group:
 def two_members(count: int, batch: int, sizes: Sequence[int], trials: Sequence[int]) -> Group:
     images = load_images(count, list(SIDES.values()))
     group = Group('Lite0 -> Lite2', [lite(name) for name in SIDES], images, batch, sizes)
-    members, threshold = group.members, group.threshold
+    group.calls |= peers(group, trials)
+    return group
+
+
+def peers(group: Group, trials: Sequence[int]) -> dict[str, Callable[[], Decisions]]:
+    """Other ways to run the two members of a group."""
+    members, threshold, count, batch = group.members, group.threshold, len(group.images), group.batch
     cascade = ThresholdCascadeClassifier([Estimator(member) for member in members], [threshold], prefit=True)
     alone = best_of(trials, lambda size: filter_each_batch(members, threshold, size))
-    group.calls |= {
+    return {
         'scikit-fallback, whole set in one call': partial(fallback, cascade, count, count),
         'scikit-fallback, per loader batch': partial(fallback, cascade, count, batch),
         f'filter within each batch (of {alone}), Xia & Bouganis': partial(filter_each_batch, members, threshold, alone),
         'two offline passes': partial(two_passes, members, threshold),
         'larger member alone': partial(single, members[1]),
         'full ensemble': partial(ensemble, members)}
-    return group
 
 
 def self_cascade(count: int, batch: int, sizes: Sequence[int], trials: Sequence[int]) -> Group:
