@@ -43,7 +43,7 @@ class Calibration:
             a guarantee these are the units it was tested on.
         fit_on: 'reached' or 'all', which units count in a gap.
         accept_target: what the accept threshold was to reach; None where there is none.
-        maps: per stage, the map from the raw score of units that leave there to the judged score; None = no maps.
+        maps: per stage, the map from the raw score at that exit to the judged score; None = no maps.
         guarantee: the certified risk; None where none was asked for.
         adapt: how many scores the cascade remembers to re-centre the window of gap 0 on what it meets; None = it
             keeps the window.

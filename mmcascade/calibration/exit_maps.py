@@ -13,8 +13,8 @@ from mmcascade.evaluation.inputs import as_flags, as_scores
 from mmcascade.routing import CachedStage, Confidence, ExitPolicy, WindowPolicy
 from mmcascade.routing.score_maps import ScoreMap
 
-#: An exit that fewer units leave at borrows the scores of all units after its stage.
-MIN_LEAVING = 100
+#: A stage that fewer units reach borrows the scores of all units.
+MIN_REACHED = 100
 
 
 def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
@@ -48,11 +48,11 @@ def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
 def fit_exit_maps(stages: Sequence[CachedStage], labels: np.ndarray, policy: ExitPolicy, *,
                   confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
                   units: np.ndarray | None = None) -> list[ScoreMap]:
-    """One map per stage, each fitted on the units that leave there.
+    """One map per stage, each fitted on the running scores of the units that reach the stage.
 
     Those are not like all units: whoever runs stage 1 had a score in the window of gap 0, which tells more about being
-    right than the running score alone. Where fewer than :data:`MIN_LEAVING` leave, all units' running scores after that
-    stage are taken.
+    right than the running score alone. Whether a unit that reaches a stage then leaves depends on that score only, so
+    all that reach it can be learnt from. Where fewer than :data:`MIN_REACHED` do, all units are taken.
 
     Args:
         stages: the stored stages.
@@ -61,12 +61,13 @@ def fit_exit_maps(stages: Sequence[CachedStage], labels: np.ndarray, policy: Exi
         units: indexes of the units to fit on; default all.
     """
     units = np.arange(len(labels)) if units is None else units
-    finished = replay(stages, policy, units, confidence, fusion)
+    exit_stage = replay(stages, policy, units, confidence, fusion).exit_stage
     maps = []
     for stage in range(len(stages)):
-        scores, leaving = finished, finished.exit_stage == stage
-        if leaving.sum() < MIN_LEAVING:
-            scores = replay(stages[:stage + 1], WindowPolicy([(None, None)] * stage), units, confidence, fusion)
-            leaving = np.ones(len(units), dtype=bool)
-        maps.append(fit_score_map(scores.confidence[leaving], (scores.label == labels[units])[leaving]))
+        everybody = WindowPolicy([(None, None)] * stage)
+        running = replay(stages[:stage + 1], everybody, units, confidence, fusion)
+        reached = exit_stage >= stage
+        if reached.sum() < MIN_REACHED:
+            reached[:] = True
+        maps.append(fit_score_map(running.confidence[reached], (running.label == labels[units])[reached]))
     return maps
