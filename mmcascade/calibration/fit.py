@@ -31,7 +31,9 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
               seed: int = 0) -> Calibration:
     """Fit temperatures, windows, maps and the accept threshold on a filled store of a cascade's stages, in order.
 
-    Units marked as out of distribution have no label and are left out: windows need none of them (Xia & Bouganis 2023).
+    The calibration data may hold units marked as out of distribution, with the label -1; none are needed (Xia &
+    Bouganis 2023). Accepting one is an error for a risk, and for a score map. A TPR, a temperature and an accuracy
+    leave them out, as do the targets accuracy=, macs= and deferred=.
 
     Args:
         store: scores on the calibration units.
@@ -51,8 +53,8 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
     """
     check_request(target, accept, maps=maps, temperatures=temperatures, certify=certify)
     stages, labels = store.stages(), np.asarray(store.labels)
-    units, held = np.flatnonzero(labels >= 0), None
-    if not len(units):
+    units, held = np.arange(len(labels)), None
+    if not (labels >= 0).any():
         raise ValueError('no calibration unit has a label, so nothing can be fitted')
     for index, stage in enumerate(stages):
         _check_ran(stage, index, units)
@@ -63,13 +65,14 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
                              f'{certify_share} of {len(units) + len(held)} is {len(held)}; calibrate on more units')
     if temperatures == 'fit':
         for stage in stages:
-            stage.temperature = fit_temperature(stage, labels, units)
-    wanted, scoring = Target.parse(target), dict(confidence=identity.scoring, fusion=identity.fusion, units=units)
+            stage.temperature = fit_temperature(stage, labels, units[labels[units] >= 0])
+    wanted, scoring = Target.parse(target), dict(confidence=identity.scoring, fusion=identity.fusion)
     if wanted.is_decision:
-        fitted = fit_windows(stages, labels, wanted, half_width=half_width, rule=rule, fit_on=fit_on,
+        fitted = fit_windows(stages, labels, wanted, half_width=half_width, rule=rule, fit_on=fit_on, units=units,
                              **scoring)  # type: ignore[arg-type]
     else:
-        fitted = fit_shares(stages, labels, wanted, **scoring)  # type: ignore[arg-type]
+        fitted = fit_shares(stages, labels, wanted, units=units[labels[units] >= 0],
+                            **scoring)  # type: ignore[arg-type]
     return finish(fitted, stages, labels, identity, store.header['identity']['data'], target, accept=accept,
                   half_width=half_width, rule=rule, fit_on=fit_on, maps=maps, units=units, held=held, certify=certify,
                   certify_share=certify_share, seed=seed)
@@ -107,10 +110,13 @@ def finish(fitted: FittedWindows, stages: Sequence[CachedStage], labels: np.ndar
 
 
 def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: int) -> dict[str, Any]:
-    """What a cascade reaches on the units of a replay; shares and risks are fractions, MACs multiply-adds."""
+    """What a cascade reaches on the units of a replay; shares and risks are fractions, MACs multiply-adds.
+
+    The accuracy is that of the units with a label; for the rest, see :func:`fit_store`.
+    """
     wrong = finished.label != labels
     measured: dict[str, Any] = {
-        'units': len(labels), 'accuracy': float(1 - wrong.mean()), 'macs': float(finished.macs.mean()),
+        'units': len(labels), 'accuracy': float(1 - wrong[labels >= 0].mean()), 'macs': float(finished.macs.mean()),
         'reached': finished.reached(stages)}
     if accept is not None:
         point = operating_point(finished.confidence, wrong, accept)

@@ -80,8 +80,8 @@ def judged_units(scores: Replay, labels: np.ndarray, target: str | Target) -> tu
     wanted = Target.parse(target) if isinstance(target, str) else target
     inside = labels >= 0 if wanted.kind == 'tpr' else np.ones(len(labels), dtype=bool)
     if not inside.any():
-        raise ValueError('a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; add '
-                         'labelled images to val_dataloader')
+        raise ValueError('a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; '
+                         'add labelled images to val_dataloader')
     return scores.confidence[inside], (scores.label != labels)[inside]
 
 

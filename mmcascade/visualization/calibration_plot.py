@@ -22,11 +22,9 @@ from mmcascade.routing import WindowPolicy  # noqa: E402
 def plot_calibration(store: ScoreStore, calibration: Calibration, path: str | Path) -> None:
     """Scores of stage 0 with the window; risk-coverage curves with the accepted point; the score maps, if any."""
     stages, labels = store.stages(), np.asarray(store.labels)
-    units = np.flatnonzero(labels >= 0)
-    labels = labels[units]
     for stage, temperature in zip(stages, calibration.temperatures, strict=True):
         stage.temperature = temperature
-    scoring = (units, calibration.cascade.scoring, calibration.cascade.fusion)
+    scoring = (len(labels), calibration.cascade.scoring, calibration.cascade.fusion)
     gaps = len(stages) - 1
     first = replay(stages, WindowPolicy([None] * gaps), *scoring)
     replays = {'stage 0 alone': first, 'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),

@@ -178,18 +178,29 @@ def test_too_few_units_for_a_guarantee(tmp_path):
         fit_store(store, identity(2), 'risk=0.2', certify=0.1)
 
 
-@pytest.mark.parametrize('options', [dict(), dict(certify=0.1), dict(temperatures='fit', maps='isotonic')])
-def test_units_out_of_distribution_are_left_out(tmp_path, options):
-    labels, stages = draw(600, 0)
-    known = np.flatnonzero(np.arange(600) % 3)
-    without = store_of(tmp_path / 'without', labels[known],
-                       [CachedStage(stage.values[known], macs=stage.macs) for stage in stages])
-    marked = store_of(tmp_path / 'marked', np.where(np.arange(600) % 3, labels, -1), stages)
-    assert (fit_store(marked, identity(2), 'risk=0.2', **options)
-            == replace(fit_store(without, identity(2), 'risk=0.2', **options), data={'units': 600, 'fingerprint': '0'}))
-    nothing = store_of(tmp_path / 'nothing', np.full(600, -1), stages)
+def test_what_units_out_of_distribution_count_for(tmp_path):
+    labels, stages = draw(900, 0)
+    marked = np.where(np.arange(900) % 3, labels, -1)
+    known = marked >= 0
+    mixed = store_of(tmp_path / 'mixed', marked, stages)
+    alone = store_of(tmp_path / 'alone', labels[known],
+                     [CachedStage(stage.values[known], macs=stage.macs) for stage in stages])
+
+    def both(target, **options):
+        return fit_store(mixed, identity(2), target, **options), fit_store(alone, identity(2), target, **options)
+
+    for target in ('deferred=0.3', 'macs=2', 'accuracy=0.7'):
+        with_ood, without = both(target, temperatures='fit')
+        assert (with_ood.windows, with_ood.temperatures) == (without.windows, without.temperatures)
+    with_ood, without = both('tpr=0.8')
+    assert with_ood.tau == without.tau
+    risk = fit_store(mixed, identity(2), 'risk=0.4')
+    result = replay(draw(900, 0)[1], risk.policy(), 900)
+    accepted = result.confidence >= risk.accept
+    assert (result.label != marked)[accepted].mean() == risk.measured['risk'] <= 0.4, 'accepting one is an error'
+    assert risk.measured['accuracy'] == (result.label == marked)[known].mean()
     with pytest.raises(ValueError, match='no calibration unit has a label'):
-        fit_store(nothing, identity(2), 'risk=0.2')
+        fit_store(store_of(tmp_path / 'nothing', np.full(900, -1), stages), identity(2), 'risk=0.2')
 
 
 def test_a_stage_that_never_ran(tmp_path):
