@@ -1,0 +1,123 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Every benchmark runs and writes its file in the common form, and so do the committed files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.synthetic_scores import make_store, skilled_logits
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / 'benchmarks'
+NAMES = ('small0', 'small1', 'large')
+
+# So small that they measure nothing. STORES stands for two score stores of NAMES.
+STORES = 'STORES'
+SMALL = {
+    'device_views': ['--quick'],
+    'guarantee': [STORES, '--repeats', '3'],
+    'metrics_speed': ['--size', '500', '--repeats', '1'],
+    'operating_points': [STORES, '--targets', 'risk=0.2', 'deferred=0.2'],
+    'router_overhead': ['--quick'],
+    'score_maps': [STORES, '--chain', 'small0', 'small1', '--target', 'risk=0.2', '--repeats', '5'],
+    'score_store': ['--units', '600', '--classes', '10', '--stages', '2'],
+    'search_speed': ['--units', '600', '--repeats', '1'],
+    'view_agreement': ['--quick'],
+}
+# peers.py is tested beside its tool, and search_quickstart.py calls the search that tests/test_tools tests.
+OTHERS = {'common', 'peers', 'search_quickstart'}
+
+
+@pytest.fixture(scope='module')
+def stores(tmp_path_factory) -> list[str]:
+    """Two score stores of the same members, one to calibrate on and one to judge."""
+    folder = tmp_path_factory.mktemp('stores')
+    for seed, part in enumerate(('calibration', 'test')):
+        logits, labels = skilled_logits(6000, 10, (1.5, 1.5, 2.0), seed)
+        make_store(folder / part, logits, labels, NAMES, [6e5, 6e5, 2e6])
+    return [str(folder / 'calibration'), str(folder / 'test')]
+
+
+def rows_of(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a results file, whose form is checked."""
+    assert set(content) == {'schema', 'machine', 'rows'}
+    assert content['schema'] == 1
+    assert {'cpu', 'cores', 'threads', 'torch', 'python'} <= set(content['machine'])
+    assert content['rows']
+    assert all(set(row) == set(content['rows'][0]) for row in content['rows'])
+    return content['rows']
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(), parse_constant=pytest.fail)  # NaN is not JSON
+
+
+def test_no_benchmark_is_forgotten():
+    assert {path.stem for path in BENCHMARKS.glob('*.py')} == SMALL.keys() | OTHERS
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch, tmp_path, capsys):
+    arguments = [word for argument in SMALL[name] for word in (stores if argument == STORES else [argument])]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, 'argv', [name, *arguments, '--json', 'rows.json'])
+    runpy.run_path(str(BENCHMARKS / f'{name}.py'), run_name='__main__')
+    rows = rows_of(read(tmp_path / 'rows.json'))
+    printed = capsys.readouterr().out
+    assert all(key in printed for key in rows[0])
+    assert len(printed.splitlines()) > len(rows)
+
+
+@pytest.mark.parametrize('path', sorted((BENCHMARKS / 'results').glob('*.json')), ids=lambda path: path.stem)
+def test_committed_results_are_json_of_a_known_schema_and_machine(path):
+    content = read(path)
+    assert content['schema'] == 1
+    assert {'cpu', 'cores', 'torch'} <= set(content['machine'])
+    if 'rows' in content:
+        rows_of(content)
+
+
+def test_router_overhead_was_measured_for_every_promise():
+    rows = rows_of(read(BENCHMARKS / 'results' / 'router_overhead.json'))
+    promised = {row['measure']: row['target'] for row in rows if row['target'] is not None}
+    assert promised == {
+        'loader batch 32, stage batch any: router / members': 3,
+        'loader batch 32, stage batch 6: router / members': 3,
+        'single image, exit at stage 0: router': 1,
+        'single image, deferred: router': 1,
+        'memory growth: router': 160,
+        'memory growth: SelectiveRisk': 160,
+        'memory growth: CascadeCost': 160}
+    for row in rows:
+        assert row['lowest'] <= row['median'] <= row['highest']
+        assert row['load'] >= 0
+
+
+def test_router_overhead_counts_what_is_not_a_member(monkeypatch):
+    """All of a step but the calls of members is the router's."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = runpy.run_path(str(BENCHMARKS / 'router_overhead.py'))
+    ticks = itertools.count()
+    monkeypatch.setattr('time.perf_counter', lambda: next(ticks))  # every look at the clock takes a second
+
+    class Stage:
+        forward = staticmethod(abs)
+
+    class Model:
+        stages = [Stage(), Stage()]
+
+        def test_step(self, batch):
+            for stage in self.stages:
+                stage.forward(batch)
+
+    clock = script['Clock'](Model())
+    # Six looks: start, twice around each of two members, end.
+    assert clock.step(Model(), 1) == (2000.0, 3000.0)
