@@ -17,7 +17,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +92,32 @@ def throughput(member: torch.nn.Module, folder: Path, images: int, batch_size: i
     dataset = dict(type='CustomDataset', data_root=str(folder), ann_file='labels.txt', data_prefix='images')
     rows = []
     for name, places in CASCADES.items():
-        speeds = {}
+        runs: dict[tuple[str, str], Callable[[], Any]] = {}
         for place, (views, stages) in places.items():
             model, loader = cascade(member, stages, device), loader_of(dataset, views, batch_size, workers)
-            alone = best(lambda loader=loader: sum(1 for _ in loader), repeats)
-            whole = best(lambda loader=loader, model=model: [model.test_step(batch) for batch in loader], repeats)
-            speeds[place] = (images / alone, images / whole)
-        rows += [dict(cascade=name, views=place, loader=loader_speed, all=speed,
-                      loader_gain=loader_speed / speeds['pipeline'][0], gain=speed / speeds['pipeline'][1])
-                 for place, (loader_speed, speed) in speeds.items()]
+            runs[place, 'loader'] = partial(deque, loader, maxlen=0)
+            runs[place, 'all'] = partial(test, model, loader)
+        speeds = {key: images / seconds for key, seconds in best_times(runs, repeats).items()}
+        rows += [dict(cascade=name, views=place, loader=speeds[place, 'loader'], all=speeds[place, 'all'],
+                      loader_gain=speeds[place, 'loader'] / speeds['pipeline', 'loader'],
+                      gain=speeds[place, 'all'] / speeds['pipeline', 'all']) for place in places]
     return rows
 
 
-def best(run: Callable[[], Any], repeats: int) -> float:
-    times = []
-    for _ in range(repeats + 1):  # the first run warms up
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+def test(model: Any, loader: Any) -> None:
+    for batch in loader:
+        model.test_step(batch)
+
+
+def best_times(runs: dict[tuple[str, str], Callable[[], Any]], repeats: int) -> dict[tuple[str, str], float]:
+    """Seconds of each, by turns, so that a busy moment of the machine does not hit one of them only."""
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    for _ in range(repeats + 1):
+        for key, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[key].append(time.perf_counter() - start)
+    return {key: min(seconds[1:]) for key, seconds in times.items()}  # the first round warms up
 
 
 def main() -> None:

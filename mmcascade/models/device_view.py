@@ -23,11 +23,11 @@ def resize_images(images: Tensor, size: tuple[int, int], interpolation: str = 'b
 
     Returns:
         ``(N, C, *size)`` of the type it got. For uint8 they are rounded and cut to 0..255, within one grey level of
-        Pillow's and, up to such a rounding, the same on every device.
+        Pillow's where nothing overshoots and, up to such a rounding, the same on every device.
     """
     if tuple(images.shape[-2:]) == size:
         return images
-    # torch has an integer filter for processors, too, but its bicubic one is now and then four grey levels off.
+    # torch's integer filter is faster on a processor, but far off for some shapes, and fails for others.
     exact = images.float() if images.dtype == torch.uint8 else images
     resized = functional.interpolate(exact, size, mode=interpolation, antialias=True, align_corners=False)
     return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized
