@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmcascade.demo.ood_table import report_lines
 from mmcascade.demo import self_cascade
+from mmcascade.demo.ood_table import report_lines
 from mmcascade.demo.plots import plot_policies
 from mmcascade.demo.table import as_markdown, claim_sentences
 from mmcascade.engine import search_table
