@@ -38,7 +38,7 @@ def plot_front(points: Sequence[Point], singles: Mapping[str, Figures], ensemble
                       fontsize=8)
     axis.set(xlabel=f'{unit} per image, mean', ylabel=f'{quality} (%)', xscale='log',
              title='on images that the search did not see')
-    axis.legend(fontsize=8)
+    figure.legend(loc='outside lower center', ncols=4, fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
