@@ -15,6 +15,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmcascade.registry import MODELS
+
 TTA_OPTIONS = ('policy', 'calibration', 'accept')
 
 _PACK = 'PackInputs'
@@ -98,7 +100,7 @@ def repeat_stages(cfg: Config, splits: Sequence[str]) -> int:
         ValueError: if the config's pipelines do not allow it; the message says what to do.
     """
     model, pipeline = cfg.model, cfg.get('tta_pipeline')
-    if 'stages' not in model:
+    if not _classifies(model.get('type')):
         raise ValueError('test-time augmentation is for cascades of classifiers, got '
                          f"{model.get('type')!r}; leave --tta out")
     if pipeline is None:
@@ -204,6 +206,13 @@ def _sub_pipelines(multi_view: Mapping[str, Any]) -> list[list[Any]]:
 
 def _view_count(pipeline: Sequence[Mapping[str, Any]]) -> int:
     return next(len(transform['num_views']) for transform in pipeline if _name(transform) == 'MultiView')
+
+
+def _classifies(model_type: Any) -> bool:
+    """Whether a model's type, a name or a class, is this package's cascade of classifiers."""
+    if isinstance(model_type, str):
+        model_type = MODELS.get(model_type)
+    return any(base.__name__ == 'WindowCascadeClassifier' for base in getattr(model_type, '__mro__', ()))
 
 
 def _name(transform: Mapping[str, Any]) -> str:
