@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade.demo import self_cascade
-from mmcascade.demo.ood_table import report_lines
+from mmcascade.demo.ood_table import as_markdown as ood_markdown
+from mmcascade.demo.ood_table import ood_rows, ood_sentences, report_lines
 from mmcascade.demo.plots import plot_policies
 from mmcascade.demo.table import as_markdown, claim_sentences
 from mmcascade.engine import search_table
@@ -99,6 +100,12 @@ def device_views(results: dict[str, Any]) -> str:
                     f"{row['workers']} worker(s), other work on the machine.")
 
 
+def ood_lite(results: dict[str, Any]) -> str:
+    systems = results['systems']
+    sentences = ood_sentences(systems, ['lite0', 'lite1', 'lite2'], ['lite1', 'lite2'])
+    return '\n'.join([ood_markdown(ood_rows(systems)), '', *(f'- {sentence}' for sentence in sentences)])
+
+
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'quickstart table': ('quickstart.json', quickstart),
@@ -110,6 +117,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         search_table.confidences_table(results['confidences']))),
     'search speed table': ('search_speed.json', search_speed),
     'ood table': ('quickstart.json', ood),
+    'lite ood table': ('ood_lite.json', ood_lite),
     'self-cascade table': ('self_cascade.json', views),
     'device views table': ('device_views.json', device_views),
     'view agreement table': ('view_agreement.json', lambda results: rows_of(results, {
