@@ -1,6 +1,6 @@
 # A member: ResNet-18 for one-channel images, trained for a few epochs with one rise and fall of the
-# learning rate. Each member's config sets the width (base_channels and stem_channels, and 8 times as
-# many in_channels of the head) and the seed.
+# learning rate. Each member's config sets its width (base_channels and stem_channels, and 8 times
+# as many in_channels of the head) and its seed.
 _base_ = ['fashion_mnist.py', '../../_base_/default_runtime.py']
 
 model = dict(
