@@ -46,7 +46,8 @@ class WindowCascadeClassifier(BaseModel):
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
             and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.build_member`.
         stages: dicts with ``member``, and optionally ``view`` (index, default 0), ``batch_size`` (default:
-            whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1), and
+            whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1),
+            ``resize``, ``flip``, ``interpolation`` (see :class:`~mmcascade.models.device_view.DeviceView`), and
             ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.execution.Execution`).
         confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, an object, or the config of one, such as
             ``dict(type='mmcascade.KNNConfidence', bank='bank.npz')``.

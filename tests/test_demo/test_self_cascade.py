@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.registry import DATASETS, DefaultScope
 
 from mmcascade.demo.self_cascade import ViewCascade, as_markdown, measure, run_self_cascade, view_systems
-from mmcascade.routing import CachedStage
+from mmcascade.registry import MODELS
+from mmcascade.routing import CachedStage, UnitBatch
 from tests.loop_cascade import loop_cascade
+from tests.test_datasets.tiny_fashion_mnist import write_tiny
+from tests.test_tools.conftest import ROOT
 from tests.tiny_project import make_project
 
 N, CLASSES = 400, 5
@@ -92,3 +97,22 @@ def test_runs_on_real_members(tmp_path):
     assert len(table) == 2 + len(results['systems'])
     assert len({line.count('|') for line in table}) == 1
     assert any('test_dataloader' in line for line in lines)
+
+
+def test_the_shipped_config_shows_four_views_to_one_member(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cfg = Config.fromfile('configs/quickstart/self_cascade.py')
+    root = str(write_tiny(tmp_path, 60, 10))
+    cfg.val_dataloader.dataset.update(num=20)
+    cfg.val_dataloader.dataset.dataset.data_root = cfg.test_dataloader.dataset.data_root = root
+    cfg.model.members.augmented.checkpoint = None
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
+        for split in ('val_dataloader', 'test_dataloader'):
+            dataset = DATASETS.build(cfg[split].dataset)
+            views = default_collate([dataset[0], dataset[1]])['inputs']
+            assert [tuple(view.shape) for view in views] == [(2, 1, 28, 28)] * 2
+            assert not torch.equal(*views)
+            outputs = [stage(UnitBatch.submitted(views, np.arange(2), 0)) for stage in model.stages]
+            assert len({float(output.macs) for output in outputs}) == 1
+            assert len({tuple(output.values[0].tolist()) for output in outputs}) == 4
