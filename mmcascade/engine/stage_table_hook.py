@@ -40,10 +40,11 @@ def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]
     before = 0.0
     for index, stage in enumerate(stages):
         reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
+        view = f'{stage.view} mirrored' if stage.device_view.flip else str(stage.view)
         shapes = stage.macs_by_shape or {(): None}
         for shape, macs in shapes.items():
             rows.append((
-                str(index), stage.member, str(stage.view), 'x'.join(map(str, shape)) or 'never ran',
+                str(index), stage.member, view, 'x'.join(map(str, shape)) or 'never ran',
                 'any' if stage.batch_size is None else str(stage.batch_size),
                 'n/a' if macs is None else f'{macs / 1e9:.4g}',
                 'n/a' if macs is None or before is None else f'{(before + macs) / 1e9:.4g}',

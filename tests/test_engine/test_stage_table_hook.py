@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from mmcascade.engine.stage_table_hook import as_text, stage_rows
 
 
-def stage(member, view, shapes, batch_size=None):
-    return SimpleNamespace(member=member, view=view, batch_size=batch_size, macs_by_shape=shapes)
+def stage(member, view, shapes, batch_size=None, flip=False):
+    return SimpleNamespace(member=member, view=view, batch_size=batch_size, macs_by_shape=shapes,
+                           device_view=SimpleNamespace(flip=flip))
 
 
 def test_rows_add_up():
@@ -19,6 +20,11 @@ def test_rows_add_up():
     text = as_text(rows)
     assert 'reached %' in text
     assert '3x16x16' in text
+
+
+def test_a_mirrored_view_is_told_apart():
+    rows = stage_rows([stage('small', 0, {}), stage('small', 0, {}, flip=True)], {})
+    assert [row[2] for row in rows] == ['0', '0 mirrored']
 
 
 def test_shapes_that_differ_get_a_row_each_and_no_metric_means_na():
