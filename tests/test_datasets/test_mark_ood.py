@@ -32,4 +32,4 @@ def test_marks_survive_packing_and_collating_beside_unmarked_images():
 @pytest.mark.parametrize('name', ['', 'id', 'all', 'a/b', None, 3])
 def test_names_become_keys(name):
     with pytest.raises(ValueError, match='name= of MarkOOD becomes a part of metric keys'):
-        TRANSFORMS.build(dict(type='MarkOOD', name=name))
+        TRANSFORMS.build(dict(type='mmcascade.MarkOOD', name=name))
