@@ -35,7 +35,7 @@ def stratified_indices(labels: Sequence[int] | np.ndarray, num: int, seed: int =
 
     Example:
         >>> labels = [0, 1, 1, 0, 1, 1]
-        >>> [labels[i] for i in stratified_indices(labels, num=3)]
+        >>> sorted(labels[i] for i in stratified_indices(labels, num=3))
         [0, 1, 1]
     """
     classes, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
