@@ -9,10 +9,17 @@ READY := $(VENV)/.ready
 
 .PHONY: demo demo-imagenet demo-ood-imagenet test lint clean
 
-# Train three small members on Fashion-MNIST, calibrate, and compare cascades with them; what is there
-# is used again.
+# Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
+# one member, and a search over all of them. Members that are trained are used again.
+QUICKSTART := work_dirs/quickstart
 demo: $(READY)
-	$(PY) tools/quickstart.py
+	$(PY) tools/quickstart.py --work-dir $(QUICKSTART)
+	$(PY) tools/quickstart_views.py --work-dir $(QUICKSTART)/views
+	rm -rf $(QUICKSTART)/committee
+	$(PY) tools/calibrate.py configs/quickstart/committee.py $(QUICKSTART)/committee/all.json \
+	    --target coverage=0.8 --store $(QUICKSTART)/committee/store
+	$(PY) tools/search.py $(QUICKSTART)/committee/store --out $(QUICKSTART)/committee/search \
+	    --quality accuracy
 
 # Real ImageNet weights as a cascade over 20 labelled photos.
 demo-imagenet: $(READY)

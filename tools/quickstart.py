@@ -85,7 +85,8 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
     """The member's checkpoint. A training that was interrupted goes on from its last epoch."""
     epochs = _config(member, args).train_cfg.max_epochs
     checkpoint = work_dir / member / f'epoch_{epochs}.pth'
-    if checkpoint.exists():
+    last = work_dir / member / 'last_checkpoint'  # written after the checkpoint is complete
+    if checkpoint.exists() and last.exists() and Path(last.read_text().strip()).name == checkpoint.name:
         say(f'{member} is trained already')
         return checkpoint
     say(f'training {member}, {epochs} epochs')

@@ -17,6 +17,7 @@ from mmcascade.demo.ood_systems import calibrated_detectors, given_detectors
 from mmcascade.demo.systems import Scores
 from mmcascade.engine.calibrate import prepare_store
 from mmcascade.engine.fill_store import Progress
+from mmcascade.machine import machine
 
 
 def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
@@ -52,7 +53,7 @@ def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
     else:
         calibration = _scores(cfg, 'val_dataloader', work_dir / 'calibration_scores', progress)
         detectors = calibrated_detectors(calibration, test, names, order, [], target)
-    result = {'schema': 1, 'confidence': test.identity.confidence, 'target': target,
+    result = {'schema': 1, 'machine': machine(), 'confidence': test.identity.confidence, 'target': target,
               'systems': compare(detectors, test, names, work_dir / 'roc.png')}
     (work_dir / 'ood.json').write_text(json.dumps(result, indent=2, allow_nan=False) + '\n')
     return result

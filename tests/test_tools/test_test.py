@@ -88,7 +88,7 @@ def test_bundle_runs_in_mmpretrains_own_test_script(project, expected, run_tool,
     assert_metrics(mmengine.load(tmp_path / 'metrics.json'), expected)
     # a member's checkpoint is no bundle
     failed = run_tool(MM_TEST, 'bundle/cascade.py', project.parent / 'small.pth', ok=False)
-    assert 'lacks' in failed.stderr
+    assert 'does not fit this cascade' in failed.stderr
     assert 'tools/bundle_checkpoint.py' in failed.stderr
 
 
@@ -102,8 +102,9 @@ def test_predictions_and_pictures(project, run_tool, tmp_path):
 
 
 def test_errors_end_without_a_traceback(project, run_tool):
-    done = run_tool(TEST, project, '--tta', ok=False)
-    assert done.stderr.splitlines()[-1].startswith('error: --tta would average whole runs of the cascade')
+    done = run_tool(TEST, project, '--cfg-options', 'test_evaluator=None', ok=False)
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+    assert 'has no test_evaluator' in done.stderr
     done = run_tool(TEST, project, '--out-item', 'metrics', ok=False)
     assert 'give --out FILE' in done.stderr
 
