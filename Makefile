@@ -12,6 +12,7 @@ READY := $(VENV)/.ready
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. Members that are trained are used again.
 QUICKSTART := work_dirs/quickstart
+demo: export OMP_NUM_THREADS ?= 1
 demo: $(READY)
 	$(PY) tools/quickstart.py --work-dir $(QUICKSTART)
 	$(PY) tools/quickstart_views.py --work-dir $(QUICKSTART)/views

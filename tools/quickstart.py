@@ -8,6 +8,7 @@ results.json and pictures. What is there already is used again, so an interrupte
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -97,7 +98,8 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
 
 
 def _run(tool: str, *args: str) -> None:
-    finished = subprocess.run([sys.executable, str(TOOLS / tool), *args])
+    # For networks this small several threads gain little, and on a busy machine they wait for each other.
+    finished = subprocess.run([sys.executable, str(TOOLS / tool), *args], env={'OMP_NUM_THREADS': '1', **os.environ})
     if finished.returncode:
         raise SystemExit(f'{tool} failed; its message is above')
 
