@@ -20,6 +20,7 @@ from mmcascade.registry import MODELS
 TTA_OPTIONS = ('policy', 'calibration', 'accept')
 
 _PACK = 'PackInputs'
+_POLICIES = ('WindowPolicy', 'ThresholdPolicy', 'RandomPolicy')
 
 
 def tta_views(pipeline: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
@@ -71,17 +72,18 @@ def full_tta_policy(policy: Mapping[str, Any], augmentations: int) -> dict[str, 
     Within the augmentations of one stage everybody goes on, so each decision is about averages over all of them.
 
     Args:
-        policy: config of one of this package's exit policies, with one rule per gap.
+        policy: config of a WindowPolicy, ThresholdPolicy or RandomPolicy, with one rule per gap.
         augmentations: of each stage.
 
     Raises:
         ValueError: for a policy whose rules are not known here.
     """
-    if 'thresholds' in policy:  # a threshold t is the window (None, t)
+    known = _name(policy) in _POLICIES
+    if known and 'thresholds' in policy:  # a threshold t is the window (None, t)
         windows = [None if t is None else (None, t) for t in policy['thresholds']]
         policy = dict(type='mmcascade.WindowPolicy', windows=windows)
     inside = {'windows': (None, None), 'rates': 1.0}
-    key = next((key for key in inside if key in policy), None)
+    key = next((key for key in inside if known and key in policy), None)
     if key is None:
         raise ValueError(f"--tta cannot tell the rules of the policy {policy.get('type')!r}; give the policy for the "
                          'stages of all augmentations as tta_model = dict(policy=...)')
@@ -216,4 +218,5 @@ def _classifies(model_type: Any) -> bool:
 
 
 def _name(transform: Mapping[str, Any]) -> str:
-    return str(transform.get('type')).rpartition('.')[2]
+    kind = transform.get('type')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]

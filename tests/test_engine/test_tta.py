@@ -16,6 +16,7 @@ from mmengine.registry import MODELS as MM_MODELS
 from mmcascade.engine.test_config import prepare_test
 from mmcascade.engine.tta import apply_tta, full_tta_policy, repeat_stages, tta_views
 from mmcascade.registry import MODELS, TASK_UTILS
+from mmcascade.routing import WindowPolicy
 from tests.tiny_project import make_project
 
 N = 7
@@ -165,13 +166,17 @@ def test_views_of_a_multi_view_come_first(cfg):
 
 
 @pytest.mark.parametrize('policy, expected', [
-    (dict(type='W', windows=[(0.1, 0.2), None]), [(None, None), (0.1, 0.2), (None, None), None, (None, None)]),
-    (dict(type='T', thresholds=[0.7, None]), [(None, None), (None, 0.7), (None, None), None, (None, None)]),
+    (dict(type='WindowPolicy', windows=[(0.1, 0.2), None]), [(None, None), (0.1, 0.2), (None, None), None, (None, None)]),
+    (dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, None]), [(None, None), (None, 0.7), (None, None), None, (None, None)]),
 ])
 def test_policies_decide_between_stages_only(policy, expected):
     full = full_tta_policy(policy, 2)
     assert full['windows'] == expected
     assert TASK_UTILS.build({**full, 'type': WINDOW}).num_gaps == 5
+
+
+def test_policies_may_be_named_by_their_class():
+    assert full_tta_policy(dict(type=WindowPolicy, windows=[(0.1, 0.2)]), 1)['windows'] == [(0.1, 0.2)]
 
 
 def test_random_deferral_stays_between_stages():
@@ -183,6 +188,9 @@ def test_random_deferral_stays_between_stages():
     (dict(model=dict(fusion='replace')), "fusion='replace' keeps the last stage's scores"),
     (dict(model=dict(calibration='x.json', policy=None)), 'fitted without test-time augmentation.*--tta'),
     (dict(model=dict(policy=dict(_delete_=True, type='Mine', knobs=[1]))), "rules of the policy 'Mine'"),
+    (dict(model=dict(policy=dict(_delete_=True, type='mmcascade.AdjustedWindowPolicy', windows=[(0.2, 0.4)]))),
+     "rules of the policy 'mmcascade.AdjustedWindowPolicy'"),
+    (dict(model=dict(policy=dict(_delete_=True, type='Mine', thresholds=[0.5]))), "rules of the policy 'Mine'"),
     (dict(tta_model=dict(type='MyTTA')), 'tta_model of a cascade is empty'),
     (dict(tta_model=dict(windows=[])), 'tta_model of a cascade is empty'),
     (dict(tta_pipeline=FOUR), r'stage 1 reads view 1, but tta_pipeline makes 1 view\(s\).*MultiView'),
