@@ -15,7 +15,7 @@ from mmcascade.registry import METRICS
 from .curves import aupr, auroc, fpr_at_tpr
 from .inputs import as_fraction
 from .sample_fields import percent_name, target_list
-from .sample_sets import SampleSets, dataset_name, image_key, judged_confidence
+from .sample_sets import SampleSets, check_marked, dataset_name, image_key, judged_confidence
 
 
 @METRICS.register_module()
@@ -24,7 +24,8 @@ class OODDetection(BaseMetric):
 
     A higher confidence means ID, and ID is the positive class. An image is OOD if its field ``ood`` is true, and
     ``dataset`` names its set; :class:`~mmcascade.datasets.MarkOOD` writes both. A sample without ``confidence`` is
-    judged by the largest entry of its ``pred_score``. Labels are not read.
+    judged by the largest entry of its ``pred_score``. Labels are not
+    needed; an image with a negative label and no mark is refused.
 
     Printed for each OOD set against all ID images, and as ``ood/all/...`` for the union of the sets:
 
@@ -77,6 +78,7 @@ class OODDetection(BaseMetric):
 
 
 def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool | None]:
+    check_marked(sample)
     accepted = sample.get('accepted')
     return (judged_confidence(sample), bool(sample.get('ood', False)), dataset_name(sample), image_key(sample),
             None if accepted is None else bool(accepted))

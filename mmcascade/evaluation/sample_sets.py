@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .inputs import as_scores
@@ -35,6 +36,18 @@ def judged_confidence(sample: Mapping[str, Any]) -> float:
         return require_number(sample, 'confidence', 'a confidence is one score per image')
     scores = require(sample, 'pred_score', 'the metric reads confidence or pred_score')
     return float(scores.max())
+
+
+def check_marked(sample: Mapping[str, Any]) -> None:
+    """Raise ValueError if a sample has a negative label, as unlabelled images have, but no mark as OOD."""
+    if sample.get('ood', False) or sample.get('gt_label') is None:
+        return
+    labels = torch.as_tensor(sample['gt_label'])
+    negative = labels[labels < 0]
+    if len(negative):
+        raise ValueError(f'{sample.get("img_path", "a data sample")} has the label {negative[0]:g} but is not marked '
+                         "as OOD; put dict(type='mmcascade.MarkOOD', name=...) before "
+                         "PackInputs(algorithm_keys=('ood', 'dataset')), which keeps the mark, or label the image")
 
 
 def image_key(sample: Mapping[str, Any]) -> int:

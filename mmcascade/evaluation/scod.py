@@ -14,7 +14,7 @@ from mmcascade.registry import METRICS
 from .curves import scod_augrc, scod_aurc, scod_risk_at_coverage
 from .inputs import as_fraction
 from .sample_fields import percent_name, require_number, target_list
-from .sample_sets import SampleSets, dataset_name, image_key, judged_confidence
+from .sample_sets import SampleSets, check_marked, dataset_name, image_key, judged_confidence
 from .scod_curves import check_mixture
 
 
@@ -86,7 +86,5 @@ def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool]:
 def _is_wrong(sample: Mapping[str, Any]) -> bool:
     label = require_number(sample, 'gt_label', 'SCOD needs the class labels of in-distribution images; mark the images '
                            'of an OOD data set with mmcascade.MarkOOD')
-    if label < 0:
-        raise ValueError(f'{sample.get("img_path", "a data sample")} has the label {label:g} but is not marked as OOD; '
-                         "keep the mark with PackInputs(algorithm_keys=('ood', 'dataset')), or label the image")
+    check_marked(sample)
     return label != require_number(sample, 'pred_label', 'SCOD judges one predicted class')

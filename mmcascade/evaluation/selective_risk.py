@@ -15,7 +15,7 @@ from mmcascade.registry import METRICS
 from .curves import augrc, aurc, auroc, coverage_at_risk, e_aurc, risk_at_coverage
 from .inputs import as_fraction
 from .sample_fields import percent_name, require_number, target_list
-from .sample_sets import judged_confidence
+from .sample_sets import check_marked, judged_confidence
 
 
 @METRICS.register_module()
@@ -99,5 +99,6 @@ def _judge(sample: Mapping[str, Any]) -> tuple[float, bool, bool | None, bool]:
     wrong = not ood and (
         require_number(sample, 'gt_label', 'SelectiveRisk judges images with one class label')
         != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class'))
+    check_marked(sample)
     accepted = sample.get('accepted')
     return judged_confidence(sample), wrong, None if accepted is None else bool(accepted), ood

@@ -157,3 +157,19 @@ def test_bad_scores_are_named():
 def test_bad_targets_fail_when_built(tprs, error):
     with pytest.raises(error, match='tprs must be'):
         METRICS.build(dict(type='mmcascade.OODDetection', tprs=tprs))
+
+
+def test_unlabelled_samples_without_a_mark_are_named():
+    samples = make_samples(SIZES)
+    samples[3].gt_label = torch.tensor([-1])
+    with pytest.raises(ValueError, match=r'id/3\.jpg has the label -1 but is not marked as OOD; .*MarkOOD'):
+        detect(samples)
+
+
+def test_several_labels_or_none_are_no_matter():
+    samples = make_samples(SIZES)
+    expected = detect(samples)
+    samples[0].gt_label = torch.tensor([0, 2])
+    samples[1].gt_label = torch.tensor([], dtype=torch.long)
+    del samples[2].gt_label
+    assert detect(samples) == expected
