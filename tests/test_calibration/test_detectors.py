@@ -197,3 +197,12 @@ def test_a_bank_of_other_features_is_refused():
 def test_random_routing_works_with_a_detector():
     outcome = CascadeRouter(make_stages(), RandomPolicy([0.5]), knn(make_bank())).route([], range(N))
     assert 0 < outcome.exit_stage.mean() < 1
+
+
+def test_each_precision_has_its_own_bank():
+    detector = knn(make_bank())
+    features = make_stages()[0].features
+    single = detector.feature_score(features, SOURCES[0])
+    double = detector.feature_score(features.double(), SOURCES[0])
+    assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(double.float(), single)

@@ -57,7 +57,7 @@ class KNNConfidence(FeatureConfidence):
         if self.bank is not None and self.bank.images < k:
             raise BankError(f'the feature bank holds {self.bank.images} images, fewer than k={k}; lower k or make a '
                             'larger bank with tools/fit_detector.py')
-        self._normalised: dict[tuple[str, torch.device], Tensor] = {}
+        self._normalised: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ class KNNConfidence(FeatureConfidence):
         if self.bank is None:
             raise BankError('KNNConfidence has no bank to compare with; make one with tools/fit_detector.py and name '
                             'it in bank=')
-        key = source, like.device
+        key = source, like.device, like.dtype
         if key not in self._normalised:
             bank = torch.from_numpy(self.bank.of_stage(source)).to(like)
             if bank.shape[1] != like.shape[1]:
