@@ -56,7 +56,8 @@ class ScoreMap:
         left = right - 1
         right = right.clamp_max(len(x) - 1)
         mapped = torch.lerp(y[left], y[right], ((s - x[left]) / (x[right] - x[left]).clamp_min(1e-300)).clamp(0, 1))
-        span = max(self.scores[-1] - self.scores[0], 1e-6)
+        # At least the size of the scores: by a shorter ruler, far ones would all round to the same end.
+        span = max(self.scores[-1] - self.scores[0], abs(self.scores[-1]), 1e-6)
         below, above = (x[0] - s) / span, (s - x[-1]) / span
         mapped = torch.where(below > 0, y[0] / (1 + below), mapped)
         mapped = torch.where(above > 0, y[-1] + (1 - y[-1]) * above / (1 + above), mapped)

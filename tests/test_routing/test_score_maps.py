@@ -18,7 +18,7 @@ MAP = ScoreMap([0.2, 0.5, 0.9], [0.1, 0.6, 0.95])
 
 def slow_map(scores, values, score):
     """One score at a time, in plain Python."""
-    span = max(scores[-1] - scores[0], 1e-6)
+    span = max(scores[-1] - scores[0], abs(scores[-1]), 1e-6)
     if score < scores[0]:
         return values[0] / (1 + (scores[0] - score) / span)
     if score > scores[-1]:
@@ -55,6 +55,14 @@ def test_it_equals_the_slow_map_and_is_strictly_increasing(score_map, scores):
 def test_neighbouring_float32_scores_make_no_tie():
     scores = np.float32(0.7) + np.arange(2000, dtype=np.float32) * np.spacing(np.float32(0.7))
     assert (np.diff(MAP(torch.from_numpy(scores)).numpy()) > 0).all()
+
+
+@pytest.mark.parametrize('knot', [-40.0, 12.5, 3e4])
+def test_one_knot_keeps_unbounded_scores_apart(knot):
+    scores = torch.linspace(knot - 1000, knot + 1000, 2001, dtype=torch.float64)
+    neighbours = torch.tensor([1e4, 1e4 + 0.001, 1e4 + 0.002], dtype=torch.float32)
+    for values in (scores, neighbours):
+        assert (np.diff(ScoreMap([knot], [0.9])(values).numpy()) > 0).all()
 
 
 def test_knots_are_met_and_units_without_a_score_stay_last():
