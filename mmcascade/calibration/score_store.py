@@ -48,6 +48,8 @@ class ScoreStore:
         self.macs = self._map('macs.npy', (units, stages), np.float64)
         self.labels = self._map('labels.npy', (units,), np.int64)
         self.filled: int = json.loads((folder / _PROGRESS).read_text())['filled']
+        if type(self.filled) is not int or not 0 <= self.filled <= units:
+            raise ValueError(f'{_PROGRESS} says that {self.filled!r} of {units} units are filled')
 
     @classmethod
     def create(cls, folder: str | Path, identity: Mapping[str, Any], units: int, classes: int,
@@ -93,6 +95,8 @@ class ScoreStore:
         try:
             header = json.loads((folder / _HEADER).read_text())
             schema = header['schema']
+            if type(schema) is not int:
+                raise TypeError(f'its schema is a number, got {schema!r}')
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f'{folder} is no score store: {error}') from error
         if schema > SCHEMA:
@@ -100,7 +104,7 @@ class ScoreStore:
                              f'{SCHEMA}; update mmcascade or fill the store again')
         try:
             return cls(folder, header)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f'the score store {folder} is damaged: {error}; delete it and fill it again') from error
 
     @classmethod

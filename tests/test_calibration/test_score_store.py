@@ -106,9 +106,16 @@ def test_other_members_or_data_are_refused(tmp_path):
     (lambda folder: (folder / 'store.json').write_text('{'), 'is no score store'),
     (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 9})), 'schema 9'),
     (lambda folder: (folder / 'stage1.npy').write_bytes((folder / 'stage1.npy').read_bytes()[:-8]), 'is damaged'),
+    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': '1'})), 'is no score store'),
+    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 1, 'units': 5, 'kinds': 3})),
+     'is damaged'),
+    (lambda folder: (folder / 'macs.npy').write_bytes(b''), 'is damaged'),
     (lambda folder: (folder / 'macs.npy').unlink(), 'is damaged'),
     (lambda folder: np.save(folder / 'labels.npy', np.zeros(3)), 'labels.npy has shape'),
     (lambda folder: (folder / 'progress.json').write_text('x'), 'is damaged'),
+    (lambda folder: (folder / 'progress.json').write_text('[]'), 'is damaged'),
+    *((lambda folder, filled=filled: (folder / 'progress.json').write_text(json.dumps({'filled': filled})),
+       'is damaged: progress.json says that') for filled in (-1, 6, 2.0, None, '5', True)),
 ])
 def test_damage_is_named(tmp_path, damage, message):
     make(tmp_path)
