@@ -26,7 +26,7 @@ def coverage_of(result: Replay, labels: np.ndarray, risk: float = 0.05) -> Quali
 
 
 def claim_intervals(members: Sequence[Quality], ensemble: Quality, policies: dict[str, Sequence[Quality]], n: int,
-                    *, repeats: int = 500) -> dict[str, Interval]:
+                    *, repeats: int = 500) -> dict[str, Interval | None]:
     """Paired bootstrap intervals, each a mean over both orders of the members.
 
     Args:
@@ -36,7 +36,8 @@ def claim_intervals(members: Sequence[Quality], ensemble: Quality, policies: dic
         n: number of test units.
 
     Returns:
-        'retained_gain': the cascade's gain over one member as a share of the ensemble's; 'window_minus_threshold' and
+        'retained_gain': the cascade's gain over one member as a share of the ensemble's, None where the ensemble gains
+        nothing; draws of units on which it gains nothing are left out. 'window_minus_threshold' and
         'window_minus_random': differences of quality.
     """
 
@@ -52,6 +53,6 @@ def claim_intervals(members: Sequence[Quality], ensemble: Quality, policies: dic
         return lambda units: mean(policies['cascade'], units) - mean(policies[other], units)
 
     return {
-        'retained_gain': bootstrap(retained, n, repeats=repeats),
+        'retained_gain': None if np.isnan(retained(np.arange(n))) else bootstrap(retained, n, repeats=repeats),
         'window_minus_threshold': bootstrap(over('threshold'), n, repeats=repeats),
         'window_minus_random': bootstrap(over('random'), n, repeats=repeats)}

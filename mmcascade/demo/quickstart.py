@@ -146,7 +146,7 @@ def _claim(calibration: Scores, test: Scores, half_width: float) -> dict[str, An
     policies = {name: [quality(order, systems[name].policy) for order, systems in by_order] for name in POLICIES}
     intervals = claim_intervals([quality([name], WindowPolicy([])) for name in PAIR],
                                 quality(PAIR, WindowPolicy([(None, None)])), policies, len(labels))
-    return {'half_width': half_width, **{name: asdict(interval) for name, interval in intervals.items()}}
+    return {'half_width': half_width, **{name: interval and asdict(interval) for name, interval in intervals.items()}}
 
 
 def _macs_ratio(metrics: Mapping[str, Mapping[str, Any]], reverse: Mapping[str, Mapping[str, Any]]) -> float:

@@ -43,13 +43,15 @@ def claim_sentences(results: Mapping[str, Any]) -> list[str]:
         'The figures below are means over both orders of the two members, with paired 95 % bootstrap intervals. With '
         f"the default window the cascade costs {claim['macs_ratio']:.2f} times one member."]
     for entry in claim['by_half_width']:
-        gain, threshold, random = (_interval(entry[name], digits) for name, digits in (
-            ('retained_gain', 0), ('window_minus_threshold', 2), ('window_minus_random', 2)))
+        threshold, random = (_interval(entry[name], 2) for name in ('window_minus_threshold', 'window_minus_random'))
+        window = f"window of {100 * entry['half_width']:.0f} % of the images on each side of tau"
+        gain = entry['retained_gain']
+        kept = (f'A {window}: the ensemble gains nothing here over one member in coverage at 5 % risk.' if gain is None
+                else f'A {window} keeps {_interval(gain, 0)} % of what the ensemble gains over one member in coverage '
+                     'at 5 % risk.')
         sentences.append(
-            f"A window of {100 * entry['half_width']:.0f} % of the images on each side of tau keeps {gain} % of what "
-            'the ensemble gains over one member in coverage at 5 % risk. At the same deferred share its coverage '
-            f'differs by {threshold} points from that of a threshold, and by {random} points from that of random '
-            'deferral.')
+            f'{kept} At the same deferred share its coverage differs by {threshold} points from that of a threshold, '
+            f'and by {random} points from that of random deferral.')
     return sentences
 
 
