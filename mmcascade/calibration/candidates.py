@@ -41,7 +41,7 @@ class Candidates:
 
         Raises:
             StoreError: if the stores do not fit together.
-            ValueError: if a stage has no cost.
+            ValueError: if a stage has no cost, or the given one is no number.
         """
         for store in stores[1:]:
             _check_fit(stores[0], store)
@@ -122,8 +122,13 @@ def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
 
 
 def _given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+    if not isinstance(costs, Mapping):
+        raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
     missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))
     if missing or unknown:
         raise ValueError(f'the costs lack {missing} and name {unknown}, which is not in the store; expected one number '
                          f'of milliseconds for each of {list(names)}')
+    for name in names:
+        if not isinstance(costs[name], (int, float)) or isinstance(costs[name], bool):
+            raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')
     return np.array([float(costs[name]) for name in names])

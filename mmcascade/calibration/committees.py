@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmcascade.calibration.candidates import Candidates
 from mmcascade.calibration.chain_search import Setting
 from mmcascade.calibration.exits import Chain
+from mmcascade.calibration.quality import Quality
 from mmcascade.calibration.search import Found, Plan, search
 from mmcascade.calibration.search_limits import InfeasibleError
 
@@ -64,18 +65,22 @@ def convert(candidates: Candidates, units: NDArray[np.int64], chain: Chain, goal
         chain: the ensemble's members.
         goal: 'accuracy' for the lowest mean cost at the ensemble's accuracy or more, 'cost' for the highest accuracy
             at no more than its cost.
-        plan: its policy, confidence and fusion are used, and its limits kept.
+        plan: its policy, confidence and fusion are used, and its limits kept. What is matched is always the accuracy,
+            whatever its quality.
 
     Returns:
         The ensemble and the cascade.
 
     Raises:
-        ValueError: if the chain has less than two stages.
+        ValueError: if the chain has less than two stages, or another quality than the accuracy is to reach a value.
         InfeasibleError: if the plan's limits rule out every cascade that meets the goal.
     """
     if len(chain) < 2:
         raise ValueError('an ensemble has at least two members, such as --convert small,large')
-    found = search(candidates, units, replace(plan, chains=(chain,)))
+    if plan.limits.reach is not None and plan.quality.name != 'accuracy':
+        raise ValueError(f'an ensemble is converted by accuracy and cost, so {plan.quality} cannot be asked to reach '
+                         f'{plan.limits.reach:g}; leave --reach out, or take --quality accuracy')
+    found = search(candidates, units, replace(plan, chains=(chain,), quality=Quality('accuracy')))
     ensemble, = found.ensembles
     cascade = best(found.front, goal, ensemble)
     if cascade is None:

@@ -16,6 +16,7 @@ number of settings per gap. The method here:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from mmcascade.calibration.chains import count_chains, extended
 from mmcascade.calibration.exits import Chain, Exit, chain_exits
 from mmcascade.calibration.pareto import spread_out
 from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search_limits import InfeasibleError, Limits
+from mmcascade.calibration.search_limits import TOLERANCE, InfeasibleError, Limits
 
 MAX_STAGES = 4
 MAX_CHAINS = 1000
@@ -70,8 +71,8 @@ class Plan:
             raise ValueError(f'chains have 1 to {MAX_STAGES} stages, got max_stages={self.max_stages!r}')
         if self.policy not in ('window', 'threshold'):
             raise ValueError(f"policy is 'window' or 'threshold', got {self.policy!r}")
-        if self.max_settings < 1:
-            raise ValueError(f'max_settings is at least 1, got {self.max_settings!r}')
+        if not 1 <= self.max_settings < math.inf:
+            raise ValueError(f'max_settings is a finite number, at least 1, got {self.max_settings!r}')
 
 
 @dataclass
@@ -192,10 +193,11 @@ class _Search:
         if reach is None:
             return front(exact)
         best = max(setting.gain for setting in exact)
-        if best < quality.gain(reach):
+        least = quality.gain(reach) - TOLERANCE
+        if best < least:
             raise InfeasibleError(f'no cascade within the limits reaches {quality} {reach:g}; the best is '
                                   f'{float(quality.gain(best)):.4g}')
-        return front([setting for setting in exact if setting.gain >= quality.gain(reach)])
+        return front([setting for setting in exact if setting.gain >= least])
 
     def ensembles(self) -> list[Setting]:
         """Every searched chain with all windows open."""
@@ -212,6 +214,7 @@ class _Search:
             total = count_chains(length, self.mean_costs, self.plan.order)
         limit = self.plan.limits.max_worst_case
         if limit is not None:
+            limit *= 1 + TOLERANCE
             self.left_by_worst_case += [c for c in chains if self.candidates.worst_case(c) > limit]
             chains = [chain for chain in chains if self.candidates.worst_case(chain) <= limit]
         self.previous = chains = chains[:MAX_CHAINS]

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+#: Sums of costs and shares of units are rounded; what equals a limit but for that keeps it.
+TOLERANCE = 1e-9
+
 
 class InfeasibleError(ValueError):
     """Constraints that no cascade of the search meets; the message says what is feasible."""
@@ -44,7 +47,7 @@ class Limits:
         """Which settings keep the constraints on means."""
         allowed = np.ones(np.shape(cost), np.bool_)
         if self.max_cost is not None:
-            allowed &= cost <= self.max_cost
+            allowed &= cost <= self.max_cost * (1 + TOLERANCE)
         if self.min_accuracy is not None:
-            allowed &= accuracy >= self.min_accuracy
+            allowed &= accuracy >= self.min_accuracy - TOLERANCE
         return allowed

@@ -43,7 +43,7 @@ class Point:
         chain, windows: what it is.
         worst_case: the most that a unit can cost.
         select, report, whole: figures on the half that the search saw, on the other half, and on all units.
-        reached: share of all units that ran each stage.
+        reached: share of the units of the other half that ran each stage.
         near_bounds: number of units with a score within 1e-5 of a bound that decides about them.
         accept: accept threshold that meets the quality's target on the search's half, None where there is no target.
         baseline: the stage that is the best on the search's half of those that cost no more; None if this is a
@@ -97,7 +97,7 @@ class Reporter:
         target = accept_target(self.plan.quality)
         accept = None if target is None else place_tau(result.confidence[self.select], wrong[self.select], target)
         return Point(chain, windows, self.candidates.worst_case(chain), seen, unseen, whole,
-                     tuple(result.reached(len(chain))), near, accept, baseline, difference)
+                     self._reached(result, len(chain)), near, accept, baseline, difference)
 
     def figures(self, setting: Setting) -> Figures:
         """On the units that the search did not see."""
@@ -120,6 +120,9 @@ class Reporter:
         wrong = self._wrong(result)[units]
         return Figures(self.plan.quality.measure(result.confidence[units], wrong), float(1 - wrong.mean()),
                        float(cost[units].mean()), float(result.macs[units].mean()))
+
+    def _reached(self, result: Replay, stages: int) -> tuple[float, ...]:
+        return tuple(float((result.exit_stage[self.report] >= k).mean()) for k in range(stages))
 
     def _baseline(self, cost: float) -> int | None:
         costs = self.candidates.costs[:, self.select].mean(1)

@@ -131,6 +131,11 @@ def test_costs_in_milliseconds_change_what_is_found(candidates, tmp_path):
     assert all(list(s.chain) == sorted(s.chain, key=order.index) for s in found.front)
     with pytest.raises(ValueError, match=r"lack \['s3@0'\] and name \['x'\]"):
         Candidates.from_stores([store], {'s0@0': 1, 's1@0': 1, 's2@0': 1, 'x': 1})
+    for wrong in ('2', None, [2], True):
+        with pytest.raises(ValueError, match='the cost of stage s1@0 is a number of milliseconds, got'):
+            Candidates.from_stores([store], costs | {'s1@0': wrong})
+    with pytest.raises(ValueError, match='the costs are an object such as'):
+        Candidates.from_stores([store], [1.0, 2.0])
     with pytest.raises(ValueError, match='stage s1@0 has no cost: its mean is 0'):
         Candidates.from_stores([store], costs | {'s1@0': 0.0})
 
@@ -172,7 +177,8 @@ def test_no_unit_may_be_accepted(candidates, tmp_path):
     (lambda: Limits(min_accuracy=95), 'fraction in .0, 1., got 95'),
     (lambda: Plan(ACCURACY, max_stages=5), '1 to 4 stages'),
     (lambda: Plan(ACCURACY, policy='random'), "'window' or 'threshold'"),
-    (lambda: Plan(ACCURACY, max_settings=0), 'at least 1')])
+    (lambda: Plan(ACCURACY, max_settings=0), 'at least 1'),
+    (lambda: Plan(ACCURACY, max_settings=float('nan')), 'at least 1, got nan')])
 def test_bad_plans(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -266,7 +272,8 @@ def test_reported_figures_are_replays_of_other_units(candidates):
     assert reporter.figures(setting) == point.report
     assert float(point.select.quality) == pytest.approx(setting.gain)
     whole, _ = replayed(candidates, setting, everybody(candidates))
-    assert point.reached == tuple((whole.exit_stage >= k).mean() for k in range(len(setting.chain)))
+    assert point.reached == tuple((result.exit_stage >= k).mean() for k in range(len(setting.chain)))
+    assert point.reached[1] != (whole.exit_stage >= 1).mean()
     seen, seen_wrong = replayed(candidates, setting, select)
     assert seen_wrong[seen.confidence >= point.accept].mean() <= 0.2
     # The baseline is the best affordable stage on the units of the search, compared on the others.
@@ -289,3 +296,25 @@ def test_confidence_functions_are_compared_by_their_order(candidates):
     for line in lines.values():
         assert line[-1] == pytest.approx(1 - exit_.wrong.mean())
         assert (line <= lines['oracle'] + 1e-12).all()
+
+
+@pytest.mark.parametrize('text', ['aurc', 'coverage@risk=0.2'])
+@pytest.mark.parametrize('goal', ['accuracy', 'cost'])
+def test_an_ensemble_is_converted_by_accuracy_whatever_is_reported(candidates, text, goal):
+    units = everybody(candidates)
+    plan = Plan(ACCURACY, policy='threshold')
+    other = replace(plan, quality=Quality.parse(text))
+    assert convert(candidates, units, (2, 3), goal, other) == convert(candidates, units, (2, 3), goal, plan)
+    with pytest.raises(ValueError, match='leave --reach out, or take --quality accuracy'):
+        convert(candidates, units, (2, 3), goal, replace(other, limits=Limits(reach=0.5)))
+
+
+def test_a_limit_that_is_met_but_for_rounding_is_met(tmp_path):
+    assert 0.1 + 0.2 > 0.3
+    logits, labels = skilled_logits(100, skills=(0.5, 1.0))
+    stages = Candidates.from_stores([make_store(tmp_path, logits, labels, macs=[0.1, 0.2])])
+    found = search(stages, np.arange(100), Plan(ACCURACY, Limits(max_worst_case=0.3), chains=((0, 1),)))
+    assert [setting.chain for setting in found.ensembles] == [(0, 1)]
+    assert Limits(max_cost=0.3).allow(np.array([0.1 + 0.2, 0.3001]), np.ones(2)).tolist() == [True, False]
+    assert 1 - 0.9 < 0.1
+    assert Limits(min_accuracy=0.1).allow(np.ones(2), np.array([1 - 0.9, 0.0999])).tolist() == [True, False]
