@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -67,12 +66,15 @@ class ClassifierStage:
         self._settled = batch_size != AUTO
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        images = self.device_view(batch.view(self.view), self.device)
+        images = batch.view(self.view)
+        if self.device_view.changes:
+            images = self.device_view(images, self.device)
         shape = tuple(images.shape[1:])
         if shape not in self.macs_by_shape:
             self.macs_by_shape[shape] = (
                 macs_at(self.member, self.counter, images) if self.macs is None else self.macs)
-        return replace(self.forward(images), macs=self.macs_by_shape[shape], source=self.source)
+        output = self.forward(images)
+        return StageOutput(output.logits, output.probabilities, output.features, self.macs_by_shape[shape], self.source)
 
     def identity(self, weights: str = '') -> StageIdentity:
         """What its scores depend on, with the fingerprint of the member's weights."""
@@ -91,12 +93,12 @@ class ClassifierStage:
         """
         if self.view >= len(views) or not len(views[self.view]):
             return
-        first = views[self.view][:1]
-        shape = self.device_view.shape(tuple(first.shape[1:]))
+        shape = self.device_view.shape(tuple(views[self.view].shape[1:]))
         if self.macs is None and shape not in self.counter.by_shape:
-            macs_at(self.member, self.counter, first.new_empty(1, *shape))
+            macs_at(self.member, self.counter, views[self.view].new_empty(1, *shape))
         if self._settled:
             return
+        first = views[self.view][:1]
         row, cache = self.device_view(first, self.device)[0], SizeCache()
         key = cache.key(self._module, shape, row.dtype, self.execution,
                         torch.is_autocast_enabled(self.device.type), device=self.device)

@@ -57,6 +57,11 @@ class DeviceView:
         self.interpolation = interpolation
         self._warned = False
 
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.size is not None or self.flip
+
     def __call__(self, images: Tensor, device: torch.device) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, *size)`` on a device; images stay where they are if there is nothing to do."""
         if self.size is not None:

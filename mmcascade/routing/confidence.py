@@ -93,7 +93,7 @@ class Confidence:
         """Confidence per unit, float32 or wider; -inf for units without any finite output."""
         score = self.score(state)
         shape = (-1,) + (1,) * (score.dim() - 1)
-        return torch.where(state.has_finite.view(shape), score, score.new_full((), -torch.inf))
+        return torch.where(state.has_finite.view(shape), score, -torch.inf)
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,13 @@ class WindowPolicy(ExitPolicy):
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
         low, high = self.rules[gap]
-        inside = torch.ones_like(confidence, dtype=torch.bool)
+        if low is not None and high is not None:
+            return (confidence >= low) & (confidence <= high)
         if low is not None:
-            inside &= confidence >= low
+            return confidence >= low
         if high is not None:
-            inside &= confidence <= high
-        return inside
+            return confidence <= high
+        return torch.ones_like(confidence, dtype=torch.bool)
 
 
 class ThresholdPolicy(ExitPolicy):

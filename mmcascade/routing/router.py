@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol
 
@@ -98,25 +99,30 @@ class CascadeRouter:
         with Stream(self, self._batch_policy) as stream:
             stream.enqueue(inputs, units)
             outcomes = stream.flush()
-        return Outcome.cat(outcomes).in_order() if outcomes else None
+        if len(outcomes) < 2:
+            return outcomes[0] if outcomes else None
+        return Outcome.cat(outcomes).in_order()
 
     def run_stage(self, index: int, batch: UnitBatch, policy: ExitPolicy) -> tuple[Outcome | None, UnitBatch | None]:
         """Run one stage: the units that are finished, and those that go on to the next stage."""
         stage = self.stages[index]
         output = stage(batch)
-        batch.macs = batch.macs + np.asarray(output.macs, dtype=np.float64)
+        batch.macs = batch.macs + (output.macs.cpu().numpy() if isinstance(output.macs, Tensor) else output.macs)
         # Scores decide, and are compared with thresholds from another run: never in half precision.
-        with torch.autocast(output.values.device.type, enabled=False):
+        with _full_precision(output.values.device.type):
             if batch.state is None:
                 batch.state = CascadeState.start(output, self.fusion, stage.temperature, self._member_score)
             else:
                 batch.state = batch.state.add(output, stage.temperature, self._member_score)
             confidence = self.confidence(batch.state)
             going = self._who_goes_on(index, confidence, batch, policy)
-            leaving = np.delete(np.arange(len(batch)), going)
             judged = judged_score(self.maps, index, confidence)
-        return (_finish(batch, judged, leaving, index) if len(leaving) else None,
-                batch.select(going) if len(going) else None)
+        if not len(going):
+            return _finish(batch, judged, np.arange(len(batch)), index), None
+        if len(going) == len(batch):
+            return None, batch
+        leaving = np.delete(np.arange(len(batch)), going)
+        return _finish(batch, judged, leaving, index), batch.select(going)
 
     def _who_goes_on(self, gap: int, confidence: Tensor, batch: UnitBatch, policy: ExitPolicy) -> np.ndarray:
         if gap == len(self.stages) - 1 or policy.is_closed(gap):
@@ -124,7 +130,7 @@ class CascadeRouter:
         assert batch.state is not None
         mask = policy.go_on(gap, confidence, torch.as_tensor(batch.unit))
         # Without any finite output there is no score to ask the policy about: the next member may do better.
-        return np.asarray(rows_where(mask | ~batch.state.has_finite), dtype=np.int64)
+        return rows_where(mask >= batch.state.has_finite)  # mask or not finite, in one kernel
 
 
 class Stream:
@@ -174,7 +180,7 @@ class Stream:
         Raises:
             ValueError: if a stage reads a view that is not there, or the views and units differ in number.
         """
-        self._check_views(inputs)
+        self.check_views(inputs)
         counts = {len(view) for view in inputs if view is not None}
         if units is None:
             n = counts.pop() if counts else 0
@@ -239,7 +245,8 @@ class Stream:
             size -= len(batch)
         return UnitBatch.cat(batches)
 
-    def _check_views(self, inputs: Views) -> None:
+    def check_views(self, inputs: Views) -> None:
+        """Raise ValueError if a stage reads a view that is not there."""
         for index, stage in enumerate(self.router.stages):
             for view in stage.views:
                 if not 0 <= view < len(inputs):
@@ -248,17 +255,21 @@ class Stream:
                         "the data pipeline (mmpretrain's MultiView) or correct the stage's view=")
 
 
-def rows_where(mask: Tensor) -> list[int]:
+def _full_precision(device_type: str) -> AbstractContextManager:
+    return torch.autocast(device_type, enabled=False) if torch.is_autocast_enabled(device_type) else nullcontext()
+
+
+def rows_where(mask: Tensor) -> np.ndarray:
     """The decision reaches the host here and nowhere else: the one synchronisation of a gap."""
-    return mask.cpu().nonzero().flatten().tolist()
+    return np.flatnonzero(mask.cpu().numpy())
 
 
 def _finish(batch: UnitBatch, confidence: Tensor, rows: np.ndarray, stage: int) -> Outcome:
     assert batch.state is not None
-    index = torch.as_tensor(rows).to(confidence.device)
+    index = None if len(rows) == len(batch) else torch.as_tensor(rows).to(confidence.device)
 
     def pick(x: Tensor) -> Tensor:
-        return x if len(rows) == len(batch) else x.index_select(0, index)
+        return x if index is None else x.index_select(0, index)
 
     return Outcome(batch.ticket[rows], batch.unit[rows], pick(batch.state.fused.probs), pick(confidence),
                    np.full(len(rows), stage), batch.macs[rows], pick(batch.state.finite))

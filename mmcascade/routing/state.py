@@ -158,8 +158,7 @@ class CascadeState:
             if score is not None:
                 assert self.score_total is not None
                 score = self.score_total + _keep(score, finite)
-        return replace(self, total=total, score_total=score, ran=self.ran + 1,
-                       finite=self.finite + finite, features=output.features)
+        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features)
 
     @cached_property
     def has_finite(self) -> Tensor:
@@ -172,8 +171,7 @@ class CascadeState:
         mean = self._mean(self.total)
         if self.fusion == 'logit':
             return Distribution(logits=mean)  # all zeros, hence uniform, where nothing was finite
-        uniform = mean.new_full((), 1.0 / mean.shape[1])
-        return Distribution(probs=torch.where(_like(self.has_finite, mean), mean, uniform))
+        return Distribution(probs=torch.where(_like(self.has_finite, mean), mean, 1.0 / mean.shape[1]))
 
     @cached_property
     def member_score(self) -> Tensor:
@@ -184,9 +182,9 @@ class CascadeState:
         return self._mean(self.score_total)
 
     def _mean(self, total: Tensor) -> Tensor:
-        if self.fusion == 'replace':
+        if self.fusion == 'replace' or self.ran == 1:
             return total
-        return total / _like(self.finite.clamp_min(1).to(total.dtype), total)
+        return total / _like(self.finite.clamp_min(1), total)
 
     def select(self, rows: Tensor) -> CascadeState:
         """The state of some of the units; ``rows`` is int64 on the state's device."""
@@ -237,7 +235,7 @@ def _contribution(output: StageOutput, fusion: str, temperature: float,
 
 def _finite_rows(x: Tensor) -> Tensor:
     # The largest magnitude is NaN or inf exactly when the row holds a NaN or an inf.
-    return x.abs().flatten(1).amax(1).isfinite()
+    return torch.linalg.vector_norm(x.flatten(1), torch.inf, 1) < torch.inf
 
 
 def _like(per_unit: Tensor, x: Tensor) -> Tensor:
@@ -247,4 +245,4 @@ def _like(per_unit: Tensor, x: Tensor) -> Tensor:
 
 def _keep(x: Tensor, finite: Tensor) -> Tensor:
     """Zero the rows that are not finite."""
-    return torch.where(_like(finite, x), x, x.new_zeros(()))
+    return torch.where(_like(finite, x), x, 0.0)

@@ -52,6 +52,8 @@ class UnitBatch:
 
     def view(self, index: int) -> Tensor:
         """The rows of one view that belong to these units, on the device where the view lies."""
+        if len(self.sources) == 1:
+            return _take(self.sources[0][index], self.row)
         pieces = [_take(views[index], self.row[self.source == s])
                   for s, views in enumerate(self.sources)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
