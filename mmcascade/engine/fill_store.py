@@ -60,6 +60,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
 
     Raises:
         StoreError: if the folder holds the scores of other members, data or preprocessing.
+        ValueError: if the data set is empty, or has a label that is no class of the members.
     """
     identity = store_identity(model, dataloader, dataset)
     store = None
@@ -72,13 +73,15 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
     for batch in _loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
         views = as_views(batch['inputs'])
         outputs = [_run(stage, views) for stage in model.stages]
+        given = labels(batch['data_samples'])
+        _check_labels(given, outputs[0].values.shape[1])
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
             widths = [None if output.features is None else output.features.shape[1] for output in outputs]
             store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config,
                                       widths if model.confidence.needs_features else None,
                                       [stage.source for stage in model.stages])
-        store.write(outputs, labels(batch['data_samples']))
+        store.write(outputs, given)
         progress(store.filled, units)
     if store is None:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
@@ -94,6 +97,12 @@ def store_identity(model: WindowCascadeClassifier, dataloader: Config, dataset: 
         'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
         'preprocessing': fingerprint([transforms.encode()]),
         **({'kind': 'with features'} if model.confidence.needs_features else {})}
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    if labels.max(initial=-1) >= classes:
+        raise ValueError(f'an image has the label {labels.max()}, and the members have {classes} classes, 0 to '
+                         f'{classes - 1}; check the annotations and the num_classes of the members')
 
 
 def _pipelines(config: Any) -> list[Any]:
