@@ -15,7 +15,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmcascade.calibration.adjust import adjust
+from mmcascade.calibration.adjust import adjust, refit
 from mmcascade.calibration.fit import MAPS, TEMPERATURES, check_request, fit_store
 from mmcascade.calibration.summary import summary_lines
 from mmcascade.calibration.windows import FIT_ON
@@ -67,6 +67,7 @@ def main() -> None:
     args = parse_args()
     try:
         check_request(args.target, args.accept, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
+                      half_width=args.half_width, certify_share=args.certify_share, adapt=args.adapt,
                       follows_stream=args.adapt is not None or args.adjust_on is not None)
         calibrate(args)
     except ValueError as error:
@@ -93,10 +94,10 @@ def calibrate(args: argparse.Namespace) -> None:
         fit_on=args.fit_on, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
         certify_share=args.certify_share, seed=args.seed)
     if stream:
-        calibration = adjust(calibration, stream.stages()[0], stream.units)
+        calibration = refit(adjust(calibration, stream.stages()[0], stream.units), store)
     if args.adapt is not None:
         calibration = replace(calibration, adapt=args.adapt)
-        calibration.policy()  # refuses a memory that is too small before the file is written
+        calibration.policy()  # refuses a cascade without a gap before the file is written
     calibration.save(args.out)
     picture = Path(f'{stem}.png')
     plot_calibration(store, calibration, picture)

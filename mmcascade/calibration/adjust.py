@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.fit import finish
 from mmcascade.calibration.replay import replay
-from mmcascade.calibration.windows import check_spread
+from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.windows import FittedWindows, check_spread
 from mmcascade.routing import CachedStage, WindowPolicy
 from mmcascade.routing.adjusted_window import adjusted_window
 
@@ -42,3 +44,24 @@ def adjust(calibration: Calibration, first: CachedStage, units: int) -> Calibrat
     window = adjusted_window(np.sort(scores[np.isfinite(scores)]), calibration.tau[0],
                              min(1.0, 2 * calibration.half_width))
     return replace(calibration, windows=[window, *calibration.windows[1:]])
+
+
+def refit(calibration: Calibration, store: ScoreStore) -> Calibration:
+    """The same windows, with maps, accept threshold and figures of the cascade that they make.
+
+    Other windows let other units leave early, so what was fitted and measured with the old ones does not hold.
+
+    Args:
+        calibration: without a guarantee.
+        store: the labelled scores that it was made on.
+
+    Raises:
+        ValueError: if no accept threshold meets its target with these windows.
+    """
+    stages = store.stages()
+    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
+        stage.temperature = temperature
+    return finish(
+        FittedWindows(calibration.windows, calibration.tau), stages, np.asarray(store.labels), calibration.cascade,
+        calibration.data, calibration.target, accept=calibration.accept_target, half_width=calibration.half_width,
+        rule=calibration.rule, fit_on=calibration.fit_on, maps='none' if calibration.maps is None else 'isotonic')

@@ -19,7 +19,9 @@ from mmcascade.calibration.replay import Replay, replay
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.calibration.temperatures import fit_temperature
 from mmcascade.calibration.windows import FittedWindows, fit_windows, judged_units
+from mmcascade.evaluation.inputs import as_fraction
 from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
+from mmcascade.routing.adjusted_window import MIN_SCORES
 
 MAPS = ('none', 'isotonic')
 TEMPERATURES = ('none', 'fit')
@@ -51,7 +53,8 @@ def fit_store(store: ScoreStore, identity: CascadeIdentity, target: str, *, acce
     Raises:
         ValueError: if a target cannot be reached, or the arguments contradict each other.
     """
-    check_request(target, accept, maps=maps, temperatures=temperatures, certify=certify)
+    check_request(target, accept, maps=maps, temperatures=temperatures, certify=certify, half_width=half_width,
+                  certify_share=certify_share)
     stages, labels = store.stages(), np.asarray(store.labels)
     units, held = np.arange(len(labels)), None
     if not (labels >= 0).any():
@@ -125,11 +128,13 @@ def measure(finished: Replay, labels: np.ndarray, accept: float | None, stages: 
 
 
 def check_request(target: str, accept: str | None = None, *, maps: str = 'none', temperatures: str = 'none',
-                  certify: float | None = None, follows_stream: bool = False) -> None:
+                  certify: float | None = None, half_width: float = 0.10, certify_share: float = 0.5,
+                  adapt: int | None = None, follows_stream: bool = False) -> None:
     """Raise ValueError if what is asked for is out of range or contradicts itself; before any long run.
 
     Args:
-        target, accept, maps, temperatures, certify: see :func:`fit_store`.
+        target, accept, maps, temperatures, certify, half_width, certify_share: see :func:`fit_store`.
+        adapt: how many scores the cascade is to remember at run time; None = it keeps its windows.
         follows_stream: whether the window of gap 0 is to be adjusted to unlabelled scores, once or at run time.
     """
     wanted = Target.parse(target)
@@ -142,6 +147,12 @@ def check_request(target: str, accept: str | None = None, *, maps: str = 'none',
     for name, value, known in (('maps', maps, MAPS), ('temperatures', temperatures, TEMPERATURES)):
         if value not in known:
             raise ValueError(f'{name} must be one of {known}, got {value!r}')
+    as_fraction(half_width, 'half_width')
+    if not 0 < certify_share < 1:
+        raise ValueError('the share of units that a guarantee is tested on lies strictly between 0 and 1, got '
+                         f'{certify_share!r}')
+    if adapt is not None and adapt < MIN_SCORES:
+        raise ValueError(f'the memory is a number of scores, at least {MIN_SCORES}, got {adapt!r}')
     if follows_stream and not wanted.is_decision:
         raise ValueError(f'only a window around a decision can follow the scores it meets, and {target} gives '
                          'one-sided thresholds; use risk=, coverage= or tpr=')

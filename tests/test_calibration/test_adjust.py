@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.adjust import adjust
+from mmcascade.calibration.adjust import adjust, refit
 from mmcascade.calibration.fit import fit_store
 from mmcascade.calibration.operating_point import quantile_window
 from mmcascade.calibration.replay import replay
@@ -48,3 +48,24 @@ def test_what_cannot_be_adjusted_is_named(calibration, tmp_path):
         adjust(fit_store(store, identity(2), 'risk=0.3', certify=0.2), stages[0], 400)
     with pytest.raises(ValueError, match='scores after stage 0 are all 0.25'):
         adjust(calibration, CachedStage(torch.zeros(9, 4)), 9)
+
+
+@pytest.mark.parametrize('options', [{}, {'maps': 'isotonic'}])
+def test_threshold_and_figures_are_those_of_the_adjusted_cascade(tmp_path, options):
+    labels, stages = members(2000, 0)
+    store = store_of(tmp_path, labels, stages)
+    plain = fit_store(store, identity(2), 'risk=0.1', temperatures='fit', **options)
+    assert refit(plain, store) == plain
+    _, (harder, _) = members(1000, 1, skills=(0.5, 3.0))
+    moved = adjust(plain, harder, 1000)
+    adjusted = refit(moved, store)
+    for stage, temperature in zip(stages, plain.temperatures, strict=True):
+        stage.temperature = temperature
+    result = replay(stages, adjusted.policy(), 2000, maps=adjusted.maps)
+    wrong, accepted = result.label != labels, result.confidence >= adjusted.accept
+    assert adjusted.windows == moved.windows != plain.windows
+    assert adjusted.measured['reached'] == result.reached(2) != plain.measured['reached']
+    assert adjusted.measured['macs'] == pytest.approx(result.macs.mean())
+    assert adjusted.measured['coverage'] == pytest.approx(accepted.mean())
+    assert adjusted.measured['risk'] == pytest.approx(wrong[accepted].mean())
+    assert wrong[accepted].mean() <= 0.1

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from torch.utils.data import default_collate
 
-from mmcascade.calibration.adjust import adjust
+from mmcascade.calibration.adjust import adjust, refit
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.replay import replay
 from mmcascade.calibration.score_store import ScoreStore
@@ -110,7 +110,10 @@ def test_a_target_that_cannot_be_met_says_what_can(calibrate):
     (['--target', 'coverage=0.5', '--certify', '0.1'], 'only a risk'),
     (['--target', 'risk=0.1', '--certify', '0.1', '--adapt', '200'], 'certify, or let the window follow'),
     (['--target', 'macs=5', '--adjust-on', 'test_dataloader'], 'only a window around a decision'),
-    (['--target', 'macs=-5'], 'positive number of multiply-adds')])
+    (['--target', 'macs=-5'], 'positive number of multiply-adds'),
+    (['--target', 'coverage=0.5', '--half-width', '10'], 'half_width must be a fraction in .0, 1., got 10'),
+    (['--target', 'risk=0.1', '--certify', '0.1', '--certify-share', '1'], 'strictly between 0 and 1, got 1.0'),
+    (['--target', 'coverage=0.5', '--adapt', '5'], 'memory is a number of scores, at least 100, got 5')])
 def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, options, message):
     with pytest.raises(SystemExit, match=message):
         calibrate(*options)
@@ -120,20 +123,18 @@ def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, opt
 def test_what_is_refused_after_the_run_writes_no_file(calibrate, tmp_path):
     with pytest.raises(SystemExit, match='at least 100 calibration units of its own, and a share of 0.5 of 60 is 30'):
         calibrate('--target', 'risk=0.2', '--certify', '0.1')
-    with pytest.raises(SystemExit, match='memory is a number of scores, at least 100, got 5'):
-        calibrate('--target', 'coverage=0.5', '--adapt', '5')
     with pytest.raises(SystemExit, match="no 'predict_dataloader' whose images"):
         calibrate('--target', 'coverage=0.5', '--adjust-on', 'predict_dataloader')
     assert not (tmp_path / 'c.json').exists()
 
 
 def test_the_window_is_adjusted_on_unlabelled_images(calibrate, tmp_path):
-    calibration, _, _ = calibrate('--target', 'coverage=0.6', '--adjust-on', 'test_dataloader')
+    calibration, store, _ = calibrate('--target', 'coverage=0.6', '--adjust-on', 'test_dataloader')
     plain, _, _ = calibrate('--target', 'coverage=0.6', out='plain.json')
     stream = ScoreStore.open(tmp_path / 'c.stream')
     assert (stream.units, len(stream.scores)) == (10, 1)
     assert set(stream.labels) == {-1}
-    assert calibration == adjust(plain, stream.stages()[0], 10) != plain
+    assert calibration == refit(adjust(plain, stream.stages()[0], 10), store) != plain
 
 
 def test_the_window_follows_the_stream_at_run_time(project, calibrate, tmp_path):
@@ -153,3 +154,10 @@ def test_the_window_follows_the_stream_at_run_time(project, calibrate, tmp_path)
     used = copy.copy(model.router._batch_policy)
     assert len(used._sorted) == 100
     assert used.window() != tuple(calibration.windows[0])
+
+
+def test_a_label_that_is_no_class_is_named(project, calibrate):
+    rows = (project.parent / 'calibration.txt').read_text().splitlines()
+    (project.parent / 'bad.txt').write_text('\n'.join([f'{rows[0].split()[0]} 99', *rows[1:]]))
+    with pytest.raises(SystemExit, match='has the label 99, and the members have [0-9]+ classes'):
+        calibrate('--target', 'coverage=0.5', '--cfg-options', 'val_dataloader.dataset.ann_file=bad.txt')
