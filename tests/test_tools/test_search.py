@@ -150,6 +150,15 @@ def test_milliseconds(store, search, tmp_path):
     assert result['points'][0]['report']['cost'] == 1.0
 
 
+def test_the_report_of_a_conversion_keeps_the_quality_that_was_asked_for(store, search, tmp_path):
+    search(store.folder, '--out', tmp_path / 'out', '--convert', 'b,c', '--quality', 'aurc')
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    cascade, ensemble = result['points']
+    assert result['quality'] == 'aurc'
+    assert cascade['select']['accuracy'] >= ensemble['select']['accuracy']
+    assert 0 < cascade['report']['quality'] < 1 - cascade['report']['accuracy']
+
+
 def test_an_ensemble_is_converted(store, search, tmp_path):
     search(store.folder, '--out', tmp_path / 'out', '--convert', 'b,c', '--match', 'accuracy')
     cascade, ensemble = json.loads((tmp_path / 'out' / 'pareto.json').read_text())['points']
@@ -186,6 +195,8 @@ def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypat
     (['--convert', 'a,x'], "no stage is named 'x'"),
     (['--compare-confidences', 'x'], "no stage is named 'x'"),
     (['--costs', 'absent.json'], 'absent.json'),
+    (['--convert', 'b,c', '--quality', 'aurc', '--reach', '0.5'], 'leave --reach out'),
+    (['--max-settings', 'nan'], 'at least 1, got nan'),
     (['--points', '1'], 'at least 2 points are written, got 1'),
     (['--min-accuracy', '95'], 'a fraction in [0, 1], got 95'),
 ])
