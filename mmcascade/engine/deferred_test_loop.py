@@ -42,7 +42,7 @@ class DeferredTestLoop(TestLoop):
 
     Raises:
         TypeError: if the model is no cascade.
-        ValueError: if a bound is smaller than a batch.
+        ValueError: if a bound is no whole number >= 1, or smaller than a batch.
     """
 
     _kept: KeptBatches
@@ -57,6 +57,9 @@ class DeferredTestLoop(TestLoop):
             raise TypeError(f'{type(self.cascade).__name__} is no cascade, so there is nothing to defer; leave type= '
                             'out of test_cfg')
         self.batch_size = self.dataloader.batch_size or getattr(self.dataloader.batch_sampler, 'batch_size', None)
+        for name, bound in (('max_waiting', max_waiting), ('max_bytes', max_bytes)):
+            if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
+                raise ValueError(f'{name} of DeferredTestLoop is a whole number >= 1, got {bound!r}')
         self.max_waiting = max_waiting
         self.max_bytes = max_bytes
         self.keep_inputs = keep_inputs
@@ -85,6 +88,7 @@ class DeferredTestLoop(TestLoop):
         with autocast(enabled=self.fp16):
             views, units, samples = self.cascade.unpack(data_batch)
             if idx == 0:
+                self._stream.check_views(views)
                 self._check_bounds(views)
             if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
                 self._kept.keep(idx, data_batch, samples, sum(view.nbytes for view in views))

@@ -196,10 +196,25 @@ def test_bounds_run_what_waits(make_runner, bound):
 def test_bounds_below_a_batch_are_refused(make_runner):
     with pytest.raises(ValueError, match='max_waiting=3 is less than one batch of 4 images of stage 0'):
         make_runner(dict(DEFERRED, max_waiting=3)).test_loop  # noqa: B018
-    with pytest.raises(ValueError, match='max_bytes=0 is less than'):
+    with pytest.raises(ValueError, match='max_bytes of DeferredTestLoop is a whole number >= 1, got 0'):
         make_runner(dict(DEFERRED, max_bytes=0)).test_loop  # noqa: B018
     with pytest.raises(ValueError, match='max_bytes=1000 is less than the 12288 bytes of one batch of 4 images'):
         make_runner(dict(DEFERRED, max_bytes=1000)).test()
+
+
+@pytest.mark.parametrize('bound', [dict(max_waiting=True), dict(max_bytes=1e9), dict(max_waiting=-1),
+                                   dict(max_bytes='big')])
+def test_bounds_are_whole_numbers(make_runner, bound):
+    (name, value), = bound.items()
+    with pytest.raises(ValueError, match=f'{name} of DeferredTestLoop is a whole number >= 1, got {value!r}'):
+        make_runner(dict(DEFERRED, **bound)).test_loop  # noqa: B018
+
+
+def test_a_missing_view_is_named(make_runner):
+    runner = make_runner(DEFERRED)
+    runner.model.stages[1].view, runner.model.stages[1].views = 2, (2,)
+    with pytest.raises(ValueError, match=r'stage 1 reads view 2, but the pipeline makes 2 view\(s\)'):
+        runner.test()
 
 
 def test_other_models_are_refused(make_runner):
