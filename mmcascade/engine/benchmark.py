@@ -81,18 +81,21 @@ class Benchmark:
         load = os.getloadavg()[0]
         router = self.model.ready_router(self.images.views)
         curves = [self._curve(stage) for stage in self.model.stages]
-        stages = [with_batch_size(stage, stage.batch_size or best_size(curve))
-                  for stage, curve in zip(self.model.stages, curves, strict=True)]
+        # The limit is what the members can do, whatever batch sizes the config gives to the systems.
+        fastest = [with_batch_size(stage, best_size(curve))
+                   for stage, curve in zip(self.model.stages, curves, strict=True)]
+        stages = [with_batch_size(stage, stage.batch_size or best.batch_size)
+                  for stage, best in zip(self.model.stages, fastest, strict=True)]
         systems = systems_of(self.model, stages, router.policy)
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
         seconds = interleaved({
-            **{('member', index): partial(self._bare, stage) for index, stage in enumerate(stages)},
+            **{('member', index): partial(self._bare, stage) for index, stage in enumerate(fastest)},
             **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
             **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
             ('loader', None): partial(self._just_load)}, repeats, self.device, progress)
         count = len(self.images)
         per_unit = [[s / self._bare_count(stage) for s in seconds['member', index]]
-                    for index, stage in enumerate(stages)]
+                    for index, stage in enumerate(fastest)]
         shares = {name: reached(system, outcomes[name], stages) for name, system in systems.items()}
         rows = [dict(
             name=name,
@@ -116,7 +119,7 @@ class Benchmark:
             images=count, distinct_images=self.distinct, batch_size=self.batch_size, repeats=repeats,
             members=[dict(
                 stage=index, name=stage_name(stage.identity()), batch_size=stage.batch_size,
-                ms={str(size): 1e3 * s for size, s in curve.items()},
+                best_batch_size=fastest[index].batch_size, ms={str(size): 1e3 * s for size, s in curve.items()},
                 best_ms=spread([1e3 * s for s in per_unit[index]])) for index, (stage, curve) in
                 enumerate(zip(stages, curves, strict=True))],
             limit_ms=1e3 * sum(r * statistics.median(t) for r, t in zip(cascade, per_unit, strict=True)),

@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmcascade.engine.kept_batches import KeptBatches
-from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier, units_of
 from mmcascade.models.classifier_stage import ClassifierStage
 from mmcascade.routing import CascadeRouter, ExitPolicy, Outcome, WindowPolicy
 
@@ -82,7 +82,7 @@ class System:
     def _outcomes(self, batches: Iterable[tuple[list[Tensor], list[DataSample]]]) -> Iterator[Outcome]:
         if not self.deferred:
             for views, samples in batches:
-                outcome = self.router.route(views, range(len(samples)))
+                outcome = self.router.route(views, units_of(self.router.policy, samples))
                 assert outcome is not None
                 self.model.write_results(outcome, samples)
                 yield outcome
@@ -91,7 +91,7 @@ class System:
         with self.router.stream() as stream:
             for index, (views, samples) in enumerate(batches):
                 kept.keep(index, None, samples)
-                yield from self._report(kept, stream.submit(views, range(len(samples))))
+                yield from self._report(kept, stream.submit(views, units_of(self.router.policy, samples)))
             yield from self._report(kept, stream.flush())
 
     def _report(self, kept: KeptBatches, outcomes: list[Outcome]) -> Iterator[Outcome]:

@@ -6,14 +6,19 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.structures import DataSample
 
+from mmcascade.engine import benchmark as engine_benchmark
 from mmcascade.engine import timing
 from mmcascade.engine.benchmark import Benchmark, costs_of
+from mmcascade.engine.benchmark_systems import System
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
 from tests.test_tools.conftest import ROOT
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']
@@ -95,6 +100,32 @@ def test_batch_sizes_of_the_config_are_used(project):
     assert result['members'][1]['batch_size'] == 3
     assert result['members'][0]['batch_size'] in (1, 2)
     assert set(result['members'][0]['ms']) <= {'1', '2'}
+
+
+def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
+    cfg = Config.fromfile(project)
+    cfg.model.stages[1].batch_size = 3
+    monkeypatch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
+    timed, bare = [], Benchmark._bare
+    monkeypatch.setattr(Benchmark, '_bare', lambda self, stage: (timed.append(stage.batch_size), bare(self, stage)))
+    result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
+    assert set(timed) == {2}
+    assert [member['best_batch_size'] for member in result['members']] == [2, 2]
+    assert [member['batch_size'] for member in result['members']] == [2, 3]
+
+
+@pytest.mark.parametrize('deferred', [False, True])
+def test_units_are_the_indexes_in_the_data_set(deferred):
+    """Cached stages look up their rows by unit, so a unit that starts anew in every batch gets wrong ones."""
+    logits = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    router = CascadeRouter([CachedStage(rows, macs=1.0) for rows in logits], RandomPolicy([0.5], seed=1))
+    samples = [DataSample(metainfo=dict(sample_idx=index)) for index in range(6)]
+    system = System(SimpleNamespace(write_results=lambda outcome, samples: None), router, deferred)
+    outcome = system.run(([], samples[start:start + 2]) for start in (0, 2, 4))
+    expected = router.route([], range(6))
+    assert outcome.unit.tolist() == list(range(6))
+    assert outcome.exit_stage.tolist() == expected.exit_stage.tolist()
+    torch.testing.assert_close(outcome.probs, expected.probs)
 
 
 def test_bad_input(project, tool, monkeypatch, capsys):
