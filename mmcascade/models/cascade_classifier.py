@@ -161,7 +161,8 @@ class WindowCascadeClassifier(BaseModel):
 
     def write_results(self, outcome: Outcome, data_samples: Sequence[DataSample]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
-        probs = outcome.probs.cpu()
+        outcome = outcome.cpu()
+        probs = outcome.probs
         accept = math.inf if self.accept is None else self.accept
         rows = zip(data_samples, probs, probs.argmax(1).tolist(), outcome.confidence.tolist(),
                    (outcome.confidence >= accept).tolist(), outcome.exit_stage.tolist(), outcome.macs.tolist(),

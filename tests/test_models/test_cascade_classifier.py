@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.models.views import as_views
 from mmcascade.registry import MODELS
-from mmcascade.routing import CONFIDENCES, FUSIONS, CachedStage, CascadeRouter, WindowPolicy
+from mmcascade.routing import CONFIDENCES, FUSIONS, CachedStage, CascadeRouter, Outcome, WindowPolicy
 from tests.loop_cascade import loop_cascade
 from tests.tiny_models import CLASSES, VIT_ARCH, images, tiny
 
@@ -177,6 +178,20 @@ def test_results_are_written_once_into_the_incoming_samples(members, views):
     assert 0 < sum(s.accepted for s in results) < N
     plain = step(cascade(members, STAGES[:1]), views)
     assert 'accepted' not in plain[0]
+
+
+def test_results_are_read_from_one_copy_on_the_host(members, views, monkeypatch):
+    model = cascade(members, STAGES[:2], [(None, None)], accept=0.5)
+    here = model.router.route(views)
+    away = replace(here, probs=here.probs.to('meta'), confidence=here.confidence.to('meta'),
+                   finite_stages=here.finite_stages.to('meta'))
+    copies = []
+    monkeypatch.setattr(Outcome, 'cpu', lambda self: copies.append(self) or here)
+    written = samples()
+    model.write_results(away, written)
+    assert len(copies) == 1 and copies[0] is away
+    assert torch.equal(torch.stack([sample.pred_score for sample in written]), here.probs)
+    assert [sample.finite_stages for sample in written] == here.finite_stages.tolist()
 
 
 def test_a_sample_can_be_pickled_without_its_batch(members, views):
