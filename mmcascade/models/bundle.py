@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
     """Write ``<name>.py`` and ``<name>.pth``, which any OpenMMLab test script takes as they are.
 
     The config describes every member in full and names no other checkpoint; the checkpoint holds tensors and plain
-    values only, so it loads with ``weights_only=True``.
+    values only, so it loads with ``weights_only=True``. The feature bank of a confidence with ``bank=`` is copied to
+    ``<name>_bank.npz`` beside them; the config names the copy by its absolute path, so it tests from any folder, and
+    who moves the folder corrects ``model.confidence.bank``.
 
     Args:
         cfg: config of a cascade whose members all load their weights.
@@ -48,6 +53,12 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
     meta: dict[str, Any] = {} if model.classes is None else {'dataset_meta': {'classes': tuple(model.classes)}}
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
+    confidence = bundled.model.get('confidence')
+    if isinstance(confidence, Mapping) and isinstance(confidence.get('bank'), (str, Path)):
+        bank = (out_dir / f'{name}_bank.npz').resolve()
+        with suppress(shutil.SameFileError):
+            shutil.copyfile(confidence['bank'], bank)
+        bundled.model.confidence.bank = str(bank)
     config_path, checkpoint_path = out_dir / f'{name}.py', out_dir / f'{name}.pth'
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
     Config(_by_name(bundled.to_dict())).dump(config_path)

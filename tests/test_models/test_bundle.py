@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,6 +12,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.models import ImageClassifier
 
 from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.detectors import FeatureBank
 from mmcascade.models.bundle import bundle
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS
@@ -58,6 +60,40 @@ def test_a_calibration_goes_into_the_bundle(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / 'bundle')
     assert same(scores(unbundled(*written)), expected)
     assert json.loads(json.dumps(Config.fromfile(written[0]).model.calibration.to_dict()))['accept'] == 0.5
+
+
+def test_a_feature_bank_goes_into_the_bundle(project, tmp_path, monkeypatch):
+    cfg = Config.fromfile(project)
+    model = MODELS.build(cfg.model)
+    rng = np.random.default_rng(0)
+    features = {stage.source: rng.random((9, model.members[stage.member].head.fc.in_features), dtype=np.float32)
+                for stage in model.stages}
+    weights = {stage.source: stage.weights for stage in model.identity().stages}
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    FeatureBank(features, weights, np.zeros(9, dtype=np.int64)).save('bank.npz')
+    cfg.model.confidence = dict(type='mmcascade.KNNConfidence', bank='bank.npz', k=2)
+    cfg.model.policy.windows = [(-1, 0)]
+    expected = scores(MODELS.build(cfg.model))
+    config, checkpoint = bundle(cfg, 'bundle', name='mine')
+    config, checkpoint = config.resolve(), checkpoint.resolve()
+    (tmp_path / 'here' / 'bank.npz').unlink()
+    monkeypatch.chdir(tmp_path)
+    assert Config.fromfile(config).model.confidence.bank == str(config.with_name('mine_bank.npz'))
+    assert same(scores(unbundled(config, checkpoint)), expected)
+
+
+def test_a_bank_that_is_there_already_stays(project, tmp_path):
+    cfg = Config.fromfile(project)
+    model = MODELS.build(cfg.model)
+    path = tmp_path / 'cascade_bank.npz'
+    FeatureBank({stage.source: np.ones((2, 3), dtype=np.float32) for stage in model.stages},
+                {stage.source: stage.weights for stage in model.identity().stages},
+                np.zeros(2, dtype=np.int64)).save(path)
+    before = path.read_bytes()
+    cfg.model.confidence = dict(type='mmcascade.KNNConfidence', bank=str(path), k=1)
+    bundle(cfg, tmp_path)
+    assert path.read_bytes() == before
 
 
 def test_classes_of_new_style_configs_are_written_by_name(project, tmp_path):
