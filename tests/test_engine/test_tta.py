@@ -166,8 +166,10 @@ def test_views_of_a_multi_view_come_first(cfg):
 
 
 @pytest.mark.parametrize('policy, expected', [
-    (dict(type='WindowPolicy', windows=[(0.1, 0.2), None]), [(None, None), (0.1, 0.2), (None, None), None, (None, None)]),
-    (dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, None]), [(None, None), (None, 0.7), (None, None), None, (None, None)]),
+    (dict(type='WindowPolicy', windows=[(0.1, 0.2), None]),
+     [(None, None), (0.1, 0.2), (None, None), None, (None, None)]),
+    (dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, None]),
+     [(None, None), (None, 0.7), (None, None), None, (None, None)]),
 ])
 def test_policies_decide_between_stages_only(policy, expected):
     full = full_tta_policy(policy, 2)

@@ -90,7 +90,8 @@ def test_labels_of_ood_images_are_not_read():
 
 @pytest.mark.parametrize(('change', 'message'), [
     (lambda made: delattr(made, 'gt_label'), r"id/3\.jpg has no 'gt_label'; .*mark the images of an OOD data set"),
-    (lambda made: setattr(made, 'gt_label', torch.tensor([-1])), r'id/3\.jpg has the label -1 but is not marked.*MarkOOD.*algorithm_keys'),
+    (lambda made: setattr(made, 'gt_label', torch.tensor([-1])),
+     r'id/3\.jpg has the label -1 but is not marked.*MarkOOD.*algorithm_keys'),
     (lambda made: delattr(made, 'pred_label'), r"id/3\.jpg has no 'pred_label'")])
 def test_unlabelled_id_images_are_named(change, message):
     samples = make_samples(SIZES)
