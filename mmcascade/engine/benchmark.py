@@ -84,8 +84,8 @@ class Benchmark:
         # The limit is what the members can do, whatever batch sizes the config gives to the systems.
         fastest = [with_batch_size(stage, best_size(curve))
                    for stage, curve in zip(self.model.stages, curves, strict=True)]
-        stages = [with_batch_size(stage, stage.batch_size or best.batch_size)
-                  for stage, best in zip(self.model.stages, fastest, strict=True)]
+        stages = [with_batch_size(stage, stage.batch_size or best_size(curve))
+                  for stage, curve in zip(self.model.stages, curves, strict=True)]
         systems = systems_of(self.model, stages, router.policy)
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
         seconds = interleaved({
