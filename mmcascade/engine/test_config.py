@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from mmcascade.engine.dataloaders import complete_dataloader
 from mmcascade.engine.tta import apply_tta
 from mmcascade.registry import MODELS
 
@@ -67,11 +68,7 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
         _draw(cfg, show, show_dir, interval, wait_time)
     if tta:
         _wrap_in_tta(cfg)
-    if cfg.get('default_scope') != 'mmseg':
-        cfg.test_dataloader.setdefault('collate_fn', dict(type='default_collate'))
-    cfg.test_dataloader.setdefault('pin_memory', torch.cuda.is_available())
-    if not pin_memory:
-        cfg.test_dataloader.pin_memory = False
+    complete_dataloader(cfg, 'test_dataloader', pin_memory)
     return cfg
 
 

@@ -7,9 +7,9 @@ import os.path as osp
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import is_cuda_available
 
-from .test_config import is_cascade
+from mmcascade.engine.dataloaders import complete_dataloader
+from mmcascade.engine.test_config import is_cascade
 
 
 def prepare_train(cfg: Config, *, config_path: str, work_dir: str | None = None,
@@ -54,17 +54,8 @@ def prepare_train(cfg: Config, *, config_path: str, work_dir: str | None = None,
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(key) is not None:
-            _complete_dataloader(cfg, key, pin_memory, persistent_workers)
+            complete_dataloader(cfg, key, pin_memory)
+            cfg[key].setdefault('persistent_workers', cfg[key].get('num_workers', 0) > 0)
+            if not persistent_workers:
+                cfg[key].persistent_workers = False
     return cfg
-
-
-def _complete_dataloader(cfg: Config, key: str, pin_memory: bool, persistent_workers: bool) -> None:
-    loader = cfg[key]
-    if cfg.get('default_scope') != 'mmseg':
-        loader.setdefault('collate_fn', dict(type='default_collate'))
-    loader.setdefault('pin_memory', is_cuda_available())
-    loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
-    if not pin_memory:
-        loader.pin_memory = False
-    if not persistent_workers:
-        loader.persistent_workers = False

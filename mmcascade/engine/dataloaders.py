@@ -1,0 +1,23 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What every data loader of a config gets unless it says otherwise."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import Config
+
+
+def complete_dataloader(cfg: Config, key: str, pin_memory: bool = True) -> None:
+    """Fill in how images are joined to batches, and pinned memory where a GPU uses it, in place.
+
+    Args:
+        cfg: the config.
+        key: of the loader, such as 'test_dataloader'.
+        pin_memory: False turns it off whatever the config says.
+    """
+    loader = cfg[key]
+    if cfg.get('default_scope') != 'mmseg':
+        loader.setdefault('collate_fn', dict(type='default_collate'))
+    loader.setdefault('pin_memory', torch.cuda.is_available())
+    if not pin_memory:
+        loader.pin_memory = False
