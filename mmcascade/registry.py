@@ -49,6 +49,16 @@ TRANSFORMS = Registry(
 TASK_UTILS = Registry(
     'task util', parent=MMENGINE_TASK_UTILS, scope=_SCOPE, locations=['mmcascade.calibration.detectors'])
 
+
+def register_unavailable(registry: Registry, name: str, library: str, error: BaseException) -> None:
+    """A config that names the class learns why it cannot be built, instead of 'not in the registry'."""
+
+    def build(*args: object, **kwargs: object) -> None:
+        raise ImportError(f'{name} needs {library}, and importing it failed: {error!r}') from error
+
+    registry.register_module(name=name, module=build)
+
+
 # routing/ imports no MM library, so its configurable parts are registered here.
 for _policy in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy, routing.AdjustedWindowPolicy):
     TASK_UTILS.register_module(module=_policy)
