@@ -16,7 +16,7 @@ from mmcascade.routing import CachedStage, StageOutput
 from mmcascade.routing.state import at_least_float32
 
 SCHEMA = 1
-_HEADER, _PROGRESS = 'store.json', 'progress.json'
+HEADER, PROGRESS = 'store.json', 'progress.json'
 
 
 class StoreError(ValueError):
@@ -47,9 +47,9 @@ class ScoreStore:
                          for k, width in enumerate(header.get('features') or [None] * stages)]
         self.macs = self._map('macs.npy', (units, stages), np.float64)
         self.labels = self._map('labels.npy', (units,), np.int64)
-        self.filled: int = json.loads((folder / _PROGRESS).read_text())['filled']
+        self.filled: int = json.loads((folder / PROGRESS).read_text())['filled']
         if type(self.filled) is not int or not 0 <= self.filled <= units:
-            raise ValueError(f'{_PROGRESS} says that {self.filled!r} of {units} units are filled')
+            raise ValueError(f'{PROGRESS} says that {self.filled!r} of {units} units are filled')
 
     @classmethod
     def create(cls, folder: str | Path, identity: Mapping[str, Any], units: int, classes: int,
@@ -80,8 +80,8 @@ class ScoreStore:
                 _allocate(folder / f'features{k}.npy', (units, width), np.float32)
         _allocate(folder / 'macs.npy', (units, len(kinds)), np.float64)
         _allocate(folder / 'labels.npy', (units,), np.int64)
-        _write_json(folder / _PROGRESS, {'filled': 0})
-        _write_json(folder / _HEADER, header)
+        write_json(folder / PROGRESS, {'filled': 0})
+        write_json(folder / HEADER, header)
         return cls(folder, header)
 
     @classmethod
@@ -91,17 +91,7 @@ class ScoreStore:
         Raises:
             StoreError: if it is missing, damaged or of a newer schema.
         """
-        folder = Path(folder)
-        try:
-            header = json.loads((folder / _HEADER).read_text())
-            schema = header['schema']
-            if type(schema) is not int:
-                raise TypeError(f'its schema is a number, got {schema!r}')
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f'{folder} is no score store: {error}') from error
-        if schema > SCHEMA:
-            raise StoreError(f'the score store {folder} has schema {schema}, and this version of mmcascade reads up to '
-                             f'{SCHEMA}; update mmcascade or fill the store again')
+        folder, header = Path(folder), read_header(folder)
         try:
             return cls(folder, header)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -109,7 +99,7 @@ class ScoreStore:
 
     @classmethod
     def exists(cls, folder: str | Path) -> bool:
-        return (Path(folder) / _HEADER).exists()
+        return (Path(folder) / HEADER).exists()
 
     @property
     def units(self) -> int:
@@ -144,7 +134,7 @@ class ScoreStore:
             if array is not None:
                 array.flush()
         self.filled = stop
-        _write_json(self.folder / _PROGRESS, {'filled': stop})
+        write_json(self.folder / PROGRESS, {'filled': stop})
 
     def stages(self) -> list[CachedStage]:
         """The stages, to be replayed by a router.
@@ -171,11 +161,38 @@ class ScoreStore:
         return array
 
 
+def read_header(folder: str | Path, kind: str = 'scores') -> dict[str, Any]:
+    """A store's description of itself.
+
+    Args:
+        kind: 'scores' of units, or 'cells' of images.
+
+    Raises:
+        StoreError: if it is missing, of a newer schema or of the other kind.
+    """
+    folder = Path(folder)
+    try:
+        header = json.loads((folder / HEADER).read_text())
+        schema = header['schema']
+        if type(schema) is not int:
+            raise TypeError(f'its schema is a number, got {schema!r}')
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f'{folder} is no score store: {error}') from error
+    if schema > SCHEMA:
+        raise StoreError(f'the score store {folder} has schema {schema}, and this version of mmcascade reads up to '
+                         f'{SCHEMA}; update mmcascade or fill the store again')
+    found = header.get('kind', 'scores')
+    if found != kind:
+        raise StoreError(f'{folder} is a store of {found}, expected one of {kind}: scores are of classifiers, and cells '
+                         'of segmentors; name the other folder or fill a store of this cascade')
+    return header
+
+
 def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:
     np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape).flush()
 
 
-def _write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
     temporary = path.with_name(path.name + '.part')
     with open(temporary, 'w') as file:
         json.dump(data, file, indent=2)

@@ -52,7 +52,7 @@ def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatc
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.calibration.score_store._write_json', killed)
+    monkeypatch.setattr('mmcascade.calibration.score_store.write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         store.write(outputs(3, seed=9), np.ones(3, dtype=int))
     monkeypatch.undo()
