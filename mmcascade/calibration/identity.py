@@ -17,6 +17,8 @@ class StageIdentity:
     Attributes:
         resize: how the view is resized on the device, such as '160x160 bicubic'.
         flip: whether it is mirrored there.
+        on: in a segmentation cascade, what the member is run on: 'images', 'cells' or 'cells with a margin of 64'.
+        scale: factor by which that is resized first.
     """
 
     member: str
@@ -24,11 +26,14 @@ class StageIdentity:
     weights: str
     resize: str | None = None
     flip: bool = False
+    on: str | None = None
+    scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Without a resize and flip that are not there, so that files of stages without them never change."""
-        data = asdict(self)
-        return {key: value for key, value in data.items() if value or key not in ('resize', 'flip')}
+        """Without what is not there or changes nothing, so that files of stages without it never change."""
+        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0}
+        return {key: value for key, value in asdict(self).items()
+                if key not in optional or value != optional[key]}
 
     @property
     def source(self) -> str:
@@ -38,6 +43,8 @@ class StageIdentity:
     @property
     def input(self) -> str:
         """What the member is applied to, in words."""
+        if self.on is not None:
+            return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '')
         return f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
 
 
@@ -50,6 +57,7 @@ class CascadeIdentity:
         confidence: name of the confidence function.
         fusion: 'prob', 'logit' or 'replace'.
         precision: type of the members' arithmetic, such as 'float32', or 'float16' under autocast.
+        grid: in a segmentation cascade, the cells, such as 'cells of 512 x 512'.
         detector: the confidence function itself where it is an object and not one of the built-in names. It is not
             written to files, where its name stands for it.
     """
@@ -58,6 +66,7 @@ class CascadeIdentity:
     confidence: str
     fusion: str
     precision: str = 'float32'
+    grid: str | None = None
     detector: Confidence | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -68,16 +77,17 @@ class CascadeIdentity:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:
         return cls(tuple(StageIdentity(**stage) for stage in data['stages']), data['confidence'],
-                   data['fusion'], data['precision'])
+                   data['fusion'], data['precision'], data.get('grid'))
 
     def to_json(self) -> dict[str, Any]:
         return {'stages': [stage.to_json() for stage in self.stages], 'confidence': self.confidence,
-                'fusion': self.fusion, 'precision': self.precision}
+                'fusion': self.fusion, 'precision': self.precision,
+                **({} if self.grid is None else {'grid': self.grid})}
 
     def differences(self, here: CascadeIdentity) -> list[str]:
         """What is not the same in the cascade at hand, in words; precision is not compared."""
         found = []
-        for name in ('confidence', 'fusion'):
+        for name in ('confidence', 'fusion', 'grid'):
             if getattr(self, name) != getattr(here, name):
                 found.append(f'{name} was {getattr(self, name)!r} and is {getattr(here, name)!r}')
         if len(self.stages) != len(here.stages):

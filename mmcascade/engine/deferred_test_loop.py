@@ -88,7 +88,7 @@ class DeferredTestLoop(TestLoop):
         with autocast(enabled=self.fp16):
             views, units, samples = self.cascade.unpack(data_batch)
             if idx == 0:
-                self._stream.check_views(views)
+                self._stream.check_views(len(views))
                 self._check_bounds(views)
             if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
                 self._kept.keep(idx, data_batch, samples, sum(view.nbytes for view in views))

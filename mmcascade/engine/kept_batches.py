@@ -83,7 +83,7 @@ class KeptBatches:
             piece = outcome.select(np.flatnonzero(owners == owner))
             batch.pieces.append(piece)
             batch.missing -= len(piece)
-            batch.nbytes += piece.probs.nbytes
+            batch.nbytes += piece.nbytes
 
     def _locate(self, ticket: int) -> tuple[KeptBatch, int]:
         batch = next(batch for batch in reversed(self._batches) if batch.first <= ticket)

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcascade.calibration.fingerprints import fingerprint
 from mmcascade.machine import cpu_model, synchronise
 
+#: What configs write to leave a batch size to us.
+AUTO = 'auto'
 SIZES = tuple(2 ** k for k in range(10))
 SCHEMA = 1
 
@@ -56,6 +58,25 @@ def best_size(seconds_per_image: Mapping[int, float], slack: float = 0.02) -> in
     """The smallest batch size within 2 % of the best time: a smaller batch waits less and needs less memory."""
     limit = min(seconds_per_image.values()) * (1 + slack)
     return min(size for size, seconds in seconds_per_image.items() if seconds <= limit)
+
+
+def settled_size(run: Callable[[Tensor], Any], row: Tensor, module: nn.Module, execution: object,
+                 device: torch.device) -> int:
+    """The best batch size of a stage, from the cache of this machine or by a sweep.
+
+    Args:
+        run: its forward pass over ``(N, ...)``.
+        row: one input of it.
+        module, execution, device: what else the size depends on.
+    """
+    cache = SizeCache()
+    key = cache.key(module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type),
+                    device=device)
+    size = cache.get(key)
+    if size is None:
+        size = best_size(sweep(run, row, device=device))
+        cache.put(key, size)
+    return size
 
 
 class SizeCache:

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from mmcascade.models.class_outputs import Scores, class_output, gives_logits
-from mmcascade.models.classifier_stage import AUTO, ClassifierStage, classify
+from mmcascade.models.batch_sizes import AUTO
+from mmcascade.models.classifier_stage import ClassifierStage, classify
 from mmcascade.models.device_view import INTERPOLATIONS, checked_size
 from mmcascade.models.execution import PRECISIONS
 from mmcascade.models.features import feature_output, no_features

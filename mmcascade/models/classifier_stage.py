@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mmcascade.calibration.identity import StageIdentity
-from mmcascade.models.batch_sizes import SizeCache, best_size, sweep
+from mmcascade.models.batch_sizes import AUTO, settled_size
 from mmcascade.models.class_outputs import Scores, class_output
 from mmcascade.models.device_view import DeviceView
 from mmcascade.models.execution import Execution, Forward, preprocess
 from mmcascade.models.resolution import macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 
-AUTO = 'auto'
 
 
 def classify(module: nn.Module, scores: Scores, images: Tensor) -> StageOutput:
@@ -44,6 +43,8 @@ class ClassifierStage:
     Attributes:
         forward: raw images of the view to class scores.
     """
+
+    by_source = False
 
     def __init__(self, member: str, module: nn.Module, counter: MacCounter, *, view: int = 0,
                  batch_size: int | str | None = None, macs: float | None = None, temperature: float = 1.0,
@@ -98,12 +99,6 @@ class ClassifierStage:
             macs_at(self.member, self.counter, views[self.view].new_empty(1, *shape))
         if self._settled:
             return
-        first = views[self.view][:1]
-        row, cache = self.device_view(first, self.device)[0], SizeCache()
-        key = cache.key(self._module, shape, row.dtype, self.execution,
-                        torch.is_autocast_enabled(self.device.type), device=self.device)
-        self.batch_size = cache.get(key)
-        if self.batch_size is None:
-            self.batch_size = best_size(sweep(self.forward, row, device=self.device))
-            cache.put(key, self.batch_size)
+        row = self.device_view(views[self.view][:1], self.device)[0]
+        self.batch_size = settled_size(self.forward, row, self._module, self.execution, self.device)
         self._settled = True

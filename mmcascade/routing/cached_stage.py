@@ -24,6 +24,7 @@ class CachedStage:
     """
 
     views: tuple[int, ...] = ()
+    by_source = False
 
     def __init__(self, values: Tensor, *, is_logits: bool = True, macs: float | Tensor = 0.0,
                  temperature: float = 1.0, batch_size: int | None = None, features: Tensor | None = None,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,8 @@ class Outcome:
     Attributes:
         ticket: int64 ``(N)``, the order of submission within the stream.
         unit: int64 ``(N)``, index in the data set.
-        probs: ``(N, C, ...)``, the fused class probabilities.
+        results: what the cascade keeps of a finished unit, by name, each ``(N, ...)``; for a classifier 'probs', the
+            fused class probabilities ``(N, C)``.
         confidence: ``(N)``, the score that is judged: the running score at the exit, through the exit's score map if
             there is one (then float64); higher = more certain, -inf where no stage gave finite output.
         exit_stage: int64 ``(N)``, the last stage that ran, from 0.
@@ -28,7 +29,7 @@ class Outcome:
 
     ticket: np.ndarray
     unit: np.ndarray
-    probs: Tensor
+    results: Mapping[str, Tensor]
     confidence: Tensor
     exit_stage: np.ndarray
     macs: np.ndarray
@@ -37,17 +38,28 @@ class Outcome:
     def __len__(self) -> int:
         return len(self.ticket)
 
+    @property
+    def probs(self) -> Tensor:
+        """The fused class probabilities, where the cascade keeps them."""
+        return self.results['probs']
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the results."""
+        return sum(x.nbytes for x in self.results.values())
+
     def select(self, rows: np.ndarray) -> Outcome:
         """Some of the units, in the order of ``rows``."""
-        index = torch.as_tensor(rows).to(self.probs.device)
-        return Outcome(self.ticket[rows], self.unit[rows], self.probs.index_select(0, index),
+        index = torch.as_tensor(rows).to(self.confidence.device)
+        return Outcome(self.ticket[rows], self.unit[rows],
+                       {name: x.index_select(0, index) for name, x in self.results.items()},
                        self.confidence.index_select(0, index), self.exit_stage[rows], self.macs[rows],
                        self.finite_stages.index_select(0, index))
 
     def cpu(self) -> Outcome:
         """The same units with their scores on the host."""
-        return replace(self, probs=self.probs.cpu(), confidence=self.confidence.cpu(),
-                       finite_stages=self.finite_stages.cpu())
+        return replace(self, results={name: x.cpu() for name, x in self.results.items()},
+                       confidence=self.confidence.cpu(), finite_stages=self.finite_stages.cpu())
 
     def in_order(self) -> Outcome:
         """The same units in the order of submission."""
@@ -62,6 +74,7 @@ class Outcome:
             return outcomes[0]
         ticket, unit, exit_stage, macs = (
             np.concatenate([getattr(o, name) for o in outcomes]) for name in ('ticket', 'unit', 'exit_stage', 'macs'))
-        probs, confidence, finite_stages = (
-            torch.cat([getattr(o, name) for o in outcomes]) for name in ('probs', 'confidence', 'finite_stages'))
-        return Outcome(ticket, unit, probs, confidence, exit_stage, macs, finite_stages)
+        results = {name: torch.cat([o.results[name] for o in outcomes]) for name in outcomes[0].results}
+        confidence, finite_stages = (
+            torch.cat([getattr(o, name) for o in outcomes]) for name in ('confidence', 'finite_stages'))
+        return Outcome(ticket, unit, results, confidence, exit_stage, macs, finite_stages)

@@ -49,8 +49,29 @@ class ExitPolicy:
         """
         raise NotImplementedError
 
+    def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:
+        """The last word on who goes on, after it was decided about units that have no score; bool ``(N)``."""
+        del gap, confidence, unit
+        return going
+
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.rules})'
+
+
+def going_on(policy: ExitPolicy, gap: int, confidence: Tensor, has_finite: Tensor, unit: Tensor,
+             empty: str | None = None) -> Tensor:
+    """Who goes on in a gap that is not closed, bool ``(N)``: the policy's word, and the rules for units it cannot judge.
+
+    Args:
+        confidence: ``(N)``; -inf for units without any finite output, NaN for those that are empty.
+        has_finite: bool ``(N)``. Without any finite output there is no score to ask about: the next member may do better.
+        unit: int64 ``(N)`` on the CPU.
+        empty: what empty units do, 'go_on' or 'exit'; None where there cannot be any.
+    """
+    going = policy.go_on(gap, confidence, unit) >= has_finite  # going or not finite, in one kernel
+    if empty is not None:
+        going = torch.where(confidence.isnan(), empty == 'go_on', going)
+    return policy.limit(gap, going, confidence, unit)
 
 
 class WindowPolicy(ExitPolicy):

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol
@@ -15,10 +14,16 @@ from torch import Tensor
 
 from mmcascade.routing.confidence import Confidence, build_confidence
 from mmcascade.routing.outcome import Outcome
-from mmcascade.routing.policies import ExitPolicy
+from mmcascade.routing.policies import ExitPolicy, going_on
 from mmcascade.routing.score_maps import ScoreMap, judged_score
+from mmcascade.routing.sources import Source, ViewRows, Views
 from mmcascade.routing.state import FUSIONS, CascadeState, StageOutput
-from mmcascade.routing.units import UnitBatch, Views
+from mmcascade.routing.units import UnitBatch
+from mmcascade.routing.waiting_units import WaitingUnits
+
+#: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and their
+#: rows in it (None = all).
+Results = Callable[[CascadeState, StageOutput, Tensor | None], dict[str, Tensor]]
 
 
 class Stage(Protocol):
@@ -28,15 +33,24 @@ class Stage(Protocol):
         batch_size: runs when this many units wait, and on so many at most; None = whatever arrives.
         temperature: divides the stage's logits before anything else.
         views: indexes of the views it reads.
+        by_source: runs once for all waiting units of a source, such as the cells of an image, and its batch size counts
+            sources.
     """
 
     batch_size: int | None
     temperature: float
     views: tuple[int, ...]
+    by_source: bool
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         """Run on all units of a batch, which is never empty."""
         ...
+
+
+def keep_probs(state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
+    """The fused class probabilities, ``(N, C, ...)``, as 'probs'."""
+    del output, rows
+    return {'probs': state.fused.probs}
 
 
 class CascadeRouter:
@@ -49,6 +63,7 @@ class CascadeRouter:
         fusion: how the outputs of the stages that ran are combined, one of 'prob', 'logit', 'replace'.
         maps: per stage, from the raw running score of units that leave there to the score that is judged, or None.
             The policy sees raw scores.
+        results: what is kept of finished units, by default their fused class probabilities.
 
     Raises:
         ValueError: on no stage, a policy for another number of gaps, maps for another number of stages, or unknown
@@ -57,7 +72,7 @@ class CascadeRouter:
 
     def __init__(self, stages: Sequence[Stage], policy: ExitPolicy,
                  confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-                 maps: Sequence[ScoreMap | None] | None = None) -> None:
+                 maps: Sequence[ScoreMap | None] | None = None, results: Results = keep_probs) -> None:
         if not stages:
             raise ValueError('a cascade needs at least one stage, got none')
         if policy.num_gaps != len(stages) - 1:
@@ -73,6 +88,7 @@ class CascadeRouter:
         self.confidence = build_confidence(confidence)
         self.fusion = fusion
         self.maps = maps
+        self.results = results
         self._member_score = self.confidence.member_score(fusion)
         self.restart()
 
@@ -89,15 +105,20 @@ class CascadeRouter:
         """Forget what the policy learnt from the batches given to :meth:`route`, which are one stream to it."""
         self._batch_policy = self.policy.start_stream()
 
-    def route(self, inputs: Views, units: Sequence[int] | None = None) -> Outcome | None:
+    def route(self, inputs: Views | Source, units: Sequence[int] | None = None) -> Outcome | None:
         """Route one batch to its end; the outcome is in the order of submission, None for an empty batch.
 
         Args:
-            inputs: one tensor per view, ``(N, ...)``.
+            inputs: one tensor per view, ``(N, ...)``, or another source of N units.
             units: index of each unit in the data set; by default 0..N-1.
         """
+        return self.route_all([(inputs, units)])
+
+    def route_all(self, batch: Sequence[tuple[Views | Source, Sequence[int] | None]]) -> Outcome | None:
+        """Route several sources with their units to their end as one batch."""
         with Stream(self, self._batch_policy) as stream:
-            stream.enqueue(inputs, units)
+            for inputs, units in batch:
+                stream.enqueue(inputs, units)
             outcomes = stream.flush()
         if len(outcomes) < 2:
             return outcomes[0] if outcomes else None
@@ -117,20 +138,29 @@ class CascadeRouter:
             confidence = self.confidence(batch.state)
             going = self._who_goes_on(index, confidence, batch, policy)
             judged = judged_score(self.maps, index, confidence)
-        if not len(going):
-            return _finish(batch, judged, np.arange(len(batch)), index), None
-        if len(going) == len(batch):
-            return None, batch
-        leaving = np.delete(np.arange(len(batch)), going)
-        return _finish(batch, judged, leaving, index), batch.select(going)
+            if len(going) == len(batch):
+                return None, batch
+            leaving = np.delete(np.arange(len(batch)), going)
+            finished = self._finish(batch, output, judged, leaving, index)
+        return finished, batch.select(going) if len(going) else None
 
     def _who_goes_on(self, gap: int, confidence: Tensor, batch: UnitBatch, policy: ExitPolicy) -> np.ndarray:
         if gap == len(self.stages) - 1 or policy.is_closed(gap):
             return np.zeros(0, dtype=np.int64)
         assert batch.state is not None
-        mask = policy.go_on(gap, confidence, torch.as_tensor(batch.unit))
-        # Without any finite output there is no score to ask the policy about: the next member may do better.
-        return rows_where(mask >= batch.state.has_finite)  # mask or not finite, in one kernel
+        return rows_where(going_on(policy, gap, confidence, batch.state.has_finite, torch.as_tensor(batch.unit),
+                                   self.confidence.empty))
+
+    def _finish(self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray,
+                stage: int) -> Outcome:
+        state = batch.state
+        assert state is not None
+        index = None
+        if len(rows) < len(batch):
+            index = torch.as_tensor(rows).to(confidence.device)
+            state, confidence = state.select(index), confidence.index_select(0, index)
+        return Outcome(batch.ticket[rows], batch.unit[rows], self.results(state, output, index), confidence,
+                       np.full(len(rows), stage), batch.macs[rows], state.finite)
 
 
 class Stream:
@@ -145,8 +175,9 @@ class Stream:
         self.policy = policy
         self.wait_for = wait_for
         self.running: tuple[int, np.ndarray] | None = None
-        self._queues: list[deque[UnitBatch]] = [deque() for _ in router.stages]
+        self._queues = [WaitingUnits(stage.by_source) for stage in router.stages]
         self._submitted = 0
+        self._borrowed: set[Source] = set()  # handed in since the stages last ran
         # The views that stage k or a later one reads: what a waiting unit must keep.
         self._views_from = [{v for stage in router.stages[k:] for v in stage.views}
                             for k in range(len(router.stages))]
@@ -174,38 +205,38 @@ class Stream:
         tensors = {id(x): x for queue in self._queues for batch in queue for x in batch.tensors()}
         return sum(x.nbytes for x in tensors.values())
 
-    def enqueue(self, inputs: Views, units: Sequence[int] | None = None) -> None:
+    def enqueue(self, inputs: Views | Source, units: Sequence[int] | None = None) -> None:
         """Put units into the queue of stage 0 without running anything.
 
         Raises:
             ValueError: if a stage reads a view that is not there, or the views and units differ in number.
         """
-        self.check_views(inputs)
-        counts = {len(view) for view in inputs if view is not None}
+        source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
+        self.check_views(source.count)
         if units is None:
-            n = counts.pop() if counts else 0
-            unit = np.arange(self._submitted, self._submitted + n)
+            unit = np.arange(self._submitted, self._submitted + len(source))
         else:
             unit = np.asarray(units, dtype=np.int64)
-            n = len(unit)
-        if counts - {n}:
-            raise ValueError(f'all views and the list of units hold the same number of units, got {n} and '
-                             f'{sorted(counts)}')
-        if n:
-            self._queues[0].append(UnitBatch.submitted(inputs, unit, self._submitted))
-            self._submitted += n
+        source.check_length(len(unit))
+        if len(unit):
+            self._queues[0].put(UnitBatch.submitted(source, unit, self._submitted))
+            self._borrowed.add(source)
+            self._submitted += len(unit)
 
-    def submit(self, inputs: Views, units: Sequence[int] | None = None) -> list[Outcome]:
+    def submit(self, inputs: Views | Source, units: Sequence[int] | None = None) -> list[Outcome]:
         """Hand in units, and run every stage whose batch is full; what is finished comes out.
 
         Units that have to wait are copied, so the inputs may be freed or reused.
         """
         self.enqueue(inputs, units)
+        return self.run()
+
+    def run(self) -> list[Outcome]:
+        """Run every stage whose batch is full, after several sources were enqueued."""
         outcomes = self._run(flush=False)
+        borrowed, self._borrowed = self._borrowed, set()
         for queue, views in zip(self._queues, self._views_from, strict=True):
-            for position, batch in enumerate(queue):
-                if any(source is inputs for source in batch.sources):
-                    queue[position] = batch.own(views)
+            queue.change(lambda batch, views=views: batch.own(borrowed, views))  # type: ignore[misc]
         return outcomes
 
     def flush(self) -> list[Outcome]:
@@ -219,39 +250,23 @@ class Stream:
             size = self.router.stages[index].batch_size
             if size is None and index:
                 size = self.wait_for
-            count = sum(len(batch) for batch in queue)
-            while count and (flush or size is None or count >= size):
-                batch = self._take(queue, size or count)
-                count -= len(batch)
+            for batch in queue.batches(size, flush):
                 self.running = index, batch.ticket
                 finished, survivors = self.router.run_stage(index, batch, self.policy)
                 self.running = None
                 if finished is not None:
                     outcomes.append(finished)
                 if survivors is not None:
-                    self._queues[index + 1].append(survivors)
+                    self._queues[index + 1].put(survivors)
         return outcomes
 
-    @staticmethod
-    def _take(queue: deque[UnitBatch], size: int) -> UnitBatch:
-        """The first ``size`` units of a queue, or all if there are fewer."""
-        batches: list[UnitBatch] = []
-        while queue and size:
-            batch = queue.popleft()
-            if len(batch) > size:
-                batch, rest = batch.split(size)
-                queue.appendleft(rest)
-            batches.append(batch)
-            size -= len(batch)
-        return UnitBatch.cat(batches)
-
-    def check_views(self, inputs: Views) -> None:
-        """Raise ValueError if a stage reads a view that is not there."""
+    def check_views(self, count: int) -> None:
+        """Raise ValueError if a stage reads a view beyond so many."""
         for index, stage in enumerate(self.router.stages):
             for view in stage.views:
-                if not 0 <= view < len(inputs):
+                if not 0 <= view < count:
                     raise ValueError(
-                        f'stage {index} reads view {view}, but the pipeline makes {len(inputs)} view(s); add a view to '
+                        f'stage {index} reads view {view}, but the pipeline makes {count} view(s); add a view to '
                         "the data pipeline (mmpretrain's MultiView) or correct the stage's view=")
 
 
@@ -262,14 +277,3 @@ def _full_precision(device_type: str) -> AbstractContextManager:
 def rows_where(mask: Tensor) -> np.ndarray:
     """The decision reaches the host here and nowhere else: the one synchronisation of a gap."""
     return np.flatnonzero(mask.cpu().numpy())
-
-
-def _finish(batch: UnitBatch, confidence: Tensor, rows: np.ndarray, stage: int) -> Outcome:
-    assert batch.state is not None
-    index = None if len(rows) == len(batch) else torch.as_tensor(rows).to(confidence.device)
-
-    def pick(x: Tensor) -> Tensor:
-        return x if index is None else x.index_select(0, index)
-
-    return Outcome(batch.ticket[rows], batch.unit[rows], pick(batch.state.fused.probs), pick(confidence),
-                   np.full(len(rows), stage), batch.macs[rows], pick(batch.state.finite))

@@ -38,6 +38,7 @@ class StageOutput:
         features: ``(N, ...)``, for confidence functions that look at more than class scores.
         macs: multiply-adds spent on each unit: one number for all of them, or ``(N)``.
         source: name of the stage that gave it, the same in a score store and wherever the stage stands in a cascade.
+        valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
     """
 
     logits: Tensor | None = None
@@ -45,6 +46,7 @@ class StageOutput:
     features: Tensor | None = None
     macs: float | Tensor = 0.0
     source: str = ''
+    valid: Tensor | None = None
 
     def __post_init__(self) -> None:
         if (self.logits is None) == (self.probabilities is None):
@@ -117,6 +119,7 @@ class CascadeState:
         ran: number of stages that every one of these units has run.
         finite: int64 ``(N)``, how many of them gave finite output.
         features: ``(N, ...)`` of the last stage, or None.
+        valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
     """
 
     fusion: str
@@ -125,6 +128,7 @@ class CascadeState:
     ran: int
     finite: Tensor
     features: Tensor | None = None
+    valid: Tensor | None = None
 
     @classmethod
     def start(cls, output: StageOutput, fusion: str, temperature: float = 1.0,
@@ -133,7 +137,7 @@ class CascadeState:
         finite = output.finite_rows()
         total, score = _contribution(output, fusion, temperature, member_score)
         return cls(fusion, _keep(total, finite), None if score is None else _keep(score, finite),
-                   1, finite.long(), output.features)
+                   1, finite.long(), output.features, output.valid)
 
     def add(self, output: StageOutput, temperature: float = 1.0,
             member_score: MemberScore | None = None) -> CascadeState:
@@ -158,7 +162,7 @@ class CascadeState:
             if score is not None:
                 assert self.score_total is not None
                 score = self.score_total + _keep(score, finite)
-        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features)
+        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features, self.valid)
 
     @cached_property
     def has_finite(self) -> Tensor:
@@ -194,10 +198,20 @@ class CascadeState:
         """The state of neighbouring units, without a copy."""
         return self._pick(lambda x: x[start:stop])
 
+    def every(self, step: int) -> CascadeState:
+        """The state of every ``step``-th pixel of maps ``(C, h, w)``, in both directions; features stay behind."""
+        def thin(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[..., ::step, ::step]
+
+        return replace(self, total=self.total[..., ::step, ::step], score_total=thin(self.score_total), features=None,
+                       valid=thin(self.valid))
+
     def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
-        return replace(self, total=pick(self.total), finite=pick(self.finite),
-                       score_total=None if self.score_total is None else pick(self.score_total),
-                       features=None if self.features is None else pick(self.features))
+        def optional(x: Tensor | None) -> Tensor | None:
+            return None if x is None else pick(x)
+
+        return replace(self, total=pick(self.total), finite=pick(self.finite), score_total=optional(self.score_total),
+                       features=optional(self.features), valid=optional(self.valid))
 
     @staticmethod
     def cat(states: Sequence[CascadeState]) -> CascadeState:
@@ -212,7 +226,8 @@ class CascadeState:
         return replace(first, total=torch.cat([s.total for s in states]),
                        score_total=join([s.score_total for s in states]),
                        finite=torch.cat([s.finite for s in states]),
-                       features=join([s.features for s in states]))
+                       features=join([s.features for s in states]),
+                       valid=join([s.valid for s in states]))
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmcascade.routing.sources import Source, ViewRows, Views
 from mmcascade.routing.state import CascadeState
-
-#: The views of some units: one tensor per view, units along dimension 0.
-Views = Sequence[Tensor | None]
 
 
 @dataclass
@@ -26,7 +24,7 @@ class UnitBatch:
         ticket: int64 ``(N)``, the order of submission.
         unit: int64 ``(N)``, index in the data set.
         macs: float64 ``(N)``, multiply-adds spent so far.
-        sources: the submitted inputs that hold these units, each a list of views.
+        sources: what was handed in and holds these units.
         source, row: int64 ``(N)``, in which source and in which of its rows a unit lies. Units of one source
             stand together.
         state: what the stages have given so far; None before the first.
@@ -35,28 +33,39 @@ class UnitBatch:
     ticket: np.ndarray
     unit: np.ndarray
     macs: np.ndarray
-    sources: list[Views]
+    sources: list[Source]
     source: np.ndarray
     row: np.ndarray
     state: CascadeState | None = None
 
     @classmethod
-    def submitted(cls, inputs: Views, unit: np.ndarray, first_ticket: int) -> UnitBatch:
+    def submitted(cls, inputs: Views | Source, unit: np.ndarray, first_ticket: int) -> UnitBatch:
         """Units that enter the cascade."""
         n = len(unit)
-        return cls(np.arange(first_ticket, first_ticket + n), unit, np.zeros(n), [inputs],
+        source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
+        return cls(np.arange(first_ticket, first_ticket + n), unit, np.zeros(n), [source],
                    np.zeros(n, dtype=np.int64), np.arange(n))
 
     def __len__(self) -> int:
         return len(self.ticket)
 
+    @property
+    def group(self) -> Hashable:
+        """The group of its sources, which is one."""
+        return self.sources[0].group
+
     def view(self, index: int) -> Tensor:
         """The rows of one view that belong to these units, on the device where the view lies."""
-        if len(self.sources) == 1:
-            return _take(self.sources[0][index], self.row)
-        pieces = [_take(views[index], self.row[self.source == s])
-                  for s, views in enumerate(self.sources)]
+        pieces = [source.take(index, rows) for source, rows in self.by_source() if isinstance(source, ViewRows)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def by_source(self) -> Iterator[tuple[Source, np.ndarray]]:
+        """Each source, and which of its rows are here."""
+        if len(self.sources) == 1:
+            yield self.sources[0], self.row
+            return
+        for number, source in enumerate(self.sources):
+            yield source, self.row[self.source == number]
 
     def select(self, rows: np.ndarray) -> UnitBatch:
         """Some of the units, by ascending position in this batch."""
@@ -80,21 +89,18 @@ class UnitBatch:
                          [self.sources[s] for s in used], source, self.row[start:stop],
                          None if self.state is None else self.state.slice(start, stop))
 
-    def own(self, views: set[int]) -> UnitBatch:
-        """A batch that holds copies of its rows of the views that are still needed, and nothing else.
-
-        A slice would keep the whole submitted batch in memory for as long as one of its units waits.
-        """
-        count = 1 + max(views, default=-1)
-        copies: Views = [self.view(i).clone() if i in views else None for i in range(count)]
-        n = len(self)
-        return UnitBatch(self.ticket, self.unit, self.macs, [copies], np.zeros(n, dtype=np.int64),
-                         np.arange(n), self.state)
+    def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
+        """The same units, with what they still need of some sources in memory of their own."""
+        if not any(source in borrowed for source in self.sources):
+            return self
+        kept = [source.keep(rows, views) if source in borrowed else (source, rows)
+                for source, rows in self.by_source()]
+        return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]))
 
     def tensors(self) -> Iterator[Tensor]:
         """Everything on a device that these units keep alive."""
-        for views in self.sources:
-            yield from (view for view in views if view is not None)
+        for source in self.sources:
+            yield from source.tensors()
         if self.state is not None:
             yield from (x for x in vars(self.state).values() if isinstance(x, Tensor))
 
@@ -111,9 +117,3 @@ class UnitBatch:
             np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
             np.concatenate([b.row for b in batches]), CascadeState.cat(states) if states else None)
 
-
-def _take(view: Tensor | None, rows: np.ndarray) -> Tensor:
-    assert view is not None, 'a view that no later stage reads was dropped'
-    if len(rows) == len(view):
-        return view  # rows ascend without repeats, so these are all of them
-    return view.index_select(0, torch.as_tensor(rows).to(view.device))

@@ -183,7 +183,7 @@ def test_results_are_written_once_into_the_incoming_samples(members, views):
 def test_results_are_read_from_one_copy_on_the_host(members, views, monkeypatch):
     model = cascade(members, STAGES[:2], [(None, None)], accept=0.5)
     here = model.router.route(views)
-    away = replace(here, probs=here.probs.to('meta'), confidence=here.confidence.to('meta'),
+    away = replace(here, results={'probs': here.probs.to('meta')}, confidence=here.confidence.to('meta'),
                    finite_stages=here.finite_stages.to('meta'))
     copies = []
     monkeypatch.setattr(Outcome, 'cpu', lambda self: copies.append(self) or here)

@@ -174,6 +174,7 @@ class RecordingStage:
     """Reads one view and remembers the rows it was given."""
 
     temperature = 1.0
+    by_source = False
 
     def __init__(self, view, batch_size=None):
         self.views = (view,)
@@ -214,9 +215,9 @@ def test_waiting_units_do_not_pin_their_batch():
     router = CascadeRouter([RecordingStage(0), RecordingStage(1, 100)], RandomPolicy([0.5], seed=3))
     with router.stream() as stream:
         stream.submit(views, range(8))
-        waiting = stream._queues[1][0]
-        assert [v is None for v in waiting.sources[0]] == [True, False]
-        assert waiting.sources[0][1].untyped_storage().nbytes() == 4 * len(waiting)
+        waiting, = stream._queues[1]
+        assert [v is None for v in waiting.sources[0].views] == [True, False]
+        assert waiting.sources[0].views[1].untyped_storage().nbytes() == 4 * len(waiting)
         stream.flush()
 
 

@@ -1,0 +1,49 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""An image whose units are its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcascade.models.grid import Grid
+from mmcascade.routing.sources import Source
+
+
+class TiledImage(Source):
+    """One raw image and the grid on the original it was made from.
+
+    Args:
+        pixels: ``(3, H, W)`` as the pipeline gives it.
+        grid: of the original image.
+        flip: 'horizontal', 'vertical' or None, what the pipeline did.
+    """
+
+    count = 1
+
+    def __init__(self, pixels: Tensor, grid: Grid, flip: str | None = None) -> None:
+        self.pixels = pixels
+        self.grid = grid
+        self.flip = flip
+
+    @property
+    def group(self) -> Hashable:  # type: ignore[override]
+        return tuple(self.pixels.shape), self.grid, self.flip
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    def on(self, device: torch.device) -> Tensor:
+        """The pixels on a device, where they then stay: several stages and batches may ask."""
+        self.pixels = self.pixels.to(device)
+        return self.pixels
+
+    def keep(self, rows: np.ndarray, views: set[int]) -> tuple[TiledImage, np.ndarray]:
+        # A cell's probabilities take more memory than all pixels of its image, so those are not cut up.
+        return self, rows
+
+    def tensors(self) -> list[Tensor]:
+        return [self.pixels]

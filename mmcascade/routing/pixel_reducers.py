@@ -1,0 +1,105 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One number for a cell from the confidences of its pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class PixelReducer:
+    """Base class: higher = more certain. A variant overrides :meth:`reduce` and :attr:`name`."""
+
+    @property
+    def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
+        raise NotImplementedError
+
+    def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        """The score of each cell, float64 ``(N)``, NaN for a cell of which no pixel counts.
+
+        Args:
+            confidence: float64 ``(N, P)``, of the cells' pixels.
+            counts: bool ``(N, P)``, which pixels count.
+        """
+        raise NotImplementedError
+
+    def __call__(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        """The same for maps ``(N, h, w)``, as float32.
+
+        Sums run in float64, so that rounding to float32 hides the order in which a device added the pixels up.
+        """
+        return self.reduce(confidence.flatten(1).double(), counts.flatten(1)).float()
+
+
+class MeanReducer(PixelReducer):
+    """The mean (Wang et al. 2022, section 4.5: g_dense)."""
+
+    name = 'mean'
+
+    def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        return torch.where(counts, confidence, 0.0).sum(1) / counts.sum(1)
+
+
+class QuantileReducer(PixelReducer):
+    """The confidence that a share of the pixels does not reach: small shares look at a cell's worst pixels.
+
+    Args:
+        q: the share, in [0, 1]; interpolated linearly between pixels.
+    """
+
+    def __init__(self, q: float = 0.1) -> None:
+        self.q = _fraction('q', q)
+
+    @property
+    def name(self) -> str:
+        return f'quantile {self.q:g}'
+
+    def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        # torch.quantile refuses rows of more than 16 million pixels and knows no mask.
+        ordered = torch.where(counts, confidence, torch.inf).sort(1).values
+        number = counts.sum(1, keepdim=True)
+        place = self.q * (number - 1).clamp_min(0)
+        low = place.floor()
+        lower, upper = (ordered.gather(1, index.long()) for index in (low, torch.minimum(low + 1, (number - 1).clamp_min(0))))
+        value = torch.where(place > low, lower + (upper - lower) * (place - low), lower)
+        return torch.where(number > 0, value, torch.nan).squeeze(1)
+
+
+class FractionBelowReducer(PixelReducer):
+    """One minus the share of pixels whose confidence lies below a bound, in [0, 1].
+
+    Args:
+        bound: on the scale of the pixels' confidence.
+    """
+
+    def __init__(self, bound: float = 0.9) -> None:
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or bound != bound:
+            raise ValueError(f'bound is a number on the scale of the confidence, got {bound!r}')
+        self.bound = float(bound)
+
+    @property
+    def name(self) -> str:
+        return f'fraction below {self.bound:g}'
+
+    def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        return (counts & (confidence >= self.bound)).sum(1).double() / counts.sum(1)
+
+
+REDUCERS = {'mean': MeanReducer, 'quantile': QuantileReducer, 'fraction_below': FractionBelowReducer}
+
+
+def build_reducer(reduce: str | PixelReducer) -> PixelReducer:
+    """A reducer by name, with its default settings, or the object itself."""
+    if isinstance(reduce, PixelReducer):
+        return reduce
+    if reduce not in REDUCERS:
+        raise ValueError(f'unknown reducer {reduce!r}; expected one of {sorted(REDUCERS)}, or a config such as '
+                         "dict(type='mmcascade.QuantileReducer', q=0.05)")
+    return REDUCERS[reduce]()
+
+
+def _fraction(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f'{name} is a fraction in [0, 1], got {value!r}')
+    return float(value)

@@ -1,0 +1,76 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What is handed in to a cascade: inputs whose rows are units."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: The views of some units: one tensor per view, units along dimension 0.
+Views = Sequence[Tensor | None]
+
+
+class Source:
+    """Inputs that were handed in together. Base class: a variant says how long it is and what a waiting unit needs.
+
+    Attributes:
+        group: only units of equal group can be stacked.
+        count: number of views.
+    """
+
+    group: Hashable = None
+    count: int
+
+    def __len__(self) -> int:
+        """How many units it holds."""
+        raise NotImplementedError
+
+    def check_length(self, units: int) -> None:
+        """Raise ValueError unless it holds so many units."""
+        if len(self) != units:
+            raise ValueError(f'a source of {len(self)} units was handed in with the numbers of {units}')
+
+    def keep(self, rows: np.ndarray, views: set[int]) -> tuple[Source, np.ndarray]:
+        """A source that holds no more than some waiting units need of some views, and their rows in it."""
+        raise NotImplementedError
+
+    def tensors(self) -> list[Tensor]:
+        """What it keeps in memory."""
+        raise NotImplementedError
+
+
+class ViewRows(Source):
+    """One tensor per view; row r of each belongs to unit r. A view that is no longer needed is None."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = list(views)
+        self.count = len(self.views)
+
+    def __len__(self) -> int:
+        return next((len(view) for view in self.views if view is not None), 0)
+
+    def check_length(self, units: int) -> None:
+        counts = {len(view) for view in self.views if view is not None}  # none at all in a replay
+        if counts - {units}:
+            raise ValueError(f'all views and the list of units hold the same number of units, got {units} and '
+                             f'{sorted(counts)}')
+
+    def take(self, view: int, rows: np.ndarray) -> Tensor:
+        """Some rows of a view, by ascending number, where the view lies."""
+        tensor = self.views[view]
+        assert tensor is not None, 'a view that no later stage reads was dropped'
+        if len(rows) == len(tensor):
+            return tensor  # rows ascend without repeats, so these are all of them
+        return tensor.index_select(0, torch.as_tensor(rows).to(tensor.device))
+
+    def keep(self, rows: np.ndarray, views: set[int]) -> tuple[ViewRows, np.ndarray]:
+        # Copies: a slice would keep everything in memory for as long as one of its units waits.
+        count = 1 + max(views, default=-1)
+        copies = [self.take(k, rows).clone() if k in views else None for k in range(count)]
+        return ViewRows(copies), np.arange(len(rows))
+
+    def tensors(self) -> list[Tensor]:
+        return [view for view in self.views if view is not None]
