@@ -15,7 +15,7 @@ from mmcascade.registry import DATASETS
 PARTS = ('calibration', 'rest')
 
 
-def stratified_indices(labels: Sequence[int] | np.ndarray, num: int, seed: int = 0) -> np.ndarray:
+def stratified_indices(labels: Sequence[Any] | np.ndarray, num: int, seed: int = 0, kind: str = 'class') -> np.ndarray:
     """Draw ``num`` samples with every class in proportion.
 
     Of the n_c samples of class c, among n in all, num * n_c / n are drawn, rounded by largest
@@ -26,6 +26,7 @@ def stratified_indices(labels: Sequence[int] | np.ndarray, num: int, seed: int =
         labels: The class of each sample.
         num: How many to draw, at least one and not all of them.
         seed: Another seed draws other samples; in [0, 2 ** 32).
+        kind: What the labels are, for the message.
 
     Returns:
         Indices of the drawn samples, int64, ascending.
@@ -45,9 +46,9 @@ def stratified_indices(labels: Sequence[int] | np.ndarray, num: int, seed: int =
     for label, size, quota in zip(classes, sizes, quotas, strict=True):
         if not 0 < quota < size:
             raise ValueError(
-                f'class {label} is too small to be split: of its {size} sample(s), {quota} would '
+                f'{kind} {label} is too small to be split: of its {size} sample(s), {quota} would '
                 f'go to the calibration part ({num} of {total} samples in all), and each part '
-                'needs at least one. Change fraction= or num=, or leave the class out')
+                f'needs at least one. Change fraction= or num=, or leave the {kind} out')
     # RandomState, since NumPy keeps its streams for good; those of default_rng may change.
     order = np.random.RandomState(seed).permutation(total)
     by_class = order[np.argsort(members[order], kind='stable')]
@@ -64,9 +65,13 @@ class CalibrationSplit(Dataset):
     configs, or two machines, that agree on these agree on the parts, whatever their pipelines.
     ``sample_idx`` stays the index in the whole data set.
 
+    An image with a label per pixel has no class. Such data sets are split by ``drive`` where their
+    images carry one (see :class:`mmcascade.datasets.camvid.CamVidDataset`), so that each drive has
+    its share in both parts, and else image by image.
+
     Args:
-        dataset: Config or object of a data set with one label per sample. A config is built in
-            the default scope.
+        dataset: Config or object of a data set with one label per sample, or of one for
+            segmentation. A config is built in the default scope.
         fraction: Share of the samples that is for calibration, in (0, 1); or
         num: their number.
         seed: Another seed gives another split; in [0, 2 ** 32).
@@ -102,7 +107,7 @@ class CalibrationSplit(Dataset):
         if self._fully_initialized:
             return
         self.dataset.full_init()
-        labels = _read_labels(self.dataset)
+        labels, kind = _strata(self.dataset)
         num = self.num if self.fraction is None else round(self.fraction * len(labels))
         if not 0 < num < len(labels):
             asked = f'num={num}' if self.fraction is None else f'fraction={self.fraction}'
@@ -110,7 +115,7 @@ class CalibrationSplit(Dataset):
                 f'{asked} leaves one part of the {len(labels)} samples of '
                 f'{type(self.dataset).__name__} empty; expected 1 to {len(labels) - 1} of them '
                 'for calibration')
-        indices = stratified_indices(labels, num, self.seed)
+        indices = stratified_indices(labels, num, self.seed, kind)
         if self.part == 'rest':
             indices = np.setdiff1d(np.arange(len(labels)), indices, assume_unique=True)
         self._indices = indices
@@ -183,6 +188,14 @@ def _check_arguments(fraction: Any, num: Any, seed: Any, part: Any) -> None:
 
 def _is_number(value: Any, *more: type) -> bool:
     return isinstance(value, (int, *more)) and not isinstance(value, bool)
+
+
+def _strata(dataset: BaseDataset) -> tuple[np.ndarray, str]:
+    """The group of each sample, every one of which is to be split in proportion, and what the groups are."""
+    if not len(dataset) or 'seg_fields' not in dataset.get_data_info(0):
+        return _read_labels(dataset), 'class'
+    drives = [dataset.get_data_info(index).get('drive', '') for index in range(len(dataset))]
+    return np.array(drives), 'drive'
 
 
 def _read_labels(dataset: BaseDataset) -> np.ndarray:
