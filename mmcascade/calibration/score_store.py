@@ -183,8 +183,8 @@ def read_header(folder: str | Path, kind: str = 'scores') -> dict[str, Any]:
                          f'{SCHEMA}; update mmcascade or fill the store again')
     found = header.get('kind', 'scores')
     if found != kind:
-        raise StoreError(f'{folder} is a store of {found}, expected one of {kind}: scores are of classifiers, and cells '
-                         'of segmentors; name the other folder or fill a store of this cascade')
+        raise StoreError(f'{folder} is a store of {found}, expected one of {kind}: scores are of classifiers, and '
+                         'cells of segmentors; name the other folder or fill a store of this cascade')
     return header
 
 

@@ -1,0 +1,132 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade over stored cells: its mIoU and cost without any logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from mmcascade.calibration.cell_exits import CellExit, cell_exits
+from mmcascade.calibration.cell_records import MAX_CELLS, Cells
+from mmcascade.calibration.cell_store import CellStore
+from mmcascade.calibration.exits import Chain
+from mmcascade.calibration.iou import class_iou, mean_iou
+from mmcascade.routing import ExitPolicy
+from mmcascade.routing.policies import going_on
+
+
+@dataclass(frozen=True)
+class CellReplay:
+    """What a cascade does with N cells of I images with C classes.
+
+    Attributes:
+        image: int64 ``(N)``, which of the images a cell lies in, from 0.
+        exit_stage: int64 ``(N)``, from 0.
+        confidence: float32 ``(N)`` at the exit.
+        macs: float64 ``(I)``, multiply-adds.
+        reached: share of the image's area that ran each stage, mean over the images.
+        deferred: per gap the share of the cells that reach it and go on; 0 where none reaches it.
+        intersect, predicted, label: int64 ``(I, C)``, pixels that are right, predicted and labelled.
+    """
+
+    image: NDArray[np.int64]
+    exit_stage: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    macs: NDArray[np.float64]
+    reached: list[float]
+    deferred: list[float]
+    intersect: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+    def class_iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each class over all images, fractions."""
+        return class_iou(self.intersect.sum(0), self.predicted.sum(0), self.label.sum(0))
+
+    def miou(self, images: NDArray[np.int64] | None = None) -> float:
+        """Their mean over the classes, for all images or for some, which may be there more than once."""
+        counts = (self.intersect, self.predicted, self.label)
+        return float(mean_iou(*(count.sum(0) if images is None else count[images].sum(0) for count in counts)))
+
+    def accuracy(self) -> float:
+        """Share of the labelled pixels that are right."""
+        return float(self.intersect.sum() / self.label.sum())
+
+
+def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: ArrayLike | None = None) -> CellReplay:
+    """Route the cells of a store, with the policy that routes real ones.
+
+    Args:
+        store: a complete store.
+        chain: stages in order, stage 0 first.
+        policy: who goes on.
+        images: rising indexes of the images; default all.
+
+    Raises:
+        ValueError: if the policy decides another number of gaps, or the chain cannot be replayed.
+    """
+    if policy.num_gaps != len(chain) - 1:
+        raise ValueError(f'{len(chain)} stages have {len(chain) - 1} gaps between them, but {policy!r} decides '
+                         f'{policy.num_gaps}; give it one entry per gap')
+    cells, chosen = store.cells, np.arange(store.images) if images is None else np.asarray(images, np.int64)
+    if images is not None:
+        cells = cells.select(np.isin(cells.image, chosen))
+    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
+    exit_stage = route_cells(exits, policy, cells, store.header['empty'])
+    place, count = np.searchsorted(chosen, cells.image), len(chosen)
+    rows = np.arange(len(cells))
+
+    def per_image(values: list[NDArray]) -> NDArray[np.int64]:
+        totals = np.zeros((count, cells.label.shape[1]), np.int64)
+        np.add.at(totals, place, np.stack(values)[exit_stage, rows] if len(values) > 1 else values[0])
+        return totals
+
+    area = np.bincount(place, cells.area, count)
+    reached = [float((np.bincount(place, cells.area * (exit_stage >= k), count) / np.maximum(area, 1)).mean())
+               for k in range(len(chain))]
+    here = [int((exit_stage >= k).sum()) for k in range(len(chain))]
+    return CellReplay(
+        place, exit_stage, np.stack([exit_.confidence for exit_ in exits])[exit_stage, rows],
+        image_macs(cells.macs, store.on, chain, exit_stage, place, count), reached,
+        [after / max(before, 1) for before, after in zip(here, here[1:], strict=False)],
+        per_image([exit_.intersect for exit_ in exits]), per_image([exit_.predicted for exit_ in exits]),
+        per_image([cells.label]))
+
+
+def route_cells(exits: Sequence[CellExit], policy: ExitPolicy, cells: Cells, empty: str) -> NDArray[np.int64]:
+    """The stage at which every cell leaves, int64 ``(N)``: the router's decisions."""
+    exit_stage = np.zeros(len(cells), np.int64)
+    here, unit = np.arange(len(cells)), cells.image * MAX_CELLS + cells.cell
+    for gap, exit_ in enumerate(exits[:-1]):
+        if policy.is_closed(gap) or not len(here):
+            break
+        confidence = torch.from_numpy(exit_.confidence[here])
+        mask = going_on(policy, gap, confidence, confidence != -torch.inf, torch.from_numpy(unit[here]), empty)
+        here = here[mask.numpy()]
+        exit_stage[here] = gap + 1
+    return exit_stage
+
+
+def image_macs(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, exit_stage: NDArray[np.int64],
+               image: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """What each image costs, float64 ``(count)``.
+
+    Args:
+        costs: ``(N, stages)``, as in :class:`~mmcascade.calibration.cell_records.CellRecords`.
+        on: what each stage runs on. A later one on the image is paid once if any cell reaches it.
+        exit_stage, image: ``(N)``, where a cell leaves, and which image it lies in.
+    """
+    total = np.zeros(count)
+    for position, stage in enumerate(chain):
+        ran = exit_stage >= position
+        if position and on[stage] == 'image':
+            once = np.zeros(count)
+            once[image[ran]] = costs[ran, stage]
+            total += once
+        else:
+            total += np.bincount(image[ran], costs[ran, stage], count)
+    return total

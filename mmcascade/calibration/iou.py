@@ -1,0 +1,27 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Intersection over union from class histograms, as the mIoU of segmentation benchmarks is defined."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def class_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray[np.float64]:
+    """Intersection over union of each class, ``(..., C)``; NaN for a class that is neither labelled nor predicted.
+
+    Args:
+        intersect, predicted, label: ``(..., C)``, pixels that are right, predicted and labelled.
+    """
+    union = np.asarray(predicted + label - intersect, np.float64)
+    return np.divide(intersect, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def mean_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray[np.float64]:
+    """Mean over the classes that are labelled or predicted, ``(...)``, a fraction; NaN where there is none."""
+    union = np.asarray(predicted + label - intersect, np.float64)
+    there = union > 0
+    union[~there] = 1  # and the intersection is 0
+    counted = there.sum(-1, dtype=np.float64)
+    with np.errstate(invalid='ignore'):
+        return np.divide(intersect, union, out=union).sum(-1) / counted
