@@ -15,6 +15,7 @@ from typing import Any
 from mmcascade.calibration.guarantee import Guarantee
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
+from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
 from mmcascade.routing.policies import Window, WindowPolicy
 from mmcascade.routing.score_maps import ScoreMap
 
@@ -47,6 +48,8 @@ class Calibration:
         guarantee: the certified risk; None where none was asked for.
         adapt: how many scores the cascade remembers to re-centre the window of gap 0 on what it meets; None = it
             keeps the window.
+        max_cells: how many cells of an image may go on after stage 0; None = any number. Only segmentation cascades
+            have it, and only their files hold it.
     """
 
     cascade: CascadeIdentity
@@ -64,9 +67,12 @@ class Calibration:
     maps: list[ScoreMap] | None = None
     guarantee: Guarantee | None = None
     adapt: int | None = None
+    max_cells: int | None = None
 
     def policy(self) -> WindowPolicy:
         """The exit policy that it describes."""
+        if self.max_cells is not None:
+            return CellBudgetPolicy(self.windows, self.max_cells)
         if self.adapt is None:
             return WindowPolicy(self.windows)
         tau = self.tau[0] if self.tau else math.nan
@@ -83,8 +89,11 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
         plain = replace(self, maps=None, cascade=replace(self.cascade, detector=None))  # asdict would copy these
-        return {'schema': SCHEMA, **asdict(plain), 'cascade': self.cascade.to_json(),
+        data = {'schema': SCHEMA, **asdict(plain), 'cascade': self.cascade.to_json(),
                 'measured': _without_nan(self.measured), 'maps': maps}
+        if self.max_cells is None:
+            del data['max_cells']
+        return data
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any]) -> Calibration:
@@ -127,6 +136,7 @@ class Calibration:
                 raise ValueError(f'a temperature is a number > 0, got {temperature!r}')
         if self.accept is not None and not (_is_number(self.accept) and math.isfinite(self.accept)):
             raise ValueError(f'accept is a finite number or null, got {self.accept!r}')
+        self.policy()  # refuses windows, memories and budgets that make no sense
 
     def without_weights(self) -> Calibration:
         """The same, for a cascade whose weights are not known yet."""

@@ -10,11 +10,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
+
 #: Numbers of the stages whose outputs are fused, rising. A mean does not depend on their order.
 Subset = tuple[int, ...]
-
-#: Cells of an image are numbered below this, so that image * MAX_CELLS + cell numbers the cells of a data set.
-MAX_CELLS = 65536
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ class CellRecords:
         rising = np.diff(self.cell, prepend=-1) > 0
         right, labelled = self.intersect, self.label[:, None]
         for correct, what in (
-                (rising & (self.cell < MAX_CELLS), f'the numbers of its cells do not rise within 0 to {MAX_CELLS - 1}'),
+                (rising & (self.cell < CELLS_PER_IMAGE),
+                 f'the numbers of its cells do not rise within 0 to {CELLS_PER_IMAGE - 1}'),
                 (self.area > 0, 'a cell has no area'),
                 (self.label >= 0, 'a number of labelled pixels is negative'),
                 (self.label.sum(1) <= self.area, 'more pixels are labelled than there are'),

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from mmcascade.calibration.cell_costs import image_costs
 from mmcascade.calibration.cell_exits import CellExit, cell_exits
-from mmcascade.calibration.cell_records import MAX_CELLS, Cells
+from mmcascade.calibration.cell_records import Cells
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.exits import Chain
 from mmcascade.calibration.iou import class_iou, mean_iou
 from mmcascade.routing import ExitPolicy
+from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
 from mmcascade.routing.policies import going_on
 
 
@@ -91,7 +93,7 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
     here = [int((exit_stage >= k).sum()) for k in range(len(chain))]
     return CellReplay(
         place, exit_stage, np.stack([exit_.confidence for exit_ in exits])[exit_stage, rows],
-        image_macs(cells.macs, store.on, chain, exit_stage, place, count), reached,
+        image_costs(cells.macs, store.on, chain, exit_stage, place, count), reached,
         [after / max(before, 1) for before, after in zip(here, here[1:], strict=False)],
         per_image([exit_.intersect for exit_ in exits]), per_image([exit_.predicted for exit_ in exits]),
         per_image([cells.label]))
@@ -100,7 +102,7 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
 def route_cells(exits: Sequence[CellExit], policy: ExitPolicy, cells: Cells, empty: str) -> NDArray[np.int64]:
     """The stage at which every cell leaves, int64 ``(N)``: the router's decisions."""
     exit_stage = np.zeros(len(cells), np.int64)
-    here, unit = np.arange(len(cells)), cells.image * MAX_CELLS + cells.cell
+    here, unit = np.arange(len(cells)), cells.image * CELLS_PER_IMAGE + cells.cell
     for gap, exit_ in enumerate(exits[:-1]):
         if policy.is_closed(gap) or not len(here):
             break
@@ -109,24 +111,3 @@ def route_cells(exits: Sequence[CellExit], policy: ExitPolicy, cells: Cells, emp
         here = here[mask.numpy()]
         exit_stage[here] = gap + 1
     return exit_stage
-
-
-def image_macs(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, exit_stage: NDArray[np.int64],
-               image: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """What each image costs, float64 ``(count)``.
-
-    Args:
-        costs: ``(N, stages)``, as in :class:`~mmcascade.calibration.cell_records.CellRecords`.
-        on: what each stage runs on. A later one on the image is paid once if any cell reaches it.
-        exit_stage, image: ``(N)``, where a cell leaves, and which image it lies in.
-    """
-    total = np.zeros(count)
-    for position, stage in enumerate(chain):
-        ran = exit_stage >= position
-        if position and on[stage] == 'image':
-            once = np.zeros(count)
-            once[image[ran]] = costs[ran, stage]
-            total += once
-        else:
-            total += np.bincount(image[ran], costs[ran, stage], count)
-    return total

@@ -48,6 +48,9 @@ def fit_shares(stages: Sequence[CachedStage], labels: np.ndarray, target: Target
     Raises:
         ValueError: if no share meets the target, with what is feasible, or the scores in a gap are all the same.
     """
+    if target.kind == 'miou':
+        raise ValueError(f'miou={target.value:g} is a target of segmentation cascades; a classifier has accuracy=, '
+                         'macs= or deferred=')
     units = np.arange(len(labels)) if units is None else units
     running = [replay(stages[:k + 1], WindowPolicy([(None, None)] * k), units, confidence, fusion)
                for k in range(len(stages))]

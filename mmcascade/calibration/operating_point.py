@@ -22,7 +22,7 @@ from mmcascade.evaluation.inputs import as_flags, as_fraction, as_scores, target
 #: Goals of a decision: accept or reject a prediction.
 DECISIONS = ('risk', 'coverage', 'tpr')
 #: Goals of the routing itself (Wang et al. 2022, section 3.3: match the accuracy, or match the cost).
-ROUTINGS = ('accuracy', 'macs', 'deferred')
+ROUTINGS = ('accuracy', 'miou', 'macs', 'deferred')
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Target:
     Attributes:
         kind: ``'risk'``, the share of errors among accepted units; ``'coverage'``, the share of
             accepted units; ``'tpr'``, the share of in-distribution units that is accepted;
-            ``'accuracy'`` at the lowest cost; ``'macs'``, a budget of multiply-adds per unit on
-            average, at the best accuracy; or ``'deferred'``, the share of the units that reach a
-            gap and go on.
+            ``'accuracy'``, or ``'miou'`` of segmentations, at the lowest cost; ``'macs'``, a budget
+            of multiply-adds per unit on average, at the best accuracy; or ``'deferred'``, the share
+            of the units that reach a gap and go on.
         value: Multiply-adds, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
             otherwise.
     """

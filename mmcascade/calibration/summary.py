@@ -20,13 +20,28 @@ def summary_lines(calibration: Calibration) -> list[str]:
         lines.append(f'accept at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
     measured = calibration.measured
     reached = ', '.join(f'{share:.4f}' for share in measured['reached'])
-    lines.append(f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
-                 f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}')
+    if 'miou' in measured:
+        lines += _cells(calibration, reached)
+    else:
+        lines.append(f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
+                     f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}')
     if 'coverage' in measured and not math.isnan(measured['risk']):
         lines.append(f'accepted {measured["coverage"]:.4f} of them, of which {measured["risk"]:.4f} are wrong')
     if calibration.guarantee is not None:
         lines.append(_promise(calibration.guarantee))
     return lines
+
+
+def _cells(calibration: Calibration, reached: str) -> list[str]:
+    """A segmentation cascade."""
+    measured, lines = calibration.measured, []
+    if calibration.max_cells is not None:
+        lines.append(f'at most {calibration.max_cells} cells of an image go on, the least confident ones')
+    shares = ', '.join(f'{share:.4f}' for share in measured['deferred'])
+    return [*lines,
+            f'on {measured["images"]} calibration images: mIoU {measured["miou"]:.4f}, {measured["macs"]:.6g} '
+            f'multiply-adds per image (at most {measured["worst_case"]:.6g}), reached {reached} of the area',
+            f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}']
 
 
 def _window(window: Window | None) -> str:
