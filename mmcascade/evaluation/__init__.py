@@ -2,9 +2,11 @@
 """How good a cascade is: curves over confidences, and the metrics that print them."""
 
 from .cascade_cost import CascadeCost
+from .deferred_pixels import DeferredPixels
 from .ood_detection import OODDetection
+from .pixel_selective import PixelSelective
 from .scod import SCOD
 from .selective_risk import SelectiveRisk
 from .subset_metric import SubsetMetric
 
-__all__ = ['SCOD', 'CascadeCost', 'OODDetection', 'SelectiveRisk', 'SubsetMetric']
+__all__ = ['SCOD', 'CascadeCost', 'DeferredPixels', 'OODDetection', 'PixelSelective', 'SelectiveRisk', 'SubsetMetric']

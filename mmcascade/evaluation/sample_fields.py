@@ -20,7 +20,7 @@ def require(sample: Mapping[str, Any], field: str, fix: str) -> Any:
     """
     value = sample.get(field)
     if value is None:
-        raise ValueError(f'{_name(sample)} has no {field!r}; {fix}')
+        raise ValueError(f'{sample_name(sample)} has no {field!r}; {fix}')
     return value
 
 
@@ -34,11 +34,12 @@ def require_number(sample: Mapping[str, Any], field: str, fix: str) -> float:
     try:
         return float(value.item() if hasattr(value, 'item') else value)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f'{field!r} of {_name(sample)} must be one number, got {value!r}; {fix}'
+        raise ValueError(f'{field!r} of {sample_name(sample)} must be one number, got {value!r}; {fix}'
                          ) from error
 
 
-def _name(sample: Mapping[str, Any]) -> str:
+def sample_name(sample: Mapping[str, Any]) -> str:
+    """How an error calls a data sample: by its image, if it has one."""
     return f'the data sample of {sample["img_path"]}' if sample.get('img_path') else 'a data sample'
 
 
