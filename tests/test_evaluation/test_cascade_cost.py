@@ -89,3 +89,33 @@ def test_ordinary_classifiers_are_refused(field):
 def test_no_sample_is_an_error():
     with pytest.raises(ValueError, match='CascadeCost got no sample'):
         evaluate([])
+
+
+def grid_sample(macs, reached, nonfinite_cells=0, **fields):
+    return dict(img_path='x.png', macs=macs, reached=reached, nonfinite_cells=nonfinite_cells,
+                num_stages=len(reached), mean_exit_stage=sum(reached) - 1) | fields
+
+
+def test_grids_reach_stages_by_area():
+    samples = [grid_sample(1e9, [1.0, 0.25, 0.125]), grid_sample(3e9, [1.0, 0.0, 0.0], 3),
+               grid_sample(2e9, [1.0, 0.5, 0.0], nonfinite_cells=1)]
+    assert evaluate(samples) == pytest.approx({
+        'cost/macs': 2, 'cost/reached@stage1': 25, 'cost/reached@stage2': 12.5 / 3, 'cost/nonfinite': 4})
+
+
+def test_grids_of_tensors_and_without_the_optional_field():
+    samples = [grid_sample(torch.tensor(1e9), torch.tensor([1.0, 0.25])), grid_sample(3e9, [1.0, 0.75])]
+    del samples[0]['nonfinite_cells']
+    assert evaluate(samples) == pytest.approx({'cost/macs': 2, 'cost/reached@stage1': 50, 'cost/nonfinite': 0})
+
+
+def test_grids_of_several_data_sets():
+    values = evaluate([grid_sample(1e9, [1.0, 0.2]), grid_sample(3e9, [1.0, 0.4], dataset='fog')])
+    assert (values['cost/id/macs'], values['cost/fog/macs']) == (1, 3)
+
+
+def test_one_small_result_per_grid():
+    metric = METRICS.build(dict(type='mmcascade.CascadeCost'))
+    metric.process(None, [grid_sample(1e9, [1.0, 0.5, 0.25])])
+    (result,) = metric.results
+    assert sys.getsizeof(result) + sum(map(sys.getsizeof, (result[0], result[1], *result[1]))) <= 300
