@@ -60,5 +60,7 @@ def register_unavailable(registry: Registry, name: str, library: str, error: Bas
 
 
 # routing/ imports no MM library, so its configurable parts are registered here.
-for _policy in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy, routing.AdjustedWindowPolicy):
-    TASK_UTILS.register_module(module=_policy)
+for _part in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy, routing.AdjustedWindowPolicy,
+              routing.CellBudgetPolicy, routing.CellConfidence, routing.MeanReducer, routing.QuantileReducer,
+              routing.FractionBelowReducer):
+    TASK_UTILS.register_module(module=_part)

@@ -26,6 +26,7 @@ from mmcascade.models.batch_sizes import SIZES, best_size, sweep
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.classifier_stage import ClassifierStage
 from mmcascade.registry import MODELS
+from mmcascade.routing.sources import ViewRows
 
 SCHEMA = 1
 
@@ -79,7 +80,7 @@ class Benchmark:
             progress: called with the number of finished and of all timed runs.
         """
         load = os.getloadavg()[0]
-        router = self.model.ready_router(self.images.views)
+        router = self.model.ready_router([ViewRows(self.images.views)])
         curves = [self._curve(stage) for stage in self.model.stages]
         # The limit is what the members can do, whatever batch sizes the config gives to the systems.
         fastest = [with_batch_size(stage, best_size(curve))
@@ -152,8 +153,8 @@ class Benchmark:
     def _with_loading(self, system: System) -> None:
         def batches() -> Iterator[Any]:
             for batch in self._loader():
-                views, _, samples = self.model.unpack(batch)
-                yield views, samples
+                sources, _, samples = self.model.unpack(batch)
+                yield sources[0].views, samples
         system.run(batches())
 
     def _just_load(self) -> None:

@@ -40,8 +40,8 @@ class Images:
         views: list[list[Tensor]] = []
         samples: list[DataSample] = []
         for batch in batches:
-            more, _, some = model.unpack(batch)
-            views.append(more)
+            (source,), _, some = model.unpack(batch)
+            views.append(source.views)
             samples += some
             if len(samples) >= count:
                 break

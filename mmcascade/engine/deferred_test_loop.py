@@ -13,13 +13,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, TestLoop
 from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmcascade.engine.kept_batches import KeptBatches
 from mmcascade.registry import LOOPS
 from mmcascade.routing import Outcome
 from mmcascade.routing.router import Stream
+from mmcascade.routing.sources import Source
 
 _NAMES_SHOWN = 64
 
@@ -86,15 +86,19 @@ class DeferredTestLoop(TestLoop):
         """Take in one batch, and report every batch that it completes."""
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
-            views, units, samples = self.cascade.unpack(data_batch)
-            if idx == 0:
-                self._stream.check_views(len(views))
-                self._check_bounds(views)
+            sources, units, samples = self.cascade.unpack(data_batch)
+            if idx == 0 and sources:
+                self._stream.check_views(sources[0].count)
+                self._check_bounds(sources[0])
+            counts = self.cascade.units_per_sample(sources)
             if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
-                self._kept.keep(idx, data_batch, samples, sum(view.nbytes for view in views))
+                nbytes = sum(x.nbytes for source in sources for x in source.tensors())
+                self._kept.keep(idx, data_batch, samples, counts, nbytes)
             else:
-                self._kept.keep(idx, without_inputs(data_batch), samples)
-            outcomes = self._run(lambda: self._stream.submit(views, units))
+                self._kept.keep(idx, without_inputs(data_batch), samples, counts)
+            for source, numbers in zip(sources, units, strict=True):
+                self._stream.enqueue(source, numbers)
+            outcomes = self._run(self._stream.run)
         self._report(outcomes)
         if self._kept.images > self.max_waiting or self._kept.nbytes + self._stream.waiting_bytes > self.max_bytes:
             self._flush()
@@ -132,17 +136,18 @@ class DeferredTestLoop(TestLoop):
             names = self._kept.names(tickets[:_NAMES_SHOWN])
             shown = ', '.join(names) + (', ...' if len(names) < len(tickets) else '')
             raise RuntimeError(
-                f'stage {stage} failed on a batch of {len(tickets)} image(s): {shown}. The test ends without metrics; '
+                f'stage {stage} failed on a batch of {len(tickets)} {self.cascade.unit_name}(s): {shown}. The test '
+                'ends without metrics; '
                 f'{self._kept.images} images were not reported') from error
 
-    def _check_bounds(self, views: Sequence[Tensor] | None = None) -> None:
+    def _check_bounds(self, source: Source | None = None) -> None:
         """Both bounds hold a batch of every stage; bytes are known from the first batch on."""
         for index, stage in enumerate(self.cascade.stages):
             size = stage.batch_size or self.batch_size or 1
             if self.max_waiting < size:
                 raise ValueError(f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
                                  f'{index}; raise it, or give the stage or the data loader a smaller batch size')
-            needed = size * sum(views[view][0].nbytes for view in stage.views) if views else 1
+            needed = size * source.unit_bytes(stage.views) if source is not None else 1
             if self.max_bytes < needed:
                 raise ValueError(f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
                                  f'images of stage {index}; raise it, or give the stage a smaller batch size')

@@ -22,8 +22,8 @@ class KeptBatch:
         index: its number in the test run.
         data: the batch, with or without its images.
         samples: the data samples that results are written to.
-        first: ticket of its first image; the others follow.
-        missing: how many of its images are not finished.
+        ends: tickets that follow the last unit of each image; ``first`` is that of the first unit.
+        missing: how many of its units are not finished.
         nbytes: memory of ``data`` and ``pieces``.
         pieces: the outcomes of the others.
     """
@@ -32,6 +32,7 @@ class KeptBatch:
     data: Any
     samples: Sequence[BaseDataElement]
     first: int
+    ends: np.ndarray
     missing: int
     nbytes: int
     pieces: list[Outcome] = field(default_factory=list)
@@ -54,10 +55,20 @@ class KeptBatches:
         """Memory of their images, where those are kept, and of the outcomes so far."""
         return sum(batch.nbytes for batch in self._batches)
 
-    def keep(self, index: int, data: Any, samples: Sequence[BaseDataElement], nbytes: int = 0) -> None:
-        """Take in a batch whose images are submitted next; ``nbytes`` is the memory of the images in ``data``."""
-        self._batches.append(KeptBatch(index, data, samples, self._submitted, len(samples), nbytes))
-        self._submitted += len(samples)
+    def keep(self, index: int, data: Any, samples: Sequence[BaseDataElement], units: Sequence[int],
+             nbytes: int = 0) -> None:
+        """Take in a batch that is submitted next.
+
+        Args:
+            index: its number in the test run.
+            data: as the data loader gave it, with or without its images.
+            samples: one per image.
+            units: how many units each image has.
+            nbytes: memory of the images in ``data``.
+        """
+        ends = self._submitted + np.cumsum(units, dtype=np.int64)
+        self._batches.append(KeptBatch(index, data, samples, self._submitted, ends, sum(units), nbytes))
+        self._submitted += sum(units)
         self.images += len(samples)
 
     def finish(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[KeptBatch, Outcome]]:
@@ -71,8 +82,9 @@ class KeptBatches:
 
     def names(self, tickets: Iterable[int]) -> list[str]:
         """What to call these images in a message: the path, or the place in the batch."""
-        return [batch.samples[row].get('img_path', f'image {row} of batch {batch.index}')
-                for ticket in tickets for batch, row in [self._locate(int(ticket))]]
+        found = [batch.samples[row].get('img_path', f'image {row} of batch {batch.index}')
+                 for ticket in tickets for batch, row in [self._locate(int(ticket))]]
+        return list(dict.fromkeys(found))
 
     def _sort_in(self, outcome: Outcome) -> None:
         outcome = outcome.in_order()
@@ -87,4 +99,4 @@ class KeptBatches:
 
     def _locate(self, ticket: int) -> tuple[KeptBatch, int]:
         batch = next(batch for batch in reversed(self._batches) if batch.first <= ticket)
-        return batch, ticket - batch.first
+        return batch, int(np.searchsorted(batch.ends, ticket, side='right'))

@@ -8,3 +8,7 @@ try:
     from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
 except Exception as error:  # incompatible versions raise AssertionError, not ImportError
     register_unavailable(MODELS, 'WindowCascadeClassifier', 'mmpretrain', error)
+try:
+    from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401
+except Exception as error:
+    register_unavailable(MODELS, 'CascadeSegmentor', 'mmsegmentation', error)

@@ -50,7 +50,9 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
             model=model_config(member.model))
     if bundled.model.get('calibration') is not None:
         bundled.model.calibration = Calibration.load(cfg.model.calibration).to_json()
-    meta: dict[str, Any] = {} if model.classes is None else {'dataset_meta': {'classes': tuple(model.classes)}}
+    known = {'classes': model.classes, 'palette': model.palette}
+    dataset_meta = {key: tuple(value) for key, value in known.items() if value is not None}
+    meta: dict[str, Any] = {'dataset_meta': dataset_meta} if dataset_meta else {}
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     confidence = bundled.model.get('confidence')

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmcascade.models.class_outputs import Scores, class_output, gives_logits
 from mmcascade.models.batch_sizes import AUTO
+from mmcascade.models.class_outputs import Scores, class_output, gives_logits
 from mmcascade.models.classifier_stage import ClassifierStage, classify
 from mmcascade.models.device_view import INTERPOLATIONS, checked_size
 from mmcascade.models.execution import PRECISIONS
@@ -24,13 +24,17 @@ from mmcascade.models.resolution import input_channels, macs_at
 from mmcascade.routing import Confidence, MacCounter
 
 
-def build_from_spec(name: str, spec: Any) -> Member:
+def member_from_spec(name: str, spec: Any) -> Member:
     if isinstance(spec, nn.Module):
         return build_member(name, spec)
     known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
     if not isinstance(spec, Mapping) or 'model' not in spec or set(spec) - set(known):
         raise ValueError(f'member {name!r} is a dict with model= and optionally {known[1:]}, got {spec!r}')
-    member = build_member(name, **spec)
+    return build_member(name, **spec)
+
+
+def classifier_from_spec(name: str, spec: Any) -> Member:
+    member = member_from_spec(name, spec)
     if hasattr(member.module, 'decode_head'):
         raise ValueError(f'member {name!r} ({member.source}) is a {type(member.module).__name__}, which labels pixels; '
                          'a WindowCascadeClassifier takes classifiers')
@@ -39,49 +43,43 @@ def build_from_spec(name: str, spec: Any) -> Member:
 
 def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]],
                  scores: Scores = class_output) -> list[ClassifierStage]:
+    counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
+    built = []
+    for name, options in stage_options(members, stages, _OPTIONS):
+        built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))
+        if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
+            macs_at(name, counters[name], torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
+    return built
+
+
+def stage_options(members: nn.ModuleDict, stages: Any, checks: Options) -> list[tuple[str, dict[str, Any]]]:
+    """The member and the options of every stage in a config.
+
+    Raises:
+        ValueError, TypeError: on anything that is not among the options, or has no valid value.
+    """
     if not stages:
         raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
                          "stages=[dict(member='...'), ...]")
     if not isinstance(stages, Sequence) or isinstance(stages, str):
-        raise TypeError(f"stages is a list such as [dict(member='...', view=0), ...], got {stages!r}")
-    counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
-    built = []
+        raise TypeError(f"stages is a list such as [dict(member='...'), ...], got {stages!r}")
+    found = []
     for index, stage in enumerate(stages):
         if not isinstance(stage, Mapping):
-            raise TypeError(f"stage {index} is a dict such as dict(member='...', view=0), got {stage!r}")
+            raise TypeError(f"stage {index} is a dict such as dict(member='...'), got {stage!r}")
         options = dict(stage)
         name = options.pop('member', None)
         if not isinstance(name, str) or name not in members:
             raise ValueError(f'stage {index} names member {name!r}; expected one of {sorted(members)}')
-        _check_stage_options(index, options)
-        built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))
-        if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
-            macs_at(name, counters[name], torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
-    unused = set(members) - {stage.member for stage in built}
+        _check_options(index, options, checks)
+        found.append((name, options))
+    unused = set(members) - {name for name, _ in found}
     if unused:
-        warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=3)
-    return built
+        warnings.warn(f'member(s) {sorted(unused)} are loaded but no stage uses them', stacklevel=4)
+    return found
 
 
-def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
-    def number(value: Any) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-    def whole(value: Any, lowest: int) -> bool:
-        return isinstance(value, int) and number(value) and value >= lowest
-
-    checks = {
-        'view': ('a view index >= 0', lambda v: whole(v, 0)),
-        'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or whole(v, 1)),
-        'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or number(v) and v >= 0),
-        'temperature': ('a number > 0', lambda v: number(v) and 0 < v < math.inf),
-        'channels_last': ('True or False', lambda v: isinstance(v, bool)),
-        'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
-        'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
-        'flip': ('True or False', lambda v: isinstance(v, bool)),
-        'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
-        'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
-    }
+def _check_options(index: int, options: Mapping[str, Any], checks: Options) -> None:
     for key, value in options.items():
         if key not in checks:
             raise ValueError(f'stage {index} has the unknown key {key!r}; expected member and any of {sorted(checks)}')
@@ -90,11 +88,38 @@ def _check_stage_options(index: int, options: Mapping[str, Any]) -> None:
             raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_whole(value: Any, lowest: int) -> bool:
+    return isinstance(value, int) and is_number(value) and value >= lowest
+
+
 def _is_size(value: Any) -> bool:
     try:
         return value is None or bool(checked_size(value))
     except ValueError:
         return False
+
+
+#: What the value of an option is, in words, and whether a value is one.
+Options = Mapping[str, tuple[str, Callable[[Any], bool]]]
+COMMON_OPTIONS: Options = {
+    'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or is_whole(v, 1)),
+    'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_number(v) and v >= 0),
+    'temperature': ('a number > 0', lambda v: is_number(v) and 0 < v < math.inf),
+    'channels_last': ('True or False', lambda v: isinstance(v, bool)),
+    'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
+}
+_OPTIONS: Options = {
+    **COMMON_OPTIONS,
+    'view': ('a view index >= 0', lambda v: is_whole(v, 0)),
+    'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
+    'flip': ('True or False', lambda v: isinstance(v, bool)),
+    'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
+    'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
+}
 
 
 def scores_for(confidence: Confidence) -> Scores:

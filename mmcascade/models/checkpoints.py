@@ -59,6 +59,16 @@ class Checkpoint:
                 return tuple(str(name) for name in names)
         return None
 
+    @property
+    def palette(self) -> tuple[tuple[int, ...], ...] | None:
+        """The colours of the classes that the training noted down, or None."""
+        dataset_meta = self.meta.get('dataset_meta')
+        noted = dataset_meta if isinstance(dataset_meta, Mapping) else {}
+        for colours in (noted.get('palette'), noted.get('PALETTE'), self.meta.get('PALETTE')):
+            if isinstance(colours, (list, tuple)) and colours:
+                return tuple(tuple(int(part) for part in colour) for colour in colours)
+        return None
+
 
 def load_weights(path: str | PathLike[str], allow_unsafe: bool = False) -> Checkpoint:
     """Reads a checkpoint onto the CPU.

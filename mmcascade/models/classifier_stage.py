@@ -15,7 +15,7 @@ from mmcascade.models.device_view import DeviceView
 from mmcascade.models.execution import Execution, Forward, preprocess
 from mmcascade.models.resolution import macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
-
+from mmcascade.routing.sources import ViewRows
 
 
 def classify(module: nn.Module, scores: Scores, images: Tensor) -> StageOutput:
@@ -86,12 +86,13 @@ class ClassifierStage:
         """Where the member runs."""
         return next(self._module.parameters(), torch.empty(0)).device
 
-    def settle(self, views: Sequence[Tensor]) -> None:
-        """Find what was left to us, for images of the shape in these views.
+    def settle(self, sources: Sequence[ViewRows]) -> None:
+        """Find what was left to us, for images of the shape in a first batch.
 
         Raises:
             ValueError: if the member does not take images of that size.
         """
+        views = sources[0].views if sources else []
         if self.view >= len(views) or not len(views[self.view]):
             return
         shape = self.device_view.shape(tuple(views[self.view].shape[1:]))

@@ -75,9 +75,7 @@ class Crops:
             scores = scores.flip(_MIRRORED[self.flip])
         places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
-            return torch.stack([
-                Box(frame.top - crop.top, frame.left - crop.left, frame.bottom - crop.top, frame.right - crop.left).of(x)
-                for x, (crop, frame) in zip(scores, places, strict=True)])
+            return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])
         return torch.stack([
             interpolated(interpolated(x, -2, self._places(frame.top, crop.top, 0, align_corners)), -1,
                          self._places(frame.left, crop.left, 1, align_corners))
@@ -92,7 +90,7 @@ class Crops:
         return box
 
     def _places(self, frame: int, crop: int, axis: int, align_corners: bool) -> Tensor:
-        """Where the pixels of a frame lie in its resized crop, by the rule of :func:`torch.nn.functional.interpolate`."""
+        """Where the pixels of a frame lie in its resized crop, as :func:`torch.nn.functional.interpolate` has it."""
         pixels = frame + torch.arange(self.grid.frame[axis], dtype=torch.float64)
         original, source = self.grid.image[axis], self.source[axis]
         size, resized = self.size[axis], self.scaled_size[axis]

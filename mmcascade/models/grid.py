@@ -35,6 +35,10 @@ class Box:
     def area(self) -> int:
         return math.prod(self.size)
 
+    def within(self, outer: Box) -> Box:
+        """The same rectangle, counted from the corner of another."""
+        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
     def of(self, image: Tensor) -> Tensor:
         """The pixels of an image ``(..., H, W)`` inside, without a copy."""
         return image[..., self.top:self.bottom, self.left:self.right]
@@ -97,8 +101,7 @@ class Grid:
 
     def inner_box(self, index: int) -> Box:
         """The cell within its frame."""
-        cell, frame = self.box(index), self.frame_box(index)
-        return Box(cell.top - frame.top, cell.left - frame.left, cell.bottom - frame.top, cell.right - frame.left)
+        return self.box(index).within(self.frame_box(index))
 
     @cached_property
     def areas(self) -> np.ndarray:
@@ -113,8 +116,7 @@ class Grid:
         return inside
 
     def frames(self, image: Tensor, rows: np.ndarray) -> Tensor:
-        """Some cells' frames of an image ``(..., H, W)``, stacked, ``(N, ..., h, w)``; without a copy where it is one cell
-        per image."""
+        """Some cells' frames of an image ``(..., H, W)``, stacked, ``(N, ..., h, w)``; no copy of a whole image."""
         if len(self) == 1:
             return image[None]
         return torch.stack([self.frame_box(index).of(image) for index in rows.tolist()])
@@ -135,8 +137,8 @@ def checked_cell(cell: Any) -> Size | None:
         return None
     sides = (cell, cell) if isinstance(cell, int) else cell
     if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(_is_whole(side, 1) for side in sides):
-        raise ValueError(f'cell is the side of a square or (height, width), in whole pixels from 1, or None for one cell '
-                         f'per image, got {cell!r}')
+        raise ValueError('cell is the side of a square or (height, width), in whole pixels from 1, or None for one '
+                         f'cell per image, got {cell!r}')
     return sides[0], sides[1]
 
 

@@ -33,6 +33,7 @@ class Member:
         loaded: whether its weights come from somewhere; if not, they are random.
         classes: its class names, where its checkpoint (or the config) knows them.
         source: where it comes from, for messages.
+        palette: the colours of its classes, where its checkpoint knows them.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Member:
     loaded: bool
     classes: tuple[str, ...] | None = None
     source: str = 'a module'
+    palette: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         if reason := other_task(self.module):
@@ -82,7 +84,7 @@ def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
         weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
         load_strictly(module, weights,
                       f"member '{name}', the {type(module).__name__} of {source}")
-        member.loaded, member.classes = True, weights.classes
+        member.loaded, member.classes, member.palette = True, weights.classes, weights.palette
     if classes is not None:
         member.classes = tuple(classes)
     # After loading: LeViT and TinyViT gather their attention biases when they enter eval mode.
@@ -110,7 +112,7 @@ def check_members(members: Sequence[Member]) -> None:
     """Refuses members that do not speak of the same classes in the same order.
 
     Raises:
-        ValueError: two members differ in the number or the names of their classes.
+        ValueError: two members differ in the number, the names or the colours of their classes.
     """
     counted = [member for member in members if member.num_classes is not None]
     for other in counted[1:]:
@@ -123,6 +125,13 @@ def check_members(members: Sequence[Member]) -> None:
     named = [member for member in members if member.classes is not None]
     for other in named[1:]:
         _check_same_classes(named[0], other)
+    coloured = [member for member in members if member.palette is not None]
+    for other in coloured[1:]:
+        if other.palette != coloured[0].palette:
+            raise ValueError(
+                f"members '{coloured[0].name}' and '{other.name}' were trained with different palettes, so they may "
+                'have seen the classes in a different order: compare dataset_meta in their checkpoints. If the classes '
+                "are the same, save one checkpoint again with the other's palette")
 
 
 def _check_same_classes(first: Member, other: Member) -> None:

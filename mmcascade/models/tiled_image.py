@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import torch
@@ -40,6 +40,9 @@ class TiledImage(Source):
         """The pixels on a device, where they then stay: several stages and batches may ask."""
         self.pixels = self.pixels.to(device)
         return self.pixels
+
+    def unit_bytes(self, views: Iterable[int]) -> int:
+        return self.pixels.nbytes // len(self)
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[TiledImage, np.ndarray]:
         # A cell's probabilities take more memory than all pixels of its image, so those are not cut up.

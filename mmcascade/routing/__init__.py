@@ -3,6 +3,8 @@
 
 from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
 from mmcascade.routing.cached_stage import CachedStage
+from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.cell_confidence import CellConfidence
 from mmcascade.routing.confidence import (
     CONFIDENCES,
     Confidence,
@@ -19,6 +21,7 @@ from mmcascade.routing.confidence import (
 from mmcascade.routing.cost import MacCounter, count_macs
 from mmcascade.routing.feature_confidence import FeatureConfidence
 from mmcascade.routing.outcome import Outcome
+from mmcascade.routing.pixel_reducers import FractionBelowReducer, MeanReducer, PixelReducer, QuantileReducer
 from mmcascade.routing.policies import (
     ExitPolicy,
     RandomPolicy,
@@ -27,13 +30,15 @@ from mmcascade.routing.policies import (
 )
 from mmcascade.routing.router import CascadeRouter, Stage, Stream
 from mmcascade.routing.score_maps import ScoreMap
+from mmcascade.routing.sources import Source, ViewRows
 from mmcascade.routing.state import FUSIONS, CascadeState, Distribution, StageOutput
 from mmcascade.routing.units import UnitBatch
 
 __all__ = [
-    'CONFIDENCES', 'FUSIONS', 'AdjustedWindowPolicy', 'CachedStage', 'CascadeRouter', 'CascadeState', 'Confidence',
-    'Distribution', 'ExitPolicy', 'FeatureConfidence', 'FusedConfidence', 'MacCounter', 'MemberConfidence', 'Outcome',
-    'RandomPolicy', 'ScoreMap', 'Stage', 'StageOutput', 'Stream', 'ThresholdPolicy', 'UnitBatch',
-    'WindowPolicy', 'build_confidence', 'count_macs', 'energy', 'logit_gap', 'max_logit',
-    'max_prob', 'neg_entropy', 'prob_gap',
+    'CONFIDENCES', 'FUSIONS', 'AdjustedWindowPolicy', 'CachedStage', 'CascadeRouter', 'CascadeState',
+    'CellBudgetPolicy', 'CellConfidence', 'Confidence', 'Distribution', 'ExitPolicy', 'FeatureConfidence',
+    'FractionBelowReducer', 'FusedConfidence', 'MacCounter', 'MeanReducer', 'MemberConfidence', 'Outcome',
+    'PixelReducer', 'QuantileReducer', 'RandomPolicy', 'ScoreMap', 'Source', 'Stage', 'StageOutput', 'Stream',
+    'ThresholdPolicy', 'UnitBatch', 'ViewRows', 'WindowPolicy', 'build_confidence', 'count_macs', 'energy',
+    'logit_gap', 'max_logit', 'max_prob', 'neg_entropy', 'prob_gap',
 ]

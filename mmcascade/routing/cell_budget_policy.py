@@ -18,7 +18,7 @@ class CellBudgetPolicy(WindowPolicy):
     """Windows, of which the one of gap 0 lets at most so many cells of an image through: the least confident ones.
 
     Among equally confident cells those with lower numbers go first. Cells that go on because they have no score come
-    before all others and use up the budget, too. In later gaps there cannot be more cells, and the windows alone decide.
+    before all others and use up the budget, too. In later gaps there cannot be more cells: the windows alone decide.
 
     Args:
         windows: one per gap, as for :class:`~mmcascade.routing.WindowPolicy`.
@@ -33,8 +33,8 @@ class CellBudgetPolicy(WindowPolicy):
     def __init__(self, windows: Sequence[Window | None], max_cells: int) -> None:
         super().__init__(windows)
         if isinstance(max_cells, bool) or not isinstance(max_cells, int) or max_cells < 1:
-            raise ValueError(f'max_cells is the highest number of cells of an image that go on, a whole number >= 1, got '
-                             f'{max_cells!r}; close the gap with None in place of its window to let none go on')
+            raise ValueError('max_cells is the highest number of cells of an image that go on, a whole number >= 1, '
+                             f'got {max_cells!r}; close the gap with None in place of its window to let none go on')
         self.max_cells = max_cells
 
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ EMPTY = ('go_on', 'exit')
 
 
 class CellConfidence(Confidence):
-    """The confidence of a cell (Wang et al. 2022, section 4.5): over the pixels whose largest probability exceeds t_unk.
+    """The confidence of a cell (Wang et al. 2022, section 4.5): over pixels whose largest probability exceeds t_unk.
 
     Regions that carry no label in the training data, such as the bonnet of the camera car, look uncertain to every
     member and cannot be told at test time; the rule leaves pixels that nobody can be certain of out of the mean.

@@ -68,7 +68,7 @@ class Confidence:
 
     needs_logits = False
     needs_features = False
-    #: What a unit does whose score is NaN because nothing of it counts: 'go_on' or 'exit'; None = there is no such unit.
+    #: What a unit does whose score is NaN because nothing of it counts: 'go_on' or 'exit'; None = there is no such.
     empty: str | None = None
 
     @property

@@ -61,7 +61,8 @@ class QuantileReducer(PixelReducer):
         number = counts.sum(1, keepdim=True)
         place = self.q * (number - 1).clamp_min(0)
         low = place.floor()
-        lower, upper = (ordered.gather(1, index.long()) for index in (low, torch.minimum(low + 1, (number - 1).clamp_min(0))))
+        last = (number - 1).clamp_min(0)
+        lower, upper = (ordered.gather(1, index.long()) for index in (low, torch.minimum(low + 1, last)))
         value = torch.where(place > low, lower + (upper - lower) * (place - low), lower)
         return torch.where(number > 0, value, torch.nan).squeeze(1)
 

@@ -60,11 +60,11 @@ class ExitPolicy:
 
 def going_on(policy: ExitPolicy, gap: int, confidence: Tensor, has_finite: Tensor, unit: Tensor,
              empty: str | None = None) -> Tensor:
-    """Who goes on in a gap that is not closed, bool ``(N)``: the policy's word, and the rules for units it cannot judge.
+    """Who goes on in a gap that is not closed, bool ``(N)``: the policy's word, and rules for units it cannot judge.
 
     Args:
         confidence: ``(N)``; -inf for units without any finite output, NaN for those that are empty.
-        has_finite: bool ``(N)``. Without any finite output there is no score to ask about: the next member may do better.
+        has_finite: bool ``(N)``. Units without any finite output go on: the next member may do better.
         unit: int64 ``(N)`` on the CPU.
         empty: what empty units do, 'go_on' or 'exit'; None where there cannot be any.
     """

@@ -21,8 +21,8 @@ from mmcascade.routing.state import FUSIONS, CascadeState, StageOutput
 from mmcascade.routing.units import UnitBatch
 from mmcascade.routing.waiting_units import WaitingUnits
 
-#: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and their
-#: rows in it (None = all).
+#: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
+#: their rows in it (None = all).
 Results = Callable[[CascadeState, StageOutput, Tensor | None], dict[str, Tensor]]
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +33,10 @@ class Source:
         if len(self) != units:
             raise ValueError(f'a source of {len(self)} units was handed in with the numbers of {units}')
 
+    def unit_bytes(self, views: Iterable[int]) -> int:
+        """Memory of what one unit needs of some views."""
+        raise NotImplementedError
+
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[Source, np.ndarray]:
         """A source that holds no more than some waiting units need of some views, and their rows in it."""
         raise NotImplementedError
@@ -57,6 +61,10 @@ class ViewRows(Source):
         if counts - {units}:
             raise ValueError(f'all views and the list of units hold the same number of units, got {units} and '
                              f'{sorted(counts)}')
+
+    def unit_bytes(self, views: Iterable[int]) -> int:
+        tensors = [self.views[view] for view in views]
+        return sum(x[0].nbytes for x in tensors if x is not None and len(x))
 
     def take(self, view: int, rows: np.ndarray) -> Tensor:
         """Some rows of a view, by ascending number, where the view lies."""

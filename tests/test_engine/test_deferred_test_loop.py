@@ -290,7 +290,7 @@ def test_any_batching_gives_whole_batches_in_order(data):
     kept, reported, start = KeptBatches(), [], 0
     with router.stream(wait_for=data.draw(st.one_of(st.none(), st.integers(1, 12)))) as stream:
         for index, count in enumerate(counts):
-            kept.keep(index, None, [DataSample() for _ in range(count)])
+            kept.keep(index, None, [DataSample() for _ in range(count)], [1] * count)
             reported += kept.finish(stream.submit([], range(start, start + count)))
             start += count
             assert kept.images == units - sum(counts[index + 1:]) - sum(len(o) for _, o in reported)

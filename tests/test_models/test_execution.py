@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mmcascade.models import classifier_stage
+from mmcascade.models import batch_sizes
 from mmcascade.models.batch_sizes import SizeCache, best_size, sweep
 from mmcascade.models.execution import CompiledScores, Execution, Forward, pad_rows, padded_size
 from mmcascade.registry import MODELS
@@ -190,7 +190,7 @@ def test_auto_batch_size_is_found_once_and_remembered(member, monkeypatch, tmp_p
         calls.append(tuple(row.shape))
         return {1: 3.0, 2: 1.01, 4: 1.0}
 
-    monkeypatch.setattr(classifier_stage, 'sweep', fake_sweep)
+    monkeypatch.setattr(batch_sizes, 'sweep', fake_sweep)
     model = cascade(member, batch_size='auto')
     assert model.stages[1].batch_size is None
     step(model)

@@ -1,0 +1,237 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What cascades of classifiers and of segmentors have in common."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.fingerprints import module_fingerprint
+from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.models.cascade_parts import checked_accept
+from mmcascade.models.members import Member, check_members
+from mmcascade.models.strict_loading import differences
+from mmcascade.registry import TASK_UTILS
+from mmcascade.routing import CONFIDENCES, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
+from mmcascade.routing.router import Results, keep_probs
+from mmcascade.routing.sources import Source
+
+
+class CascadeModel(BaseModel):
+    """Base class: members are built and loaded, thresholds are checked, and batches go through the router.
+
+    A variant names its task with the methods that raise NotImplementedError here.
+
+    Args:
+        members, stages, confidence, fusion, policy, accept, calibration: see the variants.
+        data_preprocessor: ignored; members keep their own. MMEngine passes it to every model.
+    """
+
+    #: Marks the models that load members of their own.
+    is_cascade = True
+    #: What is routed, in messages.
+    unit_name = 'image'
+    #: What is kept of finished units.
+    results: Results = staticmethod(keep_probs)
+
+    stages: list[Any]
+    confidence: Confidence
+
+    def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], confidence: Any, fusion: str,
+                 policy: Mapping[str, Any] | ExitPolicy | None, accept: float | None,
+                 calibration: str | Path | Mapping[str, Any] | None, data_preprocessor: Any = None,
+                 init_cfg: Any = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        del data_preprocessor
+        if not isinstance(members, Mapping):
+            raise TypeError(f'members is a dict of name: dict(model=..., checkpoint=...), got {members!r}')
+        built = {name: self._build_member(name, spec) for name, spec in members.items()}
+        check_members(list(built.values()))
+        # torch's ModuleDict: mmengine's would re-initialise the loaded members in init_weights().
+        self.members = nn.ModuleDict({name: member.module for name, member in built.items()})
+        self._unloaded = {name for name, member in built.items() if not member.loaded}
+        self.register_load_state_dict_pre_hook(_check_whole_cascade)
+        self.register_load_state_dict_post_hook(_mark_loaded)
+        self.classes = next((m.classes for m in built.values() if m.classes), None)
+        self.palette = next((m.palette for m in built.values() if m.palette), None)
+
+        self.fusion = fusion
+        self.confidence = self._build_confidence(confidence)
+        self.stages = self._build_stages(stages)
+        self.accept = checked_accept(accept)
+        self._unchecked: Calibration | None = None
+        self._unchecked_features = self.confidence.needs_features
+        maps = None
+        if calibration is not None:
+            if policy is not None or accept is not None:
+                raise ValueError('a calibration gives the windows and the accept threshold; leave policy= and accept= '
+                                 'out, or calibration=')
+            loaded = Calibration.load(calibration)
+            policy, maps = self._use(loaded), loaded.maps
+        if policy is None and len(self.stages) == 1:
+            policy = WindowPolicy([])
+        if isinstance(policy, Mapping):
+            policy = TASK_UTILS.build(policy)
+        if not isinstance(policy, ExitPolicy | None):
+            raise TypeError("policy is a config such as dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.4)]) or "
+                            f'an exit policy, got {policy!r}')
+        self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion, maps,
+                                                                self.results)
+        self.eval()
+
+    def _build_member(self, name: str, spec: Any) -> Member:
+        raise NotImplementedError
+
+    def _build_confidence(self, confidence: Any) -> Confidence:
+        raise NotImplementedError
+
+    def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> list[Any]:
+        raise NotImplementedError
+
+    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None], list[Any]]:
+        """What a batch of the data loader holds: sources of units, the units' numbers per source, the data samples.
+
+        Raises:
+            RuntimeError: if the cascade is not ready for a test.
+        """
+        raise NotImplementedError
+
+    def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
+        """How many units stand for each data sample of a batch."""
+        raise NotImplementedError
+
+    def write_results(self, outcome: Outcome, data_samples: Sequence[Any]) -> None:
+        """Write finished units into their data samples, which stand in the order of the outcome."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Any, data_samples: list[Any] | None = None, mode: str = 'tensor') -> Any:
+        """Route one batch in mode 'predict', which gives data samples, or 'tensor', which gives tensors."""
+        if mode == 'loss':
+            raise RuntimeError('a cascade has no loss: its members are trained one by one, with their own configs, and '
+                               'then named in members=dict(...)')
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"unknown mode {mode!r}; expected 'tensor' or 'predict'")
+        sources, units, samples = self.unpack(dict(inputs=inputs, data_samples=data_samples))
+        assert self.router is not None  # or else unpacking would have refused
+        outcome = self.router.route_all(list(zip(sources, units, strict=True)))
+        if mode == 'tensor':
+            return self._as_tensors(outcome, samples)
+        if outcome is not None:
+            self.write_results(outcome, samples)
+        return samples
+
+    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> CascadeModel:
+        """As for any module. Every test begins with this call, and so begins a new stream for policies that adapt."""
+        super().train(mode)
+        if getattr(self, 'router', None) is not None:
+            self.router.restart()
+        return self
+
+    def test_step(self, data: dict | tuple | list) -> list[Any]:
+        """Predict a batch as the data loader gives it. No member sees more than the units it is asked for."""
+        return self._run_forward(data, mode='predict')
+
+    val_step = test_step
+
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = '',
+                   keep_vars: bool = False) -> dict[str, Tensor]:
+        """The members' weights under ``members.<name>.``, each as the member itself saves them."""
+        # Wrapping classifiers rename their keys in a hook that works only on a state dict of their own.
+        destination = OrderedDict() if destination is None else destination
+        for name, member in self.members.items():
+            for key, value in member.state_dict(keep_vars=keep_vars).items():
+                destination[f'{prefix}members.{name}.{key}'] = value
+        return destination
+
+    def init_weights(self) -> None:
+        """Nothing: members are loaded when the cascade is built, or from a bundle."""
+
+    def identity(self, with_weights: bool = True) -> CascadeIdentity:
+        """What thresholds depend on. Fingerprints of the weights read every weight once."""
+        weights = {name: module_fingerprint(member) if with_weights else ''
+                   for name, member in self.members.items()}
+        return CascadeIdentity(
+            tuple(stage.identity(weights[stage.member]) for stage in self.stages), self.confidence.name, self.fusion,
+            self._precision(), self._grid_name(),
+            None if self.confidence in CONFIDENCES.values() else self.confidence)
+
+    def _grid_name(self) -> str | None:
+        return None
+
+    def _use(self, calibration: Calibration) -> WindowPolicy:
+        if any(stage.temperature != 1 for stage in self.stages):
+            raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages')
+        calibration.without_weights().check(self.identity(with_weights=False))
+        for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
+            stage.temperature = temperature
+        self.accept = calibration.accept
+        self._unchecked = calibration
+        return calibration.policy()
+
+    def _precision(self) -> str:
+        """The members' arithmetic: 'float32', or, where stages differ, that of each stage."""
+        device = next(self.parameters(), torch.empty(0)).device.type
+        outer = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        names = [stage.execution.amp or str(outer).removeprefix('torch.') for stage in self.stages]
+        return names[0] if len(set(names)) == 1 else ', '.join(names)
+
+    def _check_calibration(self, calibration: Calibration) -> None:
+        calibration.check(self.identity())
+        if calibration.cascade.precision != self._precision():
+            warnings.warn(f'the thresholds were calibrated in {calibration.cascade.precision} and this test runs in '
+                          f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
+        self._unchecked = None
+
+    def ready_router(self, sources: Sequence[Source] = ()) -> CascadeRouter:
+        """The router, once everything that a test needs is there.
+
+        Args:
+            sources: a first batch, from whose shapes stages find what they left open.
+
+        Raises:
+            RuntimeError: if weights or the exit policy are missing.
+        """
+        if self._unloaded:
+            raise RuntimeError(
+                f'no weights were loaded for member(s) {sorted(self._unloaded)}: give each a checkpoint= (a path, or '
+                "'zoo'), or load a bundle made by tools/bundle_checkpoint.py")
+        if self.router is None:
+            raise RuntimeError(
+                f'this cascade of {len(self.stages)} stages has no exit policy; give the model policy=dict(type='
+                f"'mmcascade.WindowPolicy', windows=[...]) with {len(self.stages) - 1} window(s), or calibration= "
+                'with a file made by tools/calibrate.py')
+        if self._unchecked is not None:
+            self._check_calibration(self._unchecked)
+        if self._unchecked_features:
+            self.confidence.check({stage.source: stage.weights for stage in self.identity().stages})
+            self._unchecked_features = False
+        for stage in self.stages:
+            stage.settle(sources)
+        return self.router
+
+
+def _check_whole_cascade(model: CascadeModel, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """A checkpoint given for the whole cascade must hold the whole cascade, whoever loads it and however strictly."""
+    given = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    report = differences(model.state_dict(), given)
+    if report:
+        raise RuntimeError(
+            'the checkpoint does not fit this cascade:\n' + '\n'.join(report) + '\nThe weights of a single member '
+            "belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
+            'tools/bundle_checkpoint.py')
+
+
+def _mark_loaded(model: CascadeModel, _: Any) -> None:
+    model._unloaded = set()
+    model.eval()  # some networks derive tensors from their weights when they enter eval mode

@@ -1,0 +1,199 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade of segmentors as one MMSegmentation model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.grid import Grid, checked_cell, checked_margin
+from mmcascade.models.members import Member
+from mmcascade.models.pixel_results import PixelResults
+from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
+from mmcascade.models.segmentor_stage import SegmentorStage
+from mmcascade.models.tiled_image import TiledImage
+from mmcascade.registry import MODELS
+from mmcascade.routing import Confidence, ExitPolicy, Outcome
+from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
+from mmcascade.routing.cell_confidence import CellConfidence
+from mmcascade.routing.sources import Source
+
+
+@MODELS.register_module()
+class CascadeSegmentor(CascadeModel):
+    """Pretrained segmentors as a cascade that decides per cell of the image (Wang et al. 2022, section 4.5).
+
+    Stage 0 labels the whole image; the image is cut into cells; later stages run only on cells that the policy sends
+    on, which are the least confident ones. Data samples come back with
+
+    - ``pred_sem_seg``: labels ``(1, H, W)`` of the original image;
+    - ``cells``: per cell ``bboxes`` (x1, y1, x2, y2, ends exclusive, in pixels of the original image), ``confidence``
+      (higher = more certain; NaN where no pixel counts), ``exit_stages`` (from 0) and ``macs``;
+    - ``macs`` of the image, ``mean_exit_stage`` and ``reached`` (share of the image that ran each stage), both by area,
+      ``nonfinite_cells`` and ``num_stages``;
+    - where asked for, ``confidence_map`` ``(1, H, W)`` and ``seg_logits``, the fused log-probabilities ``(C, H, W)``.
+
+    Args:
+        members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
+            and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.build_member`.
+        stages: dicts with ``member``, and optionally ``on`` ('image' or 'cell'; stage 0 is on 'image', later ones by
+            default on 'cell'), ``scale`` (default 1), ``batch_size`` (images or cells, default: whatever arrives),
+            ``macs``, ``temperature``, ``channels_last``, ``amp``; see
+            :class:`~mmcascade.models.segmentor_stage.SegmentorStage`.
+        grid: ``cell``, side of a square or (height, width) in pixels of the original image, default 512; None = one
+            cell per image. ``margin``, context around a cell's crop in the same pixels, default 0.
+        confidence: of a pixel, by name, or the config of a :class:`~mmcascade.routing.cell_confidence.CellConfidence`,
+            which also says how the pixels of a cell make one number.
+        fusion: 'prob', 'logit' or 'replace'.
+        policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
+            to test.
+        calibration: path of a file made by tools/calibrate.py (or its content), in place of ``policy``.
+        confidence_map: add the confidence of every pixel at its cell's exit.
+        seg_logits: keep the fused log-probabilities, which take a hundred times the memory of the labels.
+        data_preprocessor, train_cfg, test_cfg, pretrained: ignored; members have their own. MMSegmentation's functions
+            pass them to every model.
+
+    Raises:
+        ValueError, TypeError: at build time, naming the value, what was expected and the fix.
+    """
+
+    unit_name = 'cell'
+    stages: list[SegmentorStage]
+    confidence: CellConfidence
+
+    def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
+                 grid: Mapping[str, Any] | None = None, confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
+                 fusion: str = 'prob', policy: Mapping[str, Any] | ExitPolicy | None = None,
+                 calibration: str | Path | Mapping[str, Any] | None = None, confidence_map: bool = False,
+                 seg_logits: bool = False, data_preprocessor: Any = None, train_cfg: Any = None, test_cfg: Any = None,
+                 pretrained: Any = None, init_cfg: Any = None) -> None:
+        del train_cfg, test_cfg, pretrained
+        options = dict(cell=512, margin=0) | dict(grid or {})
+        if set(options) - {'cell', 'margin'}:
+            raise ValueError(f'grid is a dict with cell= and margin=, got {grid!r}')
+        self.cell = checked_cell(options['cell'])
+        self.margin = checked_margin(options['margin'], self.cell)
+        self.keeps_logits = seg_logits
+        self.maps_confidence = confidence_map
+        super().__init__(members, stages, confidence, fusion, policy, None, calibration, data_preprocessor, init_cfg)
+        known = dict(classes=self.classes, palette=self.palette)
+        #: What inferencers and visualizers call the classes, and their colours.
+        self.dataset_meta = {key: value for key, value in known.items() if value is not None}
+
+    def _build_member(self, name: str, spec: Any) -> Member:
+        return segmentor_from_spec(name, spec)
+
+    def _build_confidence(self, confidence: Any) -> CellConfidence:
+        built = cell_confidence(confidence)
+        self.results = PixelResults(built if self.maps_confidence else None, self.keeps_logits)
+        return built
+
+    def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> list[SegmentorStage]:
+        return build_segmentor_stages(self.members, stages, self.cell, self.margin, self.confidence)
+
+    def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None,
+                mode: str = 'tensor') -> Tensor | list[SegDataSample]:
+        """Label one batch.
+
+        Args:
+            inputs: raw images ``(N, 3, H, W)``, or a list of ``(3, H, W)``.
+            data_samples: N samples, which are written to and returned; made where there are none.
+            mode: 'predict' gives data samples; 'tensor' gives labels ``(N, H, W)``.
+        """
+        return super().forward(inputs, data_samples, mode)
+
+    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None],
+                                                         list[SegDataSample]]:
+        inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
+        images = list(inputs)
+        if samples is None:
+            samples = [SegDataSample() for _ in images]
+        tiles = [self.tile(image, sample) for image, sample in zip(images, samples, strict=True)]
+        shapes = sorted({(*tile.pixels.shape[-2:], *tile.grid.image) for tile in tiles})
+        if len(shapes) > 1:
+            raise ValueError(
+                f'the images of a batch have different sizes {[shape[:2] for shape in shapes]} (originally '
+                f'{[shape[2:] for shape in shapes]}); use batch_size=1 in the data loader, or resize them to one size')
+        policy = self.ready_router(tiles).policy
+        return list(tiles), [self._units(policy, tile, sample, number) for number, (tile, sample) in
+                             enumerate(zip(tiles, samples, strict=True))], samples
+
+    def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
+        return [len(source) for source in sources]
+
+    def tile(self, image: Tensor, sample: SegDataSample) -> TiledImage:
+        """A raw image ``(3, H, W)`` and its grid, which lies on the original image.
+
+        Raises:
+            ValueError: if a cell is larger than the original image, or that was mirrored diagonally.
+        """
+        if 'ori_shape' not in sample.metainfo:
+            sample.set_metainfo(dict(ori_shape=tuple(image.shape[-2:])))
+        flip = sample.metainfo.get('flip_direction') if sample.metainfo.get('flip') else None
+        if flip not in (None, 'horizontal', 'vertical'):
+            raise ValueError(f"an image was mirrored {flip!r}; the cells of a cascade can be found again after "
+                             "'horizontal' and 'vertical' only")
+        return TiledImage(image, self._grid(sample), flip)
+
+    def write_results(self, outcome: Outcome, data_samples: Sequence[SegDataSample]) -> None:
+        """Paste finished cells into their images; the cells stand in the order of the samples."""
+        outcome = outcome.cpu()
+        stop = 0
+        for sample in data_samples:
+            grid = self._grid(sample)
+            start, stop = stop, stop + len(grid)
+            self._write(outcome.part(start, stop), grid, sample)
+
+    def _write(self, outcome: Outcome, grid: Grid, sample: SegDataSample) -> None:
+        cells = np.arange(len(grid))
+
+        def image(name: str, dtype: torch.dtype) -> PixelData:
+            frames = outcome.results[name]
+            canvas = torch.empty(*frames.shape[1:-2], *grid.image, dtype=dtype)
+            grid.paste(canvas, frames, cells)
+            return PixelData(data=canvas if canvas.dim() == 3 else canvas[None])
+
+        sample.set_data(dict(pred_sem_seg=image('labels', torch.int64)))
+        for name in set(outcome.results) - {'labels'}:
+            sample.set_data({name: image(name, torch.float32)})
+        share = grid.areas / grid.areas.sum()
+        boxes = [grid.box(index) for index in range(len(grid))]
+        sample.set_data(dict(cells=InstanceData(
+            bboxes=torch.tensor([[box.left, box.top, box.right, box.bottom] for box in boxes]),
+            confidence=outcome.confidence.float().clone(), exit_stages=torch.from_numpy(outcome.exit_stage.copy()),
+            macs=torch.from_numpy(outcome.macs.copy()))))
+        sample.set_field(float(outcome.macs.sum()), 'macs')
+        sample.set_field(float((outcome.exit_stage * share).sum()), 'mean_exit_stage')
+        sample.set_field([float(share[outcome.exit_stage >= k].sum()) for k in range(len(self.stages))], 'reached')
+        sample.set_field(int((outcome.finite_stages == 0).sum()), 'nonfinite_cells')
+        sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
+
+    def _grid(self, sample: SegDataSample) -> Grid:
+        height, width = sample.metainfo['ori_shape'][:2]
+        return Grid((int(height), int(width)), self.cell)
+
+    def _units(self, policy: ExitPolicy, tile: TiledImage, sample: SegDataSample, number: int) -> np.ndarray:
+        index = sample.get('sample_idx')
+        if index is None:
+            if policy.needs_unit and type(policy).limit is ExitPolicy.limit:
+                raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have "
+                                 "no 'sample_idx'; keep it in the meta_keys of PackSegInputs")
+            index = number
+        return int(index) * CELLS_PER_IMAGE + np.arange(len(tile))
+
+    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[SegDataSample]) -> Tensor:
+        if outcome is None:
+            return torch.zeros(0, 0, 0, dtype=torch.int64)
+        self.write_results(outcome, samples)
+        return torch.cat([sample.pred_sem_seg.data for sample in samples])
+
+    def _grid_name(self) -> str:
+        return 'whole images' if self.cell is None else f'cells of {self.cell[0]} x {self.cell[1]}'

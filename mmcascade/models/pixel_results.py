@@ -1,0 +1,54 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What is kept of finished cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmcascade.routing import CascadeState, StageOutput
+from mmcascade.routing.cell_confidence import CellConfidence
+from mmcascade.routing.state import log_floored
+
+
+@dataclass(frozen=True)
+class PixelResults:
+    """The labels of cells and, where asked for, more; probabilities go as soon as a cell is finished.
+
+    Args:
+        confidence: whose function of a pixel is mapped as 'confidence_map', float32 ``(N, h, w)``; None = no map.
+        seg_logits: keep 'seg_logits', the fused log-probabilities ``(N, C, h, w)``.
+    """
+
+    confidence: CellConfidence | None = None
+    seg_logits: bool = False
+
+    def __call__(self, state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
+        kept = {'labels': labels_of(state, output, rows)}
+        if self.confidence is not None:
+            finite = state.has_finite.view(-1, 1, 1)
+            kept['confidence_map'] = torch.where(finite, self.confidence.pixel.score(state), -torch.inf).float()
+        if self.seg_logits:
+            kept['seg_logits'] = log_floored(state.fused.probs)
+        return kept
+
+
+def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = None) -> Tensor:
+    """The most probable class of every pixel, ``(N, h, w)``; uint8 where there are at most 256 classes.
+
+    Args:
+        state: of N units.
+        output: of the stage that ran last, on these units and perhaps more.
+        rows: int64 ``(N)``, the units' places in the output; None = all.
+    """
+    fused = state.fused.probs if state.fused.logits is None else state.fused.logits
+    labels = fused.argmax(1)
+    if state.ran == 1 or state.fusion == 'replace':
+        # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
+        alone, finite = output.values.argmax(1), output.finite_rows()
+        if rows is not None:
+            alone, finite = alone.index_select(0, rows), finite.index_select(0, rows)
+        labels = torch.where(finite.view(-1, 1, 1), alone, labels)
+    return labels.to(torch.uint8) if fused.shape[1] <= 256 else labels
