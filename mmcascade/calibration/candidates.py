@@ -15,8 +15,32 @@ from mmcascade.calibration.score_store import ScoreStore, StoreError
 from mmcascade.routing import CachedStage
 
 
+class NamedStages:
+    """Stages of which chains are made, by name and cost.
+
+    Attributes:
+        identities: what each stage is.
+    """
+
+    identities: list[StageIdentity]
+
+    @property
+    def names(self) -> list[str]:
+        return [stage_name(identity) for identity in self.identities]
+
+    def mean_costs(self) -> NDArray[np.float64]:
+        """Of each stage, ``(stages)``."""
+        raise NotImplementedError
+
+    def named(self, chain: Chain) -> list[str]:
+        return [self.names[stage] for stage in chain]
+
+    def describe(self, chain: Chain) -> str:
+        return ' > '.join(self.named(chain))
+
+
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedStages):
     """Stored stages with names and costs.
 
     Attributes:
@@ -59,16 +83,12 @@ class Candidates:
         if costs is None:
             columns = np.concatenate([np.asarray(store.macs).T for store in stores])
         else:
-            columns = np.repeat(_given_costs(costs, names)[:, None], len(labels), 1)
+            columns = np.repeat(given_costs(costs, names)[:, None], len(labels), 1)
         for name, column in zip(names, columns, strict=True):
             if not (np.isfinite(column).all() and column.mean() > 0):
                 raise ValueError(f'stage {name} has no cost: its mean is {column.mean():g}. Give the stage macs= in '
                                  'the config and fill the store again, or give milliseconds with --costs')
         return cls(stages, identities, labels, columns)
-
-    @property
-    def names(self) -> list[str]:
-        return [stage_name(identity) for identity in self.identities]
 
     def mean_costs(self) -> NDArray[np.float64]:
         return self.costs.mean(1)
@@ -87,12 +107,6 @@ class Candidates:
         if len(set(chain)) < len(chain):
             raise ValueError(f'a chain runs a stage once, got {text!r}')
         return chain
-
-    def named(self, chain: Chain) -> list[str]:
-        return [self.names[stage] for stage in chain]
-
-    def describe(self, chain: Chain) -> str:
-        return ' > '.join(self.named(chain))
 
     def _find_one(self, name: str) -> int:
         found = [k for k, identity in enumerate(self.identities) if name in (stage_name(identity), identity.member)]
@@ -121,7 +135,7 @@ def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
                          'combined only where they saw the same images in the same views and precision')
 
 
-def _given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
     if not isinstance(costs, Mapping):
         raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
     missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))

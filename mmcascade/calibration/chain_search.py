@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from mmcascade.calibration.exits import Chain, Exit, route
 from mmcascade.calibration.pareto import pareto_front
 from mmcascade.calibration.quality import Quality
 from mmcascade.calibration.search_limits import Limits
-from mmcascade.calibration.window_grid import CurveTables, WindowGrid, Windows
+from mmcascade.calibration.window_grid import WindowGrid, Windows, bounds
 from mmcascade.routing.policies import Window
 
 THRESHOLDS = 100
@@ -44,14 +44,16 @@ class Setting:
     accuracy: float
 
 
-class ChainSearch:
-    """Evaluates the windows of one chain on a grid of cuts.
+#: Mean cost, gain and accuracy of every combination of windows, each ``(W0, W1, ...)``.
+Figures = Callable[[list[Windows]], tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
+
+
+class WindowSearch:
+    """Evaluates the windows of one chain on a grid of cuts; a variant says how.
 
     Args:
         chain: names the stages; kept for the settings found.
-        exits: one per stage of the chain.
-        costs: ``(stages, N)``, of these stages.
-        quality: what is to be good.
+        scores: per gap the scores that windows are laid over.
         limits: what must be kept.
         parts: into how many parts the finest cuts divide the units, in every gap.
         one_sided: windows have an open lower end, which makes them thresholds.
@@ -61,15 +63,15 @@ class ChainSearch:
         best_accuracy, lowest_cost: over all of them, within the limits or not.
     """
 
-    def __init__(self, chain: Chain, exits: Sequence[Exit], costs: NDArray[np.float64], quality: Quality,
-                 limits: Limits, parts: int, one_sided: bool = False) -> None:
+    #: How many numbers a setting takes while it is evaluated.
+    counts = 1
+
+    def __init__(self, chain: Chain, scores: Sequence[NDArray[np.floating]], limits: Limits, parts: int,
+                 one_sided: bool = False) -> None:
         self.chain = chain
-        self.exits = exits
-        self.costs = costs
-        self.quality = quality
         self.limits = limits
         self.one_sided = one_sided
-        self.cuts = [cut_points(exit_.confidence, parts - 1) for exit_ in exits[:-1]]
+        self.cuts = [cut_points(score, parts - 1) for score in scores]
         self.evaluated = 0
         self.best_accuracy = 0.0
         self.lowest_cost = np.inf
@@ -87,7 +89,7 @@ class ChainSearch:
         """The front over all windows between every ``step``-th cut."""
         cuts = [cut[step - 1::step] for cut in self.cuts]
         windows = [Windows.every(len(cut), one_sided=self.one_sided) for cut in cuts]
-        return self._front(self._grid(cuts), windows, step)
+        return self._front(self._figures(cuts), windows, cuts, step)
 
     def refine(self, setting: Setting, step: int) -> list[Setting]:
         """The front over the neighbours of a setting: each bound stays, or moves by ``step`` cuts."""
@@ -97,7 +99,79 @@ class ChainSearch:
             highs = [end for end in (high - step, high, high + step) if 0 <= end <= len(cuts) + 1]
             pairs = np.array([pair for pair in itertools.product(lows, highs) if pair[0] < pair[1]])
             windows.append(Windows(pairs[:, 0], pairs[:, 1]))
-        return self._front(self._finest, windows, 1)
+        return self._front(self._finest, windows, self.cuts, 1)
+
+    def exact(self, setting: Setting) -> Setting:
+        """The setting with its exact figures instead of those of the screening."""
+        raise NotImplementedError
+
+    def all_open(self) -> Setting:
+        """The ensemble: every unit runs every stage that it may."""
+        raise NotImplementedError
+
+    def _figures(self, cuts: list[NDArray[np.floating]]) -> Figures:
+        raise NotImplementedError
+
+    @cached_property
+    def _finest(self) -> Figures:
+        return self._figures(self.cuts)
+
+    def _front(self, figures: Figures, windows: list[Windows], cuts: list[NDArray[np.floating]],
+               step: int) -> list[Setting]:
+        kept = []  # per block its front: place within the block, then the figures
+        for block in self._blocks(windows):
+            cost, gain, accuracy = figures(block)
+            self.evaluated += accuracy.size
+            self.best_accuracy = max(self.best_accuracy, float(accuracy.max()))
+            self.lowest_cost = min(self.lowest_cost, float(cost.min()))
+            gain = np.where(self.limits.allow(cost, accuracy), gain, np.nan)
+            places = pareto_front(cost.ravel(), gain.ravel())
+            if places.size:
+                at = np.unravel_index(places, cost.shape) if block else ()
+                ends = np.array([(w.low[k], w.high[k]) for w, k in zip(block, at, strict=True)], np.int64)
+                best = np.stack([values.ravel()[places] for values in (cost, gain, accuracy)])
+                kept.append((ends.reshape(len(block), 2, len(places)), best))
+        if not kept:
+            return []
+        all_ends, (costs, gains, accuracies) = (np.concatenate(column, -1) for column in zip(*kept, strict=True))
+        return [self._setting(cuts, all_ends[..., k].tolist(), step, float(costs[k]), float(gains[k]),
+                              float(accuracies[k])) for k in pareto_front(costs, gains)]
+
+    def _setting(self, cuts: list[NDArray[np.floating]], ends: list[list[int]], step: int,
+                 *figures: float) -> Setting:
+        windows = tuple(bounds(cut, low, high) for cut, (low, high) in zip(cuts, ends, strict=True))
+        fine = tuple((low * step, min(high * step, len(cut) + 1))
+                     for (low, high), cut in zip(ends, self.cuts, strict=True))
+        return Setting(self.chain, fine, windows, *figures)
+
+    def _blocks(self, windows: list[Windows]) -> Iterator[list[Windows]]:
+        if not windows:
+            yield []
+            return
+        rest = [len(window) for window in windows[1:]]
+        each = int(np.prod(rest)) * self.counts
+        size = max(1, _BLOCK // each)
+        for start in range(0, len(windows[0]), size):
+            yield [windows[0][start:start + size], *windows[1:]]
+
+
+class ChainSearch(WindowSearch):
+    """Windows over the stored scores of units.
+
+    Args:
+        exits: one per stage of the chain.
+        costs: ``(stages, N)``, of these stages.
+        quality: what is to be good.
+        chain, limits, parts, one_sided: see :class:`WindowSearch`.
+    """
+
+    def __init__(self, chain: Chain, exits: Sequence[Exit], costs: NDArray[np.float64], quality: Quality,
+                 limits: Limits, parts: int, one_sided: bool = False) -> None:
+        super().__init__(chain, [exit_.confidence for exit_ in exits[:-1]], limits, parts, one_sided)
+        self.exits = exits
+        self.costs = costs
+        self.quality = quality
+        self.counts = 1 if quality.name == 'accuracy' else THRESHOLDS
 
     def exact(self, setting: Setting) -> Setting:
         """The setting with its exact figures instead of what the thresholds of the screening show."""
@@ -106,65 +180,29 @@ class ChainSearch:
         return Setting(setting.chain, setting.ends, setting.windows, setting.cost, gain, setting.accuracy)
 
     def all_open(self) -> Setting:
-        """The ensemble: every unit runs every stage."""
         last = self.exits[-1]
         gain = float(self.quality.gain(self.quality.measure(last.confidence, last.wrong)))
         ends = tuple((0, len(cuts) + 1) for cuts in self.cuts)
         return Setting(self.chain, ends, ((None, None),) * len(ends), float(self.costs.mean(1).sum()), gain,
                        float(1 - last.wrong.mean()))
 
-    @cached_property
-    def _finest(self) -> tuple[WindowGrid, CurveTables | None]:
-        return self._grid(self.cuts)
-
-    def _grid(self, cuts: list[NDArray[np.floating]]) -> tuple[WindowGrid, CurveTables | None]:
+    def _figures(self, cuts: list[NDArray[np.floating]]) -> Figures:
         grid = WindowGrid(self.exits, self.costs, cuts)
-        return grid, None if self.quality.name == 'accuracy' else grid.curves(self._thresholds)
+        curves = None if self.quality.name == 'accuracy' else grid.curves(self._thresholds)
+
+        def figures(windows: list[Windows]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+            errors, cost = grid.errors_and_cost(windows)
+            accuracy = 1 - errors / grid.units
+            gain = accuracy if curves is None else self.quality.gain(
+                self.quality.screen(*curves.at(windows), grid.units))
+            return cost / grid.units, gain, accuracy
+
+        return figures
 
     @cached_property
     def _thresholds(self) -> NDArray[np.floating]:
         pooled = np.concatenate([exit_.confidence for exit_ in self.exits])
         return np.append(pooled.dtype.type(-np.inf), cut_points(pooled, THRESHOLDS - 1))
-
-    def _front(self, tables: tuple[WindowGrid, CurveTables | None], windows: list[Windows], step: int) -> list[Setting]:
-        grid, curves = tables
-        kept = []  # per block its front: place within the block, then the figures
-        for block in self._blocks(windows):
-            errors, cost = grid.errors_and_cost(block)
-            accuracy, cost = 1 - errors / grid.units, cost / grid.units
-            self.evaluated += accuracy.size
-            self.best_accuracy = max(self.best_accuracy, float(accuracy.max()))
-            self.lowest_cost = min(self.lowest_cost, float(cost.min()))
-            gain = accuracy if curves is None else self.quality.gain(
-                self.quality.screen(*curves.at(block), grid.units))
-            gain = np.where(self.limits.allow(cost, accuracy), gain, np.nan)
-            places = pareto_front(cost.ravel(), gain.ravel())
-            if places.size:
-                at = np.unravel_index(places, cost.shape) if block else ()
-                ends = np.array([(w.low[k], w.high[k]) for w, k in zip(block, at, strict=True)], np.int64)
-                figures = np.stack([values.ravel()[places] for values in (cost, gain, accuracy)])
-                kept.append((ends.reshape(len(block), 2, len(places)), figures))
-        if not kept:
-            return []
-        all_ends, (costs, gains, accuracies) = (np.concatenate(column, -1) for column in zip(*kept, strict=True))
-        return [self._setting(grid, all_ends[..., k].tolist(), step, float(costs[k]), float(gains[k]),
-                              float(accuracies[k])) for k in pareto_front(costs, gains)]
-
-    def _setting(self, grid: WindowGrid, ends: list[list[int]], step: int, *figures: float) -> Setting:
-        windows = tuple(grid.bounds(gap, low, high) for gap, (low, high) in enumerate(ends))
-        fine = tuple((low * step, min(high * step, len(cuts) + 1))
-                     for (low, high), cuts in zip(ends, self.cuts, strict=True))
-        return Setting(self.chain, fine, windows, *figures)
-
-    def _blocks(self, windows: list[Windows]) -> Iterator[list[Windows]]:
-        if not windows:
-            yield []
-            return
-        rest = [len(window) for window in windows[1:]]
-        each = int(np.prod(rest)) * (1 if self.quality.name == 'accuracy' else THRESHOLDS)
-        size = max(1, _BLOCK // each)
-        for start in range(0, len(windows[0]), size):
-            yield [windows[0][start:start + size], *windows[1:]]
 
 
 def front(settings: Sequence[Setting]) -> list[Setting]:

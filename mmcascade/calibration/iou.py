@@ -20,8 +20,7 @@ def class_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray
 def mean_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray[np.float64]:
     """Mean over the classes that are labelled or predicted, ``(...)``, a fraction; NaN where there is none."""
     union = np.asarray(predicted + label - intersect, np.float64)
-    there = union > 0
-    union[~there] = 1  # and the intersection is 0
-    counted = there.sum(-1, dtype=np.float64)
+    counted = np.asarray((union > 0).sum(-1), np.float64)
+    np.divide(intersect, np.maximum(union, 1, out=union), out=union)  # where the union is 0 so is the intersection
     with np.errstate(invalid='ignore'):
-        return np.divide(intersect, union, out=union).sum(-1) / counted
+        return union.sum(-1) / counted

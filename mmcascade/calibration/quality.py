@@ -20,7 +20,8 @@ class Quality:
     """A number that says how good a cascade is, as a fraction.
 
     Attributes:
-        name: 'accuracy', 'coverage@risk', 'risk@coverage', 'aurc' or 'augrc'.
+        name: 'accuracy', 'coverage@risk', 'risk@coverage', 'aurc' or 'augrc'; 'miou' for segmentations, which is no
+            function of scores and so measured elsewhere.
         target: the risk or coverage where the name asks for one, else 0.
     """
 
@@ -50,7 +51,7 @@ class Quality:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.name in ('accuracy', 'coverage@risk')
+        return self.name in ('accuracy', 'coverage@risk', 'miou')
 
     def gain(self, value: ArrayLike) -> NDArray[np.float64]:
         """The value with the sign that makes higher better; its own inverse."""

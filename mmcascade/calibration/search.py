@@ -17,14 +17,14 @@ number of settings per gap. The method here:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.candidates import Candidates
-from mmcascade.calibration.chain_search import ChainSearch, Setting, front
+from mmcascade.calibration.candidates import Candidates, NamedStages
+from mmcascade.calibration.chain_search import ChainSearch, Setting, WindowSearch, front
 from mmcascade.calibration.chains import count_chains, extended
 from mmcascade.calibration.exits import Chain, Exit, chain_exits
 from mmcascade.calibration.pareto import spread_out
@@ -128,44 +128,63 @@ def search(candidates: Candidates, units: NDArray[np.int64], plan: Plan,
         InfeasibleError: if nothing keeps the limits.
         ValueError: if a stage gives all units the same score.
     """
-    run = _Search(candidates, np.asarray(units), plan, progress)
-    lengths = range(1, plan.max_stages + 1) if plan.chains is None else sorted({len(chain) for chain in plan.chains})
-    for length in lengths:
-        run.coarse(length, plan.max_settings / len(lengths))
-    run.refine()
-    return Found(run.finish(), run.ensembles(), run.covered)
+    return _ScoreSearch(candidates, np.asarray(units), plan, progress).run()
 
 
-class _Search:
-    def __init__(self, candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
-        self.candidates = candidates
-        self.units = units
+class Searcher:
+    """The method, whatever the stores hold; a variant says which chains there are and how one is searched."""
+
+    def __init__(self, candidates: NamedStages, plan: Plan, progress: Progress) -> None:
         self.plan = plan
         self.progress = progress
-        self.costs = candidates.costs[:, units]
         self.mean_costs = candidates.mean_costs()
-        self.searches: dict[Chain, ChainSearch] = {}
+        self.searches: dict[Chain, WindowSearch] = {}
         self.steps: dict[Chain, int] = {}
         self.found: list[Setting] = []
         self.covered: list[Covered] = []
         self.previous: list[Chain] = [()]
         self.left_by_worst_case: list[Chain] = []
 
+    def run(self) -> Found:
+        chains = self.plan.chains
+        lengths = range(1, self.plan.max_stages + 1) if chains is None else sorted({len(chain) for chain in chains})
+        for length in lengths:
+            self.coarse(length, self.plan.max_settings / len(lengths))
+        self.refine()
+        return Found(self.finish(), self.ensembles(), self.covered)
+
+    def parts(self, gaps: int) -> int:
+        """Into how many parts the finest cuts divide the units."""
+        raise NotImplementedError
+
+    def extended(self, chains: Sequence[Chain]) -> list[Chain]:
+        """Every chain that has one stage more."""
+        return extended(chains, self.mean_costs, self.plan.order)
+
+    def count_chains(self, length: int) -> int:
+        """How many chains of a length there are."""
+        return count_chains(length, self.mean_costs, self.plan.order)
+
+    def worst_case(self, chain: Chain) -> float:
+        """The most that a chain can cost."""
+        raise NotImplementedError
+
+    def chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[WindowSearch]:
+        """One search for each of the chains, which have the same length."""
+        raise NotImplementedError
+
     def coarse(self, length: int, budget: float) -> None:
         chains, total = self._chains(length)
-        parts = self._parts(length - 1)
+        parts = self.parts(length - 1)
         step = 1
         while step < parts // 2 and len(chains) * self._settings(parts // step, length - 1) > budget:
             step *= 2
         chains = chains[:max(1, int(budget // self._settings(parts // step, length - 1)))]
         covered = Covered(length, len(chains), total)
         self.covered.append(covered)
-        exits = self._exits(chains)
-        for number, chain in enumerate(chains):
+        for number, search_ in enumerate(self.chain_searches(chains, parts)):
             self.progress(len(self.searches), len(self.searches) + len(chains) - number)
-            search_ = ChainSearch(chain, [exits[chain[:k + 1]] for k in range(length)], self.costs[list(chain)],
-                                  self.plan.quality, self.plan.limits, parts, self.plan.policy == 'threshold')
-            self.searches[chain], self.steps[chain] = search_, step
+            self.searches[search_.chain], self.steps[search_.chain] = search_, step
             self.found += search_.coarse(step)
             covered.of_settings += search_.space
         covered.of_settings *= total / max(len(chains), 1)
@@ -210,17 +229,54 @@ class _Search:
         else:
             on_front = {setting.chain for setting in front(self.found)}
             before = sorted(self.previous, key=lambda chain: chain not in on_front)
-            chains = extended(before, self.mean_costs, self.plan.order)
-            total = count_chains(length, self.mean_costs, self.plan.order)
+            chains, total = self.extended(before), self.count_chains(length)
         limit = self.plan.limits.max_worst_case
         if limit is not None:
             limit *= 1 + TOLERANCE
-            self.left_by_worst_case += [c for c in chains if self.candidates.worst_case(c) > limit]
-            chains = [chain for chain in chains if self.candidates.worst_case(chain) <= limit]
+            self.left_by_worst_case += [chain for chain in chains if self.worst_case(chain) > limit]
+            chains = [chain for chain in chains if self.worst_case(chain) <= limit]
         self.previous = chains = chains[:MAX_CHAINS]
         return chains, total
 
-    def _exits(self, chains: list[Chain]) -> dict[Chain, Exit]:
+    def _settings(self, parts: int, gaps: int) -> int:
+        each = parts if self.plan.policy == 'threshold' else parts * (parts + 1) // 2
+        return each ** gaps
+
+    def _what_is_feasible(self) -> str:
+        limits = self.plan.limits
+        if not self.searches:
+            cheapest = min(self.worst_case(chain) for chain in self.left_by_worst_case)
+            return (f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}')
+        cost = min(s.lowest_cost for s in self.searches.values())
+        accuracy = max(s.best_accuracy for s in self.searches.values())
+        asked = [f'{name} {value:g}' for name, value in
+                 (('a mean cost of at most', limits.max_cost), ('an accuracy of at least', limits.min_accuracy),
+                  ('a worst case of at most', limits.max_worst_case)) if value is not None]
+        measure = 'mIoU' if self.plan.quality.name == 'miou' else 'accuracy'
+        return (f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {measure} at '
+                f'any cost is {accuracy:.4f}')
+
+
+class _ScoreSearch(Searcher):
+    def __init__(self, candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
+        super().__init__(candidates, plan, progress)
+        self.candidates = candidates
+        self.units = units
+
+    def worst_case(self, chain: Chain) -> float:
+        return self.candidates.worst_case(chain)
+
+    def parts(self, gaps: int) -> int:
+        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][gaps]
+        return fitting(parts, len(self.units))
+
+    def chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[WindowSearch]:
+        exits, costs = self._exits(chains), self.candidates.costs[:, self.units]
+        for chain in chains:
+            yield ChainSearch(chain, [exits[chain[:k + 1]] for k in range(len(chain))], costs[list(chain)],
+                              self.plan.quality, self.plan.limits, parts, self.plan.policy == 'threshold')
+
+    def _exits(self, chains: Sequence[Chain]) -> dict[Chain, Exit]:
         if not chains:
             return {}
         labels = np.asarray(self.candidates.labels)
@@ -233,28 +289,12 @@ class _Search:
                     f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing')
         return exits
 
-    def _parts(self, gaps: int) -> int:
-        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][gaps]
-        while parts > 2 and len(self.units) < parts * MIN_UNITS_PER_PART:
-            parts //= 2
-        return parts
 
-    def _settings(self, parts: int, gaps: int) -> int:
-        each = parts if self.plan.policy == 'threshold' else parts * (parts + 1) // 2
-        return each ** gaps
-
-    def _what_is_feasible(self) -> str:
-        limits = self.plan.limits
-        if not self.searches:
-            cheapest = min(self.candidates.worst_case(chain) for chain in self.left_by_worst_case)
-            return (f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}')
-        cost = min(s.lowest_cost for s in self.searches.values())
-        accuracy = max(s.best_accuracy for s in self.searches.values())
-        asked = [f'{name} {value:g}' for name, value in
-                 (('a mean cost of at most', limits.max_cost), ('an accuracy of at least', limits.min_accuracy),
-                  ('a worst case of at most', limits.max_worst_case)) if value is not None]
-        return (f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best accuracy at any '
-                f'cost is {accuracy:.4f}')
+def fitting(parts: int, units: int) -> int:
+    """So many parts, or fewer where a part would hold less than ``MIN_UNITS_PER_PART`` units."""
+    while parts > 2 and units < parts * MIN_UNITS_PER_PART:
+        parts //= 2
+    return parts
 
 
 def _two_fronts(settings: Sequence[Setting]) -> list[Setting]:

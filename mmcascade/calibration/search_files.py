@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcascade.calibration.candidates import Candidates
+from mmcascade.calibration.candidates import NamedStages
 from mmcascade.calibration.search import Covered, Plan
 from mmcascade.calibration.search_report import Point
 from mmcascade.routing.policies import Window
@@ -19,7 +19,7 @@ from mmcascade.routing.policies import Window
 SCHEMA = 1
 
 
-def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: Candidates, plan: Plan,
+def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: NamedStages, plan: Plan,
             about: Mapping[str, Any]) -> dict[str, Any]:
     """What ``pareto.json`` holds; qualities are fractions.
 
@@ -36,7 +36,7 @@ def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: Can
         'points': [_point(point, candidates) for point in points]}
 
 
-def as_csv(points: Sequence[Point], candidates: Candidates) -> str:
+def as_csv(points: Sequence[Point], candidates: NamedStages) -> str:
     """The same points as one row of numbers each."""
     out = io.StringIO()
     rows = [_row(point, candidates) for point in points]
@@ -51,12 +51,12 @@ def describe_windows(windows: Sequence[Window]) -> str:
     return ', '.join('..'.join('' if end is None else f'{end:.4g}' for end in window) for window in windows)
 
 
-def _point(point: Point, candidates: Candidates) -> dict[str, Any]:
+def _point(point: Point, candidates: NamedStages) -> dict[str, Any]:
     baseline = None if point.baseline is None else candidates.names[point.baseline]
     return {**asdict(point), 'chain': candidates.named(point.chain), 'baseline': baseline}
 
 
-def _row(point: Point, candidates: Candidates) -> dict[str, Any]:
+def _row(point: Point, candidates: NamedStages) -> dict[str, Any]:
     row: dict[str, Any] = {'chain': candidates.describe(point.chain), 'windows': describe_windows(point.windows)}
     for half in ('report', 'select'):
         row |= {f'{key}_{half}': value for key, value in asdict(getattr(point, half)).items()}

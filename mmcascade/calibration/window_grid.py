@@ -96,15 +96,10 @@ class WindowGrid:
             shape = self._shape[:gap + 1]
             before, now = place * bins + reached[gap], place * bins + reached[gap + 1]
             wrong_before, wrong_now = self.exits[gap].wrong, self.exits[gap + 1].wrong
-            accepted.append(_summed(_at_thresholds(now, bins, shape) - _at_thresholds(before, bins, shape), gap + 1))
-            errors.append(_summed(_at_thresholds(now[wrong_now], bins, shape)
+            accepted.append(summed(_at_thresholds(now, bins, shape) - _at_thresholds(before, bins, shape), gap + 1))
+            errors.append(summed(_at_thresholds(now[wrong_now], bins, shape)
                                   - _at_thresholds(before[wrong_before], bins, shape), gap + 1))
         return CurveTables(accepted, errors)
-
-    def bounds(self, gap: int, low: int, high: int) -> Window:
-        """A window in scores."""
-        cuts = self.cuts[gap]
-        return (None if low == 0 else float(cuts[low - 1]), None if high > len(cuts) else float(cuts[high - 1]))
 
     @cached_property
     def _error_tables(self) -> list[NDArray[np.float64]]:
@@ -118,7 +113,7 @@ class WindowGrid:
     def _table(self, gap: int, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         shape = self._shape[:gap + 1]
         histogram: NDArray[Any] = np.bincount(self._parts[gap], weight, math.prod(shape)).reshape(shape)
-        return _summed(histogram, gap + 1)
+        return summed(histogram, gap + 1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +129,11 @@ class CurveTables:
         return _total(self.accepted, windows, shape), _total(self.errors, windows, shape)
 
 
+def bounds(cuts: NDArray[np.floating], low: int, high: int) -> Window:
+    """A window between two cuts in scores."""
+    return (None if low == 0 else float(cuts[low - 1]), None if high > len(cuts) else float(cuts[high - 1]))
+
+
 def _at_thresholds(place: NDArray[np.int64], bins: int, shape: tuple[int, ...]) -> NDArray[Any]:
     """How many units reach each threshold: from places whose last axis counts the thresholds that a unit reaches."""
     histogram = np.bincount(place, minlength=math.prod(shape) * bins).reshape(*shape, bins)
@@ -141,7 +141,7 @@ def _at_thresholds(place: NDArray[np.int64], bins: int, shape: tuple[int, ...]) 
     return reached[..., ::-1]
 
 
-def _summed(histogram: NDArray[Number], axes: int) -> NDArray[Number]:
+def summed(histogram: NDArray[Number], axes: int) -> NDArray[Number]:
     """Running sums along the leading axes: entry k holds the parts below cut k, and the last entry of an axis remains
     what lies in every window."""
     for axis in range(axes):
@@ -153,7 +153,7 @@ def _summed(histogram: NDArray[Number], axes: int) -> NDArray[Number]:
 
 def _total(tables: Sequence[NDArray[Number]], windows: Sequence[Windows], shape: tuple[int, ...]) -> NDArray[Number]:
     """Stage 0 plus what every gap changes."""
-    *changes, last = [_box_sums(table, windows[:gap]) for gap, table in enumerate(tables)]
+    *changes, last = [box_sums(table, windows[:gap]) for gap, table in enumerate(tables)]
     total = last if last.shape == shape else np.broadcast_to(last, shape).copy()
     channels = total.ndim - len(windows)
     for gap, change in enumerate(changes):
@@ -162,7 +162,8 @@ def _total(tables: Sequence[NDArray[Number]], windows: Sequence[Windows], shape:
     return total
 
 
-def _box_sums(table: NDArray[Number], windows: Sequence[Windows]) -> NDArray[Number]:
+def box_sums(table: NDArray[Number], windows: Sequence[Windows]) -> NDArray[Number]:
+    """What lies in the boxes of all combinations of windows of the leading axes, from a table of :func:`summed`."""
     for axis, window in enumerate(windows):
         sums = np.subtract(table.take(window.high, axis), table.take(window.low, axis))
         always = table.take([-1], axis)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmcascade.calibration.cuts import cut_points
 from mmcascade.calibration.exits import chain_exits, near_a_bound, route
 from mmcascade.calibration.replay import replay
-from mmcascade.calibration.window_grid import WindowGrid, Windows
+from mmcascade.calibration.window_grid import WindowGrid, Windows, bounds
 from mmcascade.routing import FUSIONS, CachedStage, WindowPolicy
 from tests.synthetic_scores import skilled_logits
 
@@ -75,9 +75,9 @@ def test_every_setting_of_a_grid_is_the_replay(stages, seed, broken, count, one_
     accepted, accepted_errors = grid.curves(thresholds).at(windows)
     assert errors.shape == tuple(len(w) for w in windows)
     for place in itertools.islice(np.ndindex(errors.shape), 0, None, max(1, errors.size // 12)):
-        bounds = [grid.bounds(gap, int(w.low[k]), int(w.high[k])) for gap, (w, k) in
+        chosen = [bounds(grid.cuts[gap], int(w.low[k]), int(w.high[k])) for gap, (w, k) in
                   enumerate(zip(windows, place, strict=True))]
-        result, wrong = replayed(cached, labels, bounds)
+        result, wrong = replayed(cached, labels, chosen)
         assert errors[place] == wrong.sum()
         assert cost[place] == pytest.approx(result.macs.sum())
         for t, threshold in enumerate(thresholds):
