@@ -115,6 +115,8 @@ def test_labels_beyond_the_classes_count_for_none():
     prediction = torch.tensor([[0, 9, 1, 1, 0]])
     areas = class_areas(truth, prediction, torch.tensor([[True, False, True, True, True]]), 2)
     assert areas.tolist() == [[1, 0], [2, 1], [1, 1], [1, 0]]
+    ignoring = class_areas(truth, prediction, torch.ones(1, 5, dtype=torch.bool), 2, ignore_index=1)
+    assert ignoring.tolist() == [[1, 0], [2, 2], [1, 0], [1, 0]]
 
 
 def test_images_without_annotation_do_not_count():

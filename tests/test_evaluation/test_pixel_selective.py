@@ -86,20 +86,37 @@ def test_stated_error_on_softmax_maps(scale, temperature, percent_wrong):
                 assert value <= truth[key] + 1e-9
 
 
-def test_the_log_states_brackets_that_hold_the_exact_results(monkeypatch):
-    lines = []
-    monkeypatch.setattr('mmcascade.evaluation.pixel_selective.print_log', lambda line, logger: lines.append(line))
+@pytest.fixture
+def stated(monkeypatch):
+    """The brackets that the log states, by key."""
+    brackets = {}
+
+    def read(line, logger):
+        prefix, rest = line.split('/* are computed from binned scores; exact scores would give ')
+        for part in rest.split(', '):
+            key, low, _, high = part.split(' ')
+            brackets[f'{prefix}/{key}'] = float(low), float(high)
+
+    monkeypatch.setattr('mmcascade.evaluation.pixel_selective.print_log', read)
+    return brackets
+
+
+def test_the_log_states_brackets_that_hold_the_exact_results(stated):
     samples = [make_sample(seed) for seed in range(3)]
-    evaluate(samples, prefix='pixels')
-    line, = lines
-    assert line.startswith('pixels/* are computed from binned scores; exact scores would give ')
-    stated = dict(part.split(' ', 1) for part in line.split(' would give ')[1].split(', '))
-    truth = exact(*units(samples))
-    assert {f'pixel/{key}' for key in stated} == set(truth)
-    for key, text in stated.items():
-        low, high = map(float, text.split(' to '))
-        assert low - 1e-4 <= truth[f'pixel/{key}'] <= high + 1e-4
+    assert set(evaluate(samples)) == set(stated)
+    for key, value in exact(*units(samples)).items():
+        low, high = stated[key]
+        assert low - 1e-4 <= value <= high + 1e-4
         assert high - low < 3
+        assert high > low or '@' in key
+
+
+def test_saturated_scores_have_no_order_to_forget(stated):
+    sample = make_sample()
+    sample.confidence_map = pixel_data(1 - 2.0 ** -20 * (sample.confidence_map.data[0] < 0.9))
+    evaluate([sample])
+    for key, (low, high) in stated.items():
+        assert high == low, key
 
 
 @settings(max_examples=15, deadline=None)
