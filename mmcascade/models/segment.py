@@ -43,15 +43,15 @@ def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager
     Returns:
         ``(N, C, H, W)``, without the padding that the preprocessor may have added.
     """
-    # Samples of our own: preprocessors write their padding into them.
-    samples = [SegDataSample() for _ in range(len(images))]
-    data = module.data_preprocessor(dict(inputs=list(images), data_samples=samples), False)
+    # Preprocessors write their padding into samples, and some insist on having them.
+    given = dict(inputs=list(images), data_samples=[SegDataSample() for _ in range(len(images))])
+    data = module.data_preprocessor(given, False)
     inputs: Tensor = data['inputs']
     if channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     with precision or nullcontext():
         scores = _decode(module, inputs)
-    meta = samples[0].metainfo
+    meta = data['data_samples'][0].metainfo
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     height, width = scores.shape[-2:]
     scores = scores[..., top:height - bottom, left:width - right]
