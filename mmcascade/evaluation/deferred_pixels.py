@@ -43,10 +43,15 @@ def class_areas(truth: Tensor, prediction: Tensor, deferred: Tensor, num_classes
         num_classes: number of classes.
         ignore_index: label of the pixels that do not count.
     """
-    known = truth != ignore_index
-    groups = truth[known & (truth == prediction)], prediction[known], truth[known], truth[known & deferred]
-    return np.stack([np.bincount(labels[(labels >= 0) & (labels < num_classes)].long().numpy(), minlength=num_classes)
-                     for labels in groups]).astype(np.int32)
+    c = num_classes
+    # One count of all pixels tells everything: labels beyond the classes are class c, ignored pixels c + 1.
+    label, guess = (torch.where((labels < 0) | (labels >= c), c, labels.long()) for labels in (truth, prediction))
+    label[truth == ignore_index] = c + 1
+    cases = (2 * label + deferred) * (c + 1) + guess
+    counts = torch.bincount(cases.flatten(), minlength=2 * (c + 2) * (c + 1)).view(c + 2, 2, c + 1)
+    table = counts[:c + 1].sum(1)
+    areas = table[:c, :c].diagonal(), table[:, :c].sum(0), table[:c].sum(1), counts[:c, 1].sum(1)
+    return torch.stack(areas).int().numpy()
 
 
 def deferred_area(bboxes: Tensor, exit_stages: Tensor, shape: torch.Size) -> Tensor:
