@@ -24,7 +24,7 @@ def image_costs(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, exi
     total = np.zeros(count)
     for position, stage in enumerate(chain):
         ran = exit_stage >= position
-        if paid_once(on, chain, position):
+        if paid_once(on, stage):
             once = np.zeros(count)
             once[image[ran]] = costs[ran, stage]
             total += once
@@ -33,9 +33,9 @@ def image_costs(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, exi
     return total
 
 
-def paid_once(on: Sequence[str], chain: Chain, position: int) -> bool:
-    """Whether a stage of a chain is paid once for all cells of an image that reach it."""
-    return position > 0 and on[chain[position]] == 'image'
+def paid_once(on: Sequence[str], stage: int) -> bool:
+    """Whether a stage is paid once for all cells of an image that reach it."""
+    return stage > 0 and on[stage] == 'image'
 
 
 def worst_case(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, image: NDArray[np.int64], count: int,
@@ -46,16 +46,16 @@ def worst_case(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, imag
         costs, on, chain, image, count: see :func:`image_costs`.
         max_cells: how many cells of an image can go on after stage 0; None = all.
     """
-    shared = [chain[k] for k in range(1, len(chain)) if not paid_once(on, chain, k)]
+    shared = [stage for stage in chain[1:] if not paid_once(on, stage)]
     later = costs[:, shared].sum(1)
     if max_cells is not None:
         order = np.lexsort((-later, image))
         rank = np.arange(len(image)) - np.searchsorted(image[order], image[order])
         later[order[rank >= max_cells]] = 0
     total = np.zeros(count) + np.bincount(image, costs[:, chain[0]] + later, count)
-    for k in range(1, len(chain)):
-        if paid_once(on, chain, k):
+    for stage in chain[1:]:
+        if paid_once(on, stage):
             whole = np.zeros(count)
-            whole[image] = costs[:, chain[k]]
+            whole[image] = costs[:, stage]
             total += whole
     return float(total.max())

@@ -58,7 +58,7 @@ class ChainCells:
         self.changes = []
         for gap in range(len(self.scores)):
             cost = costs[order, chain[gap + 1]]
-            shared = paid_once(on, chain, gap + 1)
+            shared = paid_once(on, chain[gap + 1])
             self.once.append(cost[self.starts] if shared else None)
             change = (carried[gap + 1] - carried[gap])[order]
             self.changes.append(np.concatenate([change, np.zeros_like(cost[:, None]) if shared else cost[:, None]], 1))

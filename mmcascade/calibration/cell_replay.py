@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.calibration.cell_costs import image_costs
 from mmcascade.calibration.cell_exits import CellExit, cell_exits
-from mmcascade.calibration.cell_records import Cells
+from mmcascade.calibration.cell_records import Cells, position
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.exits import Chain
 from mmcascade.calibration.iou import class_iou, mean_iou
@@ -51,12 +51,16 @@ class CellReplay:
 
     def miou(self, images: NDArray[np.int64] | None = None) -> float:
         """Their mean over the classes, for all images or for some, which may be there more than once."""
-        counts = (self.intersect, self.predicted, self.label)
-        return float(mean_iou(*(count.sum(0) if images is None else count[images].sum(0) for count in counts)))
+        return float(mean_iou(*self._totals(images)))
 
-    def accuracy(self) -> float:
+    def accuracy(self, images: NDArray[np.int64] | None = None) -> float:
         """Share of the labelled pixels that are right."""
-        return float(self.intersect.sum() / self.label.sum())
+        right, _, label = self._totals(images)
+        return float(right.sum() / label.sum())
+
+    def _totals(self, images: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], ...]:
+        counts = (self.intersect, self.predicted, self.label)
+        return tuple(count.sum(0) if images is None else count[images].sum(0) for count in counts)
 
 
 def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: ArrayLike | None = None) -> CellReplay:
@@ -78,13 +82,27 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
     if images is not None:
         cells = cells.select(np.isin(cells.image, chosen))
     exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-    exit_stage = route_cells(exits, policy, cells, store.header['empty'])
-    place, count = np.searchsorted(chosen, cells.image), len(chosen)
-    rows = np.arange(len(cells))
+    return _replayed(store, cells, chosen, exits, chain, route_cells(exits, policy, cells, store.header['empty']))
 
-    def per_image(values: list[NDArray]) -> NDArray[np.int64]:
+
+def replay_stage(store: CellStore, stage: int) -> CellReplay:
+    """One stage alone on all cells of all images.
+
+    Raises:
+        ValueError: if the store has its outputs only fused with those of others.
+    """
+    cells, at = store.cells, position(store.subsets, (stage,))
+    alone = CellExit(cells.confidence[:, at], cells.intersect[:, at], cells.predicted[:, at])
+    return _replayed(store, cells, np.arange(store.images), [alone], (stage,), np.zeros(len(cells), np.int64))
+
+
+def _replayed(store: CellStore, cells: Cells, images: NDArray[np.int64], exits: Sequence[CellExit], chain: Chain,
+              exit_stage: NDArray[np.int64]) -> CellReplay:
+    place, count, rows = np.searchsorted(images, cells.image), len(images), np.arange(len(cells))
+
+    def per_image(values: Sequence[NDArray]) -> NDArray[np.int64]:
         totals = np.zeros((count, cells.label.shape[1]), np.int64)
-        np.add.at(totals, place, np.stack(values)[exit_stage, rows] if len(values) > 1 else values[0])
+        np.add.at(totals, place, np.stack(values)[exit_stage, rows])
         return totals
 
     area = np.bincount(place, cells.area, count)
@@ -96,7 +114,7 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
         image_costs(cells.macs, store.on, chain, exit_stage, place, count), reached,
         [after / max(before, 1) for before, after in zip(here, here[1:], strict=False)],
         per_image([exit_.intersect for exit_ in exits]), per_image([exit_.predicted for exit_ in exits]),
-        per_image([cells.label]))
+        per_image([cells.label] * len(chain)))
 
 
 def route_cells(exits: Sequence[CellExit], policy: ExitPolicy, cells: Cells, empty: str) -> NDArray[np.int64]:

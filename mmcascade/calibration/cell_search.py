@@ -25,8 +25,8 @@ from mmcascade.calibration.search_limits import Limits
 from mmcascade.calibration.window_grid import Windows
 from mmcascade.calibration.windows import check_spread
 
-#: Parts of the finest cuts, by number of gaps.
-PARTS = (1, 256, 64, 32)
+#: Parts of the finest cuts, by number of gaps; with at most so many cells of an image, windows of gap 0 take longer.
+PARTS, PARTS_WITHIN_A_BUDGET = (1, 256, 64, 32), (1, 64, 64, 32)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class CellChainSearch(WindowSearch):
         super().__init__(chain, cells.scores, limits, parts, one_sided)
         self.cells = cells
         self.max_cells = max_cells
-        self.counts = 2 * len(cells.first) // 8
+        self.counts = max(1, len(cells.first) // 8)
+        if max_cells is not None and len(self.cuts) == 1:  # who goes on is listed for each of its windows
+            self.counts = max(self.counts, len(cells.scores[0]) // 64)
 
     def exact(self, setting: Setting) -> Setting:
         """The setting itself: nothing was approximated."""
@@ -116,7 +118,7 @@ class _CellSearch(Searcher):
         self.order_costs = np.append(-np.inf, self.mean_costs[1:])
 
     def parts(self, gaps: int) -> int:
-        return fitting(PARTS[gaps], len(self.cells))
+        return fitting((PARTS if self.max_cells is None else PARTS_WITHIN_A_BUDGET)[gaps], len(self.cells))
 
     def extended(self, chains: Sequence[Chain]) -> list[Chain]:
         return [chain for chain in extended(chains, self.order_costs, self.plan.order) if chain[0] == 0]

@@ -55,7 +55,7 @@ class CellShares:
         self._images = len(self._image_starts)
         self._image = cells.image
         self._costs = costs[:, list(chain)]
-        self._once = [paid_once(on, chain, k) for k in range(len(chain))]
+        self._once = [paid_once(on, stage) for stage in chain]
 
     def windows(self, share: float) -> list[Window | None]:
         """The windows that send on a share of the cells in each gap; a tie at its end goes on as a whole."""
