@@ -6,6 +6,7 @@ Examples:
     tools/search.py work_dirs/all.store --out work_dirs/small --max-macs 50e6 --max-worst-case 120e6
     tools/search.py work_dirs/all.store --out work_dirs/same --convert small0,small1 --match accuracy
     tools/search.py work_dirs/all.store --out work_dirs/functions --compare-confidences small0
+    tools/search.py work_dirs/cells.store --out work_dirs/front --quality miou --max-cells 4
 
 A store is made by tools/calibrate.py from a config with every stage that is to be tried. The search sees one half of
 its images; what is printed is measured on the other half.
@@ -19,10 +20,13 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmcascade.calibration.cell_search import CellPlan
+from mmcascade.calibration.cell_store import holds_cells
 from mmcascade.calibration.chains import ORDERS
 from mmcascade.calibration.quality import NAMES, Quality
 from mmcascade.calibration.search import MAX_STAGES, Plan
 from mmcascade.calibration.search_limits import Limits
+from mmcascade.engine.cell_search import CellSearchRun
 from mmcascade.engine.chain_config import stored_config
 from mmcascade.engine.search import SearchRun
 from mmcascade.engine.search_table import committees_table, coverage_lines, points_table, print_table
@@ -34,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('stores', nargs='+', metavar='STORE', help='folder(s) with scores of the same images')
     add('--out', required=True, help='folder for the results; must not exist, or be empty')
-    add('--quality', default='accuracy', help=f'what should be good: {NAMES} (default accuracy)')
+    add('--quality', help=f'what should be good: {NAMES} (default accuracy); of segmentations miou, and nothing else')
     add('--policy', choices=['window', 'threshold'], help='who goes on: those in a window, or all below a threshold '
         '(default window; threshold with --convert)')
     add('--confidence', choices=sorted(CONFIDENCES), help="default: that of the store's config, else max_prob")
@@ -43,6 +47,8 @@ def parse_args() -> argparse.Namespace:
     add('--order', choices=ORDERS, default='cost', help='cost: no stage after a more expensive one; any: all orders')
     add('--max-cost', '--max-macs', type=float, help='highest mean cost per image')
     add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain')
+    add('--max-cells', type=int, help='of segmentations: let at most so many cells of an image go on after stage 0, '
+        'the least confident ones')
     add('--min-accuracy', type=float, help='lowest accuracy, a fraction')
     add('--reach', type=float, help='what the quality must reach, a fraction')
     add('--costs', help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds')
@@ -62,8 +68,10 @@ def main() -> None:
     args = parse_args()
     try:
         costs = json.loads(Path(args.costs).read_text()) if args.costs else None
-        run = SearchRun.open(args.stores, args.out, costs, seed=args.seed, points=args.points)
-        plan = make_plan(args, run)
+        cells = holds_cells(args.stores[0])
+        run = (CellSearchRun if cells else SearchRun).open(args.stores, args.out, costs, seed=args.seed,
+                                                           points=args.points)
+        plan = make_cell_plan(args, run) if cells else make_plan(args, run)
         if args.compare_confidences:
             for name, area in run.confidences(args.compare_confidences, plan.fusion).items():
                 print(f'{name:12} mean accuracy over all shares {100 * area:.3f} %')
@@ -88,15 +96,32 @@ def main() -> None:
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
+    if args.max_cells is not None:
+        raise ValueError('--max-cells is for stores of cells, and this one holds scores of whole images')
     model = (stored_config(run.stores) or {}).get('model', {})
     confidence = args.confidence or model.get('confidence', 'max_prob')
     if not isinstance(confidence, str):
         raise ValueError(f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
                          'only, so name one of its functions with --confidence')
     limits = Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach)
-    return Plan(Quality.parse(args.quality), limits, None, args.max_stages, args.order,
+    return Plan(Quality.parse(args.quality or 'accuracy'), limits, None, args.max_stages, args.order,
                 args.policy or ('threshold' if args.convert else 'window'), args.max_settings,
                 confidence, args.fusion or model.get('fusion', 'prob'))
+
+
+def make_cell_plan(args: argparse.Namespace, run: CellSearchRun) -> CellPlan:
+    filled = 'the store was filled with one'
+    for option, instead in (('confidence', filled), ('fusion', filled),
+                            ('min_accuracy', 'give the lowest mIoU with --reach')):
+        if getattr(args, option) is not None:
+            raise ValueError(f"--{option.replace('_', '-')} is for stores of scores, and {args.stores[0]} holds cells: "
+                             f'{instead}')
+    if args.quality not in (None, 'miou'):
+        raise ValueError(f'a store of cells is searched for --quality miou, got {args.quality!r}')
+    header = run.stores[0].header
+    return CellPlan(limits=Limits(args.max_cost, args.max_worst_case, None, args.reach), max_stages=args.max_stages,
+                    order=args.order, policy=args.policy or 'window', max_settings=args.max_settings,
+                    confidence=header['confidence'], fusion=header['fusion'], max_cells=args.max_cells)
 
 
 if __name__ == '__main__':

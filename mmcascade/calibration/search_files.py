@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade.calibration.candidates import NamedStages
+from mmcascade.calibration.cell_report import CellPoint
 from mmcascade.calibration.search import Covered, Plan
 from mmcascade.calibration.search_report import Point
 from mmcascade.routing.policies import Window
@@ -60,6 +61,8 @@ def _row(point: Point, candidates: NamedStages) -> dict[str, Any]:
     row: dict[str, Any] = {'chain': candidates.describe(point.chain), 'windows': describe_windows(point.windows)}
     for half in ('report', 'select'):
         row |= {f'{key}_{half}': value for key, value in asdict(getattr(point, half)).items()}
+    if isinstance(point, CellPoint):
+        row |= {'quality_low': point.interval.low, 'quality_high': point.interval.high}
     difference = point.difference
     return row | {
         'worst_case': point.worst_case, 'reached': ' '.join(f'{share:.4f}' for share in point.reached),

@@ -64,31 +64,33 @@ class SearchRun:
         Raises:
             ValueError: if the stores do not fit together, or the output folder holds something.
         """
-        out = Path(out)
-        if options.get('points', cls.points) < 2:
-            raise ValueError(f"a front has two ends, so at least 2 points are written, got {options['points']}")
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
+        out = cls._checked(Path(out), options.get('points', cls.points))
         stores = [ScoreStore.open(folder) for folder in folders]
         candidates = Candidates.from_stores(stores, costs)
         return cls(stores, candidates, MULTIPLY_ADDS if costs is None else MILLISECONDS, out, **options)
 
+    @staticmethod
+    def _checked(out: Path, points: int) -> Path:
+        if points < 2:
+            raise ValueError(f'a front has two ends, so at least 2 points are written, got {points}')
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
+        return out
+
     def front(self, plan: Plan, progress: Progress = lambda done, total: None) -> dict[str, Any]:
         """Search, and write table, picture and configs of the front; returns what ``pareto.json`` holds."""
         select, report = self._halves()
-        found = search(self.candidates, select, plan, progress)
+        found = self._search(select, plan, progress)
         chosen = [found.front[k] for k in spread_out([s.cost for s in found.front], self.points)]
-        reporter = Reporter(self.candidates, plan, select, report, self.repeats)
-        about = {'front': len(found.front)}
-        if plan.quality.name == 'accuracy' and plan.chains is None:
-            about['committees'] = self._committees(found, reporter)
+        reporter = self._reporter(plan, select, report)
+        about = {'front': len(found.front), **self._about(found, plan, reporter)}
         return self._write(chosen, found.ensembles, found.covered, plan, reporter, about)
 
     def converted(self, chain: str, goal: str, plan: Plan) -> dict[str, Any]:
         """Turn an ensemble into a cascade; writes both like a front of two."""
         select, report = self._halves()
         settings = convert(self.candidates, select, self.candidates.find(chain), goal, plan)
-        reporter = Reporter(self.candidates, plan, select, report, self.repeats)
+        reporter = self._reporter(plan, select, report)
         ordered = sorted(settings[::-1], key=lambda setting: setting.cost)
         return self._write(ordered, [settings[0]], [], plan, reporter, {'match': goal})
 
@@ -109,6 +111,24 @@ class SearchRun:
     def _halves(self) -> tuple[np.ndarray, np.ndarray]:
         return hold_out(self.candidates.labels, 0.5, self.seed)
 
+    def _search(self, select: np.ndarray, plan: Plan, progress: Progress) -> Found:
+        return search(self.candidates, select, plan, progress)
+
+    def _reporter(self, plan: Plan, select: np.ndarray, report: np.ndarray) -> Reporter:
+        return Reporter(self.candidates, plan, select, report, self.repeats)
+
+    def _about(self, found: Found, plan: Plan, reporter: Reporter) -> dict[str, Any]:
+        """What else the results say of a search."""
+        if plan.quality.name != 'accuracy' or plan.chains is not None:
+            return {}
+        return {'committees': self._committees(found, reporter)}
+
+    def _singles(self, ensembles: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
+        return self._figures([setting for setting in ensembles if len(setting.chain) == 1], reporter)
+
+    def _write_chain(self, folder: Path, config: dict[str, Any], point: Point, plan: Plan, reporter: Reporter) -> None:
+        write_chain(folder, config, point, self.candidates, plan, self.stores[0], len(reporter.report))
+
     def _write(self, settings: Sequence[Setting], ensembles: Sequence[Setting], covered: Sequence[Covered], plan: Plan,
                reporter: Reporter, about: Mapping[str, Any]) -> dict[str, Any]:
         points = [reporter.point(setting) for setting in settings]
@@ -121,13 +141,12 @@ class SearchRun:
         with _in_one_piece(self.out) as folder:
             _write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
-            plot_front(points, self._figures([s for s in ensembles if len(s.chain) == 1], reporter),
+            plot_front(points, self._singles(ensembles, reporter),
                        self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter), str(plan.quality),
                        self.unit, folder / 'pareto.png')
             if config is not None:
                 for name, point in zip(names, points, strict=True):
-                    write_chain(folder / name, config, point, self.candidates, plan, self.stores[0],
-                                len(reporter.report))
+                    self._write_chain(folder / name, config, point, plan, reporter)
         return result
 
     def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:

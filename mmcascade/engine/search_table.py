@@ -25,7 +25,7 @@ def points_table(result: Mapping[str, Any]) -> list[list[str]]:
         figures, difference = point['report'], point['difference']
         rows.append([
             ' > '.join(point['chain']), describe_windows(point['windows']) or '-', _cost(figures['cost'], unit),
-            _cost(point['worst_case'], unit), f"{100 * figures['quality']:.2f}",
+            _cost(point['worst_case'], unit), _quality(point),
             *(f'{100 * figures[name]:.2f}' for name in others),
             '-' if difference is None else f"{100 * difference['estimate']:+.2f} ({100 * difference['low']:+.2f} to "
             f"{100 * difference['high']:+.2f}) {point['baseline']}", str(point['near_bounds'])])
@@ -74,6 +74,12 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     console = Console()
     console.width = max(console.width, _WIDTH)
     console.print(table)
+
+
+def _quality(point: Mapping[str, Any]) -> str:
+    """With its confidence interval where there is one."""
+    text, interval = f"{100 * point['report']['quality']:.2f}", point.get('interval')
+    return text if interval is None else f"{text} ({100 * interval['low']:.2f} to {100 * interval['high']:.2f})"
 
 
 def _system(system: Mapping[str, Any] | None, unit: str) -> str:

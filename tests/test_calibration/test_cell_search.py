@@ -1,0 +1,171 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmcascade.calibration.cell_candidates import CellCandidates
+from mmcascade.calibration.cell_exits import cell_exits
+from mmcascade.calibration.cell_replay import replay_cells, replay_stage
+from mmcascade.calibration.cell_report import CellReporter
+from mmcascade.calibration.cell_search import CellPlan, search_cells
+from mmcascade.calibration.cuts import cut_points
+from mmcascade.calibration.pareto import pareto_front
+from mmcascade.calibration.quality import Quality
+from mmcascade.calibration.search_limits import InfeasibleError, Limits
+from mmcascade.calibration.window_grid import Windows, bounds
+from mmcascade.routing import WindowPolicy
+from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
+from tests.test_calibration.synthetic_cells import COSTS, NAMES, make_cell_store
+
+IMAGES = np.arange(0, 20, 2)
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory):
+    return make_cell_store(tmp_path_factory.mktemp('cells') / 'store', 20, stages=4, odd=0.1)
+
+
+@pytest.fixture(scope='module')
+def candidates(store):
+    return CellCandidates.from_store(store)
+
+
+def replayed(store, setting, max_cells=None, images=IMAGES):
+    windows = list(setting.windows)
+    policy = WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)
+    return replay_cells(store, setting.chain, policy, images)
+
+
+@pytest.mark.parametrize('max_cells', [None, 2])
+@pytest.mark.parametrize('policy', ['window', 'threshold'])
+def test_two_stages_are_searched_completely(store, candidates, policy, max_cells):
+    """The front is that of all windows between the finest cuts, replayed one by one."""
+    plan = CellPlan(max_stages=2, policy=policy, max_cells=max_cells)
+    found = search_cells(candidates, IMAGES, plan)
+    cells = store.cells.select(np.isin(store.cells.image, IMAGES))
+    points = []
+    for stage in (1, 2, 3):
+        exits = cell_exits(cells, store.subsets, (0, stage), 'prob')
+        cut = cut_points(exits[0].confidence, 7)  # parts of at least 10 of 80 cells
+        for low, high in zip(*vars(Windows.every(len(cut), one_sided=policy == 'threshold')).values(), strict=True):
+            window = bounds(cut, int(low), int(high))
+            chosen = WindowPolicy([window]) if max_cells is None else CellBudgetPolicy([window], max_cells)
+            points.append(replay_cells(store, (0, stage), chosen, IMAGES))
+    alone = replay_cells(store, (0,), WindowPolicy([]), IMAGES)
+    costs = [alone.macs.mean(), *(point.macs.mean() for point in points)]
+    mious = [alone.miou(), *(point.miou() for point in points)]
+    best = pareto_front(np.round(costs, 9), np.round(mious, 12))
+    assert [s.cost for s in found.front] == pytest.approx([costs[k] for k in best])
+    assert [s.gain for s in found.front] == pytest.approx([mious[k] for k in best])
+    assert [(c.stages, c.chains, c.of_chains) for c in found.covered] == [(1, 1, 1), (2, 3, 3)]
+
+
+@pytest.mark.parametrize('max_cells', [None, 3])
+def test_what_is_found_is_what_a_replay_gives(store, candidates, max_cells):
+    found = search_cells(candidates, IMAGES, CellPlan(max_cells=max_cells, max_settings=3000))
+    assert max(len(setting.chain) for setting in found.front) > 2
+    for setting in [*found.front, *found.ensembles]:
+        result = replayed(store, setting, max_cells)
+        assert setting.cost == pytest.approx(result.macs.mean(), rel=1e-12)
+        assert setting.gain == pytest.approx(result.miou(), rel=1e-12)
+        assert setting.chain[0] == 0
+    costs = [setting.cost for setting in found.front]
+    assert costs == sorted(costs)
+
+
+def test_chains_begin_with_stage_0_and_rise_in_cost(candidates):
+    found = search_cells(candidates, IMAGES, CellPlan(max_settings=1000))
+    expected = [(0, *later) for n in range(4) for later in itertools.combinations((1, 2, 3), n)]
+    assert sorted(setting.chain for setting in found.ensembles) == sorted(expected)  # stage 1 < 2 < 3 in cost
+    found = search_cells(candidates, IMAGES, CellPlan(max_settings=1000, order='any', max_stages=3))
+    assert sum(len(setting.chain) == 3 for setting in found.ensembles) == 6
+
+
+def test_limits_are_kept(store, candidates):
+    every = search_cells(candidates, IMAGES, CellPlan(max_settings=1000)).front
+    limit = (every[0].cost + every[-1].cost) / 2
+    within = search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_cost=limit), max_settings=1000)).front
+    assert within and max(setting.cost for setting in within) <= limit
+    least = every[len(every) // 2].gain
+    above = search_cells(candidates, IMAGES, CellPlan(limits=Limits(reach=least), max_settings=1000)).front
+    assert min(setting.gain for setting in above) >= least - 1e-9
+    bounded = search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_worst_case=350), max_cells=3))
+    assert {setting.chain for setting in bounded.ensembles} == {(0,), (0, 1), (0, 2)}  # 100 + 3 * 40 or 3 * 80
+    for setting in bounded.front:
+        assert replayed(store, setting, 3).macs.max() <= 350
+    with pytest.raises(InfeasibleError, match=r'reaches miou 0.99; the best is 0\.'):
+        search_cells(candidates, IMAGES, CellPlan(limits=Limits(reach=0.99), max_settings=100))
+    with pytest.raises(InfeasibleError, match='the lowest mean cost is 100, and the best mIoU'):
+        search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_cost=3), max_settings=100))
+    with pytest.raises(InfeasibleError, match='worst case of at most 3; the lowest is 100'):
+        search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_worst_case=3), max_settings=100))
+
+
+def test_plans_and_stores_that_make_no_sense(store):
+    with pytest.raises(ValueError, match="quality of segmentation cascades is 'miou', got 'aurc'"):
+        CellPlan(Quality('aurc'))
+    with pytest.raises(ValueError, match='max_cells is at least 1, got 0'):
+        CellPlan(max_cells=0)
+    with pytest.raises(ValueError, match=r"lack \['middle', 'large', 'huge'\]"):
+        CellCandidates.from_store(store, {'small': 1.0})
+    flat = CellCandidates.from_store(store)
+    cells = replace(store.cells, confidence=np.full_like(store.cells.confidence, 0.5))
+    store = copy.copy(store)
+    store.__dict__['cells'] = cells
+    flat = replace(flat, store=store)
+    with pytest.raises(ValueError, match='scores after stage 0 are all 0.5'):
+        search_cells(flat, IMAGES, CellPlan())
+
+
+def test_costs_per_image_and_per_cell(tmp_path):
+    on = ['image', 'cell', 'image']
+    candidates = CellCandidates.from_store(make_cell_store(tmp_path, 10, on=on))  # 8 and 7 cells in turn
+    assert candidates.mean_costs() == pytest.approx([100, 40 * 7.5, 80 * 7.5])
+    assert candidates.worst_case((0, 1)) == pytest.approx(100 + 8 * 40)
+    timed = CellCandidates.from_store(candidates.store, dict(zip(NAMES, (5.0, 2.0, 9.0), strict=False)))
+    assert timed.mean_costs() == pytest.approx([5, 2 * 7.5, 9])
+    assert timed.worst_case((0, 1, 2), max_cells=3) == pytest.approx(5 + 3 * 2 + 9)
+    assert timed.names == NAMES[:3] and timed.describe((0, 2)) == 'small > large'
+    assert [s.member for s in timed.identity((0, 2)).stages] == ['small', 'large']
+
+
+@pytest.mark.parametrize('fusion', ['prob', 'replace'])
+def test_points_are_measured_on_the_other_half(tmp_path, fusion):
+    store = make_cell_store(tmp_path, 20, fusion=fusion, seed=5)
+    candidates, plan = CellCandidates.from_store(store), CellPlan(max_settings=1000)
+    report = np.setdiff1d(np.arange(20), IMAGES)
+    setting = search_cells(candidates, IMAGES, plan).front[-1]
+    reporter = CellReporter(candidates, plan, IMAGES, report, repeats=50)
+    point = reporter.point(setting)
+    seen, unseen = replayed(store, setting), replayed(store, setting, images=report)
+    assert (point.select.quality, point.select.cost) == pytest.approx((setting.gain, setting.cost))
+    assert (point.report.quality, point.report.macs) == pytest.approx((unseen.miou(), unseen.macs.mean()))
+    assert (point.report.accuracy, point.select.accuracy) == pytest.approx((unseen.accuracy(), seen.accuracy()))
+    assert point.reached == pytest.approx(unseen.reached)
+    assert point.interval.estimate == unseen.miou() and point.interval.low < unseen.miou() < point.interval.high
+    assert point.worst_case == pytest.approx(100 + 8 * sum(COSTS[k] for k in setting.chain[1:]))
+    singles = reporter.singles()
+    assert list(singles) == (['small'] if fusion == 'prob' else NAMES[:3])
+    for stage, name in enumerate(singles):
+        alone = replay_stage(store, stage)
+        assert singles[name].quality == pytest.approx(alone.miou(report))
+        assert singles[name].macs == pytest.approx([100, 40 * 7.0, 80 * 7.0][stage])  # odd images have 7 cells
+    assert point.baseline is not None
+    baseline = replay_stage(store, point.baseline).miou(report)
+    assert point.difference.estimate == pytest.approx(unseen.miou() - baseline)
+    assert reporter.figures(setting) == point.report
+
+
+def test_cells_near_a_bound_are_counted(store, candidates):
+    reporter = CellReporter(candidates, CellPlan(), IMAGES, IMAGES + 1, repeats=5)
+    setting = search_cells(candidates, IMAGES, CellPlan(max_stages=2)).ensembles[1]
+    score = float(np.nanmedian(store.cells.confidence[:, 0]))
+    assert reporter.point(setting).near_bounds == 0
+    expected = int((np.abs(store.cells.confidence[:, 0] - score) <= 1e-5).sum())
+    assert expected > 0
+    assert reporter.point(replace(setting, windows=((None, score),))).near_bounds == expected
