@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -57,12 +57,16 @@ class CascadeVisualizationHook(Hook):
             return
         batch_size = runner.test_dataloader.batch_size or len(outputs)
         start = batch_idx * batch_size
-        classes = (runner.visualizer.dataset_meta or {}).get('classes')
         first = math.ceil(start / self.interval) * self.interval
         for number in range(first, start + len(outputs), self.interval):
             sample = outputs[number - start]
-            picture = draw_prediction(_image_of(sample, data_batch, number - start), describe(sample, classes))
-            self._put(runner.visualizer, picture, sample, number)
+            image = _image_of(sample, data_batch, number - start)
+            self._put(runner.visualizer, self.picture(image, sample, runner.visualizer.dataset_meta or {}), sample,
+                      number)
+
+    def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
+        """What is shown of a sample; images are BGR uint8 ``(H, W, 3)``."""
+        return draw_prediction(image, describe(sample, dataset_meta.get('classes')))
 
     def _put(self, visualizer: Visualizer, picture: np.ndarray, sample: BaseDataElement, number: int) -> None:
         name = osp.splitext(osp.basename(sample.get('img_path', '')))[0]
