@@ -10,18 +10,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmcascade.calibration.adjust import adjust, refit
+from mmcascade.calibration.calibration_file import Calibration
+from mmcascade.calibration.cell_fit import check_cell_target, fit_cells
 from mmcascade.calibration.fit import MAPS, TEMPERATURES, check_request, fit_store
+from mmcascade.calibration.operating_point import Target
 from mmcascade.calibration.summary import summary_lines
 from mmcascade.calibration.windows import FIT_ON
 from mmcascade.engine.calibrate import prepare_store, prepare_stream
+from mmcascade.engine.test_config import labels_pixels
 from mmcascade.engine.tta import repeat_stages
 from mmcascade.visualization.calibration_plot import plot_calibration
+from mmcascade.visualization.cell_calibration_plot import plot_cell_calibration
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +37,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--target', required=True, help='what to reach on the calibration split. By windows around the '
                         'decision to accept: risk=0.05 (share of errors among the accepted), coverage=0.8 (share '
                         'accepted) or tpr=0.95. By one-sided thresholds: accuracy=0.93 at the lowest cost, macs=3e8 '
-                        '(mean per image) at the best accuracy, or deferred=0.2 (share that goes on in each gap)')
+                        '(mean per image) at the best accuracy, or deferred=0.2 (share that goes on in each gap). '
+                        'Segmentation cascades take miou=0.7, macs= and deferred=')
+    parser.add_argument('--max-cells', type=int, metavar='K', help='let at most K cells of an image go on after stage '
+                        '0 of a segmentation cascade, which bounds the cost of the worst image')
     parser.add_argument('--accept', help='what the accept threshold should reach, where the target does not say it: '
                         'risk=, coverage= or tpr=')
     parser.add_argument('--half-width', type=float, default=0.10, help='share of the units of a gap in its window on '
@@ -66,25 +75,28 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        check_request(args.target, args.accept, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
-                      half_width=args.half_width, certify_share=args.certify_share, adapt=args.adapt,
-                      follows_stream=args.adapt is not None or args.adjust_on is not None)
-        calibrate(args)
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        (calibrate_cells if labels_pixels(cfg) else calibrate)(args, cfg)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
 
 
-def calibrate(args: argparse.Namespace) -> None:
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+def calibrate(args: argparse.Namespace, cfg: Config) -> None:
+    _refuse(args, ['max_cells'], 'a cascade of classifiers has no cells')
+    if not Target.parse(args.target).is_decision:
+        _refuse(args, ['rule', 'fit_on', 'half_width'], f'they place windows around a decision, and {args.target} gives '
+                'one-sided thresholds')
+    check_request(args.target, args.accept, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
+                  half_width=args.half_width, certify_share=args.certify_share, adapt=args.adapt,
+                  follows_stream=args.adapt is not None or args.adjust_on is not None)
     if args.tta:
         repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
     stem = args.out.removesuffix('.json')
-    bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with bar:
+    with _bar() as bar:
         stream = args.adjust_on and prepare_stream(cfg, args.adjust_on, f'{stem}.stream', amp=args.amp,
                                                    progress=_task(bar, f'running stage 0 on {args.adjust_on}'))
         store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp,
@@ -98,10 +110,40 @@ def calibrate(args: argparse.Namespace) -> None:
     if args.adapt is not None:
         calibration = replace(calibration, adapt=args.adapt)
         calibration.policy()  # refuses a cascade without a gap before the file is written
+    _finish(args, calibration, partial(plot_calibration, store))
+
+
+def calibrate_cells(args: argparse.Namespace, cfg: Config) -> None:
+    _refuse(args, ['accept', 'certify', 'adjust_on', 'adapt', 'tta'], 'a label map is not accepted or rejected, and '
+            'its cells follow one-sided thresholds')
+    _refuse(args, ['maps', 'temperatures', 'rule', 'fit_on', 'half_width'], 'these place windows around a decision; a '
+            'segmentation cascade takes the temperatures of its config')
+    check_cell_target(args.target)
+    with _bar() as bar:
+        store, identity = prepare_store(cfg, args.store or f"{args.out.removesuffix('.json')}.store", amp=args.amp,
+                                        progress=_task(bar, 'running all stages on all cells'))
+    calibration = fit_cells(store, identity, args.target, max_cells=args.max_cells)
+    _finish(args, calibration, partial(plot_cell_calibration, store))
+
+
+def _refuse(args: argparse.Namespace, names: list[str], reason: str) -> None:
+    """Flags that would be ignored are an error."""
+    defaults = {'rule': 'safe', 'fit_on': 'reached', 'half_width': 0.10, 'maps': 'none', 'temperatures': 'none',
+                'tta': False}
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) != defaults.get(name)]
+    if given:
+        raise ValueError(f"leave {', '.join(given)} out: {reason}")
+
+
+def _finish(args: argparse.Namespace, calibration: Calibration, plot: Callable[[Calibration, Path], None]) -> None:
     calibration.save(args.out)
-    picture = Path(f'{stem}.png')
-    plot_calibration(store, calibration, picture)
+    picture = Path(args.out).with_suffix('.png')
+    plot(calibration, picture)
     print('\n'.join([args.out, *summary_lines(calibration), str(picture)]))
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def _task(bar: Progress, what: str) -> Callable[[int, int], None]:

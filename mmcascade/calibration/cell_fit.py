@@ -47,17 +47,26 @@ def fit_cells(store: CellStore, identity: CascadeIdentity, target: str, *, max_c
     wanted = check_cell_target(target)
     _check_fits(store, identity)
     chain = tuple(range(store.stages))
-    cells, empty = store.cells, store.header['empty']
+    cells = store.cells
     exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
     for gap, exit_ in enumerate(exits[:-1]):
         check_spread(exit_.confidence, gap)
-    shares = CellShares(cells, exits, cells.macs, store.on, chain, empty, max_cells)
+    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
     windows = shares.windows(_share(shares, wanted, len(cells), len(chain) - 1, max_cells))
     policy = WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)
     return Calibration(
         cascade=identity, windows=windows, accept=None, temperatures=list(store.header['temperatures']), target=target,
         rule='safe', half_width=0.0, tau=[], data=store.header['identity']['data'],
         measured=measure_cells(store, chain, policy, max_cells=max_cells), max_cells=max_cells)
+
+
+def share_curve(store: CellStore, *, max_cells: int | None = None,
+                steps: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """mIoU and mean multiply-adds per image of the cascade of all stages, at rising shares of cells that go on."""
+    chain, cells = tuple(range(store.stages)), store.cells
+    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
+    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
+    return shares.figures(np.arange(steps + 1) / steps * shares.able)
 
 
 def check_cell_target(target: str) -> Target:

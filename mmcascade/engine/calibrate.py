@@ -18,16 +18,21 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
-from mmcascade.engine.fill_store import Progress, fill_store, no_labels, true_labels
-from mmcascade.engine.test_config import is_cascade
-from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.engine.fill_store import fill_store, true_labels
+from mmcascade.engine.test_config import is_cascade, labels_pixels
+from mmcascade.engine.timing import Progress
+from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.registry import MODELS
 
 
 def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device: str | None = None,
                   progress: Progress = lambda done, total: None,
-                  labels: Callable[[list[Any]], np.ndarray] = true_labels) -> tuple[ScoreStore, CascadeIdentity]:
-    """Build the cascade of a config and fill the store of its scores on the calibration split (``val_dataloader``).
+                  labels: Callable[[list[Any]], np.ndarray] | None = None) -> tuple[Any, CascadeIdentity]:
+    """Build the cascade of a config and fill the store of its calibration split (``val_dataloader``).
+
+    Returns:
+        A :class:`~mmcascade.calibration.score_store.ScoreStore`, or a
+        :class:`~mmcascade.calibration.cell_store.CellStore` of a segmentation cascade, and the cascade's identity.
 
     Raises:
         ValueError: without a calibration split, or with one that shares images with the test split.
@@ -41,10 +46,13 @@ def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device:
         _check_split(cfg, dataset)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
+    where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
     with torch.autocast(device, enabled=amp):
-        store = fill_store(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg),
-                           labels)
-        return store, model.identity()
+        if labels_pixels(cfg):
+            from mmcascade.engine.fill_cell_store import fill_cell_store  # needs MMSegmentation
+
+            return fill_cell_store(*where), model.identity()
+        return fill_store(*where, labels or true_labels), model.identity()
 
 
 def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False, device: str | None = None,
@@ -70,11 +78,16 @@ def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: boo
     return prepare_store(first, folder, amp=amp, device=device, progress=progress, labels=no_labels)[0]
 
 
-def build_without_calibration(cfg: Config) -> WindowCascadeClassifier:
+def no_labels(samples: list[Any]) -> np.ndarray:
+    """-1 for every image, also where there are labels."""
+    return np.full(len(samples), -1, dtype=np.int64)
+
+
+def build_without_calibration(cfg: Config) -> CascadeModel:
     """The cascade of a config, with neither its calibration nor its accept threshold."""
     if not is_cascade(cfg):
-        raise ValueError(f"only a mmcascade.WindowCascadeClassifier can be calibrated, got model.type = "
-                         f"{cfg.model.get('type')!r}")
+        raise ValueError('only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor can be calibrated, '
+                         f"got model.type = {cfg.model.get('type')!r}")
     config = copy.deepcopy(cfg.model)
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)

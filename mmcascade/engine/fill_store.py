@@ -18,11 +18,10 @@ from torch.utils.data import Dataset, Subset
 from mmcascade.calibration.fingerprints import fingerprint
 from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_keys
-from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.engine.timing import Progress
+from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.views import as_views
 from mmcascade.routing import StageOutput, UnitBatch
-
-Progress = Callable[[int, int], None]
 
 
 def true_labels(samples: list[Any]) -> np.ndarray:
@@ -38,13 +37,8 @@ def true_labels(samples: list[Any]) -> np.ndarray:
     return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)
 
 
-def no_labels(samples: list[Any]) -> np.ndarray:
-    """-1 for every image, also where there are labels."""
-    return np.full(len(samples), -1, dtype=np.int64)
-
-
 @torch.no_grad()
-def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: Config, dataset: Dataset,
+def fill_store(folder: str | Path, model: CascadeModel, dataloader: Config, dataset: Dataset,
                progress: Progress = lambda done, total: None, config: str | None = None,
                labels: Callable[[list[Any]], np.ndarray] = true_labels) -> ScoreStore:
     """The complete store of all stages' scores on a data set; what an earlier run left is continued.
@@ -56,7 +50,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
         dataset: the built data set.
         progress: called with the number of finished units and of all units.
         config: the whole config as a Python literal, kept in the store.
-        labels: what to keep as the labels of a batch: :func:`true_labels` or :func:`no_labels`.
+        labels: what to keep as the labels of a batch: :func:`true_labels`, or a function like it.
 
     Raises:
         StoreError: if the folder holds the scores of other members, data or preprocessing.
@@ -70,7 +64,7 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
     units = len(dataset)  # type: ignore[arg-type]
     start = 0 if store is None else store.filled
     progress(start, units)
-    for batch in _loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
+    for batch in ordered_loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
         views = as_views(batch['inputs'])
         outputs = [_run(stage, views) for stage in model.stages]
         given = labels(batch['data_samples'])
@@ -88,15 +82,20 @@ def fill_store(folder: str | Path, model: WindowCascadeClassifier, dataloader: C
     return store
 
 
-def store_identity(model: WindowCascadeClassifier, dataloader: Config, dataset: Any) -> dict[str, Any]:
+def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> dict[str, Any]:
     """What the stored scores depend on: members (weights, views, precision), images and preprocessing."""
     cascade = model.identity().to_json()
-    transforms = json.dumps(_pipelines(dataloader.get('dataset')), default=str, sort_keys=True)
     return {
         'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
-        'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
-        'preprocessing': fingerprint([transforms.encode()]),
+        **data_identity(dataloader, dataset),
         **({'kind': 'with features'} if model.confidence.needs_features else {})}
+
+
+def data_identity(dataloader: Config, dataset: Any) -> dict[str, Any]:
+    """Which images a data set holds, and what is done to them."""
+    transforms = json.dumps(_pipelines(dataloader.get('dataset')), default=str, sort_keys=True)
+    return {'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
+            'preprocessing': fingerprint([transforms.encode()])}
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:
@@ -115,9 +114,10 @@ def _pipelines(config: Any) -> list[Any]:
     return own + [found for key, entry in config.items() if key != 'pipeline' for found in _pipelines(entry)]
 
 
-def _loader(config: Config, dataset: Dataset) -> Any:
+def ordered_loader(config: Config, dataset: Dataset, collate: str = 'default_collate') -> Any:
+    """The loader of a config over another data set, in its order and to its end."""
     config = dict(config, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
-    config.setdefault('collate_fn', dict(type='default_collate'))
+    config.setdefault('collate_fn', dict(type=collate))
     config.pop('drop_last', None)
     return Runner.build_dataloader(config)
 

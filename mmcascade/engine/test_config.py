@@ -23,10 +23,17 @@ _NOT_FOR_TESTING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_sch
 
 def is_cascade(cfg: Config) -> bool:
     """Whether the model is a cascade: its type may be a name, or a class in a config of the new style."""
+    return getattr(_model_class(cfg), 'is_cascade', False)
+
+
+def labels_pixels(cfg: Config) -> bool:
+    """Whether the model is a cascade of segmentors."""
+    return getattr(_model_class(cfg), 'labels_pixels', False)
+
+
+def _model_class(cfg: Config) -> Any:
     model_type = cfg.model.get('type')
-    if isinstance(model_type, str):
-        model_type = MODELS.get(model_type)
-    return getattr(model_type, 'is_cascade', False)
+    return MODELS.get(model_type) if isinstance(model_type, str) else model_type
 
 
 def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None, work_dir: str | None = None,
@@ -112,7 +119,8 @@ def _distribute_on_cpu(cfg: Config) -> None:
 def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_time: float) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     if is_cascade(cfg):
-        hooks.visualization = dict(type='mmcascade.CascadeVisualizationHook')
+        kind = 'CellVisualizationHook' if labels_pixels(cfg) else 'CascadeVisualizationHook'
+        hooks.visualization = dict(type=f'mmcascade.{kind}')
     elif 'visualization' not in hooks:
         raise ValueError('--show and --show-dir need a visualization hook in default_hooks, such as '
                          "visualization=dict(type='VisualizationHook')")

@@ -37,6 +37,8 @@ class CascadeModel(BaseModel):
 
     #: Marks the models that load members of their own.
     is_cascade = True
+    #: Marks those whose units are cells of images.
+    labels_pixels = False
     #: What is routed, in messages.
     unit_name = 'image'
     #: What is kept of finished units.

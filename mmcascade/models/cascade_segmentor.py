@@ -65,6 +65,7 @@ class CascadeSegmentor(CascadeModel):
         ValueError, TypeError: at build time, naming the value, what was expected and the fix.
     """
 
+    labels_pixels = True
     unit_name = 'cell'
     stages: list[SegmentorStage]
     confidence: CellConfidence
