@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -28,5 +29,20 @@ def run_tool(tmp_path):
             env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), **env})
         assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-3000:]
         return done
+
+    return run
+
+
+@pytest.fixture
+def search(monkeypatch, capsys):
+    """Run tools/search.py in this process; returns what it prints, or the message with which it ends."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, 'argv', ['search.py', *map(str, arguments)])
+        try:
+            runpy.run_path(str(ROOT / 'tools' / 'search.py'), run_name='__main__')
+        except SystemExit as end:
+            return str(end.code)
+        return capsys.readouterr().out
 
     return run

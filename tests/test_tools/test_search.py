@@ -28,21 +28,6 @@ N = 100
 NAMES = ['a', 'b', 'c', 'd']
 
 
-@pytest.fixture
-def search(monkeypatch, capsys):
-    """Run the tool in this process; returns what it prints, or the message with which it ends."""
-
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['search.py', *map(str, arguments)])
-        try:
-            runpy.run_path(str(ROOT / 'tools' / 'search.py'), run_name='__main__')
-        except SystemExit as end:
-            return str(end.code)
-        return capsys.readouterr().out
-
-    return run
-
-
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
     logits, labels = skilled_logits(400)
