@@ -165,7 +165,7 @@ class CascadeSegmentor(CascadeModel):
         sample.set_data(dict(pred_sem_seg=image('labels', torch.int64)))
         for name in set(outcome.results) - {'labels'}:
             sample.set_data({name: image(name, torch.float32)})
-        share = grid.areas / grid.areas.sum()
+        areas, whole = grid.areas, grid.areas.sum()
         boxes = [grid.box(index) for index in range(len(grid))]
         sample.set_data(dict(cells=InstanceData(
             bboxes=torch.tensor([[box.left, box.top, box.right, box.bottom] for box in boxes]),
