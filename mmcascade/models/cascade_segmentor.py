@@ -172,8 +172,9 @@ class CascadeSegmentor(CascadeModel):
             confidence=outcome.confidence.float().clone(), exit_stages=torch.from_numpy(outcome.exit_stage.copy()),
             macs=torch.from_numpy(outcome.macs.copy()))))
         sample.set_field(float(outcome.macs.sum()), 'macs')
-        sample.set_field(float((outcome.exit_stage * share).sum()), 'mean_exit_stage')
-        sample.set_field([float(share[outcome.exit_stage >= k].sum()) for k in range(len(self.stages))], 'reached')
+        sample.set_field(float((outcome.exit_stage * areas).sum() / whole), 'mean_exit_stage')
+        sample.set_field([float(areas[outcome.exit_stage >= k].sum() / whole) for k in range(len(self.stages))],
+                         'reached')
         sample.set_field(int((outcome.finite_stages == 0).sum()), 'nonfinite_cells')
         sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
 
