@@ -43,7 +43,7 @@ class TimmFeatures(BaseModule):
         except RuntimeError as error:
             raise ValueError(f'model_name={model_name!r} is no network of timm {timm.__version__} that gives feature '
                              f'maps ({error})') from error
-        self.model.requires_grad_(False)
+        self.model.requires_grad_(False).eval()
         for name in trainable:
             try:
                 self.model.get_submodule(name).requires_grad_(True)
