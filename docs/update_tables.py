@@ -76,6 +76,16 @@ def search_speed(results: dict[str, Any]) -> str:
             'thresholds for each setting (`benchmarks/search_speed.py`).')
 
 
+def cell_search_speed(results: dict[str, Any]) -> str:
+    rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
+    rows += [[row['name'], f"{row['settings']:,}", f"{row['seconds']:.3f}", f"{row['settings_per_s']:,.0f}",
+              f"{row['replay_seconds_per_setting']:.3f}"] for row in results['rows']]
+    first = results['rows'][0]
+    return (search_table.as_markdown(rows) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core "
+            f"of {results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
+            '(`benchmarks/cell_search_speed.py`).')
+
+
 def views(results: dict[str, Any]) -> str:
     machine = results['machine']
     return self_cascade.as_markdown(results) + (
@@ -116,6 +126,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'confidences table': ('search_quickstart.json', lambda results: search_table.as_markdown(
         search_table.confidences_table(results['confidences']))),
     'search speed table': ('search_speed.json', search_speed),
+    'cell search speed table': ('cell_search_speed.json', cell_search_speed),
     'ood table': ('quickstart.json', ood),
     'lite ood table': ('ood_lite.json', ood_lite),
     'self-cascade table': ('self_cascade.json', views),

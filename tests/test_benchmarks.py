@@ -21,6 +21,7 @@ NAMES = ('small0', 'small1', 'large')
 # So small that they measure nothing. STORES stands for two score stores of NAMES.
 STORES = 'STORES'
 SMALL = {
+    'cell_search_speed': ['--images', '30', '--repeats', '1'],
     'device_views': ['--quick'],
     'guarantee': [STORES, '--repeats', '3'],
     'metrics_speed': ['--size', '500', '--repeats', '1'],

@@ -149,6 +149,12 @@ def test_a_chain_that_cannot_be_replayed_is_refused(tmp_path, chain, windows, me
         replay_cells(make_cell_store(tmp_path, 2), chain, WindowPolicy(windows))
 
 
+@pytest.mark.parametrize('images', [[1, 0], [0, 0], [-1], [5]])
+def test_images_that_are_not_there_are_refused(tmp_path, images):
+    with pytest.raises(ValueError, match='rising indexes from 0 to 2'):
+        replay_cells(make_cell_store(tmp_path, 3), (0,), WindowPolicy([]), images)
+
+
 stores = st.builds(dict, seed=st.integers(0, 50), odd=st.sampled_from([0.0, 0.3]), cells=st.integers(2, 6),
                    fusion=st.sampled_from(['prob', 'replace']), empty=st.sampled_from(['go_on', 'exit']),
                    on=st.sampled_from([['image', 'cell', 'cell'], ['image', 'cell', 'image']]))

@@ -1,0 +1,113 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Time how many settings of stored segmentation cascades a search evaluates per second, on one core.
+
+    python benchmarks/cell_search_speed.py --images 500 --json cell_search_speed.json
+
+Every image has 8 cells, as 1024 x 2048 pixels in cells of 512, with 19 classes. A setting is one threshold or one
+window per gap, and gets its exact mIoU and mean cost. Every figure includes sorting the scores and building the tables.
+The last column is the time of one setting by replay, with the policy that routes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import print_table, write_rows
+
+from mmcascade.calibration.cell_exits import cell_exits
+from mmcascade.calibration.cell_grid import ChainCells
+from mmcascade.calibration.cell_records import CellRecords, stored_subsets
+from mmcascade.calibration.cell_replay import replay_cells
+from mmcascade.calibration.cell_search import CellChainSearch
+from mmcascade.calibration.cell_shares import CellShares
+from mmcascade.calibration.cell_store import CellStore
+from mmcascade.calibration.search_limits import Limits
+from mmcascade.routing import WindowPolicy
+
+CELLS, CLASSES, STAGES, AREA = 8, 19, 4, 512 * 512
+
+
+def make_store(folder: str, images: int, seed: int = 0) -> CellStore:
+    """Cells whose later stages are right more often."""
+    rng = np.random.default_rng(seed)
+    subsets, on = stored_subsets(STAGES, 'prob'), ['image', *['cell'] * (STAGES - 1)]
+    store = CellStore.create(folder, {}, images=images, classes=CLASSES, stages=[f'stage{k}' for k in range(STAGES)],
+                             on=on, fusion='prob', confidence='max_prob')
+    for image in range(images):
+        label = np.stack([rng.multinomial(AREA, rng.dirichlet(np.full(CLASSES, 0.3))) for _ in range(CELLS)])
+        ease = rng.uniform(0.3, 1.0, (CELLS, 1))
+        right = np.stack([rng.binomial(label, ease ** (1 / len(subset))) for subset in subsets], 1)
+        wrong = label[:, None] - right
+        store.append(image, CellRecords(
+            np.arange(CELLS), np.full(CELLS, AREA), label.astype(np.int32),
+            (ease * rng.uniform(0.7, 1.0, (CELLS, len(subsets)))).astype(np.float32), right.astype(np.int32),
+            (right + np.roll(wrong, 1, 2)).astype(np.int32), np.tile(np.arange(1.0, STAGES + 1), (CELLS, 1))))
+    return store
+
+
+def thresholds(store: CellStore, chain: tuple[int, ...]) -> int:
+    """Every share of cells that goes on; returns how many."""
+    cells = store.cells
+    exits = cell_exits(cells, store.subsets, chain, 'prob')
+    shares = CellShares(cells, exits, cells.macs, store.on, chain, 'go_on')
+    return len(shares.figures(np.arange(len(cells) + 1) / len(cells))[0])
+
+
+def windows(store: CellStore, chain: tuple[int, ...], parts: int, max_cells: int | None = None) -> int:
+    """The front over all windows between cuts into so many parts; returns how many windows."""
+    cells = store.cells
+    exits = cell_exits(cells, store.subsets, chain, 'prob')
+    search = CellChainSearch(chain, ChainCells(cells, exits, cells.macs, store.on, chain, 'go_on'), Limits(), parts,
+                             max_cells=max_cells)
+    search.coarse(1)
+    return search.evaluated
+
+
+def measure(images: int, repeats: int) -> list[dict[str, Any]]:
+    """One row per kind of evaluation."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(folder, images)
+        rows = []
+        for name, length, call in (
+                ('thresholds', 2, lambda: thresholds(store, (0, 1))),
+                ('windows, 2 stages', 2, lambda: windows(store, (0, 1), 256)),
+                ('windows, 3 stages', 3, lambda: windows(store, (0, 1, 2), 48)),
+                ('windows, 4 stages', 4, lambda: windows(store, (0, 1, 2, 3), 14)),
+                ('windows, 3 stages, at most 3 cells', 3, lambda: windows(store, (0, 1, 2), 48, 3))):
+            settings, seconds = _best(call, repeats)
+            policy = WindowPolicy([(0.3, 0.6)] * (length - 1))
+            replayed = _best(lambda n=length, policy=policy: replay_cells(store, tuple(range(n)), policy), repeats)[1]
+            rows.append(dict(name=name, cells=len(store.cells), classes=CLASSES, settings=settings, seconds=seconds,
+                             settings_per_s=settings / seconds, replay_seconds_per_setting=replayed))
+    return rows
+
+
+def _best(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
+    """The result and the shortest of several runs: what else the machine does can only add time."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--images', type=int, default=500)
+    parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs counts')
+    parser.add_argument('--json', help='also write the rows to this file')
+    args = parser.parse_args()
+    rows = measure(args.images, args.repeats)
+    print_table(rows)
+    if args.json:
+        write_rows(args.json, rows)
+
+
+if __name__ == '__main__':
+    main()
