@@ -48,6 +48,5 @@ def as_original(image: np.ndarray, sample: BaseDataElement) -> np.ndarray:
 
 def summary(sample: BaseDataElement) -> str:
     """The title of a picture."""
-    reached = ', '.join(f'{100 * share:.0f} % of the area reached stage {k}' for k, share in enumerate(sample.reached) if k)
-    return ', '.join(filter(None, (
-        f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', reached)))
+    reached = [f'{100 * share:.0f} % of the area reached stage {k}' for k, share in enumerate(sample.reached) if k]
+    return ', '.join([f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', *reached])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os.path as osp
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -76,6 +77,8 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
     if tta:
         _wrap_in_tta(cfg)
     complete_dataloader(cfg, 'test_dataloader', pin_memory)
+    if labels_pixels(cfg):
+        _leave_out_what_needs_labels(cfg)
     return cfg
 
 
@@ -132,6 +135,28 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
             cfg.visualizer.save_dir = show_dir
     else:
         hook.update(enable=True, out_dir=show_dir)
+
+
+def _leave_out_what_needs_labels(cfg: Config) -> None:
+    """MMSegmentation's IoUMetric fails on images without annotation, the others do without."""
+    pipeline = _innermost(cfg.test_dataloader.dataset).get('pipeline') or []
+    if not pipeline or any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline):
+        return
+    evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    kept = [metric for metric in evaluator if _type_name(metric) != 'IoUMetric' or metric.get('format_only')]
+    if len(kept) < len(evaluator):
+        warnings.warn('the pipeline of test_dataloader loads no annotations, so IoUMetric is left out; '
+                      "IoUMetric(format_only=True, output_dir='...') writes the predictions as pictures", stacklevel=3)
+        cfg.test_evaluator = kept
+
+
+def _innermost(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _innermost(dataset['dataset']) if 'dataset' in dataset else dataset
+
+
+def _type_name(config: Mapping[str, Any]) -> str:
+    kind = config.get('type')
+    return (kind if isinstance(kind, str) else getattr(kind, '__name__', '')).rpartition('.')[2]
 
 
 def _wrap_in_tta(cfg: Config) -> None:

@@ -85,9 +85,21 @@ class CascadeSegmentor(CascadeModel):
         self.keeps_logits = seg_logits
         self.maps_confidence = confidence_map
         super().__init__(members, stages, confidence, fusion, policy, None, calibration, data_preprocessor, init_cfg)
+        self.dataset_meta = {}
+
+    @property
+    def dataset_meta(self) -> dict[str, Any]:
+        """What inferencers and visualizers call the classes, and their colours.
+
+        What the members' checkpoints say wins: MMSegInferencer, for one, names the classes of Cityscapes when it is
+        given no checkpoint of the whole cascade.
+        """
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: Mapping[str, Any]) -> None:
         known = dict(classes=self.classes, palette=self.palette)
-        #: What inferencers and visualizers call the classes, and their colours.
-        self.dataset_meta = {key: value for key, value in known.items() if value is not None}
+        self._dataset_meta = {**meta, **{key: value for key, value in known.items() if value is not None}}
 
     def _build_member(self, name: str, spec: Any) -> Member:
         return segmentor_from_spec(name, spec)
