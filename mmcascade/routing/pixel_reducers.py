@@ -58,7 +58,7 @@ class QuantileReducer(PixelReducer):
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
         # torch.quantile refuses rows of more than 16 million pixels and knows no mask.
         ordered = torch.where(counts, confidence, torch.inf).sort(1).values
-        number = counts.sum(1, keepdim=True)
+        number = counts.sum(1, keepdim=True).double()  # float32 has no place for each of so many pixels
         place = self.q * (number - 1).clamp_min(0)
         low = place.floor()
         last = (number - 1).clamp_min(0)

@@ -199,12 +199,19 @@ class CascadeState:
         return self._pick(lambda x: x[start:stop])
 
     def every(self, step: int) -> CascadeState:
-        """The state of every ``step``-th pixel of maps ``(C, h, w)``, in both directions; features stay behind."""
-        def thin(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x[..., ::step, ::step]
+        """The state of every ``step``-th pixel of maps ``(C, h, w)``, in both directions; features stay behind.
 
-        return replace(self, total=self.total[..., ::step, ::step], score_total=thin(self.score_total), features=None,
-                       valid=thin(self.valid))
+        The last pixel of a map is always there: it belongs to every cell, however little of its frame that fills.
+        """
+        def thin(x: Tensor) -> Tensor:
+            top, left = ((side - 1) % step for side in x.shape[-2:])
+            return x[..., top::step, left::step]
+
+        def optional(x: Tensor | None) -> Tensor | None:
+            return None if x is None else thin(x)
+
+        return replace(self, total=thin(self.total), score_total=optional(self.score_total), features=None,
+                       valid=optional(self.valid))
 
     def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
         def optional(x: Tensor | None) -> Tensor | None:
