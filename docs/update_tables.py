@@ -67,22 +67,23 @@ def search_of(section: str) -> Callable[[dict[str, Any]], str]:
     return render
 
 
-def search_speed(results: dict[str, Any]) -> str:
+def settings_per_second(results: dict[str, Any]) -> str:
     rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
     rows += [[row['name'], f"{row['settings']:,}", f"{row['seconds']:.3f}", f"{row['settings_per_s']:,.0f}",
               f"{row['replay_seconds_per_setting']:.3f}"] for row in results['rows']]
-    return (search_table.as_markdown(rows) + f"\n\n{results['rows'][0]['units']:,} units on one core of "
+    return search_table.as_markdown(rows)
+
+
+def search_speed(results: dict[str, Any]) -> str:
+    return (settings_per_second(results) + f"\n\n{results['rows'][0]['units']:,} units on one core of "
             f"{results['machine']['cpu']}, sorting included; `pair_risk_curves` gives coverage and risk at 100 accept "
             'thresholds for each setting (`benchmarks/search_speed.py`).')
 
 
 def cell_search_speed(results: dict[str, Any]) -> str:
-    rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
-    rows += [[row['name'], f"{row['settings']:,}", f"{row['seconds']:.3f}", f"{row['settings_per_s']:,.0f}",
-              f"{row['replay_seconds_per_setting']:.3f}"] for row in results['rows']]
     first = results['rows'][0]
-    return (search_table.as_markdown(rows) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core "
-            f"of {results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
+    return (settings_per_second(results) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core of "
+            f"{results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
             '(`benchmarks/cell_search_speed.py`).')
 
 

@@ -53,6 +53,8 @@ def test_a_kill_between_records_and_count_loses_that_image_only(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         store.append(1, some(9, seed=9))
     monkeypatch.undo()
+    with open(tmp_path / 'cells.bin', 'ab') as file:
+        file.write(b'a torn record')
     after = CellStore.open(tmp_path)
     assert after.filled == 1
     after.append(1, some(2, seed=3))
