@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -21,6 +22,9 @@ class StageTableHook(Hook):
     """Prints what each stage of a cascade ran on: member, view, input shape, batch size, multiply-adds of the stage and
     of all stages up to it (G per image), and the share of images that reached it.
 
+    For segmentation the view says whether the member ran on images or on cells, and at which scale; the multiply-adds
+    are those of one image or of one crop, and the share is that of the images' area.
+
     The shares come from the metric ``mmcascade.CascadeCost``, which counts every image once, also in a distributed
     test; without that metric they are n/a. Does nothing for a model without stages.
     """
@@ -31,7 +35,7 @@ class StageTableHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if hasattr(model, 'stages'):
             rows = stage_rows(model.stages, metrics or {})
-            runner.logger.info('Stages of the cascade (multiply-adds per image)\n' + as_text(rows))
+            runner.logger.info('Stages of the cascade (multiply-adds per image, or per cell)\n' + as_text(rows))
 
 
 def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]:
@@ -40,18 +44,24 @@ def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]
     before = 0.0
     for index, stage in enumerate(stages):
         reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
-        view = f'{stage.view} mirrored' if stage.device_view.flip else str(stage.view)
+        on_cells = getattr(stage, 'on', None) == 'cell'
         shapes = stage.macs_by_shape or {(): None}
         for shape, macs in shapes.items():
             rows.append((
-                str(index), stage.member, view, 'x'.join(map(str, shape)) or 'never ran',
+                str(index), stage.member, _view(stage), 'x'.join(map(str, shape)) or 'never ran',
                 'any' if stage.batch_size is None else str(stage.batch_size),
                 'n/a' if macs is None else f'{macs / 1e9:.4g}',
-                'n/a' if macs is None or before is None else f'{(before + macs) / 1e9:.4g}',
+                'n/a' if macs is None or before is None or on_cells else f'{(before + macs) / 1e9:.4g}',
                 'n/a' if reached is None else f'{reached:.2f}'))
-        # Several shapes have no one cumulative cost; their mean is what cost/macs reports.
-        before = None if len(shapes) > 1 or macs is None or before is None else before + macs
+        # Several shapes, or cells, have no one cumulative cost; their mean is what cost/macs reports.
+        before = None if len(shapes) > 1 or macs is None or before is None or on_cells else before + macs
     return rows
+
+
+def _view(stage: Any) -> str:
+    if hasattr(stage, 'on'):
+        return stage.on if stage.scale == 1 else f'{stage.on} at {stage.scale:g}'
+    return f'{stage.view} mirrored' if stage.device_view.flip else str(stage.view)
 
 
 def as_text(rows: list[tuple[str, ...]]) -> str:

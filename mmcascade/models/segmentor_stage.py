@@ -59,25 +59,16 @@ class SegmentorStage:
         self.execution = Execution(channels_last, amp)
         self.align_corners = bool(getattr(module, 'align_corners', False))
         self.source = self.identity().source
+        #: Multiply-adds per image or crop of the shapes that were run.
+        self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._module = module
         self._settled = batch_size != AUTO
         if channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        # Cells of one image may have come from several batches; it is run once for all of them.
-        images: dict[int, tuple[TiledImage, list[int]]] = {}
-        for position, number in enumerate(batch.source.tolist()):
-            image = batch.sources[number]
-            assert isinstance(image, TiledImage)
-            images.setdefault(id(image), (image, []))[1].append(position)
-        order = np.concatenate([positions for _, positions in images.values()])
-        tiles = [(image, batch.row[positions]) for image, positions in images.values()]
-        output = (self._on_images if self.by_source else self._on_cells)(tiles)
-        if (order[1:] > order[:-1]).all():
-            return output
-        back = torch.as_tensor(np.argsort(order))
-        return _map(output, lambda x: x.index_select(0, back.to(x.device)))
+        tiles = [(image, rows) for image, rows in batch.by_source() if isinstance(image, TiledImage)]
+        return self._on_images(tiles) if self.by_source else self._on_cells(tiles)
 
     def forward(self, images: Tensor) -> StageOutput:
         """Class scores of raw images ``(N, 3, H, W)`` at the size that the member sees, at that size."""
@@ -134,9 +125,14 @@ class SegmentorStage:
         crops = self.crops(image)
         return scaled(crops.source, self.scale) if self.by_source else crops.scaled_size
 
+    def _charge(self, image: TiledImage) -> float:
+        macs = self.macs_of(image)
+        self.macs_by_shape[(image.pixels.shape[0], *self._seen(image))] = macs
+        return macs
+
     def _on_images(self, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
         first = tiles[0][0]
-        macs = self.macs_of(first)
+        macs = self._charge(first)
         images = resize_images(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(first))
         output = self.forward(images)
         size = first.grid.image
@@ -155,7 +151,7 @@ class SegmentorStage:
 
     def _on_cells(self, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
         crops = [self.crops(image) for image, _ in tiles]
-        macs = self.macs_of(tiles[0][0])
+        macs = self._charge(tiles[0][0])
         images = _cat([crop.take(image.on(self.device), rows)
                        for crop, (image, rows) in zip(crops, tiles, strict=True)])
         output = self.forward(images)
@@ -183,12 +179,3 @@ def count_function(module: nn.Module) -> MacCounter:
 
 def _cat(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
-
-
-def _map(output: StageOutput, function) -> StageOutput:
-    def optional(x: Tensor | None) -> Tensor | None:
-        return None if x is None else function(x)
-
-    assert isinstance(output.macs, Tensor)
-    return StageOutput(optional(output.logits), optional(output.probabilities), macs=function(output.macs),
-                       source=output.source, valid=optional(output.valid))

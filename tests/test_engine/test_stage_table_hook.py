@@ -30,3 +30,11 @@ def test_a_mirrored_view_is_told_apart():
 def test_shapes_that_differ_get_a_row_each_and_no_metric_means_na():
     rows = stage_rows([stage('small', 0, {(3, 8, 8): 1e9, (3, 16, 16): 4e9}), stage('large', 0, {(3, 8, 8): 2e9})], {})
     assert [row[5:] for row in rows] == [('1', '1', '100.00'), ('4', '4', '100.00'), ('2', 'n/a', 'n/a')]
+
+
+def test_stages_on_cells_are_charged_per_crop():
+    first = SimpleNamespace(member='small', on='image', scale=0.5, batch_size=None, macs_by_shape={(3, 32, 64): 1e9})
+    second = SimpleNamespace(member='large', on='cell', scale=1.0, batch_size=8, macs_by_shape={(3, 48, 48): 4e9})
+    assert stage_rows([first, second], {'cost/reached@stage1': 20.0}) == [
+        ('0', 'small', 'image at 0.5', '3x32x64', 'any', '1', '1', '100.00'),
+        ('1', 'large', 'cell', '3x48x48', '8', '4', 'n/a', '20.00')]

@@ -36,6 +36,7 @@ def config(tmp_path_factory) -> Path:
     cfg = write_project(folder, dict(test=IMAGES), confidence_map=True,
                         policy=dict(type='mmcascade.WindowPolicy', windows=[(None, BOUND)]))
     cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    cfg.custom_hooks = [dict(type='mmcascade.StageTableHook')]
     cfg.dump(folder / 'cascade.py')
     return folder / 'cascade.py'
 
@@ -73,9 +74,13 @@ def own_miou(predictions) -> float:
                           for c in range(len(CLASSES))])
 
 
-def test_metrics_and_pictures(metrics):
+def test_metrics_pictures_and_stages(metrics):
     assert 5 < metrics['cost/reached@stage1'] < 95, 'the fixture must route'
     assert metrics['cost/macs'] > 0 and metrics['cost/nonfinite'] == 0
+    log, = Path('logs').rglob('*.log')
+    table = [[cell.strip() for cell in line.split('│')] for line in log.read_text().splitlines() if '│' in line]
+    assert [row[3] for row in table] == ['image', 'cell']
+    assert table[0][4] == '3x60x88' and table[1][4] != 'never ran'
     pictures = sorted(Path('pictures').iterdir())
     assert [path.name for path in pictures] == ['000000_0.png', '000002_2.png']
     picture = mmcv.imread(str(pictures[0]), channel_order='rgb')
