@@ -67,7 +67,7 @@ class SegmentorStage:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        tiles = [(image, rows) for image, rows in batch.by_source() if isinstance(image, TiledImage)]
+        tiles = list(batch.by_source())
         return self._on_images(tiles) if self.by_source else self._on_cells(tiles)
 
     def forward(self, images: Tensor) -> StageOutput:

@@ -45,7 +45,10 @@ class TiledImage(Source):
         return self.pixels.nbytes // len(self)
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[TiledImage, np.ndarray]:
-        # A cell's probabilities take more memory than all pixels of its image, so those are not cut up.
+        # A cell's probabilities take more memory than all pixels of its image, so those are not cut up. An image of a
+        # stacked batch would keep all others in memory.
+        if self.pixels.untyped_storage().nbytes() > self.pixels.nbytes:
+            self.pixels = self.pixels.clone()
         return self, rows
 
     def tensors(self) -> list[Tensor]:

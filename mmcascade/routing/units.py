@@ -89,6 +89,17 @@ class UnitBatch:
                          [self.sources[s] for s in used], source, self.row[start:stop],
                          None if self.state is None else self.state.slice(start, stop))
 
+    def gathered(self) -> UnitBatch:
+        """The same units in another order: those of a source that was named several times stand together."""
+        numbers = {source: number for number, source in enumerate(dict.fromkeys(self.sources))}
+        source = np.array([numbers[s] for s in self.sources])[self.source]
+        order = np.lexsort((self.row, source))
+        state = self.state
+        if state is not None:
+            state = state.select(torch.as_tensor(order).to(state.finite.device))
+        return UnitBatch(self.ticket[order], self.unit[order], self.macs[order], list(numbers), source[order],
+                         self.row[order], state)
+
     def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
         """The same units, with what they still need of some sources in memory of their own."""
         if not any(source in borrowed for source in self.sources):

@@ -31,6 +31,8 @@ class WaitingUnits:
         """Take out every full batch; with ``flush``, or without a size, also the rest."""
         for group in list(self._groups):
             queue = self._groups[group]
+            if self.by_source:
+                _gather(queue)
             count = sum(self._size(batch) for batch in queue)
             while count and (flush or size is None or count >= size):
                 batch = self._take(queue, size or count)
@@ -63,3 +65,12 @@ class WaitingUnits:
             taken.append(batch)
             size -= self._size(batch)
         return UnitBatch.cat(taken)
+
+
+def _gather(queue: deque[UnitBatch]) -> None:
+    """Make units of one source that came one after another a single entry."""
+    sources = [source for batch in queue for source in batch.sources]
+    if len(set(sources)) < len(sources):
+        joined = UnitBatch.cat(queue).gathered()
+        queue.clear()
+        queue.append(joined)
