@@ -84,6 +84,7 @@ class CascadeSegmentor(CascadeModel):
         self.margin = checked_margin(options['margin'], self.cell)
         self.keeps_logits = seg_logits
         self.maps_confidence = confidence_map
+        self._unnumbered = 0
         super().__init__(members, stages, confidence, fusion, policy, None, calibration, data_preprocessor, init_cfg)
         self.dataset_meta = {}
 
@@ -136,8 +137,8 @@ class CascadeSegmentor(CascadeModel):
                 f'the images of a batch have different sizes {[shape[:2] for shape in shapes]} (originally '
                 f'{[shape[2:] for shape in shapes]}); use batch_size=1 in the data loader, or resize them to one size')
         policy = self.ready_router(tiles).policy
-        return list(tiles), [self._units(policy, tile, sample, number) for number, (tile, sample) in
-                             enumerate(zip(tiles, samples, strict=True))], samples
+        return list(tiles), [self._units(policy, tile, sample)
+                             for tile, sample in zip(tiles, samples, strict=True)], samples
 
     def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
         return [len(source) for source in sources]
@@ -194,13 +195,14 @@ class CascadeSegmentor(CascadeModel):
         height, width = sample.metainfo['ori_shape'][:2]
         return Grid((int(height), int(width)), self.cell)
 
-    def _units(self, policy: ExitPolicy, tile: TiledImage, sample: SegDataSample, number: int) -> np.ndarray:
+    def _units(self, policy: ExitPolicy, tile: TiledImage, sample: SegDataSample) -> np.ndarray:
         index = sample.get('sample_idx')
         if index is None:
             if policy.needs_unit and type(policy).limit is ExitPolicy.limit:
                 raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have "
                                  "no 'sample_idx'; keep it in the meta_keys of PackSegInputs")
-            index = number
+            self._unnumbered -= 1  # a budget per image must tell images of several batches apart
+            index = self._unnumbered
         return int(index) * CELLS_PER_IMAGE + np.arange(len(tile))
 
     def _as_tensors(self, outcome: Outcome | None, samples: Sequence[SegDataSample]) -> Tensor:

@@ -10,12 +10,17 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmcascade.engine.kept_batches import KeptBatches
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, FUSIONS
 from tests.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
-from tests.tiny_segmentors import batch, image, sample, tiny
+from tests.tiny_segmentors import CLASSES, batch, image, sample, tiny
 
 CLOSED, OPEN = dict(type='mmcascade.WindowPolicy', windows=[None]), dict(
     type='mmcascade.WindowPolicy', windows=[(None, None)])
@@ -230,3 +235,224 @@ def test_one_cell_per_image_is_a_cascade_of_images(on):
         assert_same_labels(found.pred_sem_seg.data[0], probs)
         assert found.cells.bboxes.tolist() == [[0, 0, 96, 64]]
         assert found.cells.exit_stages.tolist() == [1]
+
+
+@pytest.mark.parametrize('direction, axis', [('horizontal', -1), ('vertical', -2)])
+def test_crops_of_mirrored_images_are_those_of_the_image(direction, axis):
+    """The pipeline mirrors; the cells lie on the original, and every crop is mirrored as the image is."""
+    member, size = member_of('corners', 1), (70, 101)
+    pixels = image(*size)
+    found, = run(cascade('fcn', member, OPEN, margin=5, fusion='replace'), dict(
+        inputs=[pixels.flip(axis)], data_samples=[sample(*size, flip=direction)]))
+    expected = np.zeros(size, dtype=np.int64)
+    for cell in cells_of(*size, 32):
+        top, left, bottom, right = crop_of(cell, 32, 5, *size)
+        crop, = run(member, dict(inputs=[pixels[:, top:bottom, left:right].flip(axis)],
+                                 data_samples=[sample(42, 42, flip=direction)]))
+        expected[cell[0]:cell[2], cell[1]:cell[3]] = crop.pred_sem_seg.data[
+            0, cell[0] - top:cell[2] - top, cell[1] - left:cell[3] - left]
+    assert (labels([found])[0].numpy() == expected).mean() > 0.999
+
+
+def some_batches():
+    """Loader batches of different sizes, flips and lengths."""
+    shapes = [(2, (64, 96), {}), (1, (70, 101), {}), (3, (64, 96), {}), (1, (64, 96), dict(flip='horizontal')),
+              (2, (64, 96), dict(ori=(50, 80))), (2, (70, 101), {})]
+    first = 0
+    for number, size, how in shapes:
+        yield batch(number, *size, seed=first, first=first, **how)
+        first += number
+
+
+def facts(sample):
+    return dict(exits=sample.cells.exit_stages.tolist(), confidence=sample.cells.confidence, macs=sample.macs,
+                labels=sample.pred_sem_seg.data, boxes=sample.cells.bboxes.tolist(), reached=sample.reached)
+
+
+def assert_same_facts(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one['exits'] == other['exits']
+        assert one['boxes'] == other['boxes'] and one['reached'] == other['reached']
+        torch.testing.assert_close(one['confidence'], other['confidence'], rtol=1e-4, atol=1e-5, equal_nan=True)
+        assert one['macs'] == pytest.approx(other['macs'])
+        assert one['labels'].shape == other['labels'].shape
+        assert (one['labels'] == other['labels']).float().mean() > 0.9995
+
+
+@functools.cache
+def deferring():
+    """A cascade in which some cells go on, and what it gives one image at a time."""
+    model = cascade('fcn', 'wide', margin=4, stages=[dict(member='a'), dict(member='b')], policy=window((None, 0.72)))
+    singles = [dict(inputs=[x], data_samples=[s]) for data in some_batches()
+               for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    expected = [facts(run(model, single)[0]) for single in singles]
+    exits = sum((x['exits'] for x in expected), [])
+    assert 0.2 < np.mean(exits) < 0.8
+    return model, expected
+
+
+def test_batches_change_nothing():
+    model, expected = deferring()
+    assert_same_facts([facts(s) for data in some_batches() for s in run(model, data)], expected)
+
+
+class Images(list):
+    metainfo = dict(classes=tuple('abcde'))
+
+
+class Recorder(BaseMetric):
+    def __init__(self):
+        super().__init__()
+        self.samples = []
+
+    def process(self, data_batch, data_samples):
+        self.samples += data_batch['data_samples']
+        self.results += [0] * len(data_samples)
+
+    def compute_metrics(self, results):
+        return dict(count=len(results))
+
+
+@pytest.mark.parametrize('sizes, options', [
+    ((None, None), {}), ((2, 5), {}), ((3, 100), {}), ((1, 1), {}), ((None, 7), dict(max_waiting=7)), (None, None)])
+def test_the_deferred_loop_changes_nothing(tmp_path, sizes, options):
+    model, expected = deferring()
+    images = [dict(inputs=x, data_samples=s) for data in some_batches()
+              for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    ends = np.cumsum([0] + [len(data['inputs']) for data in some_batches()])
+    loader = DataLoader(Images(images), collate_fn=pseudo_collate, batch_sampler=[
+        list(range(a, b)) for a, b in itertools.pairwise(ends)])
+    recorder = Recorder()
+    test_cfg = dict() if sizes is None else dict(type='mmcascade.DeferredTestLoop', **options)
+    for stage, size in zip(model.stages, sizes or (None, None), strict=True):
+        stage.batch_size = size
+    runner = Runner(model, str(tmp_path), test_dataloader=loader, test_cfg=test_cfg, test_evaluator=Evaluator(recorder),
+                    experiment_name=tmp_path.name, log_level='ERROR', default_hooks=dict(
+                        logger=None, timer=None, param_scheduler=None, checkpoint=None, sampler_seed=None,
+                        runtime_info=None))
+    try:
+        assert runner.test() == dict(count=len(images))
+    finally:
+        for stage in model.stages:
+            stage.batch_size = None
+    assert [s.sample_idx for s in recorder.samples] == list(range(len(images)))
+    assert_same_facts([facts(s) for s in recorder.samples], expected)
+
+
+@pytest.mark.parametrize('sizes', [(None, 3, 1), (2, 2, 2), (1, 100, None), (None, None, None)])
+def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
+    members = dict(a=member_of('fcn'), b=member_of('wide', 1))
+    model = MODELS.build(dict(
+        type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32), confidence=dict(t_unk=None),
+        policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
+        stages=[dict(member='a'), dict(member='b'), dict(member='b', on='image')]))
+    expected = [facts(s) for data in some_batches() for s in run(model, data)]
+    for stage, size in zip(model.stages, sizes, strict=True):
+        stage.batch_size = size
+    kept, found, seen = KeptBatches(), [], []
+    counter = FlopCounterMode(display=False)
+    with counter, model.router.stream() as stream:
+        def take(outcomes):
+            seen.extend(t for o in outcomes for t in o.ticket.tolist())
+            for ready, outcome in kept.finish(outcomes):
+                model.write_results(outcome, ready.samples)
+                found.extend(ready.samples)
+
+        for index, data in enumerate(some_batches()):
+            sources, units, samples = model.unpack(data)
+            kept.keep(index, data, samples, model.units_per_sample(sources))
+            for source, numbers in zip(sources, units, strict=True):
+                stream.enqueue(source, numbers)
+            take(stream.run())
+        take(stream.flush())
+        assert stream.waiting == stream.waiting_bytes == 0
+    assert sorted(seen) == list(range(len(seen))) and len(seen) == sum(len(x['exits']) for x in expected)
+    macs = sum(s.macs for s in found)
+    assert macs == pytest.approx(counter.get_total_flops() / 2)
+    if sizes[1] in (None, 100) and sizes[2] is None:
+        assert macs == pytest.approx(sum(x['macs'] for x in expected))
+    for one, other in zip([facts(s) for s in found], expected, strict=True):
+        assert one['exits'] == other['exits']
+        assert (one['labels'] == other['labels']).float().mean() > 0.9995
+
+
+def broken(kind, where, seed=0):
+    """A member whose scores are NaN at one of its features."""
+    member = tiny(kind, seed)
+
+    def spoil(module, inputs, output):
+        output = output.clone()
+        output[(slice(None), slice(None), *where)] = torch.nan
+        return output
+
+    member.decode_head.conv_seg.register_forward_hook(spoil)
+    return member
+
+
+def test_cells_without_finite_scores_go_on_unasked():
+    a, b = broken('fcn', (1, 1)), tiny('wide', 1)
+    nobody = window((1e9, None))
+    found, = run(cascade(a, b, nobody, confidence_map=True), batch())
+    assert found.cells.exit_stages.tolist() == [1, 0, 0, 0, 0, 0]
+    assert found.nonfinite_cells == 0
+    assert found.cells.confidence.isfinite().all()
+    # Only the second member counts where the first gave nothing.
+    second = fuse([scores_of(b, batch()['inputs'][0][:, :32, :32])[0]], 'prob')
+    assert_same_labels(found.pred_sem_seg.data[0, :32, :32], second)
+
+    closed, = run(cascade(a, b, CLOSED, confidence_map=True), batch())
+    assert closed.cells.exit_stages.tolist() == [0] * 6
+    assert closed.nonfinite_cells == 1
+    assert closed.cells.confidence[0] == -torch.inf and closed.cells.confidence[1:].isfinite().all()
+    assert (closed.confidence_map.data[0, :32, :32] == -torch.inf).all()
+    assert closed.confidence_map.data[0, 32:].isfinite().all()
+
+    lost, = run(cascade(a, broken('wide', (2, 2), 1), nobody, seg_logits=True), batch())
+    assert lost.nonfinite_cells == 1 and lost.cells.exit_stages.tolist() == [1, 0, 0, 0, 0, 0]
+    assert lost.cells.confidence[0] == -torch.inf
+    torch.testing.assert_close(lost.seg_logits.data[:, :32, :32].exp(), torch.full((CLASSES, 32, 32), 1 / CLASSES))
+
+
+@pytest.mark.parametrize('policy', [window((None, None)), window((1e9, None)), CLOSED,
+                                    dict(type='mmcascade.RandomPolicy', rates=[0.0]),
+                                    dict(type='mmcascade.RandomPolicy', rates=[1.0])])
+@pytest.mark.parametrize('empty', ['go_on', 'exit'])
+def test_cells_of_which_no_pixel_counts(policy, empty):
+    model = cascade('fcn', 'wide', policy, confidence=dict(t_unk=0.99999, empty=empty))
+    found, = run(model, batch())
+    goes = empty == 'go_on' and policy is not CLOSED
+    assert found.cells.exit_stages.tolist() == [int(goes)] * 6
+    assert found.cells.confidence.isnan().all()
+    assert found.nonfinite_cells == 0
+
+
+@pytest.mark.parametrize('indexed', [True, False])
+def test_a_budget_holds_for_every_image(indexed):
+    """Also where a stage joins the batches of a loader that gives no numbers to images."""
+    model = cascade('fcn', 'wide', dict(type='mmcascade.CellBudgetPolicy', windows=[(None, None)], max_cells=2))
+    model.stages[0].batch_size = 3
+    singles = [batch(first=i, seed=i) for i in range(4)]
+    if not indexed:
+        for data in singles:
+            del data['data_samples'][0].sample_idx
+    exits = []
+    with model.router.stream() as stream:
+        for data in singles:
+            sources, units, _ = model.unpack(data)
+            stream.enqueue(sources[0], units[0])
+        outcomes = stream.flush()
+    outcome = type(outcomes[0]).cat(outcomes).in_order()
+    exits = outcome.exit_stage.reshape(4, 6)
+    assert exits.sum(1).tolist() == [2] * 4
+    first = run(cascade('fcn', policy=None, stages=[dict(member='a')]), batch(4))
+    for row, alone in zip(exits, first, strict=True):
+        assert set(np.flatnonzero(row)) == set(np.argsort(alone.cells.confidence.numpy())[:2])
+
+
+def test_random_policy_needs_numbers():
+    model = cascade('fcn', 'wide', dict(type='mmcascade.RandomPolicy', rates=[0.5]))
+    data = batch()
+    del data['data_samples'][0].sample_idx
+    with pytest.raises(ValueError, match="decides by each image's index.*'sample_idx'.*PackSegInputs"):
+        run(model, data)
