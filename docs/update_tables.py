@@ -82,8 +82,8 @@ def search_speed(results: dict[str, Any]) -> str:
 
 def cell_search_speed(results: dict[str, Any]) -> str:
     first = results['rows'][0]
-    return (settings_per_second(results) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core of "
-            f"{results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
+    return (settings_per_second(results) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core "
+            f"of {results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
             '(`benchmarks/cell_search_speed.py`).')
 
 
@@ -111,6 +111,13 @@ def device_views(results: dict[str, Any]) -> str:
                     f"{row['workers']} worker(s), other work on the machine.")
 
 
+def cityscapes_macs(results: dict[str, Any]) -> str:
+    rows = [dict(row, config=f"`{row['config']}`", break_even=min(1.0, row['break_even'])) for row in results['rows']]
+    return rows_of(dict(results, rows=rows), {
+        'config': '', 'stage0': '.1f', 'cells': '', 'margin': '', 'cell': '.1f', 'cell_margin0': '.1f',
+        'cell_margin64': '.1f', 'all_second': '.1f', 'break_even': '.0%'})
+
+
 def ood_lite(results: dict[str, Any]) -> str:
     systems = results['systems']
     sentences = ood_sentences(systems, ['lite0', 'lite1', 'lite2'], ['lite1', 'lite2'])
@@ -136,6 +143,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f',
         'mean_change_of_max_prob': '.3f'})),
     'peers table': ('peers.json', peers),
+    'Cityscapes costs table': ('cityscapes_macs.json', cityscapes_macs),
 }
 
 
@@ -151,7 +159,7 @@ def with_tables(text: str) -> str:
 
 def main() -> None:
     stale = []
-    for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))):
+    for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md')), *sorted((ROOT / 'configs').rglob('*.md'))):
         before = path.read_text()
         after = with_tables(before)
         if after != before:
