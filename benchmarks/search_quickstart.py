@@ -17,7 +17,7 @@ from typing import Any
 from common import machine
 
 from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search import Plan
+from mmcascade.calibration.searcher import Plan
 from mmcascade.engine.search import SearchRun
 from mmcascade.engine.search_table import committees_table, confidences_table, points_table, print_table
 

@@ -24,8 +24,8 @@ from mmcascade.calibration.cell_search import CellPlan
 from mmcascade.calibration.cell_store import holds_cells
 from mmcascade.calibration.chains import ORDERS
 from mmcascade.calibration.quality import NAMES, Quality
-from mmcascade.calibration.search import MAX_STAGES, Plan
 from mmcascade.calibration.search_limits import Limits
+from mmcascade.calibration.searcher import MAX_STAGES, Plan
 from mmcascade.engine.cell_search import CellSearchRun
 from mmcascade.engine.chain_config import stored_config
 from mmcascade.engine.search import SearchRun

@@ -20,8 +20,8 @@ from mmcascade.calibration.chain_search import Figures, Setting, WindowSearch
 from mmcascade.calibration.chains import count_chains, extended
 from mmcascade.calibration.exits import Chain
 from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search import Found, Plan, Progress, Searcher, fitting
 from mmcascade.calibration.search_limits import Limits
+from mmcascade.calibration.searcher import Found, Plan, Progress, Searcher, fitting
 from mmcascade.calibration.window_grid import Windows
 from mmcascade.calibration.windows import check_spread
 

@@ -13,8 +13,9 @@ from mmcascade.calibration.candidates import Candidates
 from mmcascade.calibration.chain_search import Setting
 from mmcascade.calibration.exits import Chain
 from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search import Found, Plan, search
+from mmcascade.calibration.search import search
 from mmcascade.calibration.search_limits import InfeasibleError
+from mmcascade.calibration.searcher import Found, Plan
 
 GOALS = ('accuracy', 'cost')
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from mmcascade.calibration.candidates import NamedStages
 from mmcascade.calibration.cell_report import CellPoint
-from mmcascade.calibration.search import Covered, Plan
 from mmcascade.calibration.search_report import Point
+from mmcascade.calibration.searcher import Covered, Plan
 from mmcascade.routing.policies import Window
 
 SCHEMA = 1

@@ -19,7 +19,7 @@ from mmcascade.calibration.exits import Chain, chain_exits, near_a_bound
 from mmcascade.calibration.operating_point import place_tau
 from mmcascade.calibration.quality import Quality
 from mmcascade.calibration.replay import Replay, replay
-from mmcascade.calibration.search import Plan
+from mmcascade.calibration.searcher import Plan
 from mmcascade.evaluation.bootstrap import Interval, bootstrap
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies import Window

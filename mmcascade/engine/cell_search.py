@@ -18,8 +18,8 @@ from mmcascade.calibration.cell_search import CellPlan, search_cells
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.chain_search import Setting
 from mmcascade.calibration.held_out import hold_out
-from mmcascade.calibration.search import Found, Progress
 from mmcascade.calibration.search_report import Figures
+from mmcascade.calibration.searcher import Found, Progress
 from mmcascade.engine.chain_config import chain_config
 from mmcascade.engine.search import MILLISECONDS, MULTIPLY_ADDS, SearchRun
 

@@ -15,8 +15,8 @@ from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.candidates import Candidates
 from mmcascade.calibration.identity import CascadeIdentity
 from mmcascade.calibration.score_store import ScoreStore, StoreError
-from mmcascade.calibration.search import Plan
 from mmcascade.calibration.search_report import Point, accept_target
+from mmcascade.calibration.searcher import Plan
 
 
 def stored_config(stores: Sequence[ScoreStore]) -> dict[str, Any] | None:

@@ -22,9 +22,10 @@ from mmcascade.calibration.confidence_curves import confidence_curves
 from mmcascade.calibration.held_out import hold_out
 from mmcascade.calibration.pareto import spread_out
 from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.calibration.search import Covered, Found, Plan, Progress, search
+from mmcascade.calibration.search import search
 from mmcascade.calibration.search_files import as_csv, as_json
 from mmcascade.calibration.search_report import Figures, Point, Reporter
+from mmcascade.calibration.searcher import Covered, Found, Plan, Progress
 from mmcascade.engine.chain_config import stored_config, write_chain
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
 

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmcascade.calibration.fit import fit_store
 from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search import Plan
+from mmcascade.calibration.searcher import Plan
 from mmcascade.engine.calibrate import prepare_store
 from mmcascade.engine.search import SearchRun
 from mmcascade.registry import MODELS
