@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmcascade.routing import CascadeState, StageOutput
 from mmcascade.routing.cell_confidence import CellConfidence
-from mmcascade.routing.state import log_floored
+from mmcascade.routing.state import holds_for_all, log_floored
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,13 @@ def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = No
         output: of the stage that ran last, on these units and perhaps more.
         rows: int64 ``(N)``, the units' places in the output; None = all.
     """
-    fused = state.fused.probs if state.fused.logits is None else state.fused.logits
-    labels = fused.argmax(1)
-    if state.ran == 1 or state.fusion == 'replace':
+    if state.ran > 1 and state.fusion != 'replace':
+        labels = (state.fused.probs if state.fused.logits is None else state.fused.logits).argmax(1)
+    else:
         # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
-        alone, finite = output.values.argmax(1), output.finite_rows()
+        labels, finite = output.values.argmax(1), output.finite_rows()
         if rows is not None:
-            alone, finite = alone.index_select(0, rows), finite.index_select(0, rows)
-        labels = torch.where(finite.view(-1, 1, 1), alone, labels)
-    return labels.to(torch.uint8) if fused.shape[1] <= 256 else labels
+            labels, finite = labels.index_select(0, rows), finite.index_select(0, rows)
+        if not holds_for_all(finite):
+            labels = torch.where(finite.view(-1, 1, 1), labels, state.fused.probs.argmax(1))
+    return labels.to(torch.uint8) if state.total.shape[1] <= 256 else labels

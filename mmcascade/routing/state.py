@@ -68,6 +68,8 @@ class StageOutput:
             values = log_floored(values)
         if temperature != 1.0:
             values = values / temperature
+        if holds_for_all(self.largest <= _LOGIT_BOUND * min(1.0, temperature)):
+            return values
         return values.clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
 
     def scaled_probs(self, temperature: float = 1.0) -> Tensor:
@@ -78,8 +80,13 @@ class StageOutput:
 
     def finite_rows(self) -> Tensor:
         """Which units got a finite output, bool ``(N)``."""
-        finite = _finite_rows(self.values)
-        return finite if self.features is None else finite & _finite_rows(self.features)
+        finite = self.largest < torch.inf
+        return finite if self.features is None else finite & (_largest(self.features) < torch.inf)
+
+    @cached_property
+    def largest(self) -> Tensor:
+        """The largest magnitude of each unit's values, ``(N)``; NaN or inf where one of them is."""
+        return _largest(self.values)
 
 
 class Distribution:
@@ -175,6 +182,8 @@ class CascadeState:
         mean = self._mean(self.total)
         if self.fusion == 'logit':
             return Distribution(logits=mean)  # all zeros, hence uniform, where nothing was finite
+        if holds_for_all(self.has_finite):
+            return Distribution(probs=mean)
         return Distribution(probs=torch.where(_like(self.has_finite, mean), mean, 1.0 / mean.shape[1]))
 
     @cached_property
@@ -255,9 +264,16 @@ def _contribution(output: StageOutput, fusion: str, temperature: float,
     return total, None if member_score is None else member_score(output, temperature)
 
 
-def _finite_rows(x: Tensor) -> Tensor:
-    # The largest magnitude is NaN or inf exactly when the row holds a NaN or an inf.
-    return torch.linalg.vector_norm(x.flatten(1), torch.inf, 1) < torch.inf
+def _largest(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x.flatten(1), torch.inf, 1)
+
+
+def holds_for_all(each: Tensor) -> bool:
+    """Whether something holds for all units, where the processor can tell without waiting for a device.
+
+    Maps of class scores are large, and what is only done for the sake of broken outputs takes a pass over all of them.
+    """
+    return each.device.type == 'cpu' and bool(each.all())
 
 
 def _like(per_unit: Tensor, x: Tensor) -> Tensor:
@@ -267,4 +283,6 @@ def _like(per_unit: Tensor, x: Tensor) -> Tensor:
 
 def _keep(x: Tensor, finite: Tensor) -> Tensor:
     """Zero the rows that are not finite."""
+    if holds_for_all(finite):
+        return x
     return torch.where(_like(finite, x), x, 0.0)
