@@ -14,6 +14,10 @@ try:
 except Exception as error:  # incompatible versions raise AssertionError, not ImportError
     register_unavailable(DATASETS, 'CamVidDataset', 'mmseg', error)
 try:
+    from .cityscapes_cities import CityscapesCities  # noqa: F401
+except Exception as error:
+    register_unavailable(DATASETS, 'CityscapesCities', 'mmseg', error)
+try:
     from .composed_fashion_dataset import ComposedFashionDataset  # noqa: F401
 except Exception as error:
     register_unavailable(DATASETS, 'ComposedFashionDataset', 'mmseg', error)
