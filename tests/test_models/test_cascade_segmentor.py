@@ -6,21 +6,28 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import pickle
+import weakref
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.engine.kept_batches import KeptBatches
+from mmcascade.models.grid import Grid
+from mmcascade.models.tiled_image import TiledImage
 from mmcascade.registry import MODELS
-from mmcascade.routing import CONFIDENCES, FUSIONS
+from mmcascade.routing import CONFIDENCES, FUSIONS, UnitBatch
 from tests.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
-from tests.tiny_segmentors import CLASSES, batch, image, sample, tiny
+from tests.tiny_segmentors import CLASSES, TINY, batch, image, sample, tiny
 
 CLOSED, OPEN = dict(type='mmcascade.WindowPolicy', windows=[None]), dict(
     type='mmcascade.WindowPolicy', windows=[(None, None)])
@@ -456,3 +463,244 @@ def test_random_policy_needs_numbers():
     del data['data_samples'][0].sample_idx
     with pytest.raises(ValueError, match="decides by each image's index.*'sample_idx'.*PackSegInputs"):
         run(model, data)
+
+
+def test_fields_of_a_data_sample():
+    data = batch(2, ori=(50, 80))
+    data['data_samples'][0].gt_sem_seg = annotation = PixelData(data=torch.zeros(1, 50, 80, dtype=torch.uint8))
+    given = list(data['data_samples'])
+    found = run(cascade('fcn', 'wide', window((None, 0.7)), confidence_map=True, seg_logits=True), data)
+    assert all(one is other for one, other in zip(found, given, strict=True))
+    assert found[0].gt_sem_seg is annotation and 'gt_sem_seg' not in found[1]
+    for one in found:
+        assert one.pred_sem_seg.data.dtype == torch.int64 and one.pred_sem_seg.data.shape == (1, 50, 80)
+        assert one.confidence_map.data.dtype == torch.float32 and one.confidence_map.data.shape == (1, 50, 80)
+        assert one.seg_logits.data.shape == (CLASSES, 50, 80)
+        torch.testing.assert_close(one.seg_logits.data.exp().sum(0), torch.ones(50, 80))
+        assert torch.equal(one.seg_logits.data.argmax(0)[None], one.pred_sem_seg.data)
+        torch.testing.assert_close(one.confidence_map.data[0], one.seg_logits.data.exp().amax(0))
+        assert {key: (value.dtype, tuple(value.shape)) for key, value in one.cells.items()} == dict(
+            bboxes=(torch.int64, (6, 4)), confidence=(torch.float32, (6,)), exit_stages=(torch.int64, (6,)),
+            macs=(torch.float64, (6,)))
+        assert len(one.cells) == 6 and len(one.cells[one.cells.exit_stages == 0]) < 6
+        assert isinstance(one.macs, float) and isinstance(one.mean_exit_stage, float)
+        assert one.reached[0] == 1.0 and len(one.reached) == 2 and one.num_stages == 2
+        assert one.nonfinite_cells == 0 and 'num_stages' in one.metainfo
+        covered = torch.zeros(50, 80)
+        for left, top, right, bottom in one.cells.bboxes.tolist():
+            covered[top:bottom, left:right] += 1
+        assert (covered == 1).all()
+    bare, = run(cascade('fcn', 'wide'), batch())
+    assert 'seg_logits' not in bare and 'confidence_map' not in bare
+    assert bare.to_dict()['cells']['bboxes'].shape == (6, 4)
+
+
+def test_one_sample_does_not_drag_a_batch_along():
+    found = run(cascade('fcn', 'wide', confidence_map=True, seg_logits=True), batch(3))
+    tensors = [*(getattr(found[1], name).data for name in ('pred_sem_seg', 'confidence_map', 'seg_logits')),
+               *found[1].cells.values()]
+    for x in tensors:
+        assert x.untyped_storage().nbytes() == x.nbytes
+    assert len(pickle.dumps(found[1])) < sum(x.nbytes for x in tensors) + 20_000
+
+
+def test_more_classes_than_a_byte_tells_apart():
+    member = member_of('many')
+    expected = labels(run(member, batch()))
+    assert expected.max() > 255
+    assert torch.equal(labels(run(cascade(member, 'many', CLOSED), batch())), expected)
+
+
+def test_inputs_in_other_forms():
+    model = cascade('fcn', 'wide')
+    data = batch(2)
+    expected = labels(run(model, batch(2)))
+    with torch.no_grad():
+        assert torch.equal(model(torch.stack(data['inputs'])), expected)
+        made = model(data['inputs'], mode='predict')
+        assert torch.equal(labels(made), expected) and made[0].ori_shape == (64, 96)
+        assert model([], []).shape == (0, 0, 0)
+        assert model([], [], mode='predict') == []
+    assert torch.equal(labels(run(model, (data['inputs'], data['data_samples']))), expected)
+    floats = batch(2)
+    floats['inputs'] = [x.float() for x in floats['inputs']]
+    assert torch.equal(labels(run(model, floats)), expected)
+    with pytest.raises(RuntimeError, match='a cascade has no loss'):
+        model(data['inputs'], mode='loss')
+    with pytest.raises(ValueError, match="unknown mode 'logits'"):
+        model(data['inputs'], mode='logits')
+
+
+def test_members_are_built_from_configs_and_saved_whole():
+    specs = {name: dict(model=dict(_scope_='mmseg', **TINY[kind])) for name, kind in (('a', 'fcn'), ('b', 'wide'))}
+    model = MODELS.build(ConfigDict(
+        type='mmcascade.CascadeSegmentor', members=specs, stages=[dict(member='a'), dict(member='b')],
+        grid=dict(cell=32), policy=OPEN, data_preprocessor=dict(type='SegDataPreProcessor'), train_cfg=None,
+        test_cfg=dict(mode='whole'),
+        confidence=dict(type='mmcascade.CellConfidence', reduce=dict(type='mmcascade.QuantileReducer', q=0.1))))
+    assert model.confidence.name == 'quantile 0.1 of max_prob over pixels above 0.5, else go_on'
+    with pytest.raises(RuntimeError, match=r"no weights were loaded for member\(s\) \['a', 'b'\]"):
+        run(model, batch())
+    filled = cascade('fcn', 'wide')
+    model.load_state_dict(filled.state_dict())
+    assert torch.equal(labels(run(model, batch())), labels(run(filled, batch())))
+    other = copy.deepcopy(filled)
+    assert torch.equal(labels(run(other, batch())), labels(run(filled, batch())))
+    for name, value in member_of('wide', 1).state_dict().items():
+        assert torch.equal(filled.state_dict()[f'members.b.{name}'], value)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(x, torch.Tensor):
+                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
+        return result
+
+
+@pytest.mark.parametrize('kind', ['fcn', 'many', 'slide'])
+def test_no_map_of_an_image_is_made_for_a_cell(kind):
+    """A stage on cells works in the memory of its crops, and slides share one map of the image."""
+    model, size = cascade(kind, kind, cell=32), (128, 160)
+    run(model, batch(1, *size))
+    tile = TiledImage(image(*size), Grid(size, (32, 32)))
+    some = UnitBatch.submitted(tile, np.arange(20), 0).select(np.arange(3, 6))
+    classes = model.stages[1]._module.num_classes
+    with torch.no_grad(), Largest() as largest:
+        output = model.stages[1](some)
+    assert output.values.shape == (3, classes, 32, 32)
+    assert largest.elements <= max(3 * max(classes, 32) * 40 * 40, tile.pixels.numel())
+    whole = UnitBatch.submitted(tile, np.arange(20), 0)
+    with torch.no_grad(), Largest() as largest:
+        model.stages[0](whole)
+    assert largest.elements <= max(classes, 16) * 128 * 160  # the stem of the network has as many
+
+
+def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
+    model = cascade('fcn', 'wide', window((None, 0.7)), cell=32)
+    model.stages[1].batch_size = 1000
+    alive = []
+    keep = model.router.results
+
+    def watch(state, output, rows):
+        alive.extend(weakref.ref(x) for x in (state.total, state.fused.probs, output.values))
+        return keep(state, output, rows)
+
+    model.router.results = watch
+    with model.router.stream() as stream:
+        for data in some_batches():
+            sources, units, _ = model.unpack(data)
+            for source, numbers in zip(sources, units, strict=True):
+                stream.enqueue(source, numbers)
+            del source, sources, data
+            finished = stream.run()
+            for outcome in finished:
+                assert set(outcome.results) == {'labels'} and outcome.results['labels'].dtype == torch.uint8
+        assert alive and not any(ref() is not None for ref in alive)
+        cell = 32 * 32
+        images = 11 * 3 * 70 * 101
+        assert 0 < stream.waiting < 66
+        assert stream.waiting_bytes <= stream.waiting * (cell * (4 * CLASSES + 1) + 8) + images
+        assert all(batch.state.total.untyped_storage().nbytes() == len(batch) * cell * 4 * CLASSES
+                   for queue in stream._queues for batch in queue)
+        stream.flush()
+    assert not any(ref() is not None for ref in alive)
+
+
+def classifier():
+    from mmpretrain.registry import MODELS as CLASSIFIERS
+
+    from tests.tiny_models import TINY as CLASSIFIER_CONFIGS
+    return CLASSIFIERS.build(ConfigDict(CLASSIFIER_CONFIGS['resnet']))
+
+
+def named(kind, tmp_path, seed=0, **meta):
+    """The spec of a member whose checkpoint knows classes or colours."""
+    path = tmp_path / f'{seed}.pth'
+    torch.save(dict(state_dict=member_of(kind, seed).state_dict(), meta=dict(dataset_meta=meta)), path)
+    return dict(model=dict(_scope_='mmseg', **TINY[kind]), checkpoint=str(path))
+
+
+BAD = [
+    (dict(cell=0), 'cell is the side of a square.*got 0'),
+    (dict(cell=-32), 'got -32'),
+    (dict(cell=32.0), r'got 32\.0'),
+    (dict(cell=True), 'got True'),
+    (dict(cell=(32, 0)), r'got \(32, 0\)'),
+    (dict(cell=[32, 32, 32]), 'whole pixels from 1, or None'),
+    (dict(cell='32'), "got '32'"),
+    (dict(margin=-1), 'margin is the context around a crop in whole pixels from 0, got -1'),
+    (dict(margin=1.5), r'margin.*got 1\.5'),
+    (dict(margin=33), 'a margin of 33 pixels around cells of 32 x 32.*margin= smaller'),
+    (dict(cell=None, margin=4), 'nothing around it; leave margin=4 out'),
+    (dict(cell=4), "a cell of 4 x 4 pixels at scale 1 is smaller than the stride 8.*member 'b' in stage 1"),
+    (dict(stages=[dict(member='a'), dict(member='b', scale=0.125)]), 'at scale 0.125 is smaller than the stride 8'),
+    (dict(b='few'), r"'a' \(5 classes\) and 'b' \(3 classes\) cannot share a cascade"),
+    (dict(b='binary'), "member 'b'.*single sigmoid output; train it with num_classes=2 and out_channels=2"),
+    (dict(b='fixed'), "member 'b' fails on crops of 32 x 32 pixels.*fixed size.*on='image'"),
+    (dict(stages=[dict(member='a', on='cell'), dict(member='b')]), "stage 0 labels the whole image.*on='cell'"),
+    (dict(stages=[dict(member='a'), dict(member='b', on='cells')]), "on of stage 1 is one of.*got 'cells'"),
+    (dict(stages=[dict(member='a'), dict(member='b', on=['cell'])]), r"on of stage 1 is one of.*got \['cell'\]"),
+    (dict(stages=[dict(member='a'), dict(member='b', scale=0)]), 'scale of stage 1 is a factor > 0, at most 8, got 0'),
+    (dict(stages=[dict(member='a'), dict(member='b', scale=float('nan'))]), 'scale of stage 1.*got nan'),
+    (dict(stages=[dict(member='a'), dict(member='b', margin=4)]), "stage 1 has the unknown key 'margin'"),
+    (dict(stages=[dict(member='a'), dict(member='c')]), r"stage 1 names member 'c'; expected one of \['a', 'b'\]"),
+    (dict(stages=[]), 'at least one stage'),
+    (dict(confidence=dict(type='mmcascade.CellConfidence', t_unk=2)), 't_unk is a probability'),
+    (dict(confidence='msp'), "unknown confidence 'msp'"),
+    (dict(fusion='mean'), "unknown fusion 'mean'"),
+    (dict(policy=window(None, None)), '2 stages have 1 gaps'),
+]
+
+
+@pytest.mark.parametrize('options, message', BAD, ids=lambda x: str(x)[:60])
+def test_bad_configs(options, message):
+    with pytest.raises(ValueError, match=message):
+        cascade(**(dict(a='fcn', b='wide') | options))
+
+
+def test_bad_members(tmp_path):
+    with pytest.raises(ValueError, match="member 'b'.*ImageClassifier labels no pixels.*EncoderDecoder"):
+        cascade('fcn', classifier())
+    with pytest.raises(ValueError, match="'a' and 'b' name class 1 differently: 'b' and 'x'"):
+        cascade(named('fcn', tmp_path, classes=tuple('abcde')), named('fcn', tmp_path, 1, classes=tuple('axcde')))
+    with pytest.raises(ValueError, match="'a' and 'b' were trained with different palettes"):
+        cascade(named('fcn', tmp_path, palette=[[k, 0, 0] for k in range(5)]),
+                named('fcn', tmp_path, 1, palette=[[0, k, 0] for k in range(5)]))
+    model = cascade(named('fcn', tmp_path, classes=tuple('abcde'), palette=[[k, 0, 0] for k in range(5)]), 'wide')
+    assert model.dataset_meta['classes'] == tuple('abcde') and len(model.dataset_meta['palette']) == 5
+    with pytest.raises(ValueError, match="grid is a dict with cell= and margin=, got {'size': 32}"):
+        MODELS.build(dict(type='mmcascade.CascadeSegmentor', members=dict(a=member_of('fcn')),
+                          stages=[dict(member='a')], grid=dict(size=32)))
+    with pytest.raises(TypeError, match='confidence is a name such as'):
+        cascade('fcn', 'wide', confidence=0.5)
+
+
+def test_a_member_of_fixed_size_may_run_on_images():
+    model = cascade('fcn', 'fixed', stages=[dict(member='a'), dict(member='b', on='image')])
+    assert run(model, batch())[0].mean_exit_stage == 1
+    with pytest.raises(ValueError, match="member 'b' fails on images of 64 x 128 pixels.*change scale="):
+        run(model, batch(1, 64, 128))
+
+
+def test_bad_batches():
+    model = cascade('fcn', 'wide')
+    mixed = dict(inputs=[image(), image(70, 101)], data_samples=[sample(), sample(70, 101)])
+    with pytest.raises(ValueError, match=r'different sizes \[\(64, 96\), \(70, 101\)\].*use batch_size=1'):
+        run(model, mixed)
+    data = batch(2)
+    data['data_samples'][0].set_metainfo(dict(ori_shape=(50, 80)))
+    with pytest.raises(ValueError, match=r'different sizes.*originally \[\(50, 80\), \(64, 96\)\]'):
+        run(model, data)
+    with pytest.raises(ValueError, match='a cell of 32 x 32 pixels is larger than the image of 20 x 96.*cell= smaller'):
+        run(model, batch(1, 20, 96))
+    with pytest.raises(ValueError, match="mirrored 'diagonal'.*'horizontal' and 'vertical' only"):
+        run(model, batch(flip='diagonal'))
+    with pytest.raises(RuntimeError, match='this cascade of 2 stages has no exit policy.*1 window'):
+        run(cascade('fcn', 'wide', policy=None), batch())
+    assert run(model, batch()), 'nothing stays behind after an error'
