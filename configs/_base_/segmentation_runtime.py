@@ -4,7 +4,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     # Draws with `--show-dir`.
-    visualization=dict(type='mmcascade.CellVisualizationHook', enable=False))
+    visualization=dict(type='mmcascade.CellVisualizationHook'))
 custom_hooks = [dict(type='mmcascade.StageTableHook')]
 env_cfg = dict(
     # The number of cells changes from image to image: benchmarking would tune again and again.

@@ -19,10 +19,21 @@ from mmcascade.visualization.cell_plot import as_image, plot_cells
 class CellVisualizationHook(CascadeVisualizationHook):
     """Draws tested images with labels, prediction, and the cells by confidence and exit stage.
 
-    The options are those of :class:`~mmcascade.engine.cascade_visualization_hook.CascadeVisualizationHook`. The image
-    is read again from its path; without a path it is what the members saw, brought back to the original size. Classes
-    are coloured as in MMSegmentation's own pictures, by the palette of the data set.
+    Takes the options of mmseg's SegVisualizationHook, whose place it takes, so that mmseg's own tools/test.py switches
+    it on, too. The image is read again from its path; without a path it is what the members saw, brought back to the
+    original size. Classes are coloured as in mmseg's own pictures, by the palette of the data set.
+
+    Args:
+        draw: draw at all (tools/test.py --show-dir and --show set this).
+        interval: draw every so many images.
+        show: open a window for each picture.
+        wait_time: seconds a window stays.
+        out_dir: folder for PNG files; None = the visualizer's own backends.
     """
+
+    def __init__(self, draw: bool = False, interval: int = 50, show: bool = False, wait_time: float = 0.0,
+                 out_dir: str | None = None) -> None:
+        super().__init__(draw, interval, show, wait_time, out_dir)
 
     def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
         image = as_original(image, sample)

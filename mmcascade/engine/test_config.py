@@ -129,7 +129,9 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
                          "visualization=dict(type='VisualizationHook')")
     hook = hooks.visualization
     hook.update(show=show, interval=interval, wait_time=wait_time)
-    if hook.type.endswith('SegVisualizationHook'):
+    if labels_pixels(cfg):
+        hook.update(draw=True, out_dir=show_dir)
+    elif hook.type.endswith('SegVisualizationHook'):
         hook.draw = True
         if show_dir is not None:
             cfg.visualizer.save_dir = show_dir

@@ -124,7 +124,7 @@ def test_every_interval_is_drawn(tmp_path, monkeypatch, on_disk):
                         lambda *args: drawn.append(args) or plot_cells(*args))
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2),
                              visualizer=SimpleNamespace(dataset_meta=dict(classes=CLASSES, palette=PALETTE)))
-    hook = CellVisualizationHook(enable=True, interval=3, out_dir=str(tmp_path / 'out'))
+    hook = CellVisualizationHook(draw=True, interval=3, out_dir=str(tmp_path / 'out'))
     samples = [sample(**(dict(img_path=str(tmp_path / 'a.png')) if on_disk else {})) for _ in range(2)]
     inputs = [torch.from_numpy(image).permute(2, 0, 1)] * 2
     for batch in range(2):
@@ -140,6 +140,6 @@ def test_every_interval_is_drawn(tmp_path, monkeypatch, on_disk):
 
 
 def test_only_pictures_without_a_file_need_the_inputs():
-    assert needs_inputs(CellVisualizationHook(enable=True), [sample()])
-    assert not needs_inputs(CellVisualizationHook(enable=True), [sample(img_path='a.png')])
+    assert needs_inputs(CellVisualizationHook(draw=True), [sample()])
+    assert not needs_inputs(CellVisualizationHook(draw=True), [sample(img_path='a.png')])
     assert not needs_inputs(CellVisualizationHook(), [sample()])

@@ -36,6 +36,7 @@ def config(tmp_path_factory) -> Path:
     cfg = write_project(folder, dict(test=IMAGES), confidence_map=True,
                         policy=dict(type='mmcascade.WindowPolicy', windows=[(None, BOUND)]))
     cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    cfg.default_hooks = dict(visualization=dict(type='mmcascade.CellVisualizationHook', interval=1))
     cfg.custom_hooks = [dict(type='mmcascade.StageTableHook')]
     cfg.dump(folder / 'cascade.py')
     return folder / 'cascade.py'
@@ -116,11 +117,10 @@ def test_bundle_in_mmsegs_own_test_script(config, metrics, run_here):
     run_here(BUNDLE, config, 'bundle')
     saved = torch.load('bundle/cascade.pth', weights_only=True)
     assert saved['meta']['dataset_meta'] == dict(classes=CLASSES, palette=PALETTE)
-    run_here(MM_TEST, 'bundle/cascade.py', 'bundle/cascade.pth', '--work-dir', 'logs', '--show-dir', 'shown',
-             '--cfg-options', 'default_hooks.visualization.type=SegVisualizationHook')
+    run_here(MM_TEST, 'bundle/cascade.py', 'bundle/cascade.pth', '--work-dir', 'logs', '--show-dir', 'shown')
     log, = Path('logs').rglob('*.log')
     assert f"mIoU: {metrics['mIoU']:.4f}" in log.read_text()
-    assert len(list(Path('shown').rglob('test_*.png'))) == IMAGES
+    assert len(list(Path('shown').rglob('*.png'))) == IMAGES
     # the bundle brings its class names along, and any inferencer takes it
     model = apis.init_model('bundle/cascade.py', 'bundle/cascade.pth', device='cpu')
     assert tuple(model.dataset_meta['classes']) == CLASSES
