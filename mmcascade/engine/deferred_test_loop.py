@@ -28,10 +28,10 @@ _NAMES_SHOWN = 64
 class DeferredTestLoop(TestLoop):
     """Tests a cascade with full batches in every stage: ``test_cfg=dict(type='mmcascade.DeferredTestLoop')``.
 
-    Images that go on wait until the next stage has its batch size (its own, or else the loader's); what still waits at
-    the end runs in smaller batches. The decisions are those of the plain loop. Metrics and ``after_test_iter`` hooks
-    get every loader batch in order, once its last image is finished. Every process of a distributed test does all this
-    for itself.
+    Images that go on wait until the next stage has its batch size (its own, or else the loader's, with all cells where
+    images are cut into some); what still waits at the end runs in smaller batches. The decisions are those of the plain
+    loop. Metrics and ``after_test_iter`` hooks get every loader batch in order, once its last image is finished. Every
+    process of a distributed test does all this for itself.
 
     Args:
         runner, dataloader, evaluator, fp16: as for mmengine's TestLoop.
@@ -87,10 +87,12 @@ class DeferredTestLoop(TestLoop):
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
             sources, units, samples = self.cascade.unpack(data_batch)
+            counts = self.cascade.units_per_sample(sources)
             if idx == 0 and sources:
                 self._stream.check_views(sources[0].count)
                 self._check_bounds(sources[0])
-            counts = self.cascade.units_per_sample(sources)
+                # A loader batch of one image is all its cells, not one of them.
+                self._stream.wait_for = self.batch_size and self.batch_size * max(counts)
             if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
                 nbytes = sum(x.nbytes for source in sources for x in source.tensors())
                 self._kept.keep(idx, data_batch, samples, counts, nbytes)

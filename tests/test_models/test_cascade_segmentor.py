@@ -325,26 +325,45 @@ class Recorder(BaseMetric):
     ((None, None), {}), ((2, 5), {}), ((3, 100), {}), ((1, 1), {}), ((None, 7), dict(max_waiting=7)), (None, None)])
 def test_the_deferred_loop_changes_nothing(tmp_path, sizes, options):
     model, expected = deferring()
-    images = [dict(inputs=x, data_samples=s) for data in some_batches()
-              for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
-    ends = np.cumsum([0] + [len(data['inputs']) for data in some_batches()])
-    loader = DataLoader(Images(images), collate_fn=pseudo_collate, batch_sampler=[
-        list(range(a, b)) for a, b in itertools.pairwise(ends)])
-    recorder = Recorder()
-    test_cfg = dict() if sizes is None else dict(type='mmcascade.DeferredTestLoop', **options)
     for stage, size in zip(model.stages, sizes or (None, None), strict=True):
         stage.batch_size = size
-    runner = Runner(model, str(tmp_path), test_dataloader=loader, test_cfg=test_cfg, test_evaluator=Evaluator(recorder),
-                    experiment_name=tmp_path.name, log_level='ERROR', default_hooks=dict(
-                        logger=None, timer=None, param_scheduler=None, checkpoint=None, sampler_seed=None,
-                        runtime_info=None))
+    ends = np.cumsum([0] + [len(data['inputs']) for data in some_batches()])
+    loader = dict(batch_sampler=[list(range(a, b)) for a, b in itertools.pairwise(ends)])
     try:
-        assert runner.test() == dict(count=len(images))
+        samples = run_loop(model, loader, None if sizes is None else options, tmp_path)
     finally:
         for stage in model.stages:
             stage.batch_size = None
-    assert [s.sample_idx for s in recorder.samples] == list(range(len(images)))
-    assert_same_facts([facts(s) for s in recorder.samples], expected)
+    assert [s.sample_idx for s in samples] == list(range(len(expected)))
+    assert_same_facts([facts(s) for s in samples], expected)
+
+
+def test_the_deferred_loop_waits_for_the_cells_of_a_loader_batch(tmp_path, monkeypatch):
+    """Of an image at a time, cells wait for as many as an image has; they do not run one by one."""
+    model, expected = deferring()
+    stage, seen = model.stages[1], []
+    forward = stage.forward
+    monkeypatch.setattr(stage, 'forward', lambda images: seen.append(len(images)) or forward(images))
+    samples = run_loop(model, dict(batch_size=1), {}, tmp_path)
+    assert_same_facts([facts(s) for s in samples], expected)
+    assert sum(seen) == sum(sum(x['exits']) for x in expected)
+    # Five kinds of images, of which each may leave a rest.
+    assert sum(size < 6 for size in seen) <= 5 and set(seen) <= set(range(1, 7))
+
+
+def run_loop(model, loader, deferred, tmp_path):
+    """The data samples that metrics get."""
+    images = [dict(inputs=x, data_samples=s) for data in some_batches()
+              for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    recorder = Recorder()
+    runner = Runner(
+        model, str(tmp_path), test_dataloader=DataLoader(Images(images), collate_fn=pseudo_collate, **loader),
+        test_cfg=dict() if deferred is None else dict(type='mmcascade.DeferredTestLoop', **deferred),
+        test_evaluator=Evaluator(recorder), experiment_name=tmp_path.name, log_level='ERROR',
+        default_hooks=dict.fromkeys(['logger', 'timer', 'param_scheduler', 'checkpoint', 'sampler_seed',
+                                     'runtime_info']))
+    assert runner.test() == dict(count=len(images))
+    return recorder.samples
 
 
 @pytest.mark.parametrize('sizes', [(None, 3, 1), (2, 2, 2), (1, 100, None), (None, None, None)])
