@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import MODULE2PACKAGE
 
 from mmcascade.models.zoo import LIBRARIES, find_config
@@ -41,7 +41,8 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(config.get('model'), Mapping) or 'type' not in config['model']:
         raise ValueError(f'{_named(model)} describes no model: expected a model dict with a '
                          f"'type', or a config with such a 'model'; it has {sorted(config)}")
-    built = without_downloads(config['model'])
+    # Models read their test_cfg by attributes, as configs allow and plain dicts do not.
+    built = ConfigDict(without_downloads(config['model']))
     if config.get('data_preprocessor') is not None:
         built.setdefault('data_preprocessor', copy.deepcopy(config['data_preprocessor']))
     scope = config.get('default_scope') or _scope_of_type(built['type'])
