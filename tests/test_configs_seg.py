@@ -23,6 +23,8 @@ from mmcascade.models.zoo import find_config, find_weights
 from mmcascade.registry import DATASETS, MODELS, TASK_UTILS
 
 pytest.importorskip('mmseg.models')
+from mmseg.structures import SegDataSample  # noqa: E402
+
 from tests.tiny_seg_project import member  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +119,26 @@ def test_costs_are_those_of_the_published_table(path, counted):
     assert published[path.name] == pytest.approx(row, rel=1e-6)
     assert row['cell_margin0'] < row['cell_margin64'] < row['all_second']
     assert row['cell'] in (row['cell_margin0'], row['cell_margin64'])
+
+
+def test_real_networks_give_the_mean_of_what_mmseg_gives(counted):
+    """An image that is a single cell, with random weights: no threshold is reached, so both members run."""
+    model = counted['bisenetv2_segformer-b2_cell256.py']['model']
+    model.load_state_dict(model.state_dict())  # counts as loaded
+    coarse = torch.randint(0, 256, (1, 3, 16, 16), generator=torch.Generator().manual_seed(0)).float()
+    image = torch.nn.functional.interpolate(coarse, 256, mode='bilinear')[0].to(torch.uint8)
+
+    def batch():
+        size = dict(ori_shape=(256, 256), img_shape=(256, 256))
+        return dict(inputs=[image], data_samples=[SegDataSample(metainfo=dict(size, sample_idx=0))])
+
+    with torch.no_grad():
+        alone = [member.test_step(batch())[0].seg_logits.data.softmax(0) for member in model.members.values()]
+    mean = sum(alone) / 2
+    found, = model.test_step(batch())
+    assert found.cells.exit_stages.tolist() == [1]
+    assert (found.pred_sem_seg.data[0] == mean.argmax(0)).float().mean() > 0.9999
+    assert found.confidence_map.data[0].numpy() == pytest.approx(mean.amax(0).numpy(), abs=1e-5)
 
 
 def test_two_stages_of_one_member_share_it(counted):

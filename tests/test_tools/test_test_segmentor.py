@@ -113,6 +113,16 @@ def test_deferred_loop_measures_the_same_and_draws(config, metrics, run_here):
     assert len(list(Path('pictures').iterdir())) == IMAGES
 
 
+def test_pictures_of_samples_without_a_path(config, run_here, tmp_path):
+    """The images wait with their batches then, and are shown as the members saw them."""
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.pipeline[-1].meta_keys = ('ori_shape', 'img_shape', 'flip', 'flip_direction')
+    cfg.test_cfg = dict(type='mmcascade.DeferredTestLoop')
+    cfg.dump(tmp_path / 'nameless.py')
+    run_here(TEST, tmp_path / 'nameless.py', '--show-dir', 'pictures')
+    assert sorted(path.name for path in Path('pictures').iterdir()) == [f'{k:06d}.png' for k in range(IMAGES)]
+
+
 def test_bundle_in_mmsegs_own_test_script(config, metrics, run_here):
     run_here(BUNDLE, config, 'bundle')
     saved = torch.load('bundle/cascade.pth', weights_only=True)
