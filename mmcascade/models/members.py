@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import nn
@@ -159,7 +160,7 @@ def _check_name(name: str) -> None:
 
 def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
     try:
-        module = MODELS.build(config)
+        module = MODELS.build(ConfigDict(config))  # segmentors read test_cfg.mode as an attribute
     except Exception as error:
         hint = '' if '_scope_' in config else (
             ". The dict has no '_scope_'; add _scope_='mmpretrain' (or the library it is from) for "

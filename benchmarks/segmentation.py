@@ -1,0 +1,164 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A segmentation cascade beside MMSegmentation's own whole and slide mode of its larger member, on the same images.
+
+Time per image with its spread, the share of it spent outside of the members (routing, cutting, pasting), and the
+peak memory of one image, each system in a process of its own. Weights do not matter for any of these, so members
+without a checkpoint keep random ones, images are noise, and a fixed random share of the cells goes on.
+
+Example: benchmarks/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from common import print_table, write_rows
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from mmseg.structures import SegDataSample
+
+from mmcascade.engine.timing import interleaved, spread
+from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.segmentor_stage import SegmentorStage
+from mmcascade.registry import MODELS
+
+Run = Callable[[], Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a CascadeSegmentor with two stages')
+    parser.add_argument('--share', type=float, default=0.4, help='of the cells, goes on (default 0.4)')
+    parser.add_argument('--size', type=int, nargs=2, default=[1024, 2048], help='of the images (default 1024 2048)')
+    parser.add_argument('--images', type=int, default=4, help='how many are labelled in one run (default 4)')
+    parser.add_argument('--repeats', type=int, default=5, help='runs of each system (default 5)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--json', help='write the rows to this file')
+    args = parser.parse_args()
+    torch.set_grad_enabled(False)
+    systems = build(args)
+    seconds = interleaved(systems, args.repeats, torch.device(args.device))
+    whole = min(seconds['larger member, whole'])
+    rows = []
+    for name, times in seconds.items():
+        per_image = spread([1e3 * t / args.images for t in times])
+        rows.append(dict(
+            name=name, ms_per_image=per_image['median'], lowest=per_image['lowest'], highest=per_image['highest'],
+            times_whole=min(times) / whole,
+            outside_members=None if name.startswith('larger') else outside_members(systems[name]),
+            peak_mib=peak_memory(args, name)))
+    print_table(rows)
+    if args.json:
+        write_rows(args.json, [dict(row, config=args.config, share=args.share, images=args.images) for row in rows])
+
+
+def build(args: argparse.Namespace) -> dict[str, Run]:
+    """One run over all images for each system."""
+    cfg = Config.fromfile(args.config)
+    init_default_scope('mmseg')
+    for member in cfg.model.members.values():
+        member.checkpoint = None
+    for key in ('calibration', 'policy'):
+        cfg.model.pop(key, None)
+    cfg.model.policy = dict(type='mmcascade.RandomPolicy', rates=[args.share])
+    torch.manual_seed(0)
+    model: CascadeSegmentor = MODELS.build(cfg.model).to(args.device).eval()
+    model._unloaded = set()  # random weights take as long as any others
+    larger = model.members[model.stages[-1].member]
+    slide = copy.copy(larger)
+    cell = [min(model.cell[0], args.size[0]), min(model.cell[1], args.size[1])] if model.cell else args.size
+    slide.test_cfg = ConfigDict(mode='slide', crop_size=cell, stride=cell)
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator)
+              for _ in range(args.images)]
+    return {
+        'larger member, whole': partial(one_by_one, larger, images),
+        'larger member, slide': partial(one_by_one, slide, images),
+        'cascade, image by image': partial(one_by_one, model, images),
+        'cascade, cells of all images joined': partial(joined, model, images)}
+
+
+def batch(image: torch.Tensor, number: int) -> dict:
+    size = tuple(image.shape[-2:])
+    meta = dict(ori_shape=size, img_shape=size, sample_idx=number)
+    return dict(inputs=[image], data_samples=[SegDataSample(metainfo=meta)])
+
+
+def one_by_one(model: Any, images: list[torch.Tensor]) -> None:
+    for number, image in enumerate(images):
+        model.test_step(batch(image, number))
+
+
+def joined(model: CascadeSegmentor, images: list[torch.Tensor]) -> None:
+    """What DeferredTestLoop does: cells wait until a batch is full."""
+    samples, outcomes = [], []
+    router = model.ready_router()
+    with router.stream(wait_for=8) as stream:
+        for number, image in enumerate(images):
+            sources, units, given = model.unpack(batch(image, number))
+            samples += given
+            stream.enqueue(sources[0], units[0])
+            outcomes += stream.run()
+        outcomes += stream.flush()
+    model.write_results(type(outcomes[0]).cat(outcomes).in_order(), samples)
+
+
+def outside_members(run: Run) -> float:
+    """Share of a run's time that is not spent in the members' own preprocessing and networks."""
+    model: CascadeSegmentor = run.args[0]
+    inside = 0.0
+
+    def timed(forward: Callable, images: torch.Tensor) -> Any:
+        nonlocal inside
+        start = time.perf_counter()
+        output = forward(images)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        inside += time.perf_counter() - start
+        return output
+
+    for stage in model.stages:
+        stage.forward = partial(timed, SegmentorStage.forward.__get__(stage))  # type: ignore[method-assign]
+    start = time.perf_counter()
+    run()
+    total = time.perf_counter() - start
+    for stage in model.stages:
+        del stage.forward
+    return 1 - inside / total
+
+
+def peak_memory(args: argparse.Namespace, name: str) -> float:
+    """MiB above what is there before one image is labelled, in a fresh process."""
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        return pool.apply(_peak, (args, name))
+
+
+def _peak(args: argparse.Namespace, name: str) -> float:
+    torch.set_grad_enabled(False)
+    run = build(argparse.Namespace(**{**vars(args), 'images': 1}))[name]
+    if args.device != 'cpu':
+        run()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2 ** 20
+    before = _resident()
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10 - before
+
+
+def _resident() -> float:
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2 ** 20
+
+
+if __name__ == '__main__':
+    main()
