@@ -259,6 +259,17 @@ def test_crops_of_mirrored_images_are_those_of_the_image(direction, axis):
     assert (labels([found])[0].numpy() == expected).mean() > 0.999
 
 
+@pytest.mark.parametrize('flip', [None, 'horizontal', 'vertical'])
+@pytest.mark.parametrize('ori', [(40, 61), (90, 131)])
+@pytest.mark.parametrize('kind', ['fcn', 'corners'])
+def test_a_crop_of_the_whole_image_is_mmseg_on_the_image(kind, ori, flip):
+    member = member_of(kind, 1)
+    model = cascade('fcn', member, OPEN, cell=ori, fusion='replace', seg_logits=True)
+    found, expected = run(model, batch(ori=ori, flip=flip))[0], run(member, batch(ori=ori, flip=flip))[0]
+    torch.testing.assert_close(found.seg_logits.data.exp(), expected.seg_logits.data.softmax(0), rtol=1e-3, atol=1e-4)
+    assert (labels([found]) == labels([expected])).float().mean() > 0.999
+
+
 def some_batches():
     """Loader batches of different sizes, flips and lengths."""
     shapes = [(2, (64, 96), {}), (1, (70, 101), {}), (3, (64, 96), {}), (1, (64, 96), dict(flip='horizontal')),
