@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 
 from mmcascade.datasets.calibration_split import stratified_indices
-from mmcascade.demo.compose_canvas import FEW_CROWDS, compose_canvas
+from mmcascade.demo.compose_canvas import SPARSE, Layout, compose_canvas
 
 SCHEMA = 1
 SETTINGS = 'canvases.json'
-CROWDS_TO_TRAIN_ON = (3, 4)
+#: Crowds nearly everywhere, on half the height and width: training takes crops, and learns little from background.
+DENSE = Layout(crowds=(3, 4), alone=(2, 7))
 #: As in Cityscapes, no city is in two splits.
 CITIES = {
     'train': ('composed-a', 'composed-b', 'composed-c', 'composed-d'),
@@ -51,14 +52,13 @@ def source_garments(fashion_mnist_root: Path, split: str) -> tuple[np.ndarray, n
     return images[part], labels[part]
 
 
-def build_canvases(fashion_mnist_root: Path, out: Path, *, train: int = 160, val: int = 12, test: int = 12,
+def build_canvases(fashion_mnist_root: Path, out: Path, *, train: int = 160, val: int = 16, test: int = 16,
                    seed: int = 0, height: int = 1024, width: int = 2048, scale: float = 1.0,
                    progress: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Write ``out/leftImg8bit`` and ``out/gtFine`` as Cityscapes has them. What is there already is kept.
 
     A canvas depends on the seed, its split and its number only, and an interrupted run continues. Canvases to train
-    on have half the height and width of the others, and crowds nearly everywhere: training takes crops, and learns
-    little from background.
+    on have half the height and width of the others, and are dense.
 
     Args:
         fashion_mnist_root: folder with the four unpacked files of Fashion-MNIST.
@@ -73,8 +73,8 @@ def build_canvases(fashion_mnist_root: Path, out: Path, *, train: int = 160, val
     """
     counts = {'train': train, 'val': val, 'test': test}
     _claim(out, {'schema': SCHEMA, 'seed': seed, 'height': height, 'width': width, 'scale': scale, **counts})
-    whole: dict[str, Any] = {'height': height, 'width': width, 'crowds': FEW_CROWDS, 'scale': scale}
-    part = {**whole, 'height': height // 2, 'width': width // 2, 'crowds': CROWDS_TO_TRAIN_ON}
+    whole: dict[str, Any] = {'height': height, 'width': width, 'layout': SPARSE, 'scale': scale}
+    part = {**whole, 'height': height // 2, 'width': width // 2, 'layout': DENSE}
     done, total = 0, sum(counts.values())
     for order, (split, count) in enumerate(counts.items()):
         garments, labels = source_garments(fashion_mnist_root, split)

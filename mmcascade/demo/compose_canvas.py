@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-#: Numbers of crowds on a canvas that are equally likely, so that some canvases are harder than others.
-FEW_CROWDS = (0, 1, 1, 2)
 
 #: Side of a garment in pixels, in a crowd and where it stands alone.
 CROWD_SIZES = (36, 80)
@@ -20,19 +18,35 @@ CROWD_SIDES = (280, 460)
 CROWD_DENSITY = 16.0
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How garments are spread over a canvas.
+
+    Args:
+        crowds: numbers of crowds, of which one is drawn, so that some canvases are harder than others.
+        alone: bounds of the number of garments that stand alone, the upper one excluded.
+        square: each crowd lies within one square of a grid of this side, in pixels; None: anywhere.
+    """
+
+    crowds: Sequence[int]
+    alone: tuple[int, int]
+    square: int | None = None
+
+
+#: Most cells of 512 pixels are empty or easy, and some are crowded.
+SPARSE = Layout(crowds=(0, 1, 2, 3), alone=(1, 4), square=512)
+
 def compose_canvas(rng: np.random.RandomState, garments: np.ndarray, labels: np.ndarray, height: int = 1024,
-                   width: int = 2048, crowds: Sequence[int] = FEW_CROWDS,
+                   width: int = 2048, layout: Layout = SPARSE,
                    scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Compose one canvas: a smooth background with clutter, some garments alone, and crowds of small ones.
-
-    The crowds stand anywhere, so some cells of a grid are full of small garments and others are empty.
 
     Args:
         rng: decides everything.
         garments: uint8 (N, 28, 28), grey on black.
         labels: their classes, 0 to 9, (N).
-        crowds: numbers of crowds, of which one is drawn.
-        scale: multiplies the sizes of everything on the canvas.
+        layout: how the garments are spread.
+        scale: multiplies the sizes of everything on the canvas, and the layout's.
 
     Returns:
         The image, uint8 (height, width, 3), and the class of each pixel, uint8 (height, width): 0 for background,
@@ -41,7 +55,7 @@ def compose_canvas(rng: np.random.RandomState, garments: np.ndarray, labels: np.
     canvas = _background(rng, height, width)
     _clutter(rng, canvas, scale)
     label = np.zeros((height, width), np.uint8)
-    for size, top, left, crowded in _places(rng, height, width, scale, crowds):
+    for size, top, left, crowded in _places(rng, height, width, scale, layout):
         index = rng.randint(len(garments))
         _paste(rng, canvas, label, garments[index], int(labels[index]) + 1, size, top, left, crowded)
     light = 0.85 + 0.3 * _smooth(rng, height, width, 3)
@@ -89,14 +103,19 @@ def _clutter(rng: np.random.RandomState, canvas: np.ndarray, scale: float) -> No
 
 
 def _places(rng: np.random.RandomState, height: int, width: int, scale: float,
-            crowds: Sequence[int]) -> Iterator[tuple[int, int, int, bool]]:
+            layout: Layout) -> Iterator[tuple[int, int, int, bool]]:
     """Where garments are tried: side, top, left, and whether in a crowd."""
-    for _ in range(rng.randint(2, 7)):
+    for _ in range(rng.randint(*layout.alone)):
         size = _size(rng, LONE_SIZES, scale)
         yield size, rng.randint(height - size), rng.randint(width - size), False
-    for _ in range(rng.choice(crowds)):
+    square = None if layout.square is None else int(scale * layout.square)
+    for _ in range(rng.choice(layout.crowds)):
         high, wide = (int(scale * rng.randint(*CROWD_SIDES)) for _ in range(2))
-        top, left = rng.randint(height - high), rng.randint(width - wide)
+        if square is None:
+            top, left = rng.randint(height - high), rng.randint(width - wide)
+        else:
+            top = square * rng.randint(height // square) + rng.randint(square - high)
+            left = square * rng.randint(width // square) + rng.randint(square - wide)
         for _ in range(int(CROWD_DENSITY * high * wide / (100 * scale)**2)):
             size = _size(rng, CROWD_SIZES, scale)
             yield size, top + rng.randint(high - size), left + rng.randint(wide - size), True

@@ -13,7 +13,7 @@ import pytest
 
 from mmcascade.demo import canvases
 from mmcascade.demo.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
-from mmcascade.demo.compose_canvas import compose_canvas
+from mmcascade.demo.compose_canvas import Layout, compose_canvas
 from tests.test_datasets.tiny_fashion_mnist import write_tiny
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'fashion_mnist_canvases.py'
@@ -32,6 +32,10 @@ def compose(seed, garments=None, labels=None, **options):
     return compose_canvas(np.random.RandomState(seed), garments, labels, **{**SMALL, **options})
 
 
+def crowds(number, square=None):
+    return Layout(crowds=(number, ), alone=(1, 4), square=square)
+
+
 def test_the_generator_decides_everything():
     image, label = compose(0)
     again, label_again = compose(0)
@@ -43,15 +47,15 @@ def test_the_generator_decides_everything():
 
 
 def test_labels_are_background_and_the_classes_that_are_pasted():
-    seen = set(np.unique(np.stack([compose(seed, crowds=(2, ))[1] for seed in range(4)])))
+    seen = set(np.unique(np.stack([compose(seed, layout=crowds(2))[1] for seed in range(4)])))
     assert seen == set(range(11))
     garments = np.full((3, 28, 28), 200, np.uint8)
-    assert set(np.unique(compose(0, garments, np.array([7, 7, 7]), crowds=(1, ))[1])) == {0, 8}
+    assert set(np.unique(compose(0, garments, np.array([7, 7, 7]), layout=crowds(1))[1])) == {0, 8}
 
 
 def test_labels_lie_where_the_garments_are():
     """With the same generator, garments of another brightness change the picture on the labelled pixels only."""
-    dark, bright = (compose(5, np.full((1, 28, 28), grey, np.uint8), crowds=(2, )) for grey in (60, 250))
+    dark, bright = (compose(5, np.full((1, 28, 28), grey, np.uint8), layout=crowds(2)) for grey in (60, 250))
     np.testing.assert_array_equal(dark[1], bright[1])
     brighter = (bright[0].astype(int) - dark[0]).min(2) > 20
     assert brighter[dark[1] > 0].mean() > 0.95
@@ -61,9 +65,16 @@ def test_labels_lie_where_the_garments_are():
 def test_crowds_make_some_cells_hard_and_leave_others_empty():
     cells = np.concatenate([(compose(seed)[1] > 0).reshape(2, 64, 4, 64).mean((1, 3)).ravel() for seed in range(12)])
     assert (cells < 0.01).mean() > 0.2 and (cells > 0.15).mean() > 0.1
-    none, some = ((np.stack([compose(seed, crowds=(number, ))[1] for seed in range(4)]) > 0).mean()
+    none, some = ((np.stack([compose(seed, layout=crowds(number))[1] for seed in range(4)]) > 0).mean()
                   for number in (0, 2))
     assert some > 1.5 * none
+
+
+def test_a_crowd_can_lie_within_one_square():
+    nothing_alone = Layout(crowds=(1, ), alone=(0, 1), square=512)
+    for seed in range(4):
+        label = compose(seed, layout=nothing_alone)[1]
+        assert np.count_nonzero((label > 0).reshape(2, 64, 4, 64).any((1, 3))) == 1
 
 
 def test_no_image_is_in_two_splits(fashion_mnist):

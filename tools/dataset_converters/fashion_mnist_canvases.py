@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument('--fashion-mnist', type=Path, default=Path('data/fashion_mnist'),
                         help='folder of the files of Fashion-MNIST (default: %(default)s)')
     parser.add_argument('--train', type=int, default=160, help='canvases to train on (default: %(default)s)')
-    parser.add_argument('--val', type=int, default=12, help='canvases to calibrate on (default: %(default)s)')
-    parser.add_argument('--test', type=int, default=12, help='canvases to test on (default: %(default)s)')
+    parser.add_argument('--val', type=int, default=16, help='canvases to calibrate on (default: %(default)s)')
+    parser.add_argument('--test', type=int, default=16, help='canvases to test on (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='another seed composes others (default: %(default)s)')
     args = parser.parse_args()
     try:
