@@ -1,0 +1,67 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What is lost when a cell's confidence looks at every second, fourth, ... pixel only.
+
+The first stage of a cascade labels the test images of a config; for each stride, the confidences of all cells beside
+those over every pixel: the largest and mean difference, and the share of cells that fall on the same side of the
+threshold below which a share of them lies.
+
+Example: benchmarks/cell_confidence_stride.py configs/quickstart_seg/cascade.py --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+import numpy as np
+import torch
+from common import print_table, write_rows
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.registry import MODELS
+from mmcascade.routing import CascadeState, CellConfidence, UnitBatch
+
+STRIDES = (1, 2, 4, 8, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a CascadeSegmentor with trained members')
+    parser.add_argument('--share', type=float, default=0.4, help='of the cells, lies below the threshold (default 0.4)')
+    parser.add_argument('--cfg-options', nargs='+', help='key=value pairs', default=[])
+    parser.add_argument('--json', help='write the rows to this file')
+    args = parser.parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(dict(option.split('=', 1) for option in args.cfg_options))
+    scores = confidences(cfg)
+    exact = scores[1]
+    threshold = np.quantile(exact, args.share)
+    rows = [dict(stride=stride, cells=len(exact), largest=float(np.abs(found - exact).max()),
+                 mean=float(np.abs(found - exact).mean()),
+                 same_side=float(((found <= threshold) == (exact <= threshold)).mean()))
+            for stride, found in scores.items()]
+    print_table(rows)
+    if args.json:
+        write_rows(args.json, [dict(row, config=args.config, share=args.share) for row in rows])
+
+
+@torch.no_grad()
+def confidences(cfg: Config) -> dict[int, np.ndarray]:
+    """Per stride the confidences of all cells of the test images after stage 0."""
+    init_default_scope('mmseg')
+    model: CascadeSegmentor = MODELS.build(cfg.model)
+    dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+    strides = {stride: CellConfidence(stride=stride) for stride in STRIDES}
+    found: dict[int, list[np.ndarray]] = {stride: [] for stride in STRIDES}
+    for item in dataset:
+        tile = model.tile(item['inputs'], item['data_samples'])
+        state = CascadeState.start(model.stages[0](UnitBatch.submitted(tile, np.arange(len(tile)), 0)), model.fusion)
+        for stride, confidence in strides.items():
+            found[stride].append(confidence(state).numpy())
+    return {stride: np.concatenate(scores) for stride, scores in found.items()}
+
+
+if __name__ == '__main__':
+    main()
