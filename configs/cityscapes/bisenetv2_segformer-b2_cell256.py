@@ -5,7 +5,7 @@ _base_ = ['../_base_/datasets/cityscapes.py', '../_base_/segmentation_runtime.py
 model = dict(
     type='mmcascade.CascadeSegmentor',
     members=dict(
-        bisenet=dict(model='bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024', checkpoint='zoo'),
+        bisenet=dict(model='bisenetv2_fcn_4xb8-160k_cityscapes-1024x1024', checkpoint='zoo'),
         segformer=dict(model='segformer_mit-b2_8xb1-160k_cityscapes-1024x1024', checkpoint='zoo')),
     stages=[dict(member='bisenet'), dict(member='segformer', on='cell')],
     grid=dict(cell=256, margin=64),
