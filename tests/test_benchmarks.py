@@ -32,8 +32,8 @@ SMALL = {
     'search_speed': ['--units', '600', '--repeats', '1'],
     'view_agreement': ['--quick'],
 }
-# peers.py is tested beside its tool, cityscapes_macs.py beside the configs that it counts, and search_quickstart.py calls
-# the search that tests/test_tools tests.
+# peers.py is tested beside its tool, cityscapes_macs.py beside the configs that it counts, and search_quickstart.py
+# calls the search that tests/test_tools tests.
 OTHERS = {'common', 'cityscapes_macs', 'peers', 'search_quickstart'}
 
 
