@@ -90,7 +90,7 @@ class System:
         kept = KeptBatches()
         with self.router.stream() as stream:
             for index, (views, samples) in enumerate(batches):
-                kept.keep(index, None, samples)
+                kept.keep(index, None, samples, [1] * len(samples))
                 yield from self._report(kept, stream.submit(views, units_of(self.router.policy, samples)))
             yield from self._report(kept, stream.flush())
 
