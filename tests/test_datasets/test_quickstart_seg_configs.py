@@ -100,3 +100,12 @@ def test_takes_crops_and_other_sizes(name):
     for size in ((96, 96), (160, 224), (72, 104)):
         assert model.encode_decode(torch.zeros(1, 3, *size), [dict(img_shape=size, ori_shape=size)]).shape == (
             1, 11, *size)
+
+
+def test_the_cascade_takes_its_members_where_their_training_leaves_them():
+    model = config('cascade').model
+    assert [(stage.member, stage.get('scale', 1)) for stage in model.stages] == [('small', 0.5), ('large', 1)]
+    for name, member in model.members.items():
+        trained = config(name)
+        assert member.checkpoint == f'{trained.work_dir}/iter_{trained.train_cfg.max_iters}.pth'
+        assert trained.param_scheduler.total_steps == trained.train_cfg.max_iters
