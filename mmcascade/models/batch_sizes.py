@@ -28,7 +28,8 @@ def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZE
           device: torch.device | None = None, seconds: float = 0.3, patience: int = 2) -> dict[int, float]:
     """Seconds per image at ascending batch sizes, the best of several runs each.
 
-    Stops when so many sizes in a row were worse than the best one, or when memory runs out.
+    Stops when so many sizes in a row were worse than the best one, or when memory runs out. Sizes that come near the
+    best are then compared as a test runs them: the same number of images, batch after batch, in turns.
 
     Args:
         run: a forward pass over ``(N, ...)``.
@@ -47,11 +48,8 @@ def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZE
         worse = 0 if found[size] <= min(found.values()) else worse + 1
         if worse == patience:
             break
-    # What else the machine does may have met the best one: those that come near get a second chance.
     near = [size for size, taken in found.items() if taken <= 1.3 * min(found.values())]
-    for size in near:
-        found[size] = min(found[size], _best_time(run, row, size, device, seconds))
-    return found
+    return found | _compared(run, row, near, device, 2 * seconds)
 
 
 def best_size(seconds_per_image: Mapping[int, float], slack: float = 0.02) -> int:
@@ -125,11 +123,32 @@ class SizeCache:
 def _best_time(run: Callable[[Tensor], Any], row: Tensor, size: int, device: torch.device, seconds: float) -> float:
     batch = row.expand(size, *row.shape).contiguous()
     run(batch)
-    synchronise(device)
     times: list[float] = []
     while len(times) < 2 or sum(times) < seconds:
-        start = time.perf_counter()
-        run(batch)
-        synchronise(device)
-        times.append(time.perf_counter() - start)
+        times.append(_seconds(run, [batch], device))
     return min(times) / size
+
+
+def _compared(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int], device: torch.device,
+              seconds: float) -> dict[int, float]:
+    """Seconds per image, the best of rounds in which every size runs as many images as the largest one.
+
+    The best of many short runs is lower than that of a few long ones wherever something else uses the machine, and so
+    favours small batches; and a batch that is run again and again lies in the cache, as none in a test does.
+    """
+    images = row.expand(max(sizes), *row.shape).contiguous()
+    batches = {size: images[:max(sizes) // size * size].split(size) for size in sizes}
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    while any(len(taken) < 3 or sum(taken) < seconds for taken in times.values()):
+        for size, taken in times.items():
+            taken.append(_seconds(run, batches[size], device))
+    return {size: min(taken) / (size * len(batches[size])) for size, taken in times.items()}
+
+
+def _seconds(run: Callable[[Tensor], Any], batches: Sequence[Tensor], device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    for batch in batches:
+        run(batch)
+    synchronise(device)
+    return time.perf_counter() - start
