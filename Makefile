@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-imagenet demo-ood-imagenet test lint clean
+.PHONY: demo demo-seg demo-imagenet demo-ood-imagenet test lint clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. Members that are trained are used again.
@@ -21,6 +21,13 @@ demo: $(READY)
 	    --target coverage=0.8 --store $(QUICKSTART)/committee/store
 	$(PY) tools/search.py $(QUICKSTART)/committee/store --out $(QUICKSTART)/committee/search \
 	    --quality accuracy
+
+# Compose canvases of Cityscapes' size, train small segmentors on them, and compare cascades that decide per
+# cell. SEG_OPTIONS="--canvases 12 3 3 --iterations 30 ..." makes it short.
+SEG_OPTIONS := --work-dir work_dirs/quickstart_seg
+demo-seg: export OMP_NUM_THREADS ?= 1
+demo-seg: $(READY)
+	$(PY) tools/quickstart_seg.py $(SEG_OPTIONS)
 
 # Real ImageNet weights as a cascade over 20 labelled photos.
 demo-imagenet: $(READY)
@@ -61,5 +68,5 @@ $(READY): requirements/lock.txt setup.py pyproject.toml
 
 # Keeps .venv, which takes minutes to make.
 clean:
-	rm -rf work_dirs data/foolbox data/ood data/ood-imagenet build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

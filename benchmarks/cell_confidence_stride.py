@@ -37,11 +37,13 @@ def main() -> None:
     cfg.merge_from_dict(dict(option.split('=', 1) for option in args.cfg_options))
     scores = confidences(cfg)
     exact = scores[1]
-    threshold = np.quantile(exact, args.share)
-    rows = [dict(stride=stride, cells=len(exact), largest=float(np.abs(found - exact).max()),
-                 mean=float(np.abs(found - exact).mean()),
-                 same_side=float(((found <= threshold) == (exact <= threshold)).mean()))
-            for stride, found in scores.items()]
+    threshold = np.nanquantile(exact, args.share)
+    rows = []
+    for stride, found in scores.items():
+        difference = np.abs(found - exact)[~np.isnan(found + exact)]  # a cell of which no pixel counts has no score
+        rows.append(dict(stride=stride, cells=len(exact), largest=float(difference.max()),
+                         mean=float(difference.mean()),
+                         same_side=float(((found > threshold) == (exact > threshold)).mean())))
     print_table(rows)
     if args.json:
         write_rows(args.json, [dict(row, config=args.config, share=args.share) for row in rows])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmcascade.demo import self_cascade
+from mmcascade.demo import segmentation_table, self_cascade
 from mmcascade.demo.ood_table import as_markdown as ood_markdown
 from mmcascade.demo.ood_table import ood_rows, ood_sentences, report_lines
 from mmcascade.demo.plots import plot_policies
@@ -49,6 +49,37 @@ def peers(results: dict[str, Any]) -> str:
              f"{rows[0]['loader_batch']}; median of {rows[0]['repeats']} rounds (lowest to highest). Load of the "
              f'machine: up to {load:.1f}.')
     return '\n'.join(lines) + f'\n\n{where}'
+
+
+def segmentation(results: dict[str, Any]) -> str:
+    machine, images = results['machine'], results['images']
+    tables = [segmentation_table.as_markdown(rows) for rows in (
+        segmentation_table.table_rows(results), segmentation_table.group_rows(results)) if rows]
+    where = (f"Thresholds from {images['calibration']} images, figures from {images['test']} test images, with 95 % "
+             f"bootstrap intervals over images. Measured on {machine['cores']} cores of {machine['cpu']}, torch "
+             f"{machine['torch']}, without a GPU.")
+    return '\n\n'.join([*tables, *segmentation_table.sentences(results), where])
+
+
+def segmentation_speed(results: dict[str, Any]) -> str:
+    machine, rows = results['machine'], results['rows']
+    lines = ['| members | system | ms per image | times the larger member | outside | peak memory, MiB |',
+             '|---|---|---:|---:|---:|---:|']
+    for row in rows:
+        outside = '-' if row['outside_members'] is None else f"{row['outside_members']:.1%}"
+        lines.append(f"| `{row['config']}` | {row['name']} | {row['ms_per_image']:.0f} ({row['lowest']:.0f} to "
+                     f"{row['highest']:.0f}) | {row['times_whole']:.2f} | {outside} | {row['peak_mib']:.0f} |")
+    return '\n'.join(lines) + (
+        f"\n\nMedian (lowest to highest) on {machine['cores']} cores of {machine['cpu']} with {machine['threads']} "
+        f"thread(s), torch {machine['torch']}. 'Outside' is the share of the time that routing, cutting, fusing and "
+        'pasting take; the memory is what labelling one image adds to the process.')
+
+
+def strides(results: dict[str, Any]) -> str:
+    row = results['rows'][0]
+    table = rows_of(results, {'stride': '', 'mean': '.5f', 'largest': '.5f', 'same_side': '.1%'})
+    return table + (f"\n\nDifference to stride 1 over {row['cells']} cells of `{row['config']}` after stage 0, and the "
+                    f"share of them on the same side of a threshold that {row['share']:.0%} lie below.")
 
 
 def ood(results: dict[str, Any]) -> str:
@@ -143,6 +174,10 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f',
         'mean_change_of_max_prob': '.3f'})),
     'peers table': ('peers.json', peers),
+    'canvases table': ('quickstart_seg.json', segmentation),
+    'camvid table': ('camvid.json', segmentation),
+    'segmentation speed table': ('segmentation.json', segmentation_speed),
+    'stride table': ('cell_confidence_stride.json', strides),
     'Cityscapes costs table': ('cityscapes_macs.json', cityscapes_macs),
 }
 

@@ -34,7 +34,7 @@ SMALL = {
 }
 # peers.py is tested beside its tool, cityscapes_macs.py beside the configs that it counts, and search_quickstart.py
 # calls the search that tests/test_tools tests.
-OTHERS = {'common', 'cityscapes_macs', 'peers', 'search_quickstart'}
+OTHERS = {'common', 'cityscapes_macs', 'peers', 'search_quickstart', 'segmentation', 'cell_confidence_stride'}
 
 
 @pytest.fixture(scope='module')

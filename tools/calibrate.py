@@ -88,8 +88,8 @@ def main() -> None:
 def calibrate(args: argparse.Namespace, cfg: Config) -> None:
     _refuse(args, ['max_cells'], 'a cascade of classifiers has no cells')
     if not Target.parse(args.target).is_decision:
-        _refuse(args, ['rule', 'fit_on', 'half_width'], f'they place windows around a decision, and {args.target} gives '
-                'one-sided thresholds')
+        _refuse(args, ['rule', 'fit_on', 'half_width'], 'they place windows around a decision, and '
+                f'{args.target} gives one-sided thresholds')
     check_request(args.target, args.accept, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
                   half_width=args.half_width, certify_share=args.certify_share, adapt=args.adapt,
                   follows_stream=args.adapt is not None or args.adjust_on is not None)

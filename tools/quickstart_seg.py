@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument('--data', default='data/composed_fashion', help='folder of the canvases')
     parser.add_argument('--fashion-mnist', default='data/fashion_mnist', help='folder of the garments, fetched if they '
                         'are not there')
-    parser.add_argument('--canvases', type=int, nargs=3, metavar=('TRAIN', 'VAL', 'TEST'), default=[160, 12, 12],
+    parser.add_argument('--canvases', type=int, nargs=3, metavar=('TRAIN', 'VAL', 'TEST'), default=[160, 16, 16],
                         help='how many to compose (default: %(default)s)')
     parser.add_argument('--iterations', type=int, help="of the training, in place of the configs'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help="override settings of the cascade's config")
@@ -75,7 +75,8 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
     say(f'training {member}, {iterations} iterations')
     roots = [f'{split}_dataloader.dataset.data_root={args.data}' for split in ('train', 'val', 'test')]
     _run('train.py', str(config), '--work-dir', str(work_dir / member), '--resume', '--no-validate', '--cfg-options',
-         *roots, f'train_cfg.max_iters={iterations}', f'param_scheduler.total_steps={iterations}')
+         *roots, f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
+         f'param_scheduler.total_steps={iterations}')
     return checkpoint
 
 

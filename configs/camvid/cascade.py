@@ -8,7 +8,7 @@ model = dict(
         small=dict(model='configs/camvid/small.py', checkpoint='work_dirs/camvid/small/iter_300.pth'),
         large=dict(model='configs/camvid/large.py', checkpoint='work_dirs/camvid/large/iter_300.pth')),
     stages=[dict(member='small', scale=0.5), dict(member='large')],
-    grid=dict(cell=120, margin=40),
+    grid=dict(cell=120, margin=16),
     confidence_map=True)
 test_evaluator = [
     dict(type='IoUMetric', iou_metrics=['mIoU']),

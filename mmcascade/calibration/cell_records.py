@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
+from mmcascade.routing.units import CELLS_PER_IMAGE
 
 #: Numbers of the stages whose outputs are fused, rising. A mean does not depend on their order.
 Subset = tuple[int, ...]

@@ -17,8 +17,8 @@ from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.exits import Chain
 from mmcascade.calibration.iou import class_iou, mean_iou
 from mmcascade.routing import ExitPolicy
-from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
 from mmcascade.routing.policies import going_on
+from mmcascade.routing.units import CELLS_PER_IMAGE
 
 
 @dataclass(frozen=True)

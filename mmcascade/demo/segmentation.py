@@ -30,7 +30,7 @@ from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 
 SCHEMA = 1
 CALIBRATION, TEST = 'val_dataloader', 'test_dataloader'
-IMAGE = 'image'
+IMAGE, ENSEMBLE = 'image', 'ensemble'
 
 Say = Callable[[str], None]
 Model = dict[str, Any]
@@ -80,6 +80,8 @@ class Comparison:
         self.models: dict[str, Model] = {
             self.second: dict(grid=whole, stages=[second | dict(on='image')]),
             IMAGE: dict(grid=whole, stages=[first, second | dict(on='image')]),
+            ENSEMBLE: dict(grid=whole, stages=[first, second | dict(on='image')],
+                           fusion='prob' if cfg.model.get('fusion') == 'replace' else cfg.model.get('fusion', 'prob')),
             **{cell: dict(grid=grid | dict(cell=int(cell)), stages=[first, second | dict(on='cell')])
                for cell in self.cells}}
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ class Comparison:
         return {
             self.first: System(self.models[IMAGE] | dict(stages=self.models[IMAGE]['stages'][:1]), IMAGE, alone),
             self.second: System(self.models[self.second], self.second, alone),
-            'ensemble': System(self.models[IMAGE] | dict(policy=_open()), IMAGE, both),
+            ENSEMBLE: System(self.models[ENSEMBLE] | dict(policy=_open()), ENSEMBLE, both),
             'cascade': self._cascade('cascade', main, fitted[main]),
             **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell, fitted[cell]) for cell in self.cells[1:]},
             'image level': self._cascade('image level', IMAGE, fitted[IMAGE]),

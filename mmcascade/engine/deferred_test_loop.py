@@ -144,15 +144,16 @@ class DeferredTestLoop(TestLoop):
 
     def _check_bounds(self, source: Source | None = None) -> None:
         """Both bounds hold a batch of every stage; bytes are known from the first batch on."""
+        units = 'cells' if self.cascade.labels_pixels else 'images'
         for index, stage in enumerate(self.cascade.stages):
             size = stage.batch_size or self.batch_size or 1
-            if self.max_waiting < size:
+            if self.max_waiting < size and (stage.by_source or not self.cascade.labels_pixels):  # cells are no images
                 raise ValueError(f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
                                  f'{index}; raise it, or give the stage or the data loader a smaller batch size')
             needed = size * source.unit_bytes(stage.views) if source is not None else 1
             if self.max_bytes < needed:
                 raise ValueError(f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
-                                 f'images of stage {index}; raise it, or give the stage a smaller batch size')
+                                 f'{units} of stage {index}; raise it, or give the stage a smaller batch size')
 
 
 def needs_inputs(hook: Hook, samples: Sequence[BaseDataElement]) -> bool:

@@ -22,9 +22,9 @@ from mmcascade.models.segmentor_stage import SegmentorStage
 from mmcascade.models.tiled_image import TiledImage
 from mmcascade.registry import MODELS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome
-from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
 from mmcascade.routing.cell_confidence import CellConfidence
 from mmcascade.routing.sources import Source
+from mmcascade.routing.units import CELLS_PER_IMAGE
 
 
 @MODELS.register_module()
@@ -198,7 +198,7 @@ class CascadeSegmentor(CascadeModel):
     def _units(self, policy: ExitPolicy, tile: TiledImage, sample: SegDataSample) -> np.ndarray:
         index = sample.get('sample_idx')
         if index is None:
-            if policy.needs_unit and type(policy).limit is ExitPolicy.limit:
+            if policy.needs_unit:
                 raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have "
                                  "no 'sample_idx'; keep it in the meta_keys of PackSegInputs")
             self._unnumbered -= 1  # a budget per image must tell images of several batches apart

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcascade.routing.cell_budget_policy import CELLS_PER_IMAGE
+from mmcascade.routing.units import CELLS_PER_IMAGE
 
 #: Height and width in pixels.
 Size = tuple[int, int]

@@ -77,7 +77,7 @@ def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size
     """Raise ValueError if the member does not take crops, or a cell is less than one feature of it."""
     crop = (cell[0] + 2 * stage.margin, cell[1] + 2 * stage.margin)
     pixels = torch.empty(3, *crop, dtype=torch.uint8)
-    stage.macs_of(TiledImage(pixels, Grid(crop, cell)))
+    stage.counted(TiledImage(pixels, Grid(crop, cell)))
     stride = output_stride(module)
     if stride is not None and min(scaled(cell, stage.scale)) < stride:
         raise ValueError(f'a cell of {cell[0]} x {cell[1]} pixels at scale {stage.scale:g} is smaller than the stride '

@@ -34,8 +34,9 @@ class SegmentorStage:
         on: 'image' runs it once for all cells of an image, 'cell' on a crop around each cell.
         scale: factor by which the image or crop is resized first.
         margin: context around the frame of a cell, in pixels of the original image.
-        batch_size: runs when so many images (or cells) wait, and on so many at most; None = whatever arrives; 'auto' =
-            the size that costs least here, found by a short sweep and remembered in the user's cache folder.
+        batch_size: runs when so many images (or cells) wait, and on so many at most; None = whatever arrives, so that
+            all cells of an image are one batch; 'auto' = the size that costs least here, found by a short sweep and
+            remembered in the user's cache folder. A small number bounds the memory for crops with a wide margin.
         macs: multiply-adds per image (or per cell), in place of the counted ones.
         temperature: divides the logits before anything else.
         channels_last, amp: see :class:`~mmcascade.models.execution.Execution`.
@@ -67,7 +68,7 @@ class SegmentorStage:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        tiles = list(batch.by_source())
+        tiles = list(batch.pieces())
         return self._on_images(tiles) if self.by_source else self._on_cells(tiles)
 
     def forward(self, images: Tensor) -> StageOutput:
@@ -96,8 +97,10 @@ class SegmentorStage:
         Raises:
             ValueError: if the member does not take inputs of that size.
         """
-        if self.macs is not None:
-            return self.macs
+        return self.counted(image) if self.macs is None else self.macs
+
+    def counted(self, image: TiledImage) -> float:
+        """The same as counted, whatever the config says, and proof that the member takes inputs of that size."""
         seen = self._seen(image)
         probe = image.pixels.new_empty(1, image.pixels.shape[0], *seen)
         try:

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.policies import Window, WindowPolicy
-
-#: A cell's number is its image's number times this, plus its own number in the image.
-CELLS_PER_IMAGE = 1 << 16
+from mmcascade.routing.units import CELLS_PER_IMAGE
 
 
 class CellBudgetPolicy(WindowPolicy):
@@ -27,8 +25,6 @@ class CellBudgetPolicy(WindowPolicy):
     Raises:
         ValueError: on another number.
     """
-
-    needs_unit = True
 
     def __init__(self, windows: Sequence[Window | None], max_cells: int) -> None:
         super().__init__(windows)

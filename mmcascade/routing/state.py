@@ -86,7 +86,7 @@ class StageOutput:
     @cached_property
     def largest(self) -> Tensor:
         """The largest magnitude of each unit's values, ``(N)``; NaN or inf where one of them is."""
-        return _largest(self.values)
+        return _largest(self.values, self.valid)
 
 
 class Distribution:
@@ -264,12 +264,14 @@ def _contribution(output: StageOutput, fusion: str, temperature: float,
     return total, None if member_score is None else member_score(output, temperature)
 
 
-def _largest(x: Tensor) -> Tensor:
-    rows = x.flatten(1)
+def _largest(x: Tensor, valid: Tensor | None = None) -> Tensor:
     if x.dim() == 2:
-        return torch.linalg.vector_norm(rows, torch.inf, 1)
-    # A norm takes one step more than these, but on a processor forty times as long for maps.
-    return torch.maximum(rows.amax(1), -rows.amin(1))
+        return torch.linalg.vector_norm(x, torch.inf, 1)
+    # One step more than a norm, but for maps a fortieth of its time on a processor.
+    largest = torch.maximum(x.amax(1), -x.amin(1))
+    if valid is not None:
+        largest = torch.where(valid, largest, 0)
+    return largest.flatten(1).amax(1)
 
 
 def holds_for_all(each: Tensor) -> bool:

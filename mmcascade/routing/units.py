@@ -13,6 +13,9 @@ from torch import Tensor
 from mmcascade.routing.sources import Source, ViewRows, Views
 from mmcascade.routing.state import CascadeState
 
+#: A cell's number in the data set is its image's number times this, plus its own number in the image.
+CELLS_PER_IMAGE = 1 << 16
+
 
 @dataclass
 class UnitBatch:
@@ -56,10 +59,10 @@ class UnitBatch:
 
     def view(self, index: int) -> Tensor:
         """The rows of one view that belong to these units, on the device where the view lies."""
-        pieces = [source.take(index, rows) for source, rows in self.by_source() if isinstance(source, ViewRows)]
+        pieces = [source.take(index, rows) for source, rows in self.pieces() if isinstance(source, ViewRows)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
-    def by_source(self) -> Iterator[tuple[Source, np.ndarray]]:
+    def pieces(self) -> Iterator[tuple[Source, np.ndarray]]:
         """Each source, and which of its rows are here."""
         if len(self.sources) == 1:
             yield self.sources[0], self.row
@@ -105,7 +108,7 @@ class UnitBatch:
         if not any(source in borrowed for source in self.sources):
             return self
         kept = [source.keep(rows, views) if source in borrowed else (source, rows)
-                for source, rows in self.by_source()]
+                for source, rows in self.pieces()]
         return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]))
 
     def tensors(self) -> Iterator[Tensor]:

@@ -52,7 +52,7 @@ def test_nothing_is_lost_doubled_or_mixed(images, size, by_source, seed, flush):
         if size:
             assert count <= size
             assert count == size or flush
-        for source, rows in batch.by_source():
+        for source, rows in batch.pieces():
             assert len(rows)
             assert rows.tolist() == sorted(rows)
             assert source in [s for s, _ in put.values()]
@@ -91,7 +91,7 @@ def test_cells_that_come_back_apart_are_one_image_again(size):
     assert [len({id(s) for s in b.sources}) for b in found] == ([2] if size != 1 else [1, 1])
     assert sorted(t for b in found for t in b.ticket.tolist()) == list(range(8))
     for batch in found:
-        for source, rows in batch.by_source():
+        for source, rows in batch.pieces():
             assert sorted(rows.tolist()) == [0, 1, 2, 3]
             assert source in images
         assert torch.equal(batch.state.total[:, 0].long(), torch.as_tensor(batch.ticket))
