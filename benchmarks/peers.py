@@ -8,10 +8,11 @@
 EfficientNet-Lite0 -> Lite2, 20 % deferred, images in memory; and Lite0 -> Lite0 on the mirrored image beside
 MMPretrain's test-time augmentation. Weights and photos are those of `make demo-imagenet`; crops of the photos, with
 noise, make up the number. Every exit rule is (None, t), the only kind that the others know, and a later stage replaces
-the scores of an earlier one, which is what they do. Every system runs each member at its best batch size.
+the scores of an earlier one, which is what they do. Every way runs at its own best batch sizes, found in the same way
+for all: by trials of whole runs over half of the images.
 
-The limit is what the two members would take by themselves at their best batch sizes for the images that reach them. In
-every round it is taken anew, beside the systems.
+The limit is what the two members would take by themselves for the images that reach them, each at the best of the same
+batch sizes. In every round it is taken anew, beside the others.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from torch import Tensor, nn
 
 from mmcascade.engine.benchmark_systems import Images, System, with_batch_size
 from mmcascade.engine.timing import interleaved, spread
-from mmcascade.models.batch_sizes import SIZES, best_size, sweep
+from mmcascade.memory import keep_freed_memory
+from mmcascade.models.batch_sizes import best_size, sweep
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members import build_member, num_classes
 from mmcascade.routing import WindowPolicy
@@ -46,94 +48,116 @@ ROOT = Path(__file__).parents[1]
 SIDES = dict(lite0=224, lite2=260)
 DEFERRED = 0.2
 
+#: Batch sizes that are tried for every stage.
+TRIALS = (1, 2, 4, 8, 16, 32)
+
 #: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
 Decisions = tuple[np.ndarray, np.ndarray | None]
+
+#: A batch size for each stage; a single one where all of them share it.
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to run images through the members.
+
+    Attributes:
+        run: from images and batch sizes to decisions.
+        start: the batch sizes that tuning begins with.
+    """
+
+    run: Callable[[Images, Sizes], Decisions]
+    start: Sizes
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member as anybody would run it: images of one view in, probabilities out, in batches of its best size."""
+    """A member as anybody would run it: raw images in, probabilities out, in batches."""
 
     module: nn.Module
-    view: Tensor
     size: int
 
-    def probs(self, rows: np.ndarray) -> Tensor:
-        return torch.cat([self._batch(rows[start:start + self.size]) for start in range(0, len(rows), self.size)])
-
-    def _batch(self, rows: np.ndarray) -> Tensor:
-        return self.at_once(self.view[torch.as_tensor(rows)])
+    def probs(self, images: Tensor) -> Tensor:
+        return torch.cat([self.at_once(batch) for batch in images.split(self.size)])
 
     def at_once(self, images: Tensor) -> Tensor:
         return self.module(self.module.data_preprocessor(dict(inputs=images))['inputs']).softmax(1)
 
 
 class Estimator(ClassifierMixin, BaseEstimator):
-    """A member as scikit-fallback wants it; the samples are row numbers."""
+    """A member as scikit-fallback wants it; the samples are row numbers of a view."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, view: Tensor) -> None:
         self.member = member
+        self.view = view
         self.classes_ = np.arange(num_classes(member.module))
 
     def fit(self, X: Any, y: Any) -> Estimator:
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        return self.member.probs(X[:, 0]).numpy()
+        return self.member.probs(self.view[torch.as_tensor(X[:, 0])]).numpy()
 
 
-def single(member: Member) -> Decisions:
-    return member.probs(np.arange(len(member.view))).argmax(1).numpy(), None
+def single(module: nn.Module, view: int, images: Images, sizes: Sizes) -> Decisions:
+    return Member(module, sizes[0]).probs(images.views[view]).argmax(1).numpy(), None
 
 
-def ensemble(members: Sequence[Member]) -> Decisions:
-    rows = np.arange(len(members[0].view))
-    return sum(member.probs(rows) for member in members).argmax(1).numpy(), None  # type: ignore[union-attr]
+def ensemble(modules: Sequence[nn.Module], images: Images, sizes: Sizes) -> Decisions:
+    probs = [Member(*pair).probs(view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
+    return sum(probs).argmax(1).numpy(), None  # type: ignore[union-attr]
 
 
-def fallback(cascade: ThresholdCascadeClassifier, count: int, batch: int) -> Decisions:
-    predicted = [cascade.predict(np.arange(start, min(start + batch, count))[:, None])
-                 for start in range(0, count, batch)]
+def fallback(modules: Sequence[nn.Module], threshold: float, batch: int | None, images: Images,
+             sizes: Sizes) -> Decisions:
+    """scikit-fallback, per loader batch or (None) all images in one call."""
+    estimators = [Estimator(Member(*pair), view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
+    cascade = ThresholdCascadeClassifier(estimators, [threshold], prefit=True)
+    step = batch or len(images)
+    predicted = [cascade.predict(np.arange(start, min(start + step, len(images)))[:, None])
+                 for start in range(0, len(images), step)]
     return (np.concatenate([np.asarray(p) for p in predicted]),
             np.concatenate([p.ensemble_mask.toarray().argmax(1) for p in predicted]))
 
 
-def filter_each_batch(members: Sequence[Member], threshold: float, batch: int) -> Decisions:
+def filter_each_batch(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:
     """The rest of every batch goes on by itself, as in the timing of Xia & Bouganis 2023."""
-    first, second = members
+    first, second = (Member(module, sizes[0]) for module in modules)
     labels, exits = [], []
-    for start in range(0, len(first.view), batch):
-        probs = first.at_once(first.view[start:start + batch])
-        score, label = probs.max(1)
+    for one, other in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
+        score, label = first.at_once(one).max(1)
         rest = score <= threshold
         if rest.any():
-            label[rest] = second.at_once(second.view[start:start + batch][rest]).argmax(1)
+            label[rest] = second.at_once(other[rest]).argmax(1)
         labels.append(label)
         exits.append(rest.long())
     return torch.cat(labels).numpy(), torch.cat(exits).numpy()
 
 
-def two_passes(members: Sequence[Member], threshold: float) -> Decisions:
+def two_passes(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:
     """All images through the first member, and then, from the start, the uncertain ones through the second."""
-    first, second = members
-    score, label = first.probs(np.arange(len(first.view))).max(1)
-    rest = (score <= threshold).numpy()
+    first, second = (Member(*pair) for pair in zip(modules, sizes, strict=True))
+    score, label = first.probs(images.views[0]).max(1)
+    rest = score <= threshold
     if rest.any():
-        label[torch.as_tensor(rest)] = second.probs(np.flatnonzero(rest)).argmax(1)
-    return label.numpy(), rest.astype(np.int64)
+        label[rest] = second.probs(images.views[1][rest]).argmax(1)
+    return label.numpy(), rest.long().numpy()
 
 
-def augmentation(model: AverageClsScoreTTA, views: Sequence[Tensor], batch: int) -> Decisions:
+def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Decisions:
     """MMPretrain's test-time augmentation: every view of every image."""
     labels = []
-    for start in range(0, len(views[0]), batch):
-        rows = [view[start:start + batch] for view in views]
+    for rows in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
         samples = [[DataSample() for _ in range(len(rows[0]))] for _ in rows]
-        labels += [int(s.pred_label) for s in model.test_step(dict(inputs=rows, data_samples=samples))]
+        labels += [int(s.pred_label) for s in model.test_step(dict(inputs=list(rows), data_samples=samples))]
     return np.array(labels), None
 
 
-def ours(system: System, images: Images, batch: int) -> Decisions:
+def ours(model: WindowCascadeClassifier, threshold: float, deferred: bool, batch: int, images: Images,
+         sizes: Sizes) -> Decisions:
+    stages = [with_batch_size(stage, size) for stage, size in zip(model.stages, sizes, strict=True)]
+    system = System.of(model, stages, WindowPolicy([(None, threshold)]), deferred)
     outcome = system.run(images.batches(batch))
     return outcome.probs.argmax(1).numpy(), outcome.exit_stage
 
@@ -173,107 +197,124 @@ def threshold_for(scores: Tensor, share: float) -> float:
     return float(ordered[last:last + 2].mean())
 
 
-def best_of(candidates: Sequence[int], run: Callable[[int], Any]) -> int:
-    """The batch size at which a whole system is fastest, by one run each after one to warm up."""
-    run(candidates[0])
-    seconds = interleaved({str(size): partial(run, size) for size in candidates}, 1, torch.device('cpu'))
-    return min(candidates, key=lambda size: seconds[str(size)][0])
+def tuned(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -> Sizes:
+    """Batch sizes at which a whole system is fastest: one stage after the other, then the best two once more.
+
+    Args:
+        run: the system.
+        start: where to begin.
+        trials: sizes to try for every stage.
+    """
+    seconds: dict[Sizes, float] = {}
+    best = start
+    for stage in range(len(start)):
+        around = {best, *((*best[:stage], size, *best[stage + 1:]) for size in trials)}
+        # All anew, side by side: a time from before was taken on a machine with other load.
+        seconds = _side_by_side(run, sorted(around), repeats=1)
+        best = min(seconds, key=seconds.__getitem__)
+    finals = _side_by_side(run, sorted(seconds, key=seconds.__getitem__)[:2], repeats=3)
+    return min(finals, key=finals.__getitem__)
+
+
+def _side_by_side(run: Callable[[Sizes], Any], candidates: Sequence[Sizes], repeats: int) -> dict[Sizes, float]:
+    times = interleaved({sizes: partial(run, sizes) for sizes in candidates}, repeats, torch.device('cpu'))
+    return {sizes: min(taken) for sizes, taken in times.items()}
 
 
 class Group:
-    """Systems for one pair of stages, and the limit of the pair.
+    """Ways to run one pair of stages, and the limit of the pair.
 
     Args:
         label: of the pair.
         modules: the two members.
         images: with one view for each.
         batch: of the loader.
+        trials: batch sizes to try for every stage of every way.
     """
 
     def __init__(self, label: str, modules: Sequence[nn.Module], images: Images, batch: int,
-                 sizes: Sequence[int]) -> None:
-        self.label, self.images, self.batch = label, images, batch
+                 trials: Sequence[int]) -> None:
+        self.label, self.modules, self.images, self.batch, self.trials = label, modules, images, batch, trials
         names = [f'stage{index}' for index in range(2)]
-        self.model = WindowCascadeClassifier(
+        model = WindowCascadeClassifier(
             members=dict(zip(names, modules, strict=True)), fusion='replace',
             stages=[dict(member=name, view=view) for view, name in enumerate(names)])
-        best = [best_size(sweep(stage.forward, images.views[stage.view][0], sizes)) for stage in self.model.stages]
-        self.members = [Member(module, view, size)
-                        for module, view, size in zip(modules, images.views, best, strict=True)]
-        self.threshold = threshold_for(self.members[0].probs(np.arange(len(images))).max(1).values, DEFERRED)
-        stages = [with_batch_size(stage, size) for stage, size in zip(self.model.stages, best, strict=True)]
-        policy = WindowPolicy([(None, self.threshold)])
-        self.calls: dict[str, Callable[[], Decisions]] = {
-            'mmcascade deferred': partial(ours, System.of(self.model, stages, policy), images, batch),
-            'mmcascade plain': partial(ours, System.of(self.model, stages, policy, deferred=False), images, batch)}
+        self.start = tuple(best_size(sweep(stage.forward, images.views[stage.view][0], trials))
+                           for stage in model.stages)
+        scores = Member(modules[0], self.start[0]).probs(images.views[0]).max(1).values
+        self.threshold = threshold_for(scores, DEFERRED)
+        self.ways = {f'mmcascade {name}': Way(partial(ours, model, self.threshold, deferred, batch), self.start)
+                     for name, deferred in (('deferred', True), ('plain', False))}
 
     @torch.no_grad()
     def measure(self, repeats: int) -> list[dict[str, Any]]:
-        """One row per system, ours first."""
-        labels, exits = two_passes(self.members, self.threshold)
+        """One row per way, ours first, each at its best batch sizes, which half of the images decide."""
+        half = Images([view[:len(self.images) // 2] for view in self.images.views],
+                      self.images.samples[:len(self.images) // 2])
+        sizes = {name: tuned(partial(way.run, half), way.start, self.trials) for name, way in self.ways.items()}
+        labels, exits = two_passes(self.modules, self.threshold, self.images, self.start)
         assert exits is not None
-        bare = {('bare', index): partial(self._bare, member) for index, member in enumerate(self.members)}
         load = os.getloadavg()[0]
-        seconds = interleaved({**bare, **{('system', name): call for name, call in self.calls.items()}}, repeats,
-                              torch.device('cpu'))
-        count = len(self.images)
-        reach = [1.0, float(exits.mean())]
-        limits = [count * sum(r * seconds['bare', k][turn] / self._bare_count(m)
-                              for k, (r, m) in enumerate(zip(reach, self.members, strict=True)))
-                  for turn in range(repeats)]
+        calls = {('way', name): partial(way.run, self.images, sizes[name]) for name, way in self.ways.items()}
+        bare = {('bare', k, size): partial(self._bare, k, size) for k in range(2) for size in self.trials}
+        seconds = interleaved({**bare, **calls}, repeats, torch.device('cpu'))
+        count, reach = len(self.images), [1.0, float(exits.mean())]
+        best = [min(self.trials, key=lambda size, k=k: statistics.median(self._per_image(seconds, k, size)))
+                for k in range(2)]
+        limits = [count * sum(r * t for r, t in zip(reach, times, strict=True))
+                  for times in zip(*(self._per_image(seconds, k, best[k]) for k in range(2)), strict=True)]
         rows = []
-        for name, call in self.calls.items():
+        for name, call in calls.items():
             own_labels, own_exits = call()
-            shares = [limit / s for limit, s in zip(limits, seconds['system', name], strict=True)]
-            speed = spread([count / s for s in seconds['system', name]])
+            shares = [limit / s for limit, s in zip(limits, seconds[name], strict=True)]
+            speed = spread([count / s for s in seconds[name]])
             rows.append(dict(
-                group=self.label, name=name, units_per_s=speed['median'], lowest=speed['lowest'],
+                group=self.label, name=name[1], units_per_s=speed['median'], lowest=speed['lowest'],
                 highest=speed['highest'], share_of_limit=statistics.median(shares), share_lowest=min(shares),
-                share_highest=max(shares),
+                share_highest=max(shares), batches='/'.join(map(str, sizes[name[1]])),
                 same_decisions=own_exits is not None and bool(
                     np.array_equal(own_labels, labels) and np.array_equal(own_exits, exits)),
-                deferred=reach[1], images=count, loader_batch=self.batch,
-                member_batches='/'.join(str(member.size) for member in self.members), repeats=repeats,
-                load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2)))
+                deferred=reach[1], images=count, loader_batch=self.batch, limit_batches='/'.join(map(str, best)),
+                repeats=repeats, load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2)))
         return rows
 
-    def _bare_count(self, member: Member) -> int:
-        return max(member.size, len(self.images) // member.size * member.size)
+    def _per_image(self, seconds: dict[Any, list[float]], stage: int, size: int) -> list[float]:
+        return [s / self._bare_count(size) for s in seconds['bare', stage, size]]
 
-    def _bare(self, member: Member) -> None:
-        rows = np.arange(self._bare_count(member)) % len(self.images)
-        member.probs(rows)
+    def _bare_count(self, size: int) -> int:
+        """Full batches only, from half of the images; one in any case."""
+        return min(len(self.images), max(1, len(self.images) // 2 // size) * size)
+
+    def _bare(self, stage: int, size: int) -> None:
+        Member(self.modules[stage], size).probs(self.images.views[stage][:self._bare_count(size)])
 
 
-def two_members(count: int, batch: int, sizes: Sequence[int], trials: Sequence[int]) -> Group:
+def two_members(count: int, batch: int, trials: Sequence[int]) -> Group:
     images = load_images(count, list(SIDES.values()))
-    group = Group('Lite0 -> Lite2', [lite(name) for name in SIDES], images, batch, sizes)
-    group.calls |= peers(group, trials)
+    group = Group('Lite0 -> Lite2', [lite(name) for name in SIDES], images, batch, trials)
+    group.ways |= peers(group)
     return group
 
 
-def peers(group: Group, trials: Sequence[int]) -> dict[str, Callable[[], Decisions]]:
+def peers(group: Group) -> dict[str, Way]:
     """Other ways to run the two members of a group."""
-    members, threshold, count, batch = group.members, group.threshold, len(group.images), group.batch
-    cascade = ThresholdCascadeClassifier([Estimator(member) for member in members], [threshold], prefit=True)
-    alone = best_of(trials, lambda size: filter_each_batch(members, threshold, size))
+    pair = group.modules, group.threshold
     return {
-        'scikit-fallback, whole set in one call': partial(fallback, cascade, count, count),
-        'scikit-fallback, per loader batch': partial(fallback, cascade, count, batch),
-        f'filter within each batch (of {alone}), Xia & Bouganis': partial(filter_each_batch, members, threshold, alone),
-        'two offline passes': partial(two_passes, members, threshold),
-        'larger member alone': partial(single, members[1]),
-        'full ensemble': partial(ensemble, members)}
+        'scikit-fallback, whole set in one call': Way(partial(fallback, *pair, None), group.start),
+        'scikit-fallback, per loader batch': Way(partial(fallback, *pair, group.batch), group.start),
+        'filter within each batch, Xia & Bouganis': Way(partial(filter_each_batch, *pair), group.start[:1]),
+        'two offline passes': Way(partial(two_passes, *pair), group.start),
+        'larger member alone': Way(partial(single, group.modules[1], 1), group.start[1:]),
+        'full ensemble': Way(partial(ensemble, group.modules), group.start)}
 
 
-def self_cascade(count: int, batch: int, sizes: Sequence[int], trials: Sequence[int]) -> Group:
+def self_cascade(count: int, batch: int, trials: Sequence[int]) -> Group:
     images = load_images(count, [SIDES['lite0']])
     images = Images([images.views[0], images.views[0].flip(-1)], images.samples)
     module = lite('lite0')
-    group = Group('Lite0 -> Lite0 mirrored', [module, module], images, batch, sizes)
+    group = Group('Lite0 -> Lite0 mirrored', [module, module], images, batch, trials)
     model = AverageClsScoreTTA(module=module).eval()
-    best = best_of(trials, lambda size: augmentation(model, images.views, size))
-    group.calls[f'MMPretrain TTA (batch {best})'] = partial(augmentation, model, images.views, best)
+    group.ways['MMPretrain TTA'] = Way(partial(augmentation, model), group.start[:1])
     return group
 
 
@@ -286,14 +327,13 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
-    count, repeats, sizes, trials = args.images, args.repeats, SIZES, (4, 8, 16, 32, 64)
-    if args.quick:
-        count, repeats, sizes, trials = 20, 1, (4,), (8,)
+    keep_freed_memory()  # or else what ran before decides how fast a batch size is
+    count, repeats, trials = (20, 1, (4,)) if args.quick else (args.images, args.repeats, TRIALS)
     rows = []
     for make in (two_members, self_cascade):
-        rows += make(count, args.batch, sizes, trials).measure(repeats)
-    print_table([{key: row[key] for key in ('group', 'name', 'units_per_s', 'lowest', 'highest', 'share_of_limit',
-                                            'same_decisions')} for row in rows])
+        rows += make(count, args.batch, trials).measure(repeats)
+    print_table([{key: row[key] for key in ('group', 'name', 'batches', 'units_per_s', 'lowest', 'highest',
+                                            'share_of_limit', 'same_decisions')} for row in rows])
     if args.json:
         write_rows(args.json, rows)
 

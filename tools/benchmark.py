@@ -16,6 +16,7 @@ from mmengine.config import Config, DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mmcascade.engine.benchmark import Benchmark, costs_of
+from mmcascade.memory import keep_freed_memory
 from mmcascade.models.batch_sizes import SIZES
 from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
 
@@ -43,6 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmcascade.engine.test_config import check_not_empty, plain, prepare_test
+from mmcascade.memory import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +52,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     cfg = Config.fromfile(args.config)
     try:
         prepare_test(
@@ -62,6 +65,8 @@ def main() -> None:
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     check_not_empty(runner)
+    gc.collect()
+    gc.freeze()  # what was imported and built stays, and need not be searched for garbage again and again
     metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmcascade.calibration.fingerprints import fingerprint
 from mmcascade.machine import cpu_model, synchronise
+from mmcascade.memory import freed_memory_is_kept
 
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'
@@ -91,9 +92,10 @@ class SizeCache:
 
     @staticmethod
     def key(*what: object, device: torch.device) -> str:
-        """A name for what a batch size depends on: the given objects, the device, threads and torch."""
+        """A name for what a batch size depends on: the given objects, the device, threads, torch, and memory."""
         name = cpu_model() if device.type == 'cpu' else torch.cuda.get_device_name(device)
-        return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__))
+        return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__,
+                                                     freed_memory_is_kept()))
 
     def get(self, key: str) -> int | None:
         size = self._read().get(key)

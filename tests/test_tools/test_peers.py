@@ -29,7 +29,7 @@ def rows(peers):
     data = Images([images(30, 32, seed=5), images(30, 40, seed=5)], [DataSample() for _ in range(30)])
     with torch.no_grad():
         group = peers.Group('tiny', [tiny('resnet', 0), tiny('mobilenet', 1)], data, 8, (2, 4))
-        group.calls |= peers.peers(group, (4, 8))
+        group.ways |= peers.peers(group)
         return {row['name']: row for row in group.measure(1)}
 
 
