@@ -102,12 +102,12 @@ class WindowCascadeClassifier(CascadeModel):
         outcome = outcome.cpu()
         probs = outcome.probs
         accept = math.inf if self.accept is None else self.accept
-        rows = zip(data_samples, probs, probs.argmax(1).tolist(), outcome.confidence.tolist(),
+        rows = zip(data_samples, probs, probs.argmax(1, keepdim=True), outcome.confidence.tolist(),
                    (outcome.confidence >= accept).tolist(), outcome.exit_stage.tolist(), outcome.macs.tolist(),
                    outcome.finite_stages.tolist(), strict=True)
         for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages in rows:
-            # A copy: pickling a row of the batch would write the whole batch with every sample.
-            sample.set_pred_score(score.clone()).set_pred_label(label)
+            # Copies: pickling a row of the batch would write the whole batch with every sample.
+            sample.set_pred_score(score.clone()).set_pred_label(label.clone())
             sample.set_field(confidence, 'confidence')
             sample.set_field(exit_stage, 'exit_stage')
             sample.set_field(macs, 'macs')

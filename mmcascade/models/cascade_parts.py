@@ -111,6 +111,7 @@ COMMON_OPTIONS: Options = {
     'temperature': ('a number > 0', lambda v: is_number(v) and 0 < v < math.inf),
     'channels_last': ('True or False', lambda v: isinstance(v, bool)),
     'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
+    'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
 }
 _OPTIONS: Options = {
     **COMMON_OPTIONS,
@@ -118,7 +119,6 @@ _OPTIONS: Options = {
     'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
     'flip': ('True or False', lambda v: isinstance(v, bool)),
     'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
-    'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
 }
 
 

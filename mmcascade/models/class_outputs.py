@@ -88,6 +88,11 @@ def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
     return StageOutput(logits=at_least_float32(scores))
 
 
+def class_values(module: nn.Module, inputs: Tensor) -> Tensor:
+    """The values of :func:`class_output`."""
+    return class_output(module, inputs).values
+
+
 def owner(part: object, method: str) -> str | None:
     """The name of the class that defines the method that would be called."""
     return next((base.__name__ for base in type(part).__mro__ if method in vars(base)), None)

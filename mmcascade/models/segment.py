@@ -9,6 +9,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmcascade.models.compiled_network import CompiledNetwork
 from mmcascade.routing import StageOutput
 
 # Their decode heads sum the probabilities of mask classes over masks: scores of classes, but no logits.
@@ -31,7 +32,7 @@ def gives_logits(module: nn.Module) -> bool:
 
 
 def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager | None = None,
-            channels_last: bool = False) -> StageOutput:
+            channels_last: bool = False, compiled: CompiledNetwork | None = None) -> StageOutput:
     """Class scores of raw images by the member's own preprocessing and test mode ('whole' or 'slide').
 
     Args:
@@ -39,6 +40,7 @@ def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager
         images: raw ``(N, 3, H, W)``.
         precision: context for the network, such as autocast.
         channels_last: the memory order of the preprocessed images.
+        compiled: :func:`decode` of this module, compiled; None = it runs as it is.
 
     Returns:
         ``(N, C, H, W)``, without the padding that the preprocessor may have added.
@@ -50,7 +52,7 @@ def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager
     if channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     with precision or nullcontext():
-        scores = _decode(module, inputs)
+        scores = decode(module, inputs) if compiled is None else compiled(inputs)
     meta = data['data_samples'][0].metainfo
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     height, width = scores.shape[-2:]
@@ -61,7 +63,8 @@ def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager
     return StageOutput(probabilities=scores / scores.sum(1, keepdim=True))
 
 
-def _decode(module: nn.Module, inputs: Tensor) -> Tensor:
+def decode(module: nn.Module, inputs: Tensor) -> Tensor:
+    """Class scores of preprocessed images ``(N, 3, H, W)`` in the member's own test mode, ``(N, C, H, W)``."""
     test_cfg = module.test_cfg or {}
     if test_cfg.get('mode', 'whole') == 'slide':
         return _slide(module, inputs, tuple(test_cfg['crop_size']), tuple(test_cfg['stride']))

@@ -14,7 +14,7 @@ from mmcascade.calibration.identity import StageIdentity
 from mmcascade.models.batch_sizes import AUTO, settled_size
 from mmcascade.models.crops import Crops, resize_images, scaled
 from mmcascade.models.execution import Execution
-from mmcascade.models.segment import segment
+from mmcascade.models.segment import decode, segment
 from mmcascade.models.tiled_image import TiledImage
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 
@@ -39,7 +39,7 @@ class SegmentorStage:
             remembered in the user's cache folder. A small number bounds the memory for crops with a wide margin.
         macs: multiply-adds per image (or per cell), in place of the counted ones.
         temperature: divides the logits before anything else.
-        channels_last, amp: see :class:`~mmcascade.models.execution.Execution`.
+        channels_last, amp, compile: see :class:`~mmcascade.models.execution.Execution`.
     """
 
     view = 0
@@ -47,7 +47,8 @@ class SegmentorStage:
 
     def __init__(self, member: str, module: nn.Module, counter: MacCounter, *, on: str = 'image', scale: float = 1.0,
                  margin: int = 0, batch_size: int | str | None = None, macs: float | None = None,
-                 temperature: float = 1.0, channels_last: bool = False, amp: str | None = None) -> None:
+                 temperature: float = 1.0, channels_last: bool = False, amp: str | None = None,
+                 compile: bool | str = False) -> None:
         self.member = member
         self.counter = counter
         self.on = on
@@ -57,12 +58,13 @@ class SegmentorStage:
         self.batch_size = None if isinstance(batch_size, str) else batch_size
         self.macs = macs
         self.temperature = temperature
-        self.execution = Execution(channels_last, amp)
+        self.execution = Execution(channels_last, amp, compile, self.batch_size)
         self.align_corners = bool(getattr(module, 'align_corners', False))
         self.source = self.identity().source
         #: Multiply-adds per image or crop of the shapes that were run.
         self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._module = module
+        self._compiled = self.execution.compiled(module, decode)
         self._settled = batch_size != AUTO
         if channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -74,7 +76,7 @@ class SegmentorStage:
     def forward(self, images: Tensor) -> StageOutput:
         """Class scores of raw images ``(N, 3, H, W)`` at the size that the member sees, at that size."""
         precision = self.execution.precision(self.device.type)
-        return segment(self._module, images, precision, self.execution.channels_last)
+        return segment(self._module, images, precision, self.execution.channels_last, self._compiled)
 
     def identity(self, weights: str = '') -> StageIdentity:
         """What its scores depend on, with the fingerprint of the member's weights."""

@@ -16,7 +16,9 @@ from torch import nn
 
 from mmcascade.models import batch_sizes
 from mmcascade.models.batch_sizes import SizeCache, best_size, sweep
-from mmcascade.models.execution import CompiledScores, Execution, Forward, pad_rows, padded_size
+from mmcascade.models.class_outputs import class_values
+from mmcascade.models.compiled_network import CompiledNetwork, pad_rows, padded_size
+from mmcascade.models.execution import Execution, Forward
 from mmcascade.registry import MODELS
 from tests.tiny_models import images, tiny
 
@@ -59,7 +61,7 @@ def test_precision_of_one_stage(member):
     torch.testing.assert_close(as_outside, half)
 
 
-class Spy(CompiledScores):
+class Spy(CompiledNetwork):
     """Instead of compiling, notes the shapes that would be."""
 
     def _compile(self, device):
@@ -74,10 +76,10 @@ class Spy(CompiledScores):
 def test_leftovers_meet_few_sizes_and_padding_is_cut_off():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(48, 7)).eval()
-    scores, x = Spy(module, True, batch_size=24), torch.rand(24, 3, 4, 4)
+    scores, x = Spy(module, class_values, True, batch_size=24), torch.rand(24, 3, 4, 4)
     for n in (24, 1, 2, 3, 5, 17, 23, 24):
         output = scores(x[:n])
-        torch.testing.assert_close(output.values, module(x[:n]))
+        torch.testing.assert_close(output, module(x[:n]))
     assert scores.sizes == [24, 1, 2, 4, 8, 24, 24, 24]
 
 
@@ -99,7 +101,7 @@ def test_padding_repeats_a_real_row():
 
 def test_without_a_compiler_it_runs_uncompiled_with_one_warning():
     module = nn.Sequential(nn.Flatten(), nn.Linear(48, 7)).eval()
-    scores = CompiledScores(module, True)
+    scores = CompiledNetwork(module, class_values, True)
 
     def broken(device):
         def compiled(x):
@@ -109,14 +111,14 @@ def test_without_a_compiler_it_runs_uncompiled_with_one_warning():
     scores._compile = broken
     x = torch.rand(3, 3, 4, 4)
     with pytest.warns(UserWarning, match='Sequential cannot be compiled here and runs uncompiled: RuntimeError'):
-        torch.testing.assert_close(scores(x).values, module(x))
+        torch.testing.assert_close(scores(x), module(x))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        torch.testing.assert_close(scores(x).values, module(x))
+        torch.testing.assert_close(scores(x), module(x))
 
 
 def test_out_of_memory_is_no_failure_to_compile():
-    scores = CompiledScores(nn.Identity(), True)
+    scores = CompiledNetwork(nn.Identity(), class_values, True)
 
     def full(x):
         raise torch.OutOfMemoryError('full')
@@ -128,7 +130,7 @@ def test_out_of_memory_is_no_failure_to_compile():
 
 
 def test_errors_of_a_proven_size_are_not_hidden():
-    scores = Spy(nn.Flatten(), True)
+    scores = Spy(nn.Flatten(), class_values, True)
     scores(torch.rand(2, 3))
     scores.compiled = lambda x: 1 / 0
     with pytest.raises(ZeroDivisionError):
@@ -137,12 +139,12 @@ def test_errors_of_a_proven_size_are_not_hidden():
 
 def test_a_copy_compiles_its_own_weights():
     module = nn.Linear(3, 2)
-    scores = Spy(module, True)
+    scores = Spy(module, class_values, True)
     scores(torch.ones(1, 3))
     other = copy.deepcopy(scores)
     nn.init.zeros_(other.module.weight)
     nn.init.ones_(other.module.bias)
-    assert other(torch.ones(1, 3)).values.tolist() == [[1, 1]]
+    assert other(torch.ones(1, 3)).tolist() == [[1, 1]]
 
 
 def test_probabilities_cannot_be_compiled(monkeypatch, member):

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmcascade.models.segment import _starts, gives_logits, no_segmentor, segment
 from mmcascade.models.segmentor_parts import output_stride
+from mmcascade.registry import MODELS
 from tests.tiny_segmentors import TINY, batch, image, tiny
 
 member_of = functools.cache(tiny)
@@ -133,3 +134,27 @@ def test_stride_of_the_coarsest_map(depth, stride):
     config.backbone.update(num_stages=depth, strides=(1, 2, 2, 2)[:depth], dilations=(1,) * depth,
                            out_indices=tuple(range(depth)))
     assert output_stride(MODELS.build(config).eval()) == stride
+
+
+def test_a_compiled_stage_gives_the_same_labels_and_meets_few_batch_sizes(monkeypatch):
+    sizes = []
+
+    def fake_compile(self, device):
+        def compiled(x):
+            sizes.append(len(x))
+            return self.run(self.module, x)
+        return compiled
+
+    monkeypatch.setattr('mmcascade.models.compiled_network.CompiledNetwork._compile', fake_compile)
+    members = dict(a=member_of('fcn', 0), b=member_of('wide', 1))
+
+    def labels(**options):
+        model = MODELS.build(dict(
+            type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32),
+            stages=[dict(member='a', **options), dict(member='b', **options)],
+            policy=dict(type='mmcascade.RandomPolicy', rates=[0.6])))
+        return [sample.pred_sem_seg.data for sample in model.test_step(batch(1, 64, 96))]
+
+    assert all(torch.equal(a, b) for a, b in zip(labels(), labels(compile=True), strict=True))
+    assert len(sizes) == 2
+    assert sizes[1] in (1, 2, 4, 8)

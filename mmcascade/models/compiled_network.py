@@ -1,0 +1,95 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A network that is compiled for a few batch sizes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: A network's scores ``(N, C, ...)`` from its preprocessed inputs ``(N, ...)``.
+Network = Callable[[nn.Module, Tensor], Tensor]
+
+# Every batch size is a graph of its own, and members of one architecture share torch's count of them.
+_GRAPHS = 64
+
+
+class CompiledNetwork:
+    """The scores of a compiled network, which sees a few batch sizes only.
+
+    A network is compiled for each batch size by itself, so batches are padded to the next power of two (or to the full
+    batch size), and the padding is cut off again: a new number of leftovers compiles nothing.
+
+    Args:
+        module: the network.
+        run: how it is run.
+        mode: True or a mode of :func:`torch.compile`.
+        batch_size: of full batches; None if there is no such size.
+    """
+
+    def __init__(self, module: nn.Module, run: Network, mode: bool | str, batch_size: int | None = None) -> None:
+        self.module = module
+        self.run = run
+        self.mode = mode
+        self.batch_size = batch_size
+        self.compiled: Callable[[Tensor], Tensor] | None = None
+        self.failed = False
+        self._proven: set[tuple] = set()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.failed:
+            return self.run(self.module, x)
+        n = len(x)
+        padded = pad_rows(x, padded_size(n, self.batch_size))
+        key = (padded.shape, padded.dtype, torch.is_autocast_enabled(x.device.type))
+        try:
+            values = self._run_compiled(padded)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers and their tool chains fail in many ways
+            if key in self._proven:
+                raise
+            self._fall_back(error)
+            return self.run(self.module, x)
+        self._proven.add(key)
+        return values[:n]
+
+    def _run_compiled(self, x: Tensor) -> Tensor:
+        if self.compiled is None:
+            self.compiled = self._compile(x.device.type)
+        if x.device.type != 'cuda':
+            return self.compiled(x)
+        torch.compiler.cudagraph_mark_step_begin()
+        return self.compiled(x).clone()  # the next replay of a CUDA graph writes over its output
+
+    def _compile(self, device: str) -> Callable[[Tensor], Tensor]:
+        limit = torch._dynamo.config.recompile_limit
+        torch._dynamo.config.recompile_limit = max(limit, _GRAPHS)
+        mode = self.mode if isinstance(self.mode, str) else 'reduce-overhead' if device == 'cuda' else 'default'
+        module, run = self.module, self.run
+        return torch.compile(lambda x: run(module, x), dynamic=False, mode=mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), 'compiled': None, '_proven': set()}  # a copy has weights of its own
+
+    def _fall_back(self, error: Exception) -> None:
+        self.failed = True
+        reason = str(error).strip().splitlines() or ['']
+        warnings.warn(f'{type(self.module).__name__} cannot be compiled here and runs uncompiled: '
+                      f'{type(error).__name__}: {reason[0]}', stacklevel=2)
+
+
+def padded_size(n: int, full: int | None = None) -> int:
+    """The batch size that n rows are padded to: a power of two, or the full batch size if that is nearer."""
+    power = 1 << (n - 1).bit_length()
+    return power if full is None or n > full else min(power, full)
+
+
+def pad_rows(x: Tensor, size: int) -> Tensor:
+    """The rows of x, and its last one again and again up to ``size`` rows."""
+    if len(x) == size:
+        return x
+    return torch.cat([x, x[-1:].expand(size - len(x), *x.shape[1:])])
