@@ -24,7 +24,7 @@ SMALL = {
     'cell_search_speed': ['--images', '30', '--repeats', '1'],
     'device_views': ['--quick'],
     'guarantee': [STORES, '--repeats', '3'],
-    'metrics_speed': ['--size', '500', '--repeats', '1'],
+    'metrics_speed': ['--units', '5e2', '--repeats', '1'],
     'operating_points': [STORES, '--targets', 'risk=0.2', 'deferred=0.2'],
     'router_overhead': ['--quick'],
     'score_maps': [STORES, '--chain', 'small0', 'small1', '--target', 'risk=0.2', '--repeats', '5'],
@@ -32,9 +32,10 @@ SMALL = {
     'search_speed': ['--units', '600', '--repeats', '1'],
     'view_agreement': ['--quick'],
 }
-# peers.py is tested beside its tool, cityscapes_macs.py beside the configs that it counts, and search_quickstart.py
-# calls the search that tests/test_tools tests.
-OTHERS = {'common', 'cityscapes_macs', 'peers', 'search_quickstart', 'segmentation', 'cell_confidence_stride'}
+# end_to_end.py and peers.py are tested beside the tools, cityscapes_macs.py beside the configs that it counts, and
+# search_quickstart.py calls the search that tests/test_tools tests.
+OTHERS = {'common', 'cityscapes_macs', 'end_to_end', 'peers', 'search_quickstart', 'segmentation',
+          'cell_confidence_stride'}
 
 
 @pytest.fixture(scope='module')
