@@ -4,7 +4,7 @@
 The cascades are calibrated on val_dataloader for the best mIoU within a budget, and every system is tested by
 tools/test.py on test_dataloader. What is there already is used again, so an interrupted run continues.
 
-Example: tools/compare_segmentors.py configs/camvid/cascade.py --work-dir work_dirs/camvid/compare --cells 160
+Example: tools/compare_segmentors.py configs/camvid/cascade.py --work-dir work_dirs/camvid/compare --cells 120 160
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def main() -> None:
     parser.add_argument('config', help='config of a CascadeSegmentor with two stages; a config is a program, so read '
                         'it before you run it')
     parser.add_argument('--work-dir', required=True, help='folder for everything that is made')
-    parser.add_argument('--cells', type=int, nargs='*', default=[], help='further sizes of cells to try, in pixels')
+    parser.add_argument('--cells', nargs='*', default=[], help='further cells to try, such as 160 or 72x480 (height '
+                        'and width in pixels), or 72x480@2 where at most 2 cells of an image may go on')
     parser.add_argument('--budget', type=float, default=0.75, help='multiply-adds of the cascades, as a share of the '
                         "second member's on whole images (default 0.75)")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +39,41 @@ Stored = tuple[CellStore, CascadeIdentity]
 
 
 @dataclass(frozen=True)
+class Cells:
+    """How images are cut, and how many cells of one may go on; None = all."""
+
+    height: int
+    width: int
+    most: int | None = None
+
+    @classmethod
+    def parse(cls, cell: Any) -> Cells:
+        """From the side of a square, (height, width), or a text such as '160', '72x480' or '72x480@2'.
+
+        Raises:
+            ValueError: on anything else.
+        """
+        if not isinstance(cell, str):
+            cell = 'x'.join(map(str, cell)) if isinstance(cell, (tuple, list)) else str(cell)
+        found = re.fullmatch(r'(\d+)(?:x(\d+))?(?:@(\d+))?', cell)
+        if found is None:
+            raise ValueError(f"cells are written like 160, 72x480 or 72x480@2, got {cell!r}")
+        height, width, most = found.groups()
+        return cls(int(height), int(width or height), None if most is None else int(most))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def size(self) -> str:
+        return str(self.height) if self.height == self.width else f'{self.height}x{self.width}'
+
+    def __str__(self) -> str:
+        return self.size if self.most is None else f'{self.size}@{self.most}'
+
+
+@dataclass(frozen=True)
 class System:
     """One row of the comparison.
 
@@ -59,7 +95,8 @@ class Comparison:
         cfg: config of a CascadeSegmentor with two stages and trained members.
         work_dir: gets ``results.json``, the pictures, the stores, and a config and calibration file for each system.
         tools: the folder of test.py.
-        cell_sizes: further sizes of cells to try beside the config's.
+        others: further cells to try beside the config's, such as '160', '72x480' (height and width), or '72x480@2'
+            where at most 2 cells of an image may go on.
         budget: multiply-adds that cascades may spend on average, as a share of the second member's on whole images.
         say: prints one line of progress.
 
@@ -67,7 +104,7 @@ class Comparison:
         ValueError: if the config has another number of stages.
     """
 
-    def __init__(self, cfg: Config, work_dir: Path, tools: Path, cell_sizes: Sequence[int] = (), budget: float = 0.75,
+    def __init__(self, cfg: Config, work_dir: Path, tools: Path, others: Sequence[str] = (), budget: float = 0.75,
                  say: Say = print) -> None:
         if len(cfg.model.stages) != 2:
             raise ValueError(f'the comparison takes a cascade of two stages, got {len(cfg.model.stages)}')
@@ -76,19 +113,20 @@ class Comparison:
         self.first, self.second = first['member'], second['member']
         grid = dict(cell=512, margin=0) | dict(cfg.model.get('grid') or {})
         whole = dict(cell=None, margin=0)
-        self.cells = [str(grid['cell']), *map(str, cell_sizes)]
+        self.cells = [Cells.parse(grid['cell']), *map(Cells.parse, others)]
         self.models: dict[str, Model] = {
             self.second: dict(grid=whole, stages=[second | dict(on='image')]),
             IMAGE: dict(grid=whole, stages=[first, second | dict(on='image')]),
             ENSEMBLE: dict(grid=whole, stages=[first, second | dict(on='image')],
                            fusion='prob' if cfg.model.get('fusion') == 'replace' else cfg.model.get('fusion', 'prob')),
-            **{cell: dict(grid=grid | dict(cell=int(cell)), stages=[first, second | dict(on='cell')])
+            **{cell.size: dict(grid=grid | dict(cell=cell.shape), stages=[first, second | dict(on='cell')])
                for cell in self.cells}}
         work_dir.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> dict[str, Any]:
         """Everything; returns what ``results.json`` holds."""
-        calibration = {name: self._store(CALIBRATION, name) for name in (IMAGE, *self.cells)}
+        sizes = list(dict.fromkeys(cell.size for cell in self.cells))
+        calibration = {name: self._store(CALIBRATION, name) for name in (IMAGE, *sizes)}
         test = {name: self._store(TEST, name)[0] for name in self.models}
         macs = float(test[self.second].cells.macs.sum() / test[self.second].images)
         systems = self._systems(calibration, f'macs={self.budget * macs:.6g}')
@@ -96,13 +134,13 @@ class Comparison:
         replays = {name: replay_cells(test[system.store], tuple(range(system.policy.num_gaps + 1)), system.policy)
                    for name, system in systems.items()}
         results = {
-            'schema': SCHEMA, 'machine': machine(), 'budget': self.budget, 'cell': int(self.cells[0]),
+            'schema': SCHEMA, 'machine': machine(), 'budget': self.budget, 'cell': self.cells[0].size,
             'images': {'calibration': calibration[IMAGE][0].images, 'test': test[IMAGE].images},
             'members': [self.first, self.second], 'systems': metrics,
             'macs_ratio': {name: row['cost/macs'] / metrics[self.second]['cost/macs']
                            for name, row in metrics.items()},
             'intervals': self._intervals(replays), 'groups': self._groups(replays)}
-        plot_miou_against_macs({name: test[name] for name in (IMAGE, *self.cells)}, metrics,
+        plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics,
                                self.work_dir / 'miou_macs.png')
         (self.work_dir / 'results.json').write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
         return results
@@ -125,19 +163,19 @@ class Comparison:
     def _systems(self, stores: Mapping[str, Stored], target: str) -> dict[str, System]:
         """Members, ensemble, and cascades that meet the target on the calibration split."""
         alone, both = WindowPolicy([]), WindowPolicy([(None, None)])
-        main = self.cells[0]
-        fitted = {name: fit_cells(store, identity, target) for name, (store, identity) in stores.items()}
+        main, *others = self.cells
+        fitted = {cell: fit_cells(*stores[cell.size], target, max_cells=cell.most) for cell in self.cells}
         share = fitted[main].measured['deferred'][0]
         random = RandomPolicy([share])
         return {
             self.first: System(self.models[IMAGE] | dict(stages=self.models[IMAGE]['stages'][:1]), IMAGE, alone),
             self.second: System(self.models[self.second], self.second, alone),
             ENSEMBLE: System(self.models[ENSEMBLE] | dict(policy=_open()), ENSEMBLE, both),
-            'cascade': self._cascade('cascade', main, fitted[main]),
-            **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell, fitted[cell]) for cell in self.cells[1:]},
-            'image level': self._cascade('image level', IMAGE, fitted[IMAGE]),
-            'random cells': System(self.models[main] | dict(policy=dict(
-                type='mmcascade.RandomPolicy', rates=[share])), main, random)}
+            'cascade': self._cascade('cascade', main.size, fitted[main]),
+            **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell.size, fitted[cell]) for cell in others},
+            'image level': self._cascade('image level', IMAGE, fit_cells(*stores[IMAGE], target)),
+            'random cells': System(self.models[main.size] | dict(policy=dict(
+                type='mmcascade.RandomPolicy', rates=[share])), main.size, random)}
 
     def _cascade(self, name: str, store: str, calibration: Calibration) -> System:
         path = self._path(name, 'json')

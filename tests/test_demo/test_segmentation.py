@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcascade.demo.segmentation import Comparison
+from mmcascade.demo.segmentation import Cells, Comparison
 from mmcascade.demo.segmentation_table import as_markdown, group_rows, sentences, table_rows
 from tests.tiny_seg_project import write_project
 
 ROOT = Path(__file__).parents[2]
+OTHERS = ['24x110@2']
 
 
 @pytest.fixture(scope='module')
@@ -34,14 +35,14 @@ def project(tmp_path_factory):
 def results(project):
     folder, cfg = project
     said = []
-    found = Comparison(cfg, folder / 'compare', ROOT / 'tools', [48], budget=0.8, say=said.append).run()
+    found = Comparison(cfg, folder / 'compare', ROOT / 'tools', OTHERS, budget=0.8, say=said.append).run()
     assert found == json.loads((folder / 'compare' / 'results.json').read_text())
     assert said[-1] == 'testing random cells'
     return found
 
 
 def test_every_system_is_measured_and_replayed_alike(results):
-    assert list(results['systems']) == ['small', 'large', 'ensemble', 'cascade', 'cascade 48', 'image level',
+    assert list(results['systems']) == ['small', 'large', 'ensemble', 'cascade', 'cascade 24x110@2', 'image level',
                                         'random cells']
     for name, metrics in results['systems'].items():
         interval = results['intervals']['miou'][name]
@@ -61,10 +62,21 @@ def test_costs_are_shares_of_the_larger_member(results, project):
     assert costs['small'] < costs['cascade']
 
 
+@pytest.mark.parametrize('cell', ['', '16x', 'x16', '16@', '16-32', 'all'])
+def test_cells_that_cannot_be_read_are_named(cell):
+    with pytest.raises(ValueError, match=f'like 160, 72x480 or 72x480@2, got {cell!r}'):
+        Cells.parse(cell)
+
+
+def test_at_most_so_many_cells_go_on(results, project):
+    assert 0 < results['systems']['cascade 24x110@2']['cost/reached@stage1'] <= 100 * 2 / 3 + 1e-9
+    assert str(Cells.parse((24, 110))) == '24x110'
+
+
 def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
     folder, cfg = project
     monkeypatch.setattr('mmcascade.engine.fill_cell_store.cell_records', None)  # nothing is filled again
-    assert Comparison(cfg, folder / 'compare', ROOT / 'tools', [48], 0.8, lambda line: None).run() == results
+    assert Comparison(cfg, folder / 'compare', ROOT / 'tools', OTHERS, 0.8, lambda line: None).run() == results
     assert (folder / 'compare' / 'miou_macs.png').stat().st_size > 10_000
     assert any((folder / 'compare' / 'pictures').rglob('*.png'))
 
