@@ -126,7 +126,7 @@ def peak_bytes(call: Callable[[], Any]) -> int:
 
 
 def peak_bytes_elsewhere(units: Units, library: str, name: str) -> int:
-    """The same for any allocator (Linux only): how far the memory of a process grows that holds little but the inputs."""
+    """The same for any allocator, on Linux: how far a process grows that holds little but the inputs."""
     with tempfile.TemporaryDirectory() as folder:
         for field, values in vars(units).items():
             np.save(f'{folder}/{field}.npy', values)

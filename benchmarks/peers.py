@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -197,28 +197,24 @@ def threshold_for(scores: Tensor, share: float) -> float:
     return float(ordered[last:last + 2].mean())
 
 
-def tuned(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -> Sizes:
-    """Batch sizes at which a whole system is fastest: one stage after the other, then the best two once more.
+def explored(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -> Sizes:
+    """Batch sizes at which a whole system is fast: one stage after the other, each size once.
 
     Args:
         run: the system.
         start: where to begin.
         trials: sizes to try for every stage.
     """
-    seconds: dict[Sizes, float] = {}
     best = start
     for stage in range(len(start)):
-        around = {best, *((*best[:stage], size, *best[stage + 1:]) for size in trials)}
-        # All anew, side by side: a time from before was taken on a machine with other load.
-        seconds = _side_by_side(run, sorted(around), repeats=1)
-        best = min(seconds, key=seconds.__getitem__)
-    finals = _side_by_side(run, sorted(seconds, key=seconds.__getitem__)[:2], repeats=3)
-    return min(finals, key=finals.__getitem__)
+        # The best one anew, too: its time from before was taken while the machine had other load.
+        best = fastest(run, {best, *((*best[:stage], size, *best[stage + 1:]) for size in trials)}, repeats=1)
+    return best
 
 
-def _side_by_side(run: Callable[[Sizes], Any], candidates: Sequence[Sizes], repeats: int) -> dict[Sizes, float]:
-    times = interleaved({sizes: partial(run, sizes) for sizes in candidates}, repeats, torch.device('cpu'))
-    return {sizes: min(taken) for sizes, taken in times.items()}
+def fastest(run: Callable[[Sizes], Any], candidates: Collection[Sizes], repeats: int) -> Sizes:
+    times = interleaved({sizes: partial(run, sizes) for sizes in sorted(candidates)}, repeats, torch.device('cpu'))
+    return min(times, key=lambda sizes: min(times[sizes]))
 
 
 class Group:
@@ -249,9 +245,7 @@ class Group:
     @torch.no_grad()
     def measure(self, repeats: int) -> list[dict[str, Any]]:
         """One row per way, ours first, each at its best batch sizes, which half of the images decide."""
-        half = Images([view[:len(self.images) // 2] for view in self.images.views],
-                      self.images.samples[:len(self.images) // 2])
-        sizes = {name: tuned(partial(way.run, half), way.start, self.trials) for name, way in self.ways.items()}
+        sizes = self._tuned()
         labels, exits = two_passes(self.modules, self.threshold, self.images, self.start)
         assert exits is not None
         load = os.getloadavg()[0]
@@ -277,6 +271,15 @@ class Group:
                 deferred=reach[1], images=count, loader_batch=self.batch, limit_batches='/'.join(map(str, best)),
                 repeats=repeats, load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2)))
         return rows
+
+    def _tuned(self) -> dict[str, Sizes]:
+        """The best batch sizes of every way; what was found for one is tried for all, as a single trial may mislead."""
+        half = Images([view[:len(self.images) // 2] for view in self.images.views],
+                      self.images.samples[:len(self.images) // 2])
+        runs = {name: partial(way.run, half) for name, way in self.ways.items()}
+        found = {name: explored(run, self.ways[name].start, self.trials) for name, run in runs.items()}
+        return {name: fastest(run, {sizes for sizes in found.values() if len(sizes) == len(found[name])}, repeats=3)
+                for name, run in runs.items()}
 
     def _per_image(self, seconds: dict[Any, list[float]], stage: int, size: int) -> list[float]:
         return [s / self._bare_count(size) for s in seconds['bare', stage, size]]
