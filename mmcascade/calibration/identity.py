@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,6 +48,17 @@ class StageIdentity:
         return f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
 
 
+def joined_precision(each: Sequence[str]) -> str:
+    """The arithmetic of a cascade: that of its stages, named once if they agree."""
+    return each[0] if len(set(each)) == 1 else ', '.join(each)
+
+
+def chain_precision(joined: str, chain: Sequence[int]) -> str:
+    """The arithmetic of some stages of a cascade, or of several with the same one after the other."""
+    each = joined.split(', ')
+    return joined_precision([each[stage % len(each)] for stage in chain])
+
+
 @dataclass(frozen=True)
 class CascadeIdentity:
     """What scores and thresholds depend on.
@@ -56,7 +67,8 @@ class CascadeIdentity:
         stages: the stages in order.
         confidence: name of the confidence function.
         fusion: 'prob', 'logit' or 'replace'.
-        precision: type of the members' arithmetic, such as 'float32', or 'float16' under autocast.
+        precision: type of the members' arithmetic, such as 'float32', or 'float16' under autocast; where stages
+            differ, that of each, as in 'float16, float32'.
         grid: in a segmentation cascade, the cells, such as 'cells of 512 x 512'.
         detector: the confidence function itself where it is an object and not one of the built-in names. It is not
             written to files, where its name stands for it.

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.candidates import Candidates
-from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.calibration.identity import CascadeIdentity, chain_precision
 from mmcascade.calibration.score_store import ScoreStore, StoreError
 from mmcascade.calibration.search_report import Point, accept_target
 from mmcascade.calibration.searcher import Plan
@@ -70,7 +70,7 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
                 'macs': point.report.macs, 'reached': list(point.reached)}
     return Calibration(
         cascade=CascadeIdentity(tuple(candidates.identities[stage] for stage in point.chain), plan.confidence,
-                                plan.fusion, identity['members']['precision']),
+                                plan.fusion, chain_precision(identity['members']['precision'], point.chain)),
         windows=list(point.windows), accept=point.accept,
         temperatures=[candidates.stages[stage].temperature for stage in point.chain], target=str(plan.quality),
         rule='search', half_width=0.0, tau=[], data=identity['data'], measured=measured, accept_target=target)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.fingerprints import module_fingerprint
-from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.calibration.identity import CascadeIdentity, joined_precision
 from mmcascade.models.cascade_parts import checked_accept
 from mmcascade.models.members import Member, check_members
 from mmcascade.models.strict_loading import differences
@@ -185,8 +185,7 @@ class CascadeModel(BaseModel):
         """The members' arithmetic: 'float32', or, where stages differ, that of each stage."""
         device = next(self.parameters(), torch.empty(0)).device.type
         outer = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-        names = [stage.execution.amp or str(outer).removeprefix('torch.') for stage in self.stages]
-        return names[0] if len(set(names)) == 1 else ', '.join(names)
+        return joined_precision([stage.execution.amp or str(outer).removeprefix('torch.') for stage in self.stages])
 
     def _check_calibration(self, calibration: Calibration) -> None:
         calibration.check(self.identity())
