@@ -36,10 +36,11 @@ def quickstart(results: dict[str, Any]) -> str:
 
 def peers(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = ['| stages | system | images/s | share of the limit | same decisions |', '|---|---|---|---|---|']
+    lines = ['| stages | system | batch sizes | images/s | share of the limit | same decisions |',
+             '|---|---|---|---|---|---|']
     for row in rows:
         lines.append(
-            f"| {row['group']} | {row['name']} "
+            f"| {row['group']} | {row['name']} | {row['batches']} "
             f"| {row['units_per_s']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f}) "
             f"| {row['share_of_limit']:.1%} ({row['share_lowest']:.1%} to {row['share_highest']:.1%}) "
             f"| {'yes' if row['same_decisions'] else 'no'} |")
@@ -80,6 +81,43 @@ def strides(results: dict[str, Any]) -> str:
     table = rows_of(results, {'stride': '', 'mean': '.5f', 'largest': '.5f', 'same_side': '.1%'})
     return table + (f"\n\nDifference to stride 1 over {row['cells']} cells of `{row['config']}` after stage 0, and the "
                     f"share of them on the same side of a threshold that {row['share']:.0%} lie below.")
+
+
+def loop_rows(results: dict[str, Any]) -> str:
+    lines = ['| | seconds | of loading and limit |', '|---|---|---|']
+    lines += [f"| {row['name']} | {row['seconds']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f}) "
+              f"| {row['ratio']:.2f} ({row['ratio_lowest']:.2f} to {row['ratio_highest']:.2f}) |"
+              for row in results['rows']]
+    machine, row = results['machine'], results['rows'][0]
+    return '\n'.join(lines) + (
+        f"\n\n{row['images']:,} images of 28 x 28, loader batch {row['loader_batch']}, on {machine['cores']} cores of "
+        f"{machine['cpu']} with {machine['threads']} thread(s), torch {machine['torch']}; median of {row['repeats']} "
+        f"rounds (lowest to highest). Load of the machine: {row['load_before']} before, {row['load_after']} after.")
+
+
+def metrics_speed(results: dict[str, Any]) -> str:
+    """The scores that others were run on, too; of the rest the worst."""
+    lines = ['| library | summary | seconds | times numpy.sort | bytes per unit | same value |',
+             '|---|---|---|---|---|---|']
+    for row in results['rows']:
+        if row['scores'] == 'probabilities':
+            cells = ['not installed', '', '', ''] if row['seconds'] is None else [
+                f"{row['seconds']:.2f} (to {row['slowest']:.2f})", f"{row['times_sort']:.1f}",
+                f"{row['bytes_per_unit']:.0f}", {True: 'yes', False: 'no', None: ''}[row['same_value']]]
+            lines.append('| ' + ' | '.join([row['library'], row['summary'], *cells]) + ' |')
+    ours = [row for row in results['rows'] if row['library'] == 'mmcascade']
+    worst: dict[str, float] = {}
+    for row in ours:
+        worst[row['scores']] = max(row['times_sort'], worst.get(row['scores'], 0))
+    loads = [row['load'] for row in ours]
+    machine = results['machine']
+    return '\n'.join(lines) + (
+        f"\n\n{ours[0]['size']:,} units, probabilities in float64, on one core of {machine['cpu']}, numpy "
+        f"{machine['numpy']}; the shortest of {ours[0]['repeats']} runs (to the longest), in turns with sorts of the "
+        f"same scores. {sum(row['times_sort'] <= 2 for row in ours)} of our {len(ours)} times, over {len(worst)} kinds "
+        'of scores, are at most twice that of the sort; the worst are '
+        + ', '.join(f'{times:.1f} times with {kind}' for kind, times in worst.items())
+        + f'. Load of the machine: {min(loads)} to {max(loads)}.')
 
 
 def ood(results: dict[str, Any]) -> str:
@@ -174,6 +212,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f',
         'mean_change_of_max_prob': '.3f'})),
     'peers table': ('peers.json', peers),
+    'end to end table': ('end_to_end.json', loop_rows),
+    'metrics speed table': ('metrics_speed.json', metrics_speed),
     'canvases table': ('quickstart_seg.json', segmentation),
     'camvid table': ('camvid.json', segmentation),
     'segmentation speed table': ('segmentation.json', segmentation_speed),
