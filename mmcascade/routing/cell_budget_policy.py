@@ -36,18 +36,28 @@ class CellBudgetPolicy(WindowPolicy):
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:
         if gap != 0:
             return going
-        # Non-going cells rank last; a sort by score, then a stable one by image, gives each cell its rank in its image.
+        # Non-going cells rank last.
         score = torch.where(confidence.isnan(), -torch.inf, confidence).masked_fill(~going, torch.inf)
-        by_score = torch.sort(score, stable=True).indices
-        image = (unit // CELLS_PER_IMAGE).to(score.device)
-        order = by_score[torch.sort(image[by_score], stable=True).indices]
-        position = torch.arange(len(order), device=order.device)
-        sorted_image = image[order]
-        starts = torch.cat([sorted_image.new_ones(1, dtype=torch.bool), sorted_image[1:] != sorted_image[:-1]])
-        first = torch.where(starts, position, 0).cummax(0).values
-        rank = torch.empty_like(order)
-        rank[order] = position - first
-        return going & (rank < self.max_cells)
+        unit = unit.to(score.device)
+        # Data sets that are joined number their images anew: a number that comes again is a cell of another image.
+        times = rank_in_group(unit, torch.arange(len(unit), device=unit.device))
+        image = (unit // CELLS_PER_IMAGE) * len(unit) + times
+        return going & (rank_in_group(image, torch.sort(score, stable=True).indices) < self.max_cells)
 
     def __repr__(self) -> str:
         return f'CellBudgetPolicy({self.rules}, max_cells={self.max_cells})'
+
+
+def rank_in_group(group: Tensor, order: Tensor) -> Tensor:
+    """How many rows of the same group come before each row in an order, int64 ``(N)``.
+
+    Args:
+        group: ``(N)``, the number of each row's group.
+        order: int64 ``(N)``, rows, first to last.
+    """
+    order = order[torch.sort(group[order], stable=True).indices]  # by group, and as given within one
+    grouped, position = group[order], torch.arange(len(order), device=order.device)
+    starts = torch.cat([grouped.new_ones(1, dtype=torch.bool), grouped[1:] != grouped[:-1]])
+    rank = torch.empty_like(order)
+    rank[order] = position - torch.where(starts, position, 0).cummax(0).values
+    return rank

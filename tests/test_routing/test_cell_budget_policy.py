@@ -68,6 +68,13 @@ def test_cells_of_two_images_may_alternate():
     assert going.tolist() == [False, True, True, False, True, True]
 
 
+def test_images_of_joined_data_sets_may_have_the_same_number():
+    unit = torch.tensor([0, 1, 2, 0, 1, 2])
+    confidence = torch.tensor([0.3, 0.1, 0.2, 0.6, 0.5, 0.4])
+    going = CellBudgetPolicy([(None, None)], 2).limit(0, torch.ones(6, dtype=torch.bool), confidence, unit)
+    assert going.tolist() == [False, True, True, False, True, True]
+
+
 def test_later_gaps_are_windows():
     policy = CellBudgetPolicy([(None, None), (None, 0.5), None], 1)
     confidence = torch.tensor([0.1, 0.2, 0.7])
