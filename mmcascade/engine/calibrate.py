@@ -91,7 +91,7 @@ def build_without_calibration(cfg: Config) -> CascadeModel:
     config = copy.deepcopy(cfg.model)
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)
-    if any(stage.get('temperature', 1) != 1 for stage in config.stages):
+    if not labels_pixels(cfg) and any(stage.get('temperature', 1) != 1 for stage in config.stages):
         raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
                          '--temperatures fit')
     return MODELS.build(config)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.engine.cell_histograms import cell_records
-from mmcascade.engine.fill_store import Progress, data_identity, ordered_loader
+from mmcascade.engine.fill_store import Progress, data_identity, given_macs, ordered_loader
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members import num_classes
 
@@ -36,7 +36,9 @@ def fill_cell_store(folder: str | Path, model: CascadeSegmentor, dataloader: Con
     images = len(dataset)  # type: ignore[arg-type]
     if not images:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
-    identity = {'cascade': model.identity().to_json(), **data_identity(dataloader, dataset)}
+    temperatures = [stage.temperature for stage in model.stages]
+    identity = {'cascade': model.identity().to_json(), **data_identity(dataloader, dataset), **given_macs(model),
+                **({'temperatures': temperatures} if set(temperatures) != {1} else {})}
     classes = next(count for member in model.members.values() if (count := num_classes(member)))
     if CellStore.exists(folder):
         store = CellStore.open(folder)
@@ -46,7 +48,7 @@ def fill_cell_store(folder: str | Path, model: CascadeSegmentor, dataloader: Con
             folder, identity, images=images, classes=list(model.classes) if model.classes else classes,
             stages=[stage.source for stage in model.stages], on=[stage.on for stage in model.stages],
             fusion=model.fusion, confidence=model.confidence.name, empty=model.confidence.empty,
-            temperatures=[stage.temperature for stage in model.stages], config=config)
+            temperatures=temperatures, config=config)
     progress(store.filled, images)
     if store.complete:
         return store

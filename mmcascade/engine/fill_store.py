@@ -88,7 +88,14 @@ def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> dic
     return {
         'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
         **data_identity(dataloader, dataset),
+        **given_macs(model),
         **({'kind': 'with features'} if model.confidence.needs_features else {})}
+
+
+def given_macs(model: CascadeModel) -> dict[str, Any]:
+    """The multiply-adds that stages were given in place of the counted ones; nothing if none was."""
+    given = [stage.macs for stage in model.stages]
+    return {} if all(macs is None for macs in given) else {'macs': given}
 
 
 def data_identity(dataloader: Config, dataset: Any) -> dict[str, Any]:

@@ -172,9 +172,11 @@ class CascadeModel(BaseModel):
         return None
 
     def _use(self, calibration: Calibration) -> WindowPolicy:
-        if any(stage.temperature != 1 for stage in self.stages):
-            raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages')
         calibration.without_weights().check(self.identity(with_weights=False))
+        given = [stage.temperature for stage in self.stages]
+        if any(temperature != 1 for temperature in given) and given != list(calibration.temperatures):
+            raise ValueError(f'the calibration gives the temperatures {calibration.temperatures}, and the stages '
+                             f'{given}; leave temperature= out of the stages, or calibrate again')
         for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
             stage.temperature = temperature
         self.accept = calibration.accept

@@ -112,6 +112,31 @@ def test_calibrated_cascade_reaches_what_the_file_says(project, folder):
         routed(project, calibration=str(folder / 'calibration.json'), grid=dict(cell=48, margin=4))
 
 
+def test_a_cascade_with_temperatures_is_calibrated_as_it_is(project, folder):
+    stages = [dict(member='small', scale=0.5, temperature=2.0), dict(member='large', temperature=0.5)]
+    store, identity = store_of(project, folder / 'temperatures', stages=stages)
+    path = folder / 'temperatures.json'
+    calibration = fit_cells(store, identity, 'deferred=0.4')
+    calibration.save(path)
+    assert calibration.temperatures == [2.0, 0.5]
+    left_out = [{key: value for key, value in stage.items() if key != 'temperature'} for stage in stages]
+    for given in (stages, left_out):
+        metrics = routed(project, calibration=str(path), stages=given)
+        assert metrics['mIoU'] == pytest.approx(100 * calibration.measured['miou'], abs=0.006)
+        assert metrics['cost/macs'] * 1e9 == pytest.approx(calibration.measured['macs'])
+    with pytest.raises(ValueError, match=r'gives the temperatures \[2.0, 0.5\], and the stages \[2.0, 1.0\]; leave'):
+        routed(project, calibration=str(path), stages=[stages[0], left_out[1]])
+    with pytest.raises(StoreError, match='another temperatures'):
+        store_of(project, folder / 'temperatures', stages=left_out)
+
+
+def test_given_costs_are_part_of_a_store(project, folder):
+    plain = [dict(member='small', scale=0.5), dict(member='large')]
+    store_of(project, folder / 'costs', stages=plain)
+    with pytest.raises(StoreError, match='another macs'):
+        store_of(project, folder / 'costs', stages=[plain[0], dict(plain[1], macs=1e9)])
+
+
 def test_bad_annotations_are_named(project, folder):
     cfg = copy.deepcopy(project)
     cfg.val_dataloader.dataset.pipeline = [t for t in cfg.val_dataloader.dataset.pipeline
