@@ -13,7 +13,8 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
+                                          'flip_direction', 'reduce_zero_label', 'sample_idx')),
 ]
 
 canvases = dict(type='mmcascade.ComposedFashionDataset', data_root=data_root)
