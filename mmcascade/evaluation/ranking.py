@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .score_keys import score_keys
 
 # Small enough for a block and its intermediate results to stay in the processor's cache.
-_BLOCK = 1 << 14
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Ranking:
 
     Args:
         scores: (n,) float64 scores without NaN; -inf ranks last.
-        flags: (n,) boolean arrays, such as *wrong* or *out of distribution*.
+        flags: (n,) boolean arrays, such as *wrong* or *out of distribution*; one to eight.
 
     Attributes:
         size: The number of units.
@@ -60,9 +60,8 @@ class Ranking:
             part = slice(start, start + _BLOCK)
             keys = packed[part]
             self._codec.encode(scores[part], out=keys)
-            for flag in flags:
-                keys <<= np.uint64(1)
-                keys |= flag[part].view(np.uint8)
+            keys <<= np.uint64(len(flags))
+            keys |= _side_by_side([flag[part].view(np.uint8) for flag in flags])
         packed.sort()
         self._packed = packed
 
@@ -106,6 +105,14 @@ class Ranking:
 def join(rows: Iterable[tuple[NDArray[np.float64], ...]]) -> list[NDArray[np.float64]]:
     """Concatenate the columns that were computed block by block."""
     return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def _side_by_side(flags: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """One bit per flag, the first one highest; joined while they are small."""
+    joined = flags[0]
+    for flag in flags[1:]:
+        joined = joined << np.uint8(1) | flag
+    return joined
 
 
 def _running_count(packed: NDArray[np.uint64], shift: int, first: int) -> NDArray[np.int64]:

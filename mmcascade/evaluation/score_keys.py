@@ -89,7 +89,7 @@ def score_keys(scores: NDArray[np.float64], spare_bits: int) -> ScoreKeys:
         spare_bits: Number of flags that will share the integer with the key.
     """
     room = 1 << (64 - spare_bits)
-    lowest, highest = float(scores.min()), float(scores.max())
+    lowest, highest = _range(scores)
     if lowest == -np.inf < highest:
         lowest = float(scores[scores > -np.inf].min())
     keys = FloatKeys(lowest, highest)
@@ -102,6 +102,13 @@ def score_keys(scores: NDArray[np.float64], spare_bits: int) -> ScoreKeys:
         if keys.count <= room and _survives(scores, scale):
             return keys
     return TableKeys(np.unique(scores))
+
+
+def _range(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest score, both while a block lies in the processor's cache."""
+    blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
+    lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
+    return float(min(lows)), float(max(highs))
 
 
 def _flip_negative(scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,22 +1,49 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""benchmarks/metrics_speed.py gives others what they take, and does without those that are not installed."""
+
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import importlib.util
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'metrics_speed.py'
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
 
 
-def test_the_benchmark_prints_and_writes_its_rows(tmp_path):
-    path = tmp_path / 'rows.json'
-    done = subprocess.run(
-        [sys.executable, SCRIPT, '--size', '500', '--repeats', '1', '--json', path],
-        capture_output=True, text=True, check=True)
-    result = json.loads(path.read_text())
-    assert result['schema'] == 1
-    assert {'cpu', 'cores', 'threads', 'python', 'torch', 'numpy'} <= set(result['machine'])
-    assert {row['summary'] for row in result['rows']} > {'aurc', 'augrc', 'auroc', 'scod_aurc'}
-    assert all(row['times_sort'] > 0 for row in result['rows'])
-    assert len(done.stdout.splitlines()) == 1 + len(result['rows'])
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import metrics_speed
+    monkeypatch.setattr(metrics_speed, 'peak_bytes_elsewhere', lambda units, library, name: 0)
+    return metrics_speed
+
+
+def test_others_agree_where_they_define_the_same(script):
+    rows = script.measure(500, 1)
+    ours = [row for row in rows if row['library'] == 'mmcascade']
+    assert {row['scores'] for row in ours} == set(script.SCORES)
+    assert {row['summary'] for row in ours} == set(script.SUMMARIES)
+    assert all(row['times_sort'] > 0 and row['same_value'] is None for row in ours)
+    others = {(row['library'], row['summary']): row for row in rows if row['library'] != 'mmcascade'}
+    assert len(others) == 5
+    for (_, name), row in others.items():
+        if row['seconds'] is not None:
+            assert row['same_value'] is (True if name in script.SAME_DEFINITION else None)
+    assert others['scikit-learn', 'auroc']['seconds'] > 0
+
+
+def test_a_library_that_is_missing_has_empty_cells(script, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name == 'torch_uncertainty' else find(name))
+    rows = [row for row in script.measure(50, 1) if row['library'] == 'torch-uncertainty']
+    assert [row['summary'] for row in rows] == ['aurc', 'augrc', 'fpr_at_tpr']
+    assert all(row['seconds'] is None and row['size'] == 50 for row in rows)
+
+
+def test_values_of_another_definition_are_near(script):
+    pytest.importorskip('torch_uncertainty', reason='needs requirements/benchmark.txt')
+    units = script.Units.draw('probabilities', 20_000)
+    for name in ('aurc', 'augrc'):
+        theirs = script.OTHERS['torch-uncertainty'][1][name](units)
+        assert theirs == pytest.approx(script.SUMMARIES[name](units), rel=1e-2)
