@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -101,13 +102,15 @@ class Comparison:
         say: prints one line of progress.
 
     Raises:
-        ValueError: if the config has another number of stages.
+        ValueError: if the config has another number of stages, or the budget is no number > 0.
     """
 
     def __init__(self, cfg: Config, work_dir: Path, tools: Path, others: Sequence[str] = (), budget: float = 0.75,
                  say: Say = print) -> None:
         if len(cfg.model.stages) != 2:
             raise ValueError(f'the comparison takes a cascade of two stages, got {len(cfg.model.stages)}')
+        if not 0 < budget < math.inf:
+            raise ValueError(f"budget is a share > 0 of the second member's multiply-adds, got {budget!r}")
         self.cfg, self.work_dir, self.tools, self.budget, self.say = cfg, work_dir, tools, budget, say
         first, second = (dict(stage) for stage in cfg.model.stages)
         self.first, self.second = first['member'], second['member']

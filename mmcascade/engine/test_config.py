@@ -141,8 +141,8 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
 
 def _leave_out_what_needs_labels(cfg: Config) -> None:
     """MMSegmentation's IoUMetric fails on images without annotation, the others do without."""
-    pipeline = _innermost(cfg.test_dataloader.dataset).get('pipeline') or []
-    if not pipeline or any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline):
+    if all(any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline)
+           for pipeline in _pipelines(cfg.test_dataloader.dataset)):
         return
     evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     kept = [metric for metric in evaluator if _type_name(metric) != 'IoUMetric' or metric.get('format_only')]
@@ -152,8 +152,12 @@ def _leave_out_what_needs_labels(cfg: Config) -> None:
         cfg.test_evaluator = kept
 
 
-def _innermost(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _innermost(dataset['dataset']) if 'dataset' in dataset else dataset
+def _pipelines(dataset: Mapping[str, Any]) -> list[Any]:
+    """Of a data set, or of those that it wraps or joins."""
+    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', [])
+    if inner:
+        return [pipeline for each in inner for pipeline in _pipelines(each)]
+    return [dataset['pipeline']] if dataset.get('pipeline') else []
 
 
 def _type_name(config: Mapping[str, Any]) -> str:

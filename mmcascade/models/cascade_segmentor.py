@@ -57,7 +57,8 @@ class CascadeSegmentor(CascadeModel):
             to test.
         calibration: path of a file made by tools/calibrate.py (or its content), in place of ``policy``.
         confidence_map: add the confidence of every pixel at its cell's exit.
-        seg_logits: keep the fused log-probabilities, which take a hundred times the memory of the labels.
+        seg_logits: keep the fused log-probabilities, 4 bytes per class and pixel: with 19 classes ten times
+            the memory of the labels.
         data_preprocessor, train_cfg, test_cfg, pretrained: ignored; members have their own. MMSegmentation's functions
             pass them to every model.
 

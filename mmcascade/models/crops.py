@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from mmcascade.models.grid import Box, Grid, Size
 
-_MIRRORED = {'horizontal': -1, 'vertical': -2}
+#: The dimension of images ``(..., H, W)`` that a pipeline's flip turns round.
+MIRRORED = {'horizontal': -1, 'vertical': -2}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Crops:
     def frames(self, scores: Tensor, rows: np.ndarray, align_corners: bool = False) -> Tensor:
         """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells, ``(N, C, h, w)``."""
         if self.flip:
-            scores = scores.flip(_MIRRORED[self.flip])
+            scores = scores.flip(MIRRORED[self.flip])
         places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
             return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])

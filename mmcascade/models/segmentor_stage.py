@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmcascade.calibration.identity import StageIdentity
 from mmcascade.models.batch_sizes import AUTO, settled_size
-from mmcascade.models.crops import Crops, resize_images, scaled
+from mmcascade.models.crops import MIRRORED, Crops, resize_images, scaled
 from mmcascade.models.execution import Execution
 from mmcascade.models.segment import decode, segment
 from mmcascade.models.tiled_image import TiledImage
@@ -144,7 +144,7 @@ class SegmentorStage:
 
         def cells(scores: Tensor) -> Tensor:
             if first.flip:
-                scores = scores.flip({'horizontal': -1, 'vertical': -2}[first.flip])
+                scores = scores.flip(MIRRORED[first.flip])
             if tuple(scores.shape[-2:]) != size:
                 scores = nn.functional.interpolate(
                     scores, size, mode='bilinear', align_corners=self.align_corners)
@@ -168,7 +168,8 @@ class SegmentorStage:
 
         return self._output(output, cells, tiles, np.full(len(images), macs))
 
-    def _output(self, output: StageOutput, cells, tiles, macs: np.ndarray) -> StageOutput:
+    def _output(self, output: StageOutput, cells: Callable[[Tensor], Tensor],
+                tiles: Sequence[tuple[TiledImage, np.ndarray]], macs: np.ndarray) -> StageOutput:
         device = output.values.device
         return StageOutput(
             None if output.logits is None else cells(output.logits),

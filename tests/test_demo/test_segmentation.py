@@ -98,6 +98,9 @@ def test_other_cascades_are_refused(project):
     cfg.model = dict(cfg.model, stages=[*cfg.model.stages, dict(member='large', on='image')])
     with pytest.raises(ValueError, match='two stages, got 3'):
         Comparison(cfg, folder / 'three', ROOT / 'tools')
+    for budget in (0, -1, float('nan')):
+        with pytest.raises(ValueError, match='budget is a share > 0'):
+            Comparison(project[1], folder / 'free', ROOT / 'tools', budget=budget)
 
 
 def run_benchmark(name, monkeypatch, *arguments):

@@ -193,6 +193,16 @@ def test_metrics_do_without_annotations(config, run_here, tmp_path):
     assert found['deferred/all'] is None and 'mIoU' not in found
 
 
+def test_iou_is_left_out_where_one_of_joined_data_sets_has_no_annotations(config, run_here, tmp_path):
+    path = without_labels(config, tmp_path, [dict(type='IoUMetric'), dict(type='mmcascade.CascadeCost')])
+    cfg, labelled = Config.fromfile(path), Config.fromfile(config).test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[labelled, cfg.test_dataloader.dataset])
+    cfg.dump(path)
+    with pytest.warns(UserWarning, match='loads no annotations, so IoUMetric is left out'):
+        run_here(TEST, path, '--out', 'metrics.json')
+    assert set(json.loads(Path('metrics.json').read_text())) >= {'cost/macs'}
+
+
 def test_augmentation_is_refused_in_words(config, run_here):
     with pytest.raises(SystemExit, match='error: test-time augmentation is for cascades of classifiers'):
         run_here(TEST, config, '--tta')
