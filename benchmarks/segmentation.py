@@ -33,6 +33,7 @@ from mmcascade.registry import MODELS
 Run = Callable[[], Any]
 
 
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of a CascadeSegmentor with two stages')
@@ -43,7 +44,6 @@ def main() -> None:
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', help='write the rows to this file')
     args = parser.parse_args()
-    torch.set_grad_enabled(False)
     systems = build(args)
     seconds = interleaved(systems, args.repeats, torch.device(args.device))
     whole = min(seconds['larger member, whole'])
@@ -141,8 +141,8 @@ def peak_memory(args: argparse.Namespace, name: str) -> float:
         return pool.apply(_peak, (args, name))
 
 
+@torch.no_grad()
 def _peak(args: argparse.Namespace, name: str) -> float:
-    torch.set_grad_enabled(False)
     run = build(argparse.Namespace(**{**vars(args), 'images': 1}))[name]
     if args.device != 'cpu':
         run()

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.cell_fit import fit_cells
+from mmcascade.calibration.cell_fit import fit_cells, share_curve
 from mmcascade.calibration.cell_replay import CellReplay, replay_cells
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.identity import CascadeIdentity
@@ -142,7 +142,10 @@ class Comparison:
             'members': [self.first, self.second], 'systems': metrics,
             'macs_ratio': {name: row['cost/macs'] / metrics[self.second]['cost/macs']
                            for name, row in metrics.items()},
-            'intervals': self._intervals(replays), 'groups': self._groups(replays)}
+            'intervals': self._intervals(replays), 'groups': self._groups(replays),
+            'hindsight': {
+                'calibration': hindsight({name: store for name, (store, _) in calibration.items()}, self.budget * macs),
+                'test': hindsight({name: test[name] for name in calibration}, self.budget * macs)}}
         plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics,
                                self.work_dir / 'miou_macs.png')
         (self.work_dir / 'results.json').write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
@@ -231,6 +234,22 @@ class Comparison:
         return {drive: {'images': int((drives == drive).sum())} | {
             name: 100 * result.miou(np.flatnonzero(drives == drive)) for name, result in replays.items()}
             for drive in sorted(set(drives))}
+
+
+def hindsight(stores: Mapping[str, CellStore], budget: float) -> dict[str, dict[str, float]]:
+    """What the best threshold would reach on these very images within a budget of multiply-adds, per size of cells.
+
+    Returns:
+        Per store 'mIoU' in percent and 'macs' per image in G; nothing for a store that stage 0 alone takes beyond it.
+    """
+    best = {}
+    for name, store in stores.items():
+        quality, macs = share_curve(store, steps=400)
+        within = np.flatnonzero(macs <= budget)
+        if len(within):
+            index = within[quality[within].argmax()]
+            best[name] = {'mIoU': 100 * float(quality[index]), 'macs': float(macs[index]) / 1e9}
+    return best
 
 
 def _open() -> Model:

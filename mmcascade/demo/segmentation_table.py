@@ -30,6 +30,20 @@ def group_rows(results: Mapping[str, Any]) -> list[list[str]]:
                                            for drive, row in results['groups'].items())]
 
 
+def hindsight_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """The best mIoU within the budget on calibration and test images, with thresholds from these very images.
+
+    The difference to the table of tested systems is what thresholds lose between the two.
+    """
+    found = results['hindsight']
+    rows = [['cells', 'best on the calibration images', 'best on the test images']]
+    for name in found['calibration']:
+        cells = 'whole images' if name == 'image' else f'{name} px'
+        rows.append([cells, *(f"{found[split][name]['mIoU']:.2f}" if name in found[split] else '-'
+                              for split in ('calibration', 'test'))])
+    return rows
+
+
 def sentences(results: Mapping[str, Any]) -> list[str]:
     """What was measured, good or bad, in words."""
     larger = results['members'][1]

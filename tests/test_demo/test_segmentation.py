@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmcascade.demo.segmentation import Cells, Comparison
-from mmcascade.demo.segmentation_table import as_markdown, group_rows, sentences, table_rows
+from mmcascade.demo.segmentation_table import as_markdown, group_rows, hindsight_rows, sentences, table_rows
 from tests.tiny_seg_project import write_project
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,17 @@ def test_tables_hold_the_figures(results):
     drives = group_rows(results | dict(groups=dict(a=dict(images=2) | {name: 50.0 for name in results['systems']})))
     assert drives[1][:3] == ['a', '2', '50.00']
     assert len(sentences(results)) == 5
+
+
+def test_hindsight_is_the_best_of_all_thresholds(results):
+    rows = hindsight_rows(results)
+    assert [row[0] for row in rows[1:]] == ['whole images', '32 px', '24x110 px']
+    budget = 0.8 * results['systems']['large']['cost/macs']
+    found = results['hindsight']['test']
+    for name, row in (('cascade', found['32']), ('image level', found['image'])):
+        assert row['macs'] <= budget
+        if results['systems'][name]['cost/macs'] <= budget:
+            assert row['mIoU'] >= results['systems'][name]['mIoU'] - 0.006
 
 
 def test_other_cascades_are_refused(project):
