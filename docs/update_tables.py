@@ -67,15 +67,16 @@ def segmentation(results: dict[str, Any]) -> str:
 
 def segmentation_speed(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = ['| members | system | ms per image | times the larger member | outside | peak memory, MiB |',
-             '|---|---|---:|---:|---:|---:|']
+    lines = ['| members | threads | system | ms per image | times the larger member | outside | peak memory, MiB |',
+             '|---|---:|---|---:|---:|---:|---:|']
     for row in rows:
         outside = '-' if row['outside_members'] is None else f"{row['outside_members']:.1%}"
-        lines.append(f"| `{row['config']}` | {row['name']} | {row['ms_per_image']:.0f} ({row['lowest']:.0f} to "
-                     f"{row['highest']:.0f}) | {row['times_whole']:.2f} | {outside} | {row['peak_mib']:.0f} |")
+        times = f"{row['ms_per_image']:.0f} ({row['lowest']:.0f} to {row['highest']:.0f})"
+        lines.append(f"| `{row['config']}` | {row['threads']} | {row['name']} | {times} | {row['times_whole']:.2f} "
+                     f"| {outside} | {row['peak_mib']:.0f} |")
     return '\n'.join(lines) + (
-        f"\n\nMedian (lowest to highest) on {machine['cores']} cores of {machine['cpu']} with {machine['threads']} "
-        f"thread(s), torch {machine['torch']}. 'Outside' is the share of the time that routing, cutting, fusing and "
+        f"\n\nMedian (lowest to highest) on {machine['cores']} cores of {machine['cpu']} with torch "
+        f"{machine['torch']}. 'Outside' is the share of the time that routing, cutting, fusing and "
         'pasting take; the memory is what labelling one image adds to the process.')
 
 
