@@ -52,7 +52,7 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     for other, gap in results['intervals']['cascade_minus'].items():
         if other in (larger, 'ensemble', 'image level', 'random cells'):
             estimate, low, high = (f'{100 * gap[key]:.2f}' for key in ('estimate', 'low', 'high'))
-            lines.append(f'Its mIoU is {estimate} ({low} to {high}) points above that of {other}.')
+            lines.append(f'Its mIoU differs by {estimate} ({low} to {high}) points from that of {other}.')
     return lines
 
 
