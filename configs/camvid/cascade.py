@@ -1,7 +1,7 @@
 # Cells are strips of 120 x 480 px: the small member labels the image at half its size, and the large one those strips
 # that the small one is least certain of, in crops with some context above and below. Strips suit street scenes, whose
-# hard objects stand side by side, and lose less to context than squares. Size, margin, fusion and confidence were chosen
-# on the official val split, where tools/calibrate.py finds the threshold, too.
+# hard objects stand side by side, and lose less to context than squares. Size, margin, fusion and confidence were
+# chosen on the official val split, where tools/calibrate.py finds the threshold, too.
 _base_ = ['_base_/camvid.py', '../_base_/segmentation_runtime.py']
 
 model = dict(
