@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from rich.console import Console
-from rich.table import Table
 
 from mmcascade.demo.segmentation import Comparison
-from mmcascade.demo.segmentation_table import group_rows, sentences, table_rows
+from mmcascade.demo.segmentation_table import print_results
 
 
 def main() -> None:
@@ -46,19 +44,8 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
-    show(results)
+    print_results(results)
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
-
-
-def show(results: dict) -> None:
-    """Print the tables and what they say."""
-    for rows in (table_rows(results), group_rows(results)):
-        if rows:
-            table = Table(*rows[0])
-            for row in rows[1:]:
-                table.add_row(*row)
-            Console(width=140).print(table)
-    print('\n'.join(sentences(results)))
 
 
 if __name__ == '__main__':

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from compare_segmentors import show
 from mmengine.config import Config, DictAction
 
 from mmcascade.demo.segmentation import Comparison
+from mmcascade.demo.segmentation_table import print_results
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart_seg'
@@ -59,7 +59,7 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:
         raise SystemExit('interrupted; the same command continues where it stopped') from None
-    show(results)
+    print_results(results)
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmcascade.engine.search_table import print_table
+
 HEADER = ['system', 'mIoU %', '95 % interval', 'GMACs', 'of the larger member', 'cells that go on %']
 
 
@@ -54,6 +56,14 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
             estimate, low, high = (f'{100 * gap[key]:.2f}' for key in ('estimate', 'low', 'high'))
             lines.append(f'Its mIoU differs by {estimate} ({low} to {high}) points from that of {other}.')
     return lines
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """Print the tables and what they say."""
+    for rows in (table_rows(results), group_rows(results), hindsight_rows(results)):
+        if rows:
+            print_table(rows)
+    print('\n'.join(sentences(results)))
 
 
 def as_markdown(rows: list[list[str]]) -> str:

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from mmcascade.demo.segmentation import Cells, Comparison
-from mmcascade.demo.segmentation_table import as_markdown, group_rows, hindsight_rows, sentences, table_rows
+from mmcascade.demo.segmentation_table import (
+    as_markdown,
+    group_rows,
+    hindsight_rows,
+    print_results,
+    sentences,
+    table_rows,
+)
 from tests.tiny_seg_project import write_project
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +97,12 @@ def test_tables_hold_the_figures(results):
     drives = group_rows(results | dict(groups=dict(a=dict(images=2) | {name: 50.0 for name in results['systems']})))
     assert drives[1][:3] == ['a', '2', '50.00']
     assert len(sentences(results)) == 5
+
+
+def test_results_are_printed(results, capsys):
+    print_results(results)
+    printed = capsys.readouterr().out
+    assert 'random cells' in printed and 'whole images' in printed and printed.rstrip().endswith('random cells.')
 
 
 def test_hindsight_is_the_best_of_all_thresholds(results):
