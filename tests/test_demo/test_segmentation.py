@@ -144,7 +144,7 @@ def test_stride_benchmark(project, monkeypatch, tmp_path):
 
 def test_segmentation_benchmark(project, monkeypatch, tmp_path):
     script = runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation.py'))
-    monkeypatch.setitem(script['main'].__globals__, 'peak_memory', lambda args, name: 1.0)
+    monkeypatch.setitem(script['batch'].__globals__, 'peak_memory', lambda args, name: 1.0)
     monkeypatch.setattr(sys, 'argv', ['segmentation', str(project[0] / 'cascade.py'), '--size', '64', '96', '--images',
                                       '2', '--repeats', '1', '--json', str(tmp_path / 'rows.json')])
     script['main']()
