@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from common import print_table, write_rows
+from common import best_of, print_table, write_rows
 
 from mmcascade.calibration.cell_exits import cell_exits
 from mmcascade.calibration.cell_grid import ChainCells
@@ -79,22 +77,12 @@ def measure(images: int, repeats: int) -> list[dict[str, Any]]:
                 ('windows, 3 stages', 3, lambda: windows(store, (0, 1, 2), 48)),
                 ('windows, 4 stages', 4, lambda: windows(store, (0, 1, 2, 3), 14)),
                 ('windows, 3 stages, at most 3 cells', 3, lambda: windows(store, (0, 1, 2), 48, 3))):
-            settings, seconds = _best(call, repeats)
+            settings, seconds = best_of(call, repeats)
             policy = WindowPolicy([(0.3, 0.6)] * (length - 1))
-            replayed = _best(lambda n=length, policy=policy: replay_cells(store, tuple(range(n)), policy), repeats)[1]
+            replayed = best_of(lambda n=length, policy=policy: replay_cells(store, tuple(range(n)), policy), repeats)[1]
             rows.append(dict(name=name, cells=len(store.cells), classes=CLASSES, settings=settings, seconds=seconds,
                              settings_per_s=settings / seconds, replay_seconds_per_setting=replayed))
     return rows
-
-
-def _best(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    """The result and the shortest of several runs: what else the machine does can only add time."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - start)
-    return result, min(seconds)
 
 
 def main() -> None:

@@ -11,13 +11,11 @@ by replay through the router, over the same units with 10 classes.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import best_of, print_table, write_rows
 
 from mmcascade.calibration.cuts import cut_points
 from mmcascade.calibration.exits import Exit, chain_exits
@@ -66,26 +64,16 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
     exits = chain_exits(stages, labels, [(0, 1, 2)])
     chain = [exits[(0,)], exits[0, 1], exits[0, 1, 2]]
     costs = np.arange(1.0, 4.0)[:, None] * np.ones(units)
-    replayed = {length: _best(lambda n=length: replay(
+    replayed = {length: best_of(lambda n=length: replay(
         stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1] for length in (2, 3)}
     rows = []
     for name, call, length, cuts in (('pair_accuracy_cost', accuracy_and_cost, 2, 2048),
                                      ('pair_risk_curves', risk_curves, 2, 512), ('chain3', accuracy_and_cost, 3, 48)):
-        settings, seconds = _best(
+        settings, seconds = best_of(
             lambda call=call, length=length, cuts=cuts: call(chain[:length], costs[:length], cuts), repeats)
         rows.append(dict(name=name, units=units, settings=settings, seconds=seconds, settings_per_s=settings / seconds,
                          replay_seconds_per_setting=replayed[length]))
     return rows
-
-
-def _best(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    """The result and the shortest of several runs: what else the machine does can only add time."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - start)
-    return result, min(seconds)
 
 
 def main() -> None:

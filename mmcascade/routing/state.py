@@ -159,13 +159,12 @@ class CascadeState:
                 f'{tuple(self.total.shape)}; all members of a cascade need the same classes')
         finite = output.finite_rows()
         total, score = _contribution(output, self.fusion, temperature, member_score)
-        if self.fusion == 'replace' and holds_for_all(finite):
-            pass  # the new output takes the place of the old one everywhere
-        elif self.fusion == 'replace':
-            total = torch.where(_like(finite, total), total, self.total)
-            if score is not None:
-                assert self.score_total is not None
-                score = torch.where(_like(finite, score), score, self.score_total)
+        if self.fusion == 'replace':
+            if not holds_for_all(finite):
+                total = torch.where(_like(finite, total), total, self.total)
+                if score is not None:
+                    assert self.score_total is not None
+                    score = torch.where(_like(finite, score), score, self.score_total)
         else:
             total = self.total + _keep(total, finite)
             if score is not None:
