@@ -8,9 +8,6 @@ results.json and pictures. What is there already is used again, so an interrupte
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from rich.table import Table
 
 from mmcascade.demo.ood import run_ood
 from mmcascade.demo.ood_table import ood_rows, ood_sentences
+from mmcascade.demo.processes import is_trained, run_process
 from mmcascade.demo.quickstart import LARGE, PAIR, run_quickstart
 from mmcascade.demo.table import claim_sentences, table_rows
 
@@ -45,14 +43,14 @@ def main() -> None:
 
     try:
         say('data')
-        _run('dataset_converters/fashion_mnist.py', args.data)
+        run_process(TOOLS / 'dataset_converters/fashion_mnist.py', args.data)
         work_dir = Path(args.work_dir)
         cfg = _config('cascade', args)
         cfg.model.members = {name: dict(model=str(CONFIGS / f'{member}.py'),
                                         checkpoint=str(_train(member, work_dir, args, say)))
                              for name, member in MEMBERS.items()}
         results = run_quickstart(cfg, work_dir, TOOLS, say)
-        _run('dataset_converters/digits.py', args.ood_data)
+        run_process(TOOLS / 'dataset_converters/digits.py', args.ood_data)
         ood_cfg = Config.fromfile(OOD_CONFIG)
         for dataset in ood_cfg.test_dataloader.dataset.datasets[1:]:
             dataset.data_root = args.ood_data
@@ -86,22 +84,14 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
     """The member's checkpoint. A training that was interrupted goes on from its last epoch."""
     epochs = _config(member, args).train_cfg.max_epochs
     checkpoint = work_dir / member / f'epoch_{epochs}.pth'
-    last = work_dir / member / 'last_checkpoint'  # written after the checkpoint is complete
-    if checkpoint.exists() and last.exists() and Path(last.read_text().strip()).name == checkpoint.name:
+    if is_trained(checkpoint):
         say(f'{member} is trained already')
         return checkpoint
     say(f'training {member}, {epochs} epochs')
     options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
-    _run('train.py', str(CONFIGS / f'{member}.py'), '--work-dir', str(work_dir / member), '--resume',
-         *(['--cfg-options', *options] if options else []))
+    run_process(TOOLS / 'train.py', str(CONFIGS / f'{member}.py'), '--work-dir', str(work_dir / member), '--resume',
+                *(['--cfg-options', *options] if options else []))
     return checkpoint
-
-
-def _run(tool: str, *args: str) -> None:
-    # For networks this small several threads gain little, and on a busy machine they wait for each other.
-    finished = subprocess.run([sys.executable, str(TOOLS / tool), *args], env={'OMP_NUM_THREADS': '1', **os.environ})
-    if finished.returncode:
-        raise SystemExit(f'{tool} failed; its message is above')
 
 
 if __name__ == '__main__':

@@ -9,15 +9,13 @@ so an interrupted run continues.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmcascade.demo.processes import is_trained, run_process
 from mmcascade.demo.segmentation import Comparison
 from mmcascade.demo.segmentation_table import print_results
 
@@ -46,7 +44,8 @@ def main() -> None:
         say('composing canvases')
         counts = [word for split, count in zip(('train', 'val', 'test'), args.canvases, strict=True)
                   for word in (f'--{split}', str(count))]
-        _run('dataset_converters/fashion_mnist_canvases.py', args.data, '--fashion-mnist', args.fashion_mnist, *counts)
+        run_process(TOOLS / 'dataset_converters/fashion_mnist_canvases.py', args.data,
+                    '--fashion-mnist', args.fashion_mnist, *counts)
         work_dir = Path(args.work_dir)
         cfg = Config.fromfile(CONFIGS / 'cascade.py')
         cfg.merge_from_dict(args.cfg_options or {})
@@ -68,22 +67,15 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
     config = CONFIGS / f'{member}.py'
     iterations = args.iterations or Config.fromfile(config).train_cfg.max_iters
     checkpoint = work_dir / member / f'iter_{iterations}.pth'
-    last = work_dir / member / 'last_checkpoint'  # written after the checkpoint is complete
-    if checkpoint.exists() and last.exists() and Path(last.read_text().strip()).name == checkpoint.name:
+    if is_trained(checkpoint):
         say(f'{member} is trained already')
         return checkpoint
     say(f'training {member}, {iterations} iterations')
     roots = [f'{split}_dataloader.dataset.data_root={args.data}' for split in ('train', 'val', 'test')]
-    _run('train.py', str(config), '--work-dir', str(work_dir / member), '--resume', '--no-validate', '--cfg-options',
-         *roots, f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
-         f'param_scheduler.total_steps={iterations}')
+    run_process(TOOLS / 'train.py', str(config), '--work-dir', str(work_dir / member), '--resume', '--no-validate',
+                '--cfg-options', *roots, f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
+                f'param_scheduler.total_steps={iterations}')
     return checkpoint
-
-
-def _run(tool: str, *args: str) -> None:
-    finished = subprocess.run([sys.executable, str(TOOLS / tool), *args], env={'OMP_NUM_THREADS': '1', **os.environ})
-    if finished.returncode:
-        raise SystemExit(f'{tool} failed; its message is above')
 
 
 if __name__ == '__main__':
