@@ -58,8 +58,8 @@ def run_member(stage: ClassifierStage, images: Images, size: int) -> None:
 
 
 def judge(evaluator: Evaluator, images: Images, batch: int) -> None:
-    for _, samples in images.batches(batch):
-        evaluator.process(samples)
+    for data in images.batches(batch):
+        evaluator.process(data['data_samples'])
     evaluator.evaluate(len(images))
 
 
@@ -74,8 +74,8 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
     reach = [1.0, *(metrics[f'cost/reached@stage{k}'] / 100 for k in range(1, len(model.stages)))]
     images = Images.collect(model, plain.test_dataloader, len(plain.test_dataloader.dataset))
     found = [best_size(sweep(stage.forward, images.views[stage.view][0], SIZES)) for stage in model.stages]
-    for views, samples in images.batches(batch):
-        model.test_step(dict(inputs=views, data_samples=samples))
+    for data in images.batches(batch):
+        model.test_step(data)
 
     calls: dict[Any, Callable[[], Any]] = {name: runner.test for name, runner in runners.items()}
     calls['data loading'] = partial(load, plain)

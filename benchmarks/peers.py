@@ -9,7 +9,7 @@ EfficientNet-Lite0 -> Lite2, 20 % deferred, images in memory; and Lite0 -> Lite0
 MMPretrain's test-time augmentation. Weights and photos are those of `make demo-imagenet`; crops of the photos, with
 noise, make up the number. Every exit rule is (None, t), the only kind that the others know, and a later stage replaces
 the scores of an earlier one, which is what they do. Every way runs at its own best batch sizes, found in the same way
-for all: by trials of whole runs over half of the images.
+for all: by trials of whole runs.
 
 The limit is what the two members would take by themselves for the images that reach them, each at the best of the same
 batch sizes. In every round it is taken anew, beside the others.
@@ -49,7 +49,7 @@ SIDES = dict(lite0=224, lite2=260)
 DEFERRED = 0.2
 
 #: Batch sizes that are tried for every stage.
-TRIALS = (1, 2, 4, 8, 16, 32)
+TRIALS = (2, 4, 8, 16, 32)
 
 #: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
 Decisions = tuple[np.ndarray, np.ndarray | None]
@@ -154,10 +154,9 @@ def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Dec
     return np.array(labels), None
 
 
-def ours(model: WindowCascadeClassifier, threshold: float, deferred: bool, batch: int, images: Images,
-         sizes: Sizes) -> Decisions:
+def ours(model: WindowCascadeClassifier, deferred: bool, batch: int, images: Images, sizes: Sizes) -> Decisions:
     stages = [with_batch_size(stage, size) for stage, size in zip(model.stages, sizes, strict=True)]
-    system = System.of(model, stages, WindowPolicy([(None, threshold)]), deferred)
+    system = System.of(model, stages, model.router.policy, deferred)
     outcome = system.run(images.batches(batch))
     return outcome.probs.argmax(1).numpy(), outcome.exit_stage
 
@@ -231,20 +230,21 @@ class Group:
     def __init__(self, label: str, modules: Sequence[nn.Module], images: Images, batch: int,
                  trials: Sequence[int]) -> None:
         self.label, self.modules, self.images, self.batch, self.trials = label, modules, images, batch, trials
+        scores = Member(modules[0], batch).probs(images.views[0]).max(1).values
+        self.threshold = threshold_for(scores, DEFERRED)
         names = [f'stage{index}' for index in range(2)]
         model = WindowCascadeClassifier(
             members=dict(zip(names, modules, strict=True)), fusion='replace',
+            policy=WindowPolicy([(None, self.threshold)]),
             stages=[dict(member=name, view=view) for view, name in enumerate(names)])
         self.start = tuple(best_size(sweep(stage.forward, images.views[stage.view][0], trials))
                            for stage in model.stages)
-        scores = Member(modules[0], self.start[0]).probs(images.views[0]).max(1).values
-        self.threshold = threshold_for(scores, DEFERRED)
-        self.ways = {f'mmcascade {name}': Way(partial(ours, model, self.threshold, deferred, batch), self.start)
+        self.ways = {f'mmcascade {name}': Way(partial(ours, model, deferred, batch), self.start)
                      for name, deferred in (('deferred', True), ('plain', False))}
 
     @torch.no_grad()
     def measure(self, repeats: int) -> list[dict[str, Any]]:
-        """One row per way, ours first, each at its best batch sizes, which half of the images decide."""
+        """One row per way, ours first, each at its best batch sizes."""
         sizes = self._tuned()
         labels, exits = two_passes(self.modules, self.threshold, self.images, self.start)
         assert exits is not None
@@ -274,9 +274,7 @@ class Group:
 
     def _tuned(self) -> dict[str, Sizes]:
         """The best batch sizes of every way; what was found for one is tried for all, as a single trial may mislead."""
-        half = Images([view[:len(self.images) // 2] for view in self.images.views],
-                      self.images.samples[:len(self.images) // 2])
-        runs = {name: partial(way.run, half) for name, way in self.ways.items()}
+        runs = {name: partial(way.run, self.images) for name, way in self.ways.items()}
         found = {name: explored(run, self.ways[name].start, self.trials) for name, run in runs.items()}
         return {name: fastest(run, {sizes for sizes in found.values() if len(sizes) == len(found[name])}, repeats=3)
                 for name, run in runs.items()}

@@ -26,8 +26,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
     parser.add_argument('--out', required=True, help='the file to write (.json); a picture is put beside it (.png)')
     parser.add_argument('--costs', help='also write the milliseconds of every stage, which search takes as cost')
-    parser.add_argument('--images', type=int, default=256, help='how many images to run (default 256)')
+    parser.add_argument('--images', type=int, help='how many images to run (default 256; 16 for segmentation)')
     parser.add_argument('--batch-size', type=int, help="of the loader (default: the config's)")
+    parser.add_argument('--max-batch', type=int,
+                        help='largest batch size to try for a member (default 512; 8 for segmentation)')
     parser.add_argument('--repeats', type=int, default=5, help='rounds, in which the systems take turns (default 5)')
     parser.add_argument('--single-images', type=int, default=50, help='images for the latency (default 50)')
     parser.add_argument('--device', help='default: the GPU if there is one')
@@ -36,8 +38,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.out.endswith('.json'):
         parser.error(f'the result is a .json file, got --out {args.out}')
-    for name in ('images', 'repeats', 'single_images'):
-        if getattr(args, name) < 1:
+    for name in ('images', 'batch_size', 'max_batch', 'repeats', 'single_images'):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} is at least 1, got {getattr(args, name)}')
     return args
 
@@ -48,9 +50,10 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    images, repeats, singles, sizes = args.images, args.repeats, args.single_images, SIZES
+    images, repeats, singles = args.images, args.repeats, args.single_images
+    sizes = None if args.max_batch is None else [size for size in SIZES if size <= args.max_batch]
     if args.quick:
-        images, repeats, singles, sizes = min(images, 16), 1, 2, SIZES[:2]
+        images, repeats, singles, sizes = min(images or 16, 16), 1, 2, SIZES[:2]
     bar = Progress(TextColumn('timing'), BarColumn(), MofNCompleteColumn())
     try:
         benchmark = Benchmark(cfg, images, args.batch_size, args.device, sizes)

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmpretrain.structures import DataSample
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmcascade.engine.kept_batches import KeptBatches
-from mmcascade.models.cascade_classifier import WindowCascadeClassifier, units_of
-from mmcascade.models.classifier_stage import ClassifierStage
+from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.views import as_views
 from mmcascade.routing import CascadeRouter, ExitPolicy, Outcome, WindowPolicy
+
+#: A stage of a cascade of classifiers or of segmentors.
+Stage = Any
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,38 @@ class Images:
     """Images in memory.
 
     Attributes:
-        views: one tensor ``(N, 3, H, W)`` per view.
+        views: the N images of each view: a tensor ``(N, 3, H, W)``, or a list where they may differ in size.
         samples: their N data samples.
     """
 
-    views: list[Tensor]
-    samples: list[DataSample]
+    views: Sequence[Tensor | list[Tensor]]
+    samples: list[BaseDataElement]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     @classmethod
-    def collect(cls, model: WindowCascadeClassifier, batches: Iterable[Any], count: int) -> Images:
+    def collect(cls, model: CascadeModel, batches: Iterable[Any], count: int) -> Images:
         """The first ``count`` images of a data loader, or all of them if there are fewer; at least one."""
-        views: list[list[Tensor]] = []
-        samples: list[DataSample] = []
+        parts: list[Sequence[Any]] = []
+        samples: list[BaseDataElement] = []
         for batch in batches:
-            (source,), _, some = model.unpack(batch)
-            views.append(source.views)
+            _, _, some = model.unpack(batch)
+            parts.append([list(batch['inputs'])] if model.labels_pixels else as_views(batch['inputs']))
             samples += some
             if len(samples) >= count:
                 break
         if not samples:
             raise ValueError('the test data set is empty; check the annotations of test_dataloader')
-        return cls([torch.cat(view)[:count] for view in zip(*views, strict=True)], samples[:count])
+        views = [torch.cat(view)[:count] if isinstance(view[0], Tensor) else [x for part in view for x in part][:count]
+                 for view in zip(*parts, strict=True)]
+        return cls(views, samples[:count])
 
-    def batches(self, size: int) -> Iterator[tuple[list[Tensor], list[DataSample]]]:
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """The images as a loader with this batch size would give them."""
         for start in range(0, len(self), size):
-            yield [view[start:start + size] for view in self.views], self.samples[start:start + size]
+            views = [view[start:start + size] for view in self.views]
+            yield dict(inputs=views if len(views) > 1 else views[0], data_samples=self.samples[start:start + size])
 
 
 @dataclass(frozen=True)
@@ -60,38 +66,41 @@ class System:
     """Stages with batch sizes and a policy.
 
     Attributes:
-        model: writes the results.
+        model: takes batches apart, and writes the results.
         router: of these stages.
         deferred: images wait across batches for a full batch of the next stage.
     """
 
-    model: WindowCascadeClassifier
+    model: CascadeModel
     router: CascadeRouter
     deferred: bool = True
 
     @classmethod
-    def of(cls, model: WindowCascadeClassifier, stages: Sequence[ClassifierStage], policy: ExitPolicy,
-           deferred: bool = True) -> System:
-        return cls(model, CascadeRouter(stages, policy, model.confidence, model.fusion), deferred)
+    def of(cls, model: CascadeModel, stages: Sequence[Stage], policy: ExitPolicy, deferred: bool = True) -> System:
+        return cls(model, CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results), deferred)
 
     @torch.no_grad()
-    def run(self, batches: Iterable[tuple[list[Tensor], list[DataSample]]]) -> Outcome:
-        """Run batches to the end, and write the results into their data samples."""
+    def run(self, batches: Iterable[Any]) -> Outcome:
+        """Run a loader's batches to the end, and write the results into their data samples."""
         return Outcome.cat(list(self._outcomes(batches)))
 
-    def _outcomes(self, batches: Iterable[tuple[list[Tensor], list[DataSample]]]) -> Iterator[Outcome]:
+    def _outcomes(self, batches: Iterable[Any]) -> Iterator[Outcome]:
         if not self.deferred:
-            for views, samples in batches:
-                outcome = self.router.route(views, units_of(self.router.policy, samples))
+            for batch in batches:
+                sources, units, samples = self.model.unpack(batch)
+                outcome = self.router.route_all(list(zip(sources, units, strict=True)))
                 assert outcome is not None
                 self.model.write_results(outcome, samples)
                 yield outcome
             return
         kept = KeptBatches()
         with self.router.stream() as stream:
-            for index, (views, samples) in enumerate(batches):
-                kept.keep(index, None, samples, [1] * len(samples))
-                yield from self._report(kept, stream.submit(views, units_of(self.router.policy, samples)))
+            for index, batch in enumerate(batches):
+                sources, units, samples = self.model.unpack(batch)
+                kept.keep(index, None, samples, self.model.units_per_sample(sources))
+                for source, numbers in zip(sources, units, strict=True):
+                    stream.enqueue(source, numbers)
+                yield from self._report(kept, stream.run())
             yield from self._report(kept, stream.flush())
 
     def _report(self, kept: KeptBatches, outcomes: list[Outcome]) -> Iterator[Outcome]:
@@ -100,26 +109,48 @@ class System:
             yield outcome
 
 
-def systems_of(model: WindowCascadeClassifier, stages: Sequence[ClassifierStage],
+def systems_of(model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Stage],
                policy: ExitPolicy) -> dict[str, System]:
-    """Every member alone, all of them on everything, and the cascade with and without waiting."""
+    """Every member alone, all of them on everything, and the cascade with and without waiting.
+
+    Args:
+        model: the cascade.
+        stages: its stages.
+        alone: for each of them, what runs its member by itself.
+        policy: of the cascade.
+    """
     everybody = WindowPolicy([(None, None)] * (len(stages) - 1))
     return {
         **{f'{index}: {stage.member} alone': System.of(model, [stage], WindowPolicy([]))
-           for index, stage in enumerate(stages)},
+           for index, stage in enumerate(alone)},
         'ensemble': System.of(model, stages, everybody),
         'cascade, plain': System.of(model, stages, policy, deferred=False),
         'cascade, deferred': System.of(model, stages, policy)}
 
 
-def with_batch_size(stage: ClassifierStage, batch_size: int) -> ClassifierStage:
+def with_batch_size(stage: Stage, batch_size: int) -> Stage:
     """The same stage with another batch size."""
     stage = copy.copy(stage)
     stage.batch_size = batch_size
     return stage
 
 
-def reached(system: System, outcome: Outcome, stages: Sequence[ClassifierStage]) -> list[float]:
-    """The share of the images that ran each of the cascade's stages in a system of some of them."""
+def reached(system: System, outcome: Outcome, stages: Sequence[Stage]) -> list[float]:
+    """The share of the images (or cells) that ran each of some stages in a system of some of them."""
     own = {id(stage): float(np.mean(outcome.exit_stage >= index)) for index, stage in enumerate(system.router.stages)}
+    return [own.get(id(stage), 0.0) for stage in stages]
+
+
+def runs_per_image(system: System, outcome: Outcome, stages: Sequence[Stage], units: Sequence[int]) -> list[float]:
+    """How often each of some stages runs for an image: once, or once for each of its cells that reach it.
+
+    Args:
+        system, outcome, stages: as for :func:`reached`.
+        units: how many units each image has.
+    """
+    image = np.repeat(np.arange(len(units)), units)
+    own = {}
+    for index, stage in enumerate(system.router.stages):
+        there = image[outcome.exit_stage >= index]
+        own[id(stage)] = len(np.unique(there) if stage.by_source else there) / len(units)
     return [own.get(id(stage), 0.0) for stage in stages]

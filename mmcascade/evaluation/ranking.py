@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from .score_keys import score_keys
 
 # Small enough for a block and its intermediate results to stay in the processor's cache.
 _BLOCK = 1 << 16
+
+# With so many units to each pair of score and flags, it pays to count pairs.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,12 @@ class Ranking:
         self.totals = tuple(int(np.count_nonzero(flag)) for flag in flags)
         self._codec = score_keys(scores, spare_bits=len(flags))
         self._shifts = tuple(reversed(range(len(flags))))
-        packed = np.empty(scores.size, np.uint64)
+        packed = np.empty(scores.size, f'u{self._codec.bits // 8}')
         for start in range(0, scores.size, _BLOCK):
             part = slice(start, start + _BLOCK)
             keys = packed[part]
             self._codec.encode(scores[part], out=keys)
-            keys <<= np.uint64(len(flags))
+            keys <<= packed.dtype.type(len(flags))
             keys |= _side_by_side([flag[part].view(np.uint8) for flag in flags])
         packed.sort()
         self._packed = packed
@@ -74,13 +78,19 @@ class Ranking:
         for start in range(0, packed.size, _BLOCK):
             part = packed[start:start + _BLOCK]
             stop = start + part.size
-            counts = [_running_count(part, shift, first)
+            open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
+            changes = part[1:] ^ part[:-1]
+            tied = changes.min(initial=1 << bits) < 1 << bits
+            place = None
+            if tied and np.count_nonzero(changes) * _FEW < part.size:
+                # Many units share score and flags: one entry for all of them.
+                place = np.append(np.flatnonzero(changes), part.size - 1)
+                part = part[place]
+                changes = part[1:] ^ part[:-1]
+            counts = [_running_count(part, shift, first, place)
                       for shift, first in zip(self._shifts, running, strict=True)]
             running = [int(count[-1]) for count in counts]
 
-            changes = part[1:] ^ part[:-1]
-            tied = changes.min(initial=1 << bits) < 1 << bits
-            open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
             if not tied and not open_end and accepted == start:
                 units = np.arange(start, stop + 1)
             else:
@@ -90,16 +100,15 @@ class Ranking:
                 if not ends.size:
                     continue
                 part = part[ends]
-                ends += 1
-                units = _prepend(accepted, ends + start)
-                counts = [_prepend(first, count[ends])
+                counts = [_prepend(first, count[ends + 1])
                           for first, count in zip(before, counts, strict=True)]
+                units = _prepend(accepted, (ends if place is None else place[ends]) + start + 1)
             accepted = int(units[-1])
             before = [int(count[-1]) for count in counts]
             yield Block(units, tuple(counts), partial(self._decode, part))
 
-    def _decode(self, packed: NDArray[np.uint64]) -> NDArray[np.float64]:
-        return self._codec.decode(packed >> np.uint64(len(self._shifts)))
+    def _decode(self, packed: NDArray[Any]) -> NDArray[np.float64]:
+        return self._codec.decode(packed >> packed.dtype.type(len(self._shifts)))
 
 
 def join(rows: Iterable[tuple[NDArray[np.float64], ...]]) -> list[NDArray[np.float64]]:
@@ -115,11 +124,21 @@ def _side_by_side(flags: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return joined
 
 
-def _running_count(packed: NDArray[np.uint64], shift: int, first: int) -> NDArray[np.int64]:
-    """(len + 1,) ``first``, then the running number of set flags."""
+def _running_count(packed: NDArray[Any], shift: int, first: int,
+                   place: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """(len + 1,) ``first``, then the running number of units with a flag set.
+
+    Args:
+        packed: sorted scores with their flags.
+        shift: which flag.
+        first: the number before them.
+        place: the last of the units that each entry stands for; None = one each.
+    """
     count = np.empty(packed.size + 1, np.int64)
     count[0] = first
-    np.bitwise_and(packed.view(np.int64) >> shift, 1, out=count[1:])
+    np.bitwise_and(packed.view(f'i{packed.itemsize}') >> shift, 1, out=count[1:])
+    if place is not None:
+        count[1:] *= np.diff(place, prepend=-1)
     return np.cumsum(count, out=count)
 
 

@@ -14,48 +14,63 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 _CHECK_BLOCK = 1 << 16
+
+#: Scores as floats and as integers of the same size.
+_Floats = NDArray[np.float64] | NDArray[np.float32]
+_Integers = NDArray[np.int64] | NDArray[np.int32]
+_Keys = NDArray[np.uint64] | NDArray[np.uint32]
 
 
 class ScoreKeys(Protocol):
-    """A one-to-one map between scores and unsigned integers; the highest score has key 0."""
+    """A one-to-one map between scores and unsigned integers; the highest score has key 0.
 
-    def encode(self, scores: NDArray[np.float64], out: NDArray[np.uint64]) -> None: ...
+    Attributes:
+        bits: Size of these integers, 64 or 32.
+    """
 
-    def decode(self, keys: NDArray[np.uint64]) -> NDArray[np.float64]: ...
+    bits: int
+
+    def encode(self, scores: NDArray[np.float64], out: _Keys) -> None: ...
+
+    def decode(self, keys: _Keys) -> NDArray[np.float64]: ...
 
 
 class FloatKeys:
-    """Keys from the bit pattern of a float64: the number of float64 values up to the highest.
+    """Keys from the bit pattern of a float: the number of values that it has up to the highest.
 
     Args:
         lowest: Lowest finite score; -inf gets the key after it.
         highest: Highest score.
         scale: A power of two by which scores are multiplied first. A small one brings scores of
             both signs closer together in their bit patterns.
+        bits: 64, or 32 for scores that lose nothing as float32.
     """
 
-    def __init__(self, lowest: float, highest: float, scale: float = 1.0) -> None:
+    def __init__(self, lowest: float, highest: float, scale: float = 1.0, bits: int = 64) -> None:
+        self.bits = bits
         self._scale = scale
-        bottom, self._top = _flip_negative(np.array([lowest, highest]) * scale + 0.0)
-        self._after_lowest = np.uint64(int(self._top) - int(bottom) + 1)
+        self._float = np.dtype(f'f{bits // 8}')
+        with np.errstate(over='ignore'):
+            ends = (np.array([lowest, highest]) * scale + 0.0).astype(self._float)
+        bottom, self._top = _flip_negative(ends)
+        self._after_lowest = int(self._top) - int(bottom) + 1
 
     @property
     def count(self) -> int:
         """How many different keys there may be."""
-        return int(self._after_lowest) + 1
+        return self._after_lowest + 1
 
-    def encode(self, scores: NDArray[np.float64], out: NDArray[np.uint64]) -> None:
-        scaled = np.multiply(scores, self._scale, out=out.view(np.float64))
+    def encode(self, scores: NDArray[np.float64], out: _Keys) -> None:
+        scaled = np.multiply(scores, self._scale, out=out.view(self._float))
         scaled += 0.0  # -0.0 and 0.0 are one score
         bits = _flip_negative(scaled)
         np.subtract(self._top, bits, out=bits)
-        np.minimum(out, self._after_lowest, out=out)
+        np.minimum(out, out.dtype.type(self._after_lowest), out=out)
 
-    def decode(self, keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-        bits = self._top - keys.view(np.int64)
-        scores = _flip_negative(bits.view(np.float64)).view(np.float64) / self._scale
+    def decode(self, keys: _Keys) -> NDArray[np.float64]:
+        bits = self._top - keys.view(f'i{self.bits // 8}')
+        scores = _flip_negative(bits.view(self._float)).view(self._float) / np.float64(self._scale)
         scores[keys == self._after_lowest] = -np.inf
         return scores
 
@@ -67,22 +82,24 @@ class TableKeys:
         table: Ascending distinct scores.
     """
 
+    bits = 64
+
     def __init__(self, table: NDArray[np.float64]) -> None:
         self._falling = -table[::-1]
 
-    def encode(self, scores: NDArray[np.float64], out: NDArray[np.uint64]) -> None:
+    def encode(self, scores: NDArray[np.float64], out: _Keys) -> None:
         out[:] = np.searchsorted(self._falling, -scores)
 
-    def decode(self, keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    def decode(self, keys: _Keys) -> NDArray[np.float64]:
         return -self._falling[keys.astype(np.int64)]
 
 
 def score_keys(scores: NDArray[np.float64], spare_bits: int) -> ScoreKeys:
-    """Choose the fastest exact keys that leave ``spare_bits`` of 64 bits free.
+    """Choose the fastest exact keys that leave ``spare_bits`` of their bits free.
 
-    Scores of one sign, such as probabilities, need no more than their bit pattern. Scores of both
-    signs are scaled down by a power of two, if that loses nothing. Scores that mix, say, 1e200 and
-    1e-200 fall back on a table.
+    Scores of one sign, such as probabilities, need no more than their bit pattern, of 32 bits if
+    they were computed in float32. Scores of both signs are scaled down by a power of two, if that
+    loses nothing. Scores that mix, say, 1e200 and 1e-200 fall back on a table.
 
     Args:
         scores: (n,) float64 scores without NaN.
@@ -92,6 +109,9 @@ def score_keys(scores: NDArray[np.float64], spare_bits: int) -> ScoreKeys:
     lowest, highest = _range(scores)
     if lowest == -np.inf < highest:
         lowest = float(scores[scores > -np.inf].min())
+    keys = FloatKeys(lowest, highest, bits=32)
+    if keys.count <= 1 << (32 - spare_bits) and _are_float32(scores):
+        return keys
     keys = FloatKeys(lowest, highest)
     if keys.count <= room:
         return keys
@@ -111,11 +131,17 @@ def _range(scores: NDArray[np.float64]) -> tuple[float, float]:
     return float(min(lows)), float(max(highs))
 
 
-def _flip_negative(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def _flip_negative(scores: _Floats) -> _Integers:
     """Reinterpret floats as integers of the same order, or such integers as floats, in place."""
-    bits = scores.view(np.int64)
-    bits ^= (bits >> 63) & _MAGNITUDE
+    bits = scores.view(f'i{scores.itemsize}')
+    bits ^= (bits >> (8 * bits.itemsize - 1)) & np.iinfo(bits.dtype).max
     return bits
+
+
+def _are_float32(scores: NDArray[np.float64]) -> bool:
+    blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
+    with np.errstate(over='ignore'):
+        return all((block.astype(np.float32) == block).all() for block in blocks)
 
 
 def _survives(scores: NDArray[np.float64], scale: float) -> bool:

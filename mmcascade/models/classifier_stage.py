@@ -67,15 +67,22 @@ class ClassifierStage:
         self._settled = batch_size != AUTO
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
-        images = batch.view(self.view)
-        if self.device_view.changes:
-            images = self.device_view(images, self.device)
+        images = self.images_of(batch)
         shape = tuple(images.shape[1:])
         if shape not in self.macs_by_shape:
             self.macs_by_shape[shape] = (
                 macs_at(self.member, self.counter, images) if self.macs is None else self.macs)
         output = self.forward(images)
         return StageOutput(output.logits, output.probabilities, output.features, self.macs_by_shape[shape], self.source)
+
+    def images_of(self, batch: UnitBatch) -> Tensor:
+        """Its view of some units, ``(N, 3, H, W)``."""
+        images = batch.view(self.view)
+        return self.device_view(images, self.device) if self.device_view.changes else images
+
+    def alone(self) -> ClassifierStage:
+        """What runs this member without a cascade."""
+        return self
 
     def identity(self, weights: str = '') -> StageIdentity:
         """What its scores depend on, with the fingerprint of the member's weights."""

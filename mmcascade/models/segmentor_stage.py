@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -71,7 +72,24 @@ class SegmentorStage:
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         tiles = list(batch.pieces())
-        return self._on_images(tiles) if self.by_source else self._on_cells(tiles)
+        output = self.forward(self.images_of(batch))
+        return self._on_images(output, tiles) if self.by_source else self._on_cells(output, tiles)
+
+    def images_of(self, batch: UnitBatch) -> Tensor:
+        """The images of some cells, or the crops around them, as the member sees them: ``(N, 3, H, W)``."""
+        tiles = list(batch.pieces())
+        if self.by_source:
+            return resize_images(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(tiles[0][0]))
+        return _cat([self.crops(image).take(image.on(self.device), rows) for image, rows in tiles])
+
+    def alone(self) -> SegmentorStage:
+        """What runs this member without a cascade: on whole images of the same scale."""
+        if self.by_source:
+            return self
+        stage = copy.copy(self)
+        stage.on, stage.by_source, stage.margin, stage.macs, stage.batch_size = 'image', True, 0, None, None
+        stage.source = stage.identity().source
+        return stage
 
     def forward(self, images: Tensor) -> StageOutput:
         """Class scores of raw images ``(N, 3, H, W)`` at the size that the member sees, at that size."""
@@ -135,11 +153,9 @@ class SegmentorStage:
         self.macs_by_shape[(image.pixels.shape[0], *self._seen(image))] = macs
         return macs
 
-    def _on_images(self, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
+    def _on_images(self, output: StageOutput, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
         first = tiles[0][0]
         macs = self._charge(first)
-        images = resize_images(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(first))
-        output = self.forward(images)
         size = first.grid.image
 
         def cells(scores: Tensor) -> Tensor:
@@ -154,19 +170,16 @@ class SegmentorStage:
         paid = [macs * image.grid.areas[rows] / image.grid.areas[rows].sum() for image, rows in tiles]
         return self._output(output, cells, tiles, np.concatenate(paid))
 
-    def _on_cells(self, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
+    def _on_cells(self, output: StageOutput, tiles: Sequence[tuple[TiledImage, np.ndarray]]) -> StageOutput:
         crops = [self.crops(image) for image, _ in tiles]
         macs = self._charge(tiles[0][0])
-        images = _cat([crop.take(image.on(self.device), rows)
-                       for crop, (image, rows) in zip(crops, tiles, strict=True)])
-        output = self.forward(images)
         counts = [len(rows) for _, rows in tiles]
 
         def cells(scores: Tensor) -> Tensor:
             return _cat([crop.frames(x, rows, self.align_corners)
                          for crop, x, (_, rows) in zip(crops, scores.split(counts), tiles, strict=True)])
 
-        return self._output(output, cells, tiles, np.full(len(images), macs))
+        return self._output(output, cells, tiles, np.full(sum(counts), macs))
 
     def _output(self, output: StageOutput, cells: Callable[[Tensor], Tensor],
                 tiles: Sequence[tuple[TiledImage, np.ndarray]], macs: np.ndarray) -> StageOutput:

@@ -67,18 +67,27 @@ class ViewRows(Source):
         return sum(x[0].nbytes for x in tensors if x is not None and len(x))
 
     def take(self, view: int, rows: np.ndarray) -> Tensor:
-        """Some rows of a view, by ascending number, where the view lies."""
+        """Some rows of a view, by ascending number, where the view lies; neighbours are not copied."""
         tensor = self.views[view]
         assert tensor is not None, 'a view that no later stage reads was dropped'
         if len(rows) == len(tensor):
             return tensor  # rows ascend without repeats, so these are all of them
+        first, stop = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+        if stop - first == len(rows):
+            return tensor[first:stop]
         return tensor.index_select(0, torch.as_tensor(rows).to(tensor.device))
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[ViewRows, np.ndarray]:
         # Copies: a slice would keep everything in memory for as long as one of its units waits.
         count = 1 + max(views, default=-1)
-        copies = [self.take(k, rows).clone() if k in views else None for k in range(count)]
+        kept = [self.take(k, rows) if k in views else None for k in range(count)]
+        copies = [view if view is None or not self._shares(k, view) else view.clone() for k, view in enumerate(kept)]
         return ViewRows(copies), np.arange(len(rows))
+
+    def _shares(self, view: int, rows: Tensor) -> bool:
+        """Whether rows that were taken lie in the memory of their view."""
+        whole = self.views[view]
+        return whole is not None and rows.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
 
     def tensors(self) -> list[Tensor]:
         return [view for view in self.views if view is not None]

@@ -19,6 +19,7 @@ from mmcascade.engine.benchmark import Benchmark, costs_of
 from mmcascade.engine.benchmark_systems import System
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
+from mmcascade.routing.sources import ViewRows
 from tests.test_tools.conftest import ROOT
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']
@@ -48,7 +49,7 @@ def result(written):
 
 
 def test_everything_is_in_the_file(result, written, project):
-    assert result['schema'] == 1 and result['config'] == str(project)
+    assert result['schema'] == 2 and result['config'] == str(project)
     assert {'cpu', 'threads', 'torch', 'load_before', 'load_after', 'device'} <= set(result['machine'])
     assert (result['images'], result['distinct_images'], result['batch_size']) == (16, 13, 4)
     assert [system['name'] for system in result['systems']] == SYSTEMS
@@ -106,8 +107,9 @@ def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.model.stages[1].batch_size = 3
     monkeypatch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
-    timed, bare = [], Benchmark._bare
-    monkeypatch.setattr(Benchmark, '_bare', lambda self, stage: (timed.append(stage.batch_size), bare(self, stage)))
+    timed, bare = [], engine_benchmark._run_bare
+    monkeypatch.setattr(engine_benchmark, '_run_bare',
+                        lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs)))
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}
     assert [member['best_batch_size'] for member in result['members']] == [2, 2]
@@ -120,8 +122,10 @@ def test_units_are_the_indexes_in_the_data_set(deferred):
     logits = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     router = CascadeRouter([CachedStage(rows, macs=1.0) for rows in logits], RandomPolicy([0.5], seed=1))
     samples = [DataSample(metainfo=dict(sample_idx=index)) for index in range(6)]
-    system = System(SimpleNamespace(write_results=lambda outcome, samples: None), router, deferred)
-    outcome = system.run(([], samples[start:start + 2]) for start in (0, 2, 4))
+    model = SimpleNamespace(
+        unpack=lambda batch: ([ViewRows([])], [[sample.sample_idx for sample in batch]], batch),
+        units_per_sample=lambda sources: [1, 1], write_results=lambda outcome, samples: None)
+    outcome = System(model, router, deferred).run(samples[start:start + 2] for start in (0, 2, 4))
     expected = router.route([], range(6))
     assert outcome.unit.tolist() == list(range(6))
     assert outcome.exit_stage.tolist() == expected.exit_stage.tolist()
