@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The asymptotic series below is exact to float64 from here on.
-_ADDED_ONE_BY_ONE = 32
+_SERIES_FROM = 32
+# So few terms are faster added.
+_ALWAYS_ADDED = 4
 
 
 def double_area(
@@ -41,26 +43,29 @@ def risk_sum(
     if units[-1] - units[0] >= units.size:
         size = np.diff(units)
         tied = np.flatnonzero(size > 1)
-        size, step, start = size[tied], step[tied], mass[tied]
-        added = loss[tied + 1] - loss[tied]
-        sums[tied] = added + (loss[tied] - start * (added / step)) * reciprocal_sum(
+        size, step, start, before = (x.take(tied) for x in (size, step, mass, loss))
+        added = loss.take(tied + 1) - before
+        sums[tied] = added + (before - start * (added / step)) * reciprocal_sum(
             start * (size / step), size)
     return float(sums.sum())
 
 
 def reciprocal_sum(start: NDArray[np.float64], count: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``sum(1 / (start + j) for j in 1..count)``, elementwise, for start >= 0.
+    """``sum(1 / (start + j) for j in 1..count)``, elementwise, for (n,) numbers start >= 0.
 
     The first terms are added one by one, the rest are a difference of digamma functions by its
     asymptotic series around the half-integers, written so that nothing cancels.
     """
-    total = np.zeros(np.broadcast(start, count).shape)
-    for j in range(1, min(int(count.max(initial=0)), _ADDED_ONE_BY_ONE) + 1):
-        total += (j <= count) / (start + j)
-    rest = np.maximum(count - _ADDED_ONE_BY_ONE, 0)
-    if rest.any():
-        low = start + (_ADDED_ONE_BY_ONE + 0.5)
-        total += np.log1p(rest / low) + _correction(low + rest) - _correction(low)
+    added = np.maximum(np.ceil(_SERIES_FROM - start), _ALWAYS_ADDED).astype(np.int64)
+    added = np.minimum(added, count)
+    total = np.zeros(added.shape)
+    for j in range(1, int(added.max(initial=0)) + 1):
+        np.add(total, 1 / (start + j), out=total, where=j <= added)
+    rest = count - added
+    more = np.flatnonzero(rest)
+    if more.size:
+        low, rest = (start + (added + 0.5)).take(more), rest.take(more)
+        total[more] += np.log1p(rest / low) + _correction(low + rest) - _correction(low)
     return total
 
 

@@ -16,9 +16,6 @@ from .score_keys import score_keys
 # Small enough for a block and its intermediate results to stay in the processor's cache.
 _BLOCK = 1 << 16
 
-# With so many units to each pair of score and flags, it pays to count pairs.
-_FEW = 8
-
 
 @dataclass(frozen=True)
 class Block:
@@ -79,14 +76,11 @@ class Ranking:
             part = packed[start:start + _BLOCK]
             stop = start + part.size
             open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
-            changes = part[1:] ^ part[:-1]
-            tied = changes.min(initial=1 << bits) < 1 << bits
-            place = None
-            if tied and np.count_nonzero(changes) * _FEW < part.size:
-                # Many units share score and flags: one entry for all of them.
-                place = np.append(np.flatnonzero(changes), part.size - 1)
+            place = _run_ends(part) if _repeats(part) else None
+            if place is not None:
                 part = part[place]
-                changes = part[1:] ^ part[:-1]
+            changes = part[1:] ^ part[:-1]
+            tied = place is not None or changes.min(initial=1 << bits) < 1 << bits
             counts = [_running_count(part, shift, first, place)
                       for shift, first in zip(self._shifts, running, strict=True)]
             running = [int(count[-1]) for count in counts]
@@ -124,6 +118,17 @@ def _side_by_side(flags: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return joined
 
 
+def _repeats(packed: NDArray[Any]) -> bool:
+    """Whether most numbers come many times, so that it pays to count each once; by a sample."""
+    sample = packed[::max(1, packed.size // 64)]
+    return 2 * int(np.count_nonzero(sample[1:] != sample[:-1])) < sample.size
+
+
+def _run_ends(packed: NDArray[Any]) -> NDArray[np.int64]:
+    """The last place of each distinct number."""
+    return np.append(np.flatnonzero(packed[1:] != packed[:-1]), packed.size - 1)
+
+
 def _running_count(packed: NDArray[Any], shift: int, first: int,
                    place: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """(len + 1,) ``first``, then the running number of units with a flag set.
@@ -136,9 +141,11 @@ def _running_count(packed: NDArray[Any], shift: int, first: int,
     """
     count = np.empty(packed.size + 1, np.int64)
     count[0] = first
-    np.bitwise_and(packed.view(f'i{packed.itemsize}') >> shift, 1, out=count[1:])
+    rest = count[1:]
+    np.right_shift(packed.view(f'i{packed.itemsize}'), shift, out=rest)
+    rest &= 1
     if place is not None:
-        count[1:] *= np.diff(place, prepend=-1)
+        rest *= np.diff(place, prepend=-1)
     return np.cumsum(count, out=count)
 
 

@@ -172,6 +172,7 @@ class _Mixture:
     def mass_and_loss(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Running mass and loss of the accepted units of a block."""
         wrong, ood = block.counts
-        ood_mass = self.w_ood * ood
-        mass = self.w_id * (block.units - ood) + ood_mass
-        return mass, self.w_id * wrong + self.ood_cost * ood_mass
+        mass, loss = self.w_id * block.units, self.w_id * wrong
+        mass += (self.w_ood - self.w_id) * ood
+        loss += (self.ood_cost * self.w_ood) * ood
+        return mass, loss

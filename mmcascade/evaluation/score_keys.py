@@ -145,6 +145,7 @@ def _are_float32(scores: NDArray[np.float64]) -> bool:
 
 
 def _survives(scores: NDArray[np.float64], scale: float) -> bool:
-    """Whether no score loses digits when it is scaled down."""
+    """Whether no score loses digits when it is scaled down: none gets too small for all of them."""
+    least = np.finfo(np.float64).tiny / scale
     blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
-    return all(np.array_equal(block * scale / scale, block) for block in blocks)
+    return all(not (small := block[np.abs(block) < least]).size or not small.any() for block in blocks)

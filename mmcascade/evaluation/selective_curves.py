@@ -109,7 +109,8 @@ def e_aurc(
     if optimum == 'asymptotic':
         r = errors / n
         return area - (r + (1 - r) * math.log1p(-r) if r < 1 else 1.0)
-    best = errors - (n - errors) * float(reciprocal_sum(np.float64(n - errors), np.int64(errors)))
+    (tail,) = reciprocal_sum(np.array([n - errors], np.float64), np.array([errors])).tolist()
+    best = errors - (n - errors) * tail
     return area - _mean_risk(best, errors, n, rule)
 
 
