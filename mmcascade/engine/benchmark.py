@@ -145,7 +145,8 @@ class Benchmark:
             images=count, distinct_images=self.distinct, units=sum(self.units), batch_size=self.batch_size,
             repeats=repeats,
             members=[dict(
-                stage=index if index < len(given) else None, name=stage_name(stage.identity()),
+                stage=index if index < len(given) else None,
+                name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
                 batch_size=stage.batch_size, best_batch_size=fastest[index].batch_size,
                 ms={str(size): 1e3 * s for size, s in curve.items()},
                 best_ms=spread([1e3 * s for s in per_run[index]])) for index, (stage, curve) in

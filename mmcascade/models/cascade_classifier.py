@@ -107,7 +107,8 @@ class WindowCascadeClassifier(CascadeModel):
                    outcome.finite_stages.tolist(), strict=True)
         for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages in rows:
             # Copies: pickling a row of the batch would write the whole batch with every sample.
-            sample.set_pred_score(score.clone()).set_pred_label(label.clone())
+            sample.set_pred_score(score.clone())
+            sample.set_field(label.clone(), 'pred_label', dtype=torch.Tensor)  # what set_pred_label does, but faster
             sample.set_field(confidence, 'confidence')
             sample.set_field(exit_stage, 'exit_stage')
             sample.set_field(macs, 'macs')
