@@ -77,7 +77,8 @@ class System:
 
     @classmethod
     def of(cls, model: CascadeModel, stages: Sequence[Stage], policy: ExitPolicy, deferred: bool = True) -> System:
-        return cls(model, CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results), deferred)
+        router = CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results)
+        return cls(model, router, deferred)
 
     @torch.no_grad()
     def run(self, batches: Iterable[Any]) -> Outcome:

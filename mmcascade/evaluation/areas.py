@@ -43,7 +43,7 @@ def risk_sum(
     if units[-1] - units[0] >= units.size:
         size = np.diff(units)
         tied = np.flatnonzero(size > 1)
-        size, step, start, before = (x.take(tied) for x in (size, step, mass, loss))
+        size, step, start, before = size.take(tied), step.take(tied), mass.take(tied), loss.take(tied)
         added = loss.take(tied + 1) - before
         sums[tied] = added + (before - start * (added / step)) * reciprocal_sum(
             start * (size / step), size)

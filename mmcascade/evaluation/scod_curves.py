@@ -172,7 +172,8 @@ class _Mixture:
     def mass_and_loss(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Running mass and loss of the accepted units of a block."""
         wrong, ood = block.counts
-        mass, loss = self.w_id * block.units, self.w_id * wrong
-        mass += (self.w_ood - self.w_id) * ood
-        loss += (self.ood_cost * self.w_ood) * ood
+        mass = np.multiply(block.units, self.w_id, dtype=np.float64)
+        mass += ood * (self.w_ood - self.w_id)
+        loss = np.multiply(wrong, self.w_id, dtype=np.float64)
+        loss += ood * (self.ood_cost * self.w_ood)
         return mass, loss

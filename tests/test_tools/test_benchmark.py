@@ -139,7 +139,9 @@ def test_bad_input(project, tool, monkeypatch, capsys):
     cfg.test_dataloader = None
     with pytest.raises(ValueError, match='no test_dataloader'):
         Benchmark(cfg)
-    refused = [(['--out', 'x.txt'], 'a .json file'), (['--out', 'x.json', '--repeats', '0'], 'at least 1')]
+    refused = [(['--out', 'x.txt'], 'a .json file'), (['--out', 'x.json', '--repeats', '0'], 'at least 1'),
+               (['--out', 'x.json', '--max-batch', '0'], '--max-batch is at least 1'),
+               (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1')]
     for arguments, message in refused:
         monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(project), *arguments])
         with pytest.raises(SystemExit):

@@ -1,0 +1,63 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""tools/benchmark.py on cells, with a member that runs on images and one that runs on crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip('mmseg')
+from mmcascade.engine.benchmark import Benchmark, costs_of  # noqa: E402
+from mmcascade.engine.benchmark_systems import with_batch_size  # noqa: E402
+from tests.tiny_seg_project import write_project  # noqa: E402
+
+SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']
+
+
+@pytest.fixture(scope='module')
+def benchmark(tmp_path_factory):
+    cfg = write_project(tmp_path_factory.mktemp('segmentation'), dict(test=3),
+                        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, 0.7)]))
+    return Benchmark(cfg, images=5, device='cpu', sizes=(1, 2))
+
+
+@pytest.fixture(scope='module')
+def result(benchmark):
+    return benchmark.measure(repeats=1, single_images=1)
+
+
+def test_shares_are_those_of_the_cascade(result, benchmark):
+    """Against its own prediction: the third image comes once, the others twice."""
+    samples = [benchmark.model.test_step(batch)[0] for batch in benchmark.images.batches(1)]
+    later = np.stack([sample.cells.exit_stages.numpy() for sample in samples])
+    assert later.shape == (5, 12) and 0 < later.mean() < 1
+    systems = {system['name']: system for system in result['systems']}
+    assert (result['images'], result['distinct_images'], result['units']) == (5, 3, 60)
+    assert list(systems) == SYSTEMS
+    assert systems['0: small alone']['runs_per_image'] == [1, 0, 0]
+    assert systems['1: large alone']['runs_per_image'] == [0, 0, 1], 'on whole images'
+    assert systems['ensemble']['runs_per_image'] == [1, 12, 0]
+    for name in SYSTEMS[3:]:
+        assert systems[name]['runs_per_image'] == pytest.approx([1, later.sum(1).mean(), 0])
+        assert systems[name]['reached'] == pytest.approx([1, later.mean(), 0])
+        assert systems[name]['macs'] == pytest.approx(np.mean([sample.macs for sample in samples]))
+    assert result['other_exits_when_deferred'] == 0
+
+
+def test_the_limit_counts_images_and_crops(result):
+    best = [member['best_ms']['median'] for member in result['members']]
+    assert [member['stage'] for member in result['members']] == [0, 1, None]
+    for system in result['systems']:
+        limit = sum(r * t for r, t in zip(system['runs_per_image'], best, strict=True))
+        assert system['share_of_limit']['median'] == pytest.approx(
+            limit / (1e3 / system['units_per_s']['median']))
+    assert set(costs_of(result)) == {'small@0', 'large@0'}
+
+
+def test_members_are_timed_on_what_they_see(benchmark):
+    image, crop = (benchmark._inputs(with_batch_size(stage, 2), 4) for stage in benchmark.model.stages)
+    assert [tuple(batch.shape) for batch in image] == [(2, 3, 60, 88)] * 2
+    assert {batch.shape[0] for batch in crop} == {2} and len(crop) == 2
+    assert crop[0].shape[-1] < 60
+    many = benchmark._inputs(with_batch_size(benchmark.model.stages[0], 8), 4)
+    assert [len(batch) for batch in many] == [8], 'images come again to fill a batch'
