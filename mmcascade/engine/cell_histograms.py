@@ -14,6 +14,7 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.pixel_results import labels_of
 from mmcascade.models.tiled_image import TiledImage
 from mmcascade.routing import CascadeState, StageOutput, UnitBatch
+from mmcascade.routing.state import if_there
 
 IGNORED = 255
 _CHUNK = 4  # cells at a time, which bounds the memory for their probabilities
@@ -66,12 +67,11 @@ def _macs(model: CascadeSegmentor, index: int, tile: TiledImage, whole: dict[int
 
 
 def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:
-    part = slice(int(rows[0]), int(rows[-1]) + 1)
+    def part(x: Tensor) -> Tensor:
+        return x[int(rows[0]):int(rows[-1]) + 1]
 
-    def optional(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x[part]
-
-    return StageOutput(optional(output.logits), optional(output.probabilities), valid=optional(output.valid))
+    return StageOutput(if_there(part, output.logits), if_there(part, output.probabilities),
+                       valid=if_there(part, output.valid))
 
 
 def _state(model: CascadeSegmentor, subset: Subset, outputs: Sequence[StageOutput]) -> CascadeState:

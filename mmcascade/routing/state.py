@@ -217,18 +217,13 @@ class CascadeState:
             top, left = ((side - 1) % step for side in x.shape[-2:])
             return x[..., top::step, left::step]
 
-        def optional(x: Tensor | None) -> Tensor | None:
-            return None if x is None else thin(x)
-
-        return replace(self, total=thin(self.total), score_total=optional(self.score_total), features=None,
-                       valid=optional(self.valid))
+        return replace(self, total=thin(self.total), score_total=if_there(thin, self.score_total), features=None,
+                       valid=if_there(thin, self.valid))
 
     def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
-        def optional(x: Tensor | None) -> Tensor | None:
-            return None if x is None else pick(x)
-
-        return replace(self, total=pick(self.total), finite=pick(self.finite), score_total=optional(self.score_total),
-                       features=optional(self.features), valid=optional(self.valid))
+        return replace(self, total=pick(self.total), finite=pick(self.finite),
+                       score_total=if_there(pick, self.score_total), features=if_there(pick, self.features),
+                       valid=if_there(pick, self.valid))
 
     @staticmethod
     def cat(states: Sequence[CascadeState]) -> CascadeState:
@@ -245,6 +240,11 @@ class CascadeState:
                        finite=torch.cat([s.finite for s in states]),
                        features=join([s.features for s in states]),
                        valid=join([s.valid for s in states]))
+
+
+def if_there(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor | None:
+    """The function's value, or None where there is nothing."""
+    return None if x is None else function(x)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

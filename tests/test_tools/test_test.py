@@ -105,6 +105,10 @@ def test_errors_end_without_a_traceback(project, run_tool):
     done = run_tool(TEST, project, '--cfg-options', 'test_evaluator=None', ok=False)
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert 'has no test_evaluator' in done.stderr
+    done = run_tool(TEST, project, '--cfg-options', 'model.policy=None', 'model.accept=None',
+                    'model.calibration=nowhere.json', ok=False)
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+    assert "calibration 'nowhere.json' does not exist; make it with tools/calibrate.py" in done.stderr
     done = run_tool(TEST, project, '--out-item', 'metrics', ok=False)
     assert 'give --out FILE' in done.stderr
 
