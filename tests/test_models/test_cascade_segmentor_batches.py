@@ -1,0 +1,212 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""CascadeSegmentor: how images come in batches, wait and are held in memory changes nothing."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.runner import Runner
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmcascade.engine.kept_batches import KeptBatches
+from mmcascade.models.grid import Grid
+from mmcascade.models.tiled_image import TiledImage
+from mmcascade.registry import MODELS
+from mmcascade.routing import UnitBatch
+from tests.segmentor_cascades import (
+    assert_same_facts,
+    cascade,
+    facts,
+    member_of,
+    run,
+    some_batches,
+    window,
+)
+from tests.tiny_segmentors import CLASSES, batch, image
+
+
+@functools.cache
+def deferring():
+    """A cascade in which some cells go on, and what it gives one image at a time."""
+    model = cascade('fcn', 'wide', margin=4, stages=[dict(member='a'), dict(member='b')], policy=window((None, 0.72)))
+    singles = [dict(inputs=[x], data_samples=[s]) for data in some_batches()
+               for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    expected = [facts(run(model, single)[0]) for single in singles]
+    exits = sum((x['exits'] for x in expected), [])
+    assert 0.2 < np.mean(exits) < 0.8
+    return model, expected
+
+
+def test_batches_change_nothing():
+    model, expected = deferring()
+    assert_same_facts([facts(s) for data in some_batches() for s in run(model, data)], expected)
+
+
+class Images(list):
+    metainfo = dict(classes=tuple('abcde'))
+
+
+class Recorder(BaseMetric):
+    def __init__(self):
+        super().__init__()
+        self.samples = []
+
+    def process(self, data_batch, data_samples):
+        self.samples += data_batch['data_samples']
+        self.results += [0] * len(data_samples)
+
+    def compute_metrics(self, results):
+        return dict(count=len(results))
+
+
+@pytest.mark.parametrize('sizes, options', [
+    ((None, None), {}), ((2, 5), {}), ((3, 100), {}), ((1, 1), {}), ((None, 7), dict(max_waiting=7)), (None, None)])
+def test_the_deferred_loop_changes_nothing(tmp_path, sizes, options):
+    model, expected = deferring()
+    for stage, size in zip(model.stages, sizes or (None, None), strict=True):
+        stage.batch_size = size
+    ends = np.cumsum([0] + [len(data['inputs']) for data in some_batches()])
+    loader = dict(batch_sampler=[list(range(a, b)) for a, b in itertools.pairwise(ends)])
+    try:
+        samples = run_loop(model, loader, None if sizes is None else options, tmp_path)
+    finally:
+        for stage in model.stages:
+            stage.batch_size = None
+    assert [s.sample_idx for s in samples] == list(range(len(expected)))
+    assert_same_facts([facts(s) for s in samples], expected)
+
+
+def test_the_deferred_loop_waits_for_the_cells_of_a_loader_batch(tmp_path, monkeypatch):
+    """Of an image at a time, cells wait for as many as an image has; they do not run one by one."""
+    model, expected = deferring()
+    stage, seen = model.stages[1], []
+    forward = stage.forward
+    monkeypatch.setattr(stage, 'forward', lambda images: seen.append(len(images)) or forward(images))
+    samples = run_loop(model, dict(batch_size=1), {}, tmp_path)
+    assert_same_facts([facts(s) for s in samples], expected)
+    assert sum(seen) == sum(sum(x['exits']) for x in expected)
+    # Five kinds of images, of which each may leave a rest.
+    assert sum(size < 6 for size in seen) <= 5 and set(seen) <= set(range(1, 7))
+
+
+def run_loop(model, loader, deferred, tmp_path):
+    """The data samples that metrics get."""
+    images = [dict(inputs=x, data_samples=s) for data in some_batches()
+              for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    recorder = Recorder()
+    runner = Runner(
+        model, str(tmp_path), test_dataloader=DataLoader(Images(images), collate_fn=pseudo_collate, **loader),
+        test_cfg=dict() if deferred is None else dict(type='mmcascade.DeferredTestLoop', **deferred),
+        test_evaluator=Evaluator(recorder), experiment_name=tmp_path.name, log_level='ERROR',
+        default_hooks=dict.fromkeys(['logger', 'timer', 'param_scheduler', 'checkpoint', 'sampler_seed',
+                                     'runtime_info']))
+    assert runner.test() == dict(count=len(images))
+    return recorder.samples
+
+
+@pytest.mark.parametrize('sizes', [(None, 3, 1), (2, 2, 2), (1, 100, None), (None, None, None)])
+def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
+    members = dict(a=member_of('fcn'), b=member_of('wide', 1))
+    model = MODELS.build(dict(
+        type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32), confidence=dict(t_unk=None),
+        policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
+        stages=[dict(member='a'), dict(member='b'), dict(member='b', on='image')]))
+    expected = [facts(s) for data in some_batches() for s in run(model, data)]
+    for stage, size in zip(model.stages, sizes, strict=True):
+        stage.batch_size = size
+    kept, found, seen = KeptBatches(), [], []
+    counter = FlopCounterMode(display=False)
+    with counter, model.router.stream() as stream:
+        def take(outcomes):
+            seen.extend(t for o in outcomes for t in o.ticket.tolist())
+            for ready, outcome in kept.finish(outcomes):
+                model.write_results(outcome, ready.samples)
+                found.extend(ready.samples)
+
+        for index, data in enumerate(some_batches()):
+            sources, units, samples = model.unpack(data)
+            kept.keep(index, data, samples, model.units_per_sample(sources))
+            for source, numbers in zip(sources, units, strict=True):
+                stream.enqueue(source, numbers)
+            take(stream.run())
+        take(stream.flush())
+        assert stream.waiting == stream.waiting_bytes == 0
+    assert sorted(seen) == list(range(len(seen))) and len(seen) == sum(len(x['exits']) for x in expected)
+    macs = sum(s.macs for s in found)
+    assert macs == pytest.approx(counter.get_total_flops() / 2)
+    if sizes[1] in (None, 100) and sizes[2] is None:
+        assert macs == pytest.approx(sum(x['macs'] for x in expected))
+    for one, other in zip([facts(s) for s in found], expected, strict=True):
+        assert one['exits'] == other['exits']
+        assert (one['labels'] == other['labels']).float().mean() > 0.9995
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(x, torch.Tensor):
+                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
+        return result
+
+
+@pytest.mark.parametrize('kind', ['fcn', 'many', 'slide'])
+def test_no_map_of_an_image_is_made_for_a_cell(kind):
+    """A stage on cells works in the memory of its crops, and slides share one map of the image."""
+    model, size = cascade(kind, kind, cell=32), (128, 160)
+    run(model, batch(1, *size))
+    tile = TiledImage(image(*size), Grid(size, (32, 32)))
+    some = UnitBatch.submitted(tile, np.arange(20), 0).select(np.arange(3, 6))
+    classes = model.stages[1]._module.num_classes
+    with torch.no_grad(), Largest() as largest:
+        output = model.stages[1](some)
+    assert output.values.shape == (3, classes, 32, 32)
+    assert largest.elements <= max(3 * max(classes, 32) * 40 * 40, tile.pixels.numel())
+    whole = UnitBatch.submitted(tile, np.arange(20), 0)
+    with torch.no_grad(), Largest() as largest:
+        model.stages[0](whole)
+    assert largest.elements <= max(classes, 16) * 128 * 160  # the stem of the network has as many
+
+
+def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
+    model = cascade('fcn', 'wide', window((None, 0.7)), cell=32)
+    model.stages[1].batch_size = 1000
+    alive = []
+    keep = model.router.results
+
+    def watch(state, output, rows):
+        alive.extend(weakref.ref(x) for x in (state.total, state.fused.probs, output.values))
+        return keep(state, output, rows)
+
+    model.router.results = watch
+    with model.router.stream() as stream:
+        for data in some_batches():
+            sources, units, _ = model.unpack(data)
+            for source, numbers in zip(sources, units, strict=True):
+                stream.enqueue(source, numbers)
+            del source, sources, data
+            finished = stream.run()
+            for outcome in finished:
+                assert set(outcome.results) == {'labels'} and outcome.results['labels'].dtype == torch.uint8
+        assert alive and not any(ref() is not None for ref in alive)
+        cell = 32 * 32
+        images = 11 * 3 * 70 * 101
+        assert 0 < stream.waiting < 66
+        assert stream.waiting_bytes <= stream.waiting * (cell * (4 * CLASSES + 1) + 8) + images
+        assert all(batch.state.total.untyped_storage().nbytes() == len(batch) * cell * 4 * CLASSES
+                   for queue in stream._queues for batch in queue)
+        stream.flush()
+    assert not any(ref() is not None for ref in alive)
