@@ -64,6 +64,8 @@ class Outcome:
 
     def cpu(self) -> Outcome:
         """The same units with their scores on the host."""
+        if self.confidence.device.type == 'cpu':
+            return self
         return replace(self, results={name: x.cpu() for name, x in self.results.items()},
                        confidence=self.confidence.cpu(), finite_stages=self.finite_stages.cpu())
 

@@ -140,7 +140,7 @@ class CascadeRouter:
             judged = judged_score(self.maps, index, confidence)
             if len(going) == len(batch):
                 return None, batch
-            leaving = np.delete(np.arange(len(batch)), going)
+            leaving = np.delete(np.arange(len(batch)), going) if len(going) else None
             finished = self._finish(batch, output, judged, leaving, index)
         return finished, batch.select(going) if len(going) else None
 
@@ -151,16 +151,17 @@ class CascadeRouter:
         return rows_where(going_on(policy, gap, confidence, batch.state.has_finite, torch.as_tensor(batch.unit),
                                    self.confidence.empty))
 
-    def _finish(self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray,
+    def _finish(self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray | None,
                 stage: int) -> Outcome:
         state = batch.state
         assert state is not None
-        index = None
-        if len(rows) < len(batch):
-            index = torch.as_tensor(rows).to(confidence.device)
-            state, confidence = state.select(index), confidence.index_select(0, index)
-        return Outcome(batch.ticket[rows], batch.unit[rows], self.results(state, output, index), confidence,
-                       np.full(len(rows), stage), batch.macs[rows], state.finite)
+        if rows is None:
+            return Outcome(batch.ticket, batch.unit, self.results(state, output, None), confidence,
+                           np.full(len(batch), stage), batch.macs, state.finite)
+        index = torch.as_tensor(rows).to(confidence.device)
+        state = state.select(index)
+        return Outcome(batch.ticket[rows], batch.unit[rows], self.results(state, output, index),
+                       confidence.index_select(0, index), np.full(len(rows), stage), batch.macs[rows], state.finite)
 
 
 class Stream:
@@ -178,9 +179,6 @@ class Stream:
         self._queues = [WaitingUnits(stage.by_source) for stage in router.stages]
         self._submitted = 0
         self._borrowed: set[Source] = set()  # handed in since the stages last ran
-        # The views that stage k or a later one reads: what a waiting unit must keep.
-        self._views_from = [{v for stage in router.stages[k:] for v in stage.views}
-                            for k in range(len(router.stages))]
 
     def __enter__(self) -> Stream:
         return self
@@ -235,7 +233,9 @@ class Stream:
         """Run every stage whose batch is full, after several sources were enqueued."""
         outcomes = self._run(flush=False)
         borrowed, self._borrowed = self._borrowed, set()
-        for queue, views in zip(self._queues, self._views_from, strict=True):
+        for index, queue in enumerate(self._queues):
+            # What a waiting unit must keep: the views that this stage or a later one reads.
+            views = {view for stage in self.router.stages[index:] for view in stage.views}
             queue.change(lambda batch, views=views: batch.own(borrowed, views))  # type: ignore[misc]
         return outcomes
 
