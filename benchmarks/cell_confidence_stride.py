@@ -10,12 +10,11 @@ Example: benchmarks/cell_confidence_stride.py configs/quickstart_seg/cascade.py 
 
 from __future__ import annotations
 
-import argparse
 import copy
 
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import arguments, print_table, write_rows
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
@@ -27,11 +26,10 @@ STRIDES = (1, 2, 4, 8, 16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('config', help='config of a CascadeSegmentor with trained members')
     parser.add_argument('--share', type=float, default=0.4, help='of the cells, lies below the threshold (default 0.4)')
     parser.add_argument('--cfg-options', nargs='+', help='key=value pairs', default=[])
-    parser.add_argument('--json', help='write the rows to this file')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(dict(option.split('=', 1) for option in args.cfg_options))

@@ -10,12 +10,11 @@ The last column is the time of one setting by replay, with the policy that route
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from typing import Any
 
 import numpy as np
-from common import best_of, print_table, write_rows
+from common import arguments, best_of, report
 
 from mmcascade.calibration.cell_exits import cell_exits
 from mmcascade.calibration.cell_grid import ChainCells
@@ -86,15 +85,12 @@ def measure(images: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--images', type=int, default=500)
     parser.add_argument('--repeats', type=int, default=3, help='the best of so many runs counts')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     rows = measure(args.images, args.repeats)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

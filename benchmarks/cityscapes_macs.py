@@ -8,12 +8,11 @@ Needs neither weights nor images: the networks run on tensors that carry shapes 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -56,14 +55,11 @@ def costs(name: str, model: CascadeSegmentor) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--json', help='write the rows to this file')
+    parser = arguments(__doc__)
     args = parser.parse_args()
     with DefaultScope.overwrite_default_scope('mmseg'):
         rows = [costs(path.name, build_without_weights(path)) for path in sorted(CONFIGS.glob('*.py'))]
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

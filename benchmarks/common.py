@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,20 @@ from mmcascade.machine import machine
 SCHEMA = 1
 
 Row = Mapping[str, Any]
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """A parser that shows a benchmark's docstring and takes --json."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--json', help='also write the rows to this file')
+    return parser
+
+
+def report(rows: Sequence[Row], path: str | Path | None) -> None:
+    """Print rows, and write them where a file is named."""
+    print_table(rows)
+    if path:
+        write_rows(path, rows)
 
 
 def best_of(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:

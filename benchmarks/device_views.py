@@ -14,7 +14,6 @@ view_agreement.py.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections import deque
@@ -26,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
@@ -121,8 +120,7 @@ def best_times(runs: dict[tuple[str, str], Callable[[], Any]], repeats: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--json', help='write the rows to this file')
+    parser = arguments(__doc__)
     parser.add_argument('--quick', action='store_true', help='a few images, to see that it runs')
     parser.add_argument('--model', default='resnet18_8xb32_in1k', help='name in the model zoo')
     parser.add_argument('--images', type=int, default=256)
@@ -138,9 +136,7 @@ def main() -> None:
         rows = [dict(row, model=args.model, device=args.device, batch_size=args.batch_size, workers=args.workers)
                 for row in throughput(member, Path(folder), args.images, args.batch_size, args.workers, args.device,
                                       args.repeats)]
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

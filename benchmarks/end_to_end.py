@@ -12,7 +12,6 @@ the images that reach them. All parts are timed in the same rounds.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import gc
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
@@ -104,19 +103,16 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--config', type=Path, default=CONFIG, help="default: the quickstart's cascade")
     parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     if not args.config.exists():
         raise SystemExit(f'error: {args.config} is missing; run `make demo` first')
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Config.fromfile(args.config), args.repeats, folder)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

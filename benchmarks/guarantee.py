@@ -10,13 +10,12 @@ apart as they are.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 
 from mmcascade.calibration.fit import finish
 from mmcascade.calibration.held_out import hold_out
@@ -74,20 +73,17 @@ def measure(pool: Pool, first: int, risk: float, delta: float, repeats: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('calibration', help='score store')
     parser.add_argument('test', help='score store of the same members')
     parser.add_argument('--chain', nargs='+', default=['small0', 'small1'], help='names of members in order')
     parser.add_argument('--risk', type=float, default=0.05)
     parser.add_argument('--delta', type=float, default=0.1)
     parser.add_argument('--repeats', type=int, default=200)
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     stores = [ScoreStore.open(args.calibration), ScoreStore.open(args.test)]
     rows = measure(Pool(stores, args.chain), stores[0].units, args.risk, args.delta, args.repeats)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,6 @@ empty.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import multiprocessing
 import os
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import print_table, write_rows
+from common import arguments, report
 
 from mmcascade.evaluation import curves
 
@@ -181,15 +180,12 @@ def _timed(units: Units, kind: str, library: str, name: str, summary: Summary, r
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--units', type=lambda text: int(float(text)), default=10_000_000, help='default 1e7')
     parser.add_argument('--repeats', type=int, default=5, help='the shortest of so many runs counts')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     rows = measure(args.units, args.repeats)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

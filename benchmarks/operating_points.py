@@ -8,13 +8,12 @@ The last rows keep a window, and let it follow the stream, on test images of whi
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from common import print_table, write_rows
+from common import arguments, report
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.deferred_shares import fit_shares
@@ -68,13 +67,12 @@ def _window(window: tuple[float | None, float | None] | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('calibration', help='score store to calibrate on')
     parser.add_argument('test', help='score store of the same members to measure on')
     parser.add_argument('--chain', nargs='+', default=['small0', 'small1'], help='names of members in order')
     parser.add_argument('--targets', nargs='+', default=TARGETS)
     parser.add_argument('--fit-on', choices=['reached', 'all'], default='reached')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     known, unseen = (Split(ScoreStore.open(folder), args.chain) for folder in (args.calibration, args.test))
     everyone = np.arange(len(unseen.labels))
@@ -88,9 +86,7 @@ def main() -> None:
     shifted = np.random.default_rng(1).permutation(np.concatenate([crowd, others]))
     rows += [row('risk=0.05, shifted', window, unseen, shifted),
              row('risk=0.05, shifted, adapt', replace(window, adapt=1000), unseen, shifted)]
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

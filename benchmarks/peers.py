@@ -17,7 +17,6 @@ batch sizes. In every round it is taken anew, beside the others.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 from collections.abc import Callable, Collection, Sequence
@@ -28,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import arguments, print_table, write_rows
 from mmpretrain.models import AverageClsScoreTTA
 from mmpretrain.structures import DataSample
 from PIL import Image
@@ -321,12 +320,11 @@ def self_cascade(count: int, batch: int, trials: Sequence[int]) -> Group:
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--images', type=int, default=240)
     parser.add_argument('--batch', type=int, default=32, help='of the loader')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     keep_freed_memory()  # or else what ran before decides how fast a batch size is
     count, repeats, trials = (20, 1, (4,)) if args.quick else (args.images, args.repeats, TRIALS)

@@ -11,7 +11,6 @@ they are random, which takes as long.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import gc
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 from mmengine.evaluator import BaseMetric
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -184,12 +183,11 @@ def measure_memory(images: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--repeats', type=int, default=7)
     parser.add_argument('--batches', type=int, default=4, help='batches of 32 in a repeat')
     parser.add_argument('--stage-batch', type=int, default=6, help='besides whole batches, split stages into so many')
     parser.add_argument('--quick', action='store_true', help='tiny images, once: shows the form, measures nothing')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     sides = [32, 40] if args.quick else list(SIZES.values())
     repeats, count, size = (1, 1, 8) if args.quick else (args.repeats, args.batches, 32)
@@ -200,9 +198,7 @@ def main() -> None:
         rows += time_batches(members, batches, stage_batch, repeats)
     rows += time_single_images(members, batches_of(2 if args.quick else 10, 1, sides), repeats)
     rows += measure_memory(320 if args.quick else 32_000)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

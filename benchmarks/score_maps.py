@@ -9,12 +9,11 @@ coverage at the risk (percent), with 95 % paired bootstrap intervals over the te
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from common import print_table, write_rows
+from common import arguments, report
 
 from mmcascade.calibration.calibration_file import Calibration
 from mmcascade.calibration.fit import finish
@@ -103,7 +102,7 @@ def _difference(summary: Callable, one: Replay, other: Replay, labels: np.ndarra
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('calibration', help='score store to calibrate on')
     parser.add_argument('test', help='score store of the same members to judge on')
     parser.add_argument('--chain', nargs='+', action='append', help='names of members in order; may be repeated '
@@ -113,14 +112,11 @@ def main() -> None:
     parser.add_argument('--scale', nargs='*', default=[], metavar='MEMBER=FACTOR', help='multiply the logits of a '
                         'member')
     parser.add_argument('--repeats', type=int, default=500, help='bootstrap draws (default 500)')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     factors = {member: float(factor) for member, _, factor in (entry.partition('=') for entry in args.scale)}
     known, unseen = Scores(args.calibration, factors), Scores(args.test, factors)
     rows = measure(known, unseen, args.chain or [known.members], args.target, args.confidence, args.repeats)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

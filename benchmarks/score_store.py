@@ -9,7 +9,6 @@ memory (RssAnon of /proc/self/status, so Linux only), which it can't. The column
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import threading
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 
 from mmcascade.calibration.fit import fit_store
 from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
@@ -86,19 +85,16 @@ def measure(units: int, classes: int, stages: int, batch: int, folder: Path) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('--units', type=int, default=50_000)
     parser.add_argument('--classes', type=int, default=1000)
     parser.add_argument('--stages', type=int, default=4)
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--folder', help='where to put the store; default a temporary folder')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         rows = measure(args.units, args.classes, args.stages, args.batch, Path(folder) / 'store')
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import machine
+from common import arguments, machine
 
 from mmcascade.calibration.quality import Quality
 from mmcascade.calibration.searcher import Plan
@@ -43,11 +42,10 @@ def measure(store: str, points: int, max_settings: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('store', help='score store of configs/quickstart/committee.py')
     parser.add_argument('--points', type=int, default=12, help='points of each front')
     parser.add_argument('--max-settings', type=float, default=Plan.max_settings)
-    parser.add_argument('--json', help='also write the results to this file')
     args = parser.parse_args()
     results = measure(args.store, args.points, args.max_settings)
     for rows in (points_table(results['coverage']), committees_table(results['accuracy']),

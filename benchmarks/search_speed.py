@@ -10,12 +10,11 @@ by replay through the router, over the same units with 10 classes.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
 import torch
-from common import best_of, print_table, write_rows
+from common import arguments, best_of, report
 
 from mmcascade.calibration.cuts import cut_points
 from mmcascade.calibration.exits import Exit, chain_exits
@@ -77,16 +76,13 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument('--units', type=int, default=50_000)
     parser.add_argument('--repeats', type=int, default=5, help='the best of so many runs counts')
-    parser.add_argument('--json', help='also write the rows to this file')
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = measure(args.units, args.repeats)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import print_table, write_rows
+from common import arguments, print_table, write_rows
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
@@ -37,14 +37,13 @@ Run = Callable[[], Any]
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument('config', help='config of a CascadeSegmentor with two stages')
     parser.add_argument('--share', type=float, default=0.4, help='of the cells, goes on (default 0.4)')
     parser.add_argument('--size', type=int, nargs=2, default=[1024, 2048], help='of the images (default 1024 2048)')
     parser.add_argument('--images', type=int, default=4, help='how many are labelled in one run (default 4)')
     parser.add_argument('--repeats', type=int, default=5, help='runs of each system (default 5)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', help='write the rows to this file')
     args = parser.parse_args()
     systems = build(args)
     seconds = interleaved(systems, args.repeats, torch.device(args.device))

@@ -9,12 +9,11 @@ resizes and crops to each size, once on the same crop at 224 pixels that the sta
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import torch
-from common import print_table, write_rows
+from common import arguments, report
 from device_views import Config, crop, loader_of, write_jpegs
 from mmengine.registry import DefaultScope
 
@@ -51,8 +50,7 @@ def scores(member: torch.nn.Module, stage: Config, views: list[torch.Tensor]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--json', help='write the rows to this file')
+    parser = arguments(__doc__)
     parser.add_argument('--quick', action='store_true', help='made-up pictures and random weights: shows the form')
     parser.add_argument('--photos', default='data/foolbox', help='folder in the form of ImageNet')
     parser.add_argument('--checkpoint', default='work_dirs/efficientnet-lite/lite0.pth')
@@ -65,9 +63,7 @@ def main() -> None:
             dataset = dict(type='ImageNet', data_root=args.photos, split='val')
         member = build_member('lite0', LITE0, None if args.quick else args.checkpoint).module
         rows = agreement(member, dataset)
-    print_table(rows)
-    if args.json:
-        write_rows(args.json, rows)
+    report(rows, args.json)
 
 
 if __name__ == '__main__':
