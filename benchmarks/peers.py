@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,16 +30,26 @@ from common import arguments, print_table, write_rows
 from mmpretrain.models import AverageClsScoreTTA
 from mmpretrain.structures import DataSample
 from PIL import Image
-from skfb.ensemble import ThresholdCascadeClassifier
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
+from ways import (
+    Member,
+    Sizes,
+    Way,
+    augmentation,
+    ensemble,
+    fallback,
+    filter_each_batch,
+    ours,
+    single,
+    two_passes,
+)
 
-from mmcascade.engine.benchmark_systems import Images, System, with_batch_size
+from mmcascade.engine.benchmark_systems import Images
 from mmcascade.engine.timing import interleaved, spread
 from mmcascade.memory import keep_freed_memory
 from mmcascade.models.batch_sizes import best_size, sweep
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members import build_member, num_classes
+from mmcascade.models.members import build_member
 from mmcascade.routing import WindowPolicy
 
 ROOT = Path(__file__).parents[1]
@@ -49,116 +58,6 @@ DEFERRED = 0.2
 
 #: Batch sizes that are tried for every stage.
 TRIALS = (2, 4, 8, 16, 32)
-
-#: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
-Decisions = tuple[np.ndarray, np.ndarray | None]
-
-#: A batch size for each stage; a single one where all of them share it.
-Sizes = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to run images through the members.
-
-    Attributes:
-        run: from images and batch sizes to decisions.
-        start: the batch sizes that tuning begins with.
-    """
-
-    run: Callable[[Images, Sizes], Decisions]
-    start: Sizes
-
-
-@dataclass(frozen=True)
-class Member:
-    """A member as anybody would run it: raw images in, probabilities out, in batches."""
-
-    module: nn.Module
-    size: int
-
-    def probs(self, images: Tensor) -> Tensor:
-        return torch.cat([self.at_once(batch) for batch in images.split(self.size)])
-
-    def at_once(self, images: Tensor) -> Tensor:
-        return self.module(self.module.data_preprocessor(dict(inputs=images))['inputs']).softmax(1)
-
-
-class Estimator(ClassifierMixin, BaseEstimator):
-    """A member as scikit-fallback wants it; the samples are row numbers of a view."""
-
-    def __init__(self, member: Member, view: Tensor) -> None:
-        self.member = member
-        self.view = view
-        self.classes_ = np.arange(num_classes(member.module))
-
-    def fit(self, X: Any, y: Any) -> Estimator:
-        return self
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        return self.member.probs(self.view[torch.as_tensor(X[:, 0])]).numpy()
-
-
-def single(module: nn.Module, view: int, images: Images, sizes: Sizes) -> Decisions:
-    return Member(module, sizes[0]).probs(images.views[view]).argmax(1).numpy(), None
-
-
-def ensemble(modules: Sequence[nn.Module], images: Images, sizes: Sizes) -> Decisions:
-    probs = [Member(*pair).probs(view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
-    return sum(probs).argmax(1).numpy(), None  # type: ignore[union-attr]
-
-
-def fallback(modules: Sequence[nn.Module], threshold: float, batch: int | None, images: Images,
-             sizes: Sizes) -> Decisions:
-    """scikit-fallback, per loader batch or (None) all images in one call."""
-    estimators = [Estimator(Member(*pair), view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
-    cascade = ThresholdCascadeClassifier(estimators, [threshold], prefit=True)
-    step = batch or len(images)
-    predicted = [cascade.predict(np.arange(start, min(start + step, len(images)))[:, None])
-                 for start in range(0, len(images), step)]
-    return (np.concatenate([np.asarray(p) for p in predicted]),
-            np.concatenate([p.ensemble_mask.toarray().argmax(1) for p in predicted]))
-
-
-def filter_each_batch(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:
-    """The rest of every batch goes on by itself, as in the timing of Xia & Bouganis 2023."""
-    first, second = (Member(module, sizes[0]) for module in modules)
-    labels, exits = [], []
-    for one, other in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
-        score, label = first.at_once(one).max(1)
-        rest = score <= threshold
-        if rest.any():
-            label[rest] = second.at_once(other[rest]).argmax(1)
-        labels.append(label)
-        exits.append(rest.long())
-    return torch.cat(labels).numpy(), torch.cat(exits).numpy()
-
-
-def two_passes(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:
-    """All images through the first member, and then, from the start, the uncertain ones through the second."""
-    first, second = (Member(*pair) for pair in zip(modules, sizes, strict=True))
-    score, label = first.probs(images.views[0]).max(1)
-    rest = score <= threshold
-    if rest.any():
-        label[rest] = second.probs(images.views[1][rest]).argmax(1)
-    return label.numpy(), rest.long().numpy()
-
-
-def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Decisions:
-    """MMPretrain's test-time augmentation: every view of every image."""
-    labels = []
-    for rows in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
-        samples = [[DataSample() for _ in range(len(rows[0]))] for _ in rows]
-        labels += [int(s.pred_label) for s in model.test_step(dict(inputs=list(rows), data_samples=samples))]
-    return np.array(labels), None
-
-
-def ours(model: WindowCascadeClassifier, deferred: bool, batch: int, images: Images, sizes: Sizes) -> Decisions:
-    stages = [with_batch_size(stage, size) for stage, size in zip(model.stages, sizes, strict=True)]
-    system = System.of(model, stages, model.router.policy, deferred)
-    outcome = system.run(images.batches(batch))
-    return outcome.probs.argmax(1).numpy(), outcome.exit_stage
-
 
 def load_images(count: int, sides: Sequence[int], seed: int = 0) -> Images:
     """Random crops of the photos with noise, each at every resolution."""
