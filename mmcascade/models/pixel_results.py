@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmcascade.routing import CascadeState, StageOutput
 from mmcascade.routing.cell_confidence import CellConfidence
-from mmcascade.routing.state import holds_for_all, log_floored
+from mmcascade.routing.state import log_floored
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,11 @@ def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = No
         labels = best_class(state.fused.probs if state.fused.logits is None else state.fused.logits)
     else:
         # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
-        labels, finite = best_class(output.values), output.finite_rows()
+        labels = best_class(output.values)
         if rows is not None:
-            labels, finite = labels.index_select(0, rows), finite.index_select(0, rows)
-        if not holds_for_all(finite):
+            labels = labels.index_select(0, rows)
+        if not output.all_finite:
+            finite = output.finite_rows() if rows is None else output.finite_rows().index_select(0, rows)
             labels = torch.where(finite.view(-1, 1, 1), labels, best_class(state.fused.probs))
     return labels
 

@@ -94,6 +94,8 @@ class Confidence:
     def __call__(self, state: CascadeState) -> Tensor:
         """Confidence per unit, float32 or wider; -inf for units without any finite output."""
         score = self.score(state)
+        if state.all_finite:
+            return score
         shape = (-1,) + (1,) * (score.dim() - 1)
         return torch.where(state.has_finite.view(shape), score, -torch.inf)
 

@@ -68,7 +68,7 @@ class StageOutput:
             values = log_floored(values)
         if temperature != 1.0:
             values = values / temperature
-        if holds_for_all(self.largest <= _LOGIT_BOUND * min(1.0, temperature)):
+        if self.peak <= _LOGIT_BOUND * min(1.0, temperature):
             return values
         return values.clamp(-_LOGIT_BOUND, _LOGIT_BOUND)
 
@@ -80,13 +80,28 @@ class StageOutput:
 
     def finite_rows(self) -> Tensor:
         """Which units got a finite output, bool ``(N)``."""
-        finite = self.largest < torch.inf
-        return finite if self.features is None else finite & (_largest(self.features) < torch.inf)
+        return self._largest < torch.inf
 
     @cached_property
-    def largest(self) -> Tensor:
-        """The largest magnitude of each unit's values, ``(N)``; NaN or inf where one of them is."""
-        return _largest(self.values, self.valid)
+    def peak(self) -> float:
+        """The largest magnitude of all values and features; NaN or inf where one of them is, or nobody knows.
+
+        What is only done for the sake of broken outputs costs a pass over all values. Where the processor can tell that
+        there are none, it is left out; it does not wait for another device to know.
+        """
+        largest = self._largest
+        return float(largest.amax()) if largest.device.type == 'cpu' and len(largest) else math.nan
+
+    @property
+    def all_finite(self) -> bool:
+        """Whether every unit is known to have got a finite output."""
+        return self.peak < math.inf
+
+    @cached_property
+    def _largest(self) -> Tensor:
+        """The largest magnitude of each unit's values and features, ``(N)``."""
+        values = _largest(self.values, self.valid)
+        return values if self.features is None else torch.maximum(values, _largest(self.features))
 
 
 class Distribution:
@@ -127,6 +142,7 @@ class CascadeState:
         finite: int64 ``(N)``, how many of them gave finite output.
         features: ``(N, ...)`` of the last stage, or None.
         valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
+        all_finite: whether every stage is known to have given every unit finite output.
     """
 
     fusion: str
@@ -136,6 +152,7 @@ class CascadeState:
     finite: Tensor
     features: Tensor | None = None
     valid: Tensor | None = None
+    all_finite: bool = False
 
     @classmethod
     def start(cls, output: StageOutput, fusion: str, temperature: float = 1.0,
@@ -143,8 +160,9 @@ class CascadeState:
         """The state after a first stage."""
         finite = output.finite_rows()
         total, score = _contribution(output, fusion, temperature, member_score)
-        return cls(fusion, _keep(total, finite), None if score is None else _keep(score, finite),
-                   1, finite.long(), output.features, output.valid)
+        if not output.all_finite:
+            total, score = _keep(total, finite), None if score is None else _keep(score, finite)
+        return cls(fusion, total, score, 1, finite.long(), output.features, output.valid, output.all_finite)
 
     def add(self, output: StageOutput, temperature: float = 1.0,
             member_score: MemberScore | None = None) -> CascadeState:
@@ -159,18 +177,18 @@ class CascadeState:
                 f'{tuple(self.total.shape)}; all members of a cascade need the same classes')
         finite = output.finite_rows()
         total, score = _contribution(output, self.fusion, temperature, member_score)
+        total = self._with(self.total, total, finite, output.all_finite)
+        if score is not None:
+            assert self.score_total is not None
+            score = self._with(self.score_total, score, finite, output.all_finite)
+        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features, self.valid,
+                            self.all_finite and output.all_finite)
+
+    def _with(self, before: Tensor, added: Tensor, finite: Tensor, all_finite: bool) -> Tensor:
+        """A total with what one more stage adds; units whose output is not finite keep what they have."""
         if self.fusion == 'replace':
-            if not holds_for_all(finite):
-                total = torch.where(_like(finite, total), total, self.total)
-                if score is not None:
-                    assert self.score_total is not None
-                    score = torch.where(_like(finite, score), score, self.score_total)
-        else:
-            total = self.total + _keep(total, finite)
-            if score is not None:
-                assert self.score_total is not None
-                score = self.score_total + _keep(score, finite)
-        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features, self.valid)
+            return added if all_finite else torch.where(_like(finite, added), added, before)
+        return before + (added if all_finite else _keep(added, finite))
 
     @cached_property
     def has_finite(self) -> Tensor:
@@ -183,7 +201,7 @@ class CascadeState:
         mean = self._mean(self.total)
         if self.fusion == 'logit':
             return Distribution(logits=mean)  # all zeros, hence uniform, where nothing was finite
-        if holds_for_all(self.has_finite):
+        if self.all_finite:
             return Distribution(probs=mean)
         return Distribution(probs=torch.where(_like(self.has_finite, mean), mean, 1.0 / mean.shape[1]))
 
@@ -198,6 +216,8 @@ class CascadeState:
     def _mean(self, total: Tensor) -> Tensor:
         if self.fusion == 'replace' or self.ran == 1:
             return total
+        if self.all_finite:
+            return total / self.ran
         return total / _like(self.finite.clamp_min(1), total)
 
     def select(self, rows: Tensor) -> CascadeState:
@@ -239,7 +259,7 @@ class CascadeState:
                        score_total=join([s.score_total for s in states]),
                        finite=torch.cat([s.finite for s in states]),
                        features=join([s.features for s in states]),
-                       valid=join([s.valid for s in states]))
+                       valid=join([s.valid for s in states]), all_finite=all(s.all_finite for s in states))
 
 
 def if_there(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor | None:
@@ -275,14 +295,6 @@ def _largest(x: Tensor, valid: Tensor | None = None) -> Tensor:
     return largest.flatten(1).amax(1)
 
 
-def holds_for_all(each: Tensor) -> bool:
-    """Whether something holds for all units, where the processor can tell without waiting for a device.
-
-    Maps of class scores are large, and what is only done for the sake of broken outputs takes a pass over all of them.
-    """
-    return each.device.type == 'cpu' and bool(each.all())
-
-
 def _like(per_unit: Tensor, x: Tensor) -> Tensor:
     """A ``(N)`` tensor shaped to broadcast against ``(N, ...)``."""
     return per_unit.view(-1, *[1] * (x.dim() - 1))
@@ -290,6 +302,4 @@ def _like(per_unit: Tensor, x: Tensor) -> Tensor:
 
 def _keep(x: Tensor, finite: Tensor) -> Tensor:
     """Zero the rows that are not finite."""
-    if holds_for_all(finite):
-        return x
     return torch.where(_like(finite, x), x, 0.0)
