@@ -28,6 +28,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmcascade.evaluation import CascadeCost, SelectiveRisk
+from mmcascade.memory import keep_freed_memory
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members import build_member
 from mmcascade.routing import WindowPolicy
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument('--stage-batch', type=int, default=6, help='besides whole batches, split stages into so many')
     parser.add_argument('--quick', action='store_true', help='tiny images, once: shows the form, measures nothing')
     args = parser.parse_args()
+    keep_freed_memory()  # as tools/test.py does
     sides = [32, 40] if args.quick else list(SIZES.values())
     repeats, count, size = (1, 1, 8) if args.quick else (args.repeats, args.batches, 32)
     members = {name: lite(name) for name in SIZES}

@@ -22,6 +22,9 @@ from mmcascade.demo.table import as_markdown, claim_sentences
 from mmcascade.engine import search_table
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'docs'))
+import calibration_tables  # noqa: E402
+
 RESULTS = ROOT / 'benchmarks' / 'results'
 IMAGES = ROOT / 'docs' / 'en' / 'images'
 
@@ -124,6 +127,21 @@ def metrics_speed(results: dict[str, Any]) -> str:
         + f'. Load of the machine: {min(loads)} to {max(loads)}.')
 
 
+def router_overhead(results: dict[str, Any]) -> str:
+    rows = [['what', 'median', 'lowest to highest', 'aim']]
+    for row in results['rows']:
+        unit, decimals = row['unit'], 0 if row['unit'].startswith(('bytes', 'ms a batch')) else 2
+        if 'router' in row['measure'] and 'ms a batch' in unit:
+            decimals = 1
+        spread = '' if row['repeats'] == 1 else f"{row['lowest']:.{decimals}f} to {row['highest']:.{decimals}f}"
+        rows.append([row['measure'], f"{row['median']:.{decimals}f} {unit}", spread,
+                     '' if row['target'] is None else f"{row['target']:g} {unit}"])
+    loads = [row['load'] for row in results['rows']]
+    return search_table.as_markdown(rows) + (
+        f"\n\nOne thread of {results['machine']['cpu']}, torch {results['machine']['torch']}. Load of the machine: "
+        f'{min(loads)} to {max(loads)}.')
+
+
 def ood(results: dict[str, Any]) -> str:
     return '\n'.join(report_lines(results['ood'], ['small0', 'small1'], ['large']))
 
@@ -218,6 +236,14 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'peers table': ('peers.json', peers),
     'end to end table': ('end_to_end.json', loop_rows),
     'metrics speed table': ('metrics_speed.json', metrics_speed),
+    'router overhead table': ('router_overhead.json', router_overhead),
+    'targets table': ('operating_points_2.json', calibration_tables.targets),
+    'shifted table': ('operating_points_2.json', calibration_tables.shifted),
+    'reached or all table': ('operating_points_3.json', lambda results: calibration_tables.reached_or_all(
+        results, json.loads((RESULTS / 'operating_points_3_all.json').read_text()))),
+    'guarantee table': ('guarantee.json', calibration_tables.guarantee),
+    'score maps table': ('score_maps.json', calibration_tables.score_maps),
+    'badly scaled member': ('score_maps_scaled.json', calibration_tables.badly_scaled),
     'canvases table': ('quickstart_seg.json', segmentation),
     'camvid table': ('camvid.json', segmentation),
     'segmentation speed table': ('segmentation.json', segmentation_speed),

@@ -208,9 +208,9 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def flags_of(tool: Path) -> set[str]:
-    """The flags in the source of a tool; the shell scripts pass theirs on to tools/test.py."""
-    source = tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py'
-    return {node.value for node in ast.walk(ast.parse(source.read_text()))
+    """The flags in the source of a tool; shell scripts pass theirs on to tools/test.py, and benchmarks share some."""
+    sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
+    return {node.value for source in sources if source.exists() for node in ast.walk(ast.parse(source.read_text()))
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith('--')}
 
 
