@@ -46,9 +46,7 @@ def cell_records(model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subs
         outputs = [_rows(whole[k], rows) if k in whole else stage(batch) for k, stage in enumerate(model.stages)]
         states = [(subset[-1], _state(model, subset, outputs)) for subset in subsets]
         truth = tile.grid.frames(labels, rows).to(outputs[0].values.device)
-        valid = outputs[0].valid
-        assert valid is not None
-        counts = valid & (truth != IGNORED)
+        counts = tile.grid.valid(rows).to(truth.device) & (truth != IGNORED)
         predicted = torch.stack([labels_of(state, outputs[last]) for last, state in states], 1).long()
         each = counts[:, None].expand_as(predicted)
         right = each & (predicted == truth[:, None])

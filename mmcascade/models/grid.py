@@ -108,6 +108,11 @@ class Grid:
         """Pixels per cell, int64 ``(N)``."""
         return np.array([self.box(index).area for index in range(len(self))], dtype=np.int64)
 
+    @property
+    def even(self) -> bool:
+        """Whether every cell fills its frame."""
+        return all(whole % side == 0 for side, whole in zip(self.frame, self.image, strict=True))
+
     def valid(self, rows: np.ndarray) -> Tensor:
         """Which pixels of some cells' frames are their own, bool ``(N, h, w)``."""
         inside = torch.zeros(len(rows), *self.frame, dtype=torch.bool)

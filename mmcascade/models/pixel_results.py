@@ -62,9 +62,10 @@ def best_class(scores: Tensor) -> Tensor:
     dtype = torch.uint8 if classes <= 256 else torch.int64
     if scores.device.type != 'cpu':
         return scores.argmax(1).to(dtype)
-    # torch's argmax over a dimension that is not the last takes five times as long on a processor.
+    # torch's argmax over a dimension that is not the last takes ten times as long on a processor.
     best = scores.amax(1)
-    labels = torch.full(best.shape, classes - 1, dtype=dtype)
-    for number in range(classes - 2, -1, -1):
-        labels.masked_fill_(scores[:, number] == best, number)
-    return labels
+    from_last = torch.zeros(best.shape, dtype=dtype)
+    for number in range(classes - 1):
+        hit = (scores[:, number] == best).to(dtype)
+        torch.maximum(from_last, hit.mul_(classes - 1 - number), out=from_last)
+    return (classes - 1) - from_last

@@ -18,6 +18,7 @@ from mmcascade.models.execution import Execution
 from mmcascade.models.segment import decode, segment
 from mmcascade.models.tiled_image import TiledImage
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
+from mmcascade.routing.state import if_there
 
 ON = ('image', 'cell')
 
@@ -183,12 +184,11 @@ class SegmentorStage:
 
     def _output(self, output: StageOutput, cells: Callable[[Tensor], Tensor],
                 tiles: Sequence[tuple[TiledImage, np.ndarray]], macs: np.ndarray) -> StageOutput:
-        device = output.values.device
-        return StageOutput(
-            None if output.logits is None else cells(output.logits),
-            None if output.probabilities is None else cells(output.probabilities),
-            macs=torch.from_numpy(macs), source=self.source,
-            valid=_cat([image.grid.valid(rows) for image, rows in tiles]).to(device))
+        valid = None
+        if not tiles[0][0].grid.even:
+            valid = _cat([image.grid.valid(rows) for image, rows in tiles]).to(output.values.device)
+        return StageOutput(if_there(cells, output.logits), if_there(cells, output.probabilities),
+                           macs=torch.from_numpy(macs), source=self.source, valid=valid)
 
 
 def count_function(module: nn.Module) -> MacCounter:

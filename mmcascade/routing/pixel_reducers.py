@@ -19,17 +19,14 @@ class PixelReducer:
         """The score of each cell, float64 ``(N)``, NaN for a cell of which no pixel counts.
 
         Args:
-            confidence: float64 ``(N, P)``, of the cells' pixels.
+            confidence: ``(N, P)``, of the cells' pixels.
             counts: bool ``(N, P)``, which pixels count.
         """
         raise NotImplementedError
 
     def __call__(self, confidence: Tensor, counts: Tensor) -> Tensor:
-        """The same for maps ``(N, h, w)``, as float32.
-
-        Sums run in float64, so that rounding to float32 hides the order in which a device added the pixels up.
-        """
-        return self.reduce(confidence.flatten(1).double(), counts.flatten(1)).float()
+        """The same for maps ``(N, h, w)``, as float32."""
+        return self.reduce(confidence.flatten(1), counts.flatten(1)).float()
 
 
 class MeanReducer(PixelReducer):
@@ -38,7 +35,8 @@ class MeanReducer(PixelReducer):
     name = 'mean'
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
-        return torch.where(counts, confidence, 0.0).sum(1) / counts.sum(1)
+        # In float64, so that rounding to float32 hides the order in which a device added the pixels up.
+        return torch.where(counts, confidence, 0.0).sum(1, dtype=torch.float64) / counts.sum(1)
 
 
 class QuantileReducer(PixelReducer):
@@ -57,7 +55,7 @@ class QuantileReducer(PixelReducer):
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
         # torch.quantile refuses rows of more than 16 million pixels and knows no mask.
-        ordered = torch.where(counts, confidence, torch.inf).sort(1).values
+        ordered = torch.where(counts, confidence, torch.inf).sort(1).values.double()
         number = counts.sum(1, keepdim=True).double()  # float32 has no place for each of so many pixels
         place = self.q * (number - 1).clamp_min(0)
         low = place.floor()
@@ -84,7 +82,7 @@ class FractionBelowReducer(PixelReducer):
         return f'fraction below {self.bound:g}'
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
-        return (counts & (confidence >= self.bound)).sum(1).double() / counts.sum(1)
+        return (counts & (confidence.double() >= self.bound)).sum(1).double() / counts.sum(1)
 
 
 REDUCERS = {'mean': MeanReducer, 'quantile': QuantileReducer, 'fraction_below': FractionBelowReducer}

@@ -65,6 +65,7 @@ def test_cut_and_pasted_is_the_image_again(grid, seed):
     valid = grid.valid(rows)
     assert valid.dtype == torch.bool and valid.shape == (len(rows), *grid.frame)
     assert valid.sum((1, 2)).tolist() == grid.areas[rows].tolist()
+    assert grid.even == bool(grid.valid(np.arange(len(grid))).all())
     numbers = torch.arange(image[0].numel()).view(grid.image)
     for mask, frame, index in zip(valid, grid.frames(numbers, rows), rows, strict=True):
         assert frame[mask].tolist() == grid.box(index).of(numbers).flatten().tolist()
