@@ -15,7 +15,7 @@ import copy
 import numpy as np
 import torch
 from common import arguments, print_table, write_rows
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
@@ -29,10 +29,10 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument('config', help='config of a CascadeSegmentor with trained members')
     parser.add_argument('--share', type=float, default=0.4, help='of the cells, lies below the threshold (default 0.4)')
-    parser.add_argument('--cfg-options', nargs='+', help='key=value pairs', default=[])
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(dict(option.split('=', 1) for option in args.cfg_options))
+    cfg.merge_from_dict(args.cfg_options or {})
     scores = confidences(cfg)
     exact = scores[1]
     threshold = np.nanquantile(exact, args.share)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mmcascade.engine.benchmark import Benchmark, costs_of
+from mmcascade.engine.benchmark import Benchmark
+from mmcascade.engine.benchmark_report import costs_of
+from mmcascade.engine.command_line import one_line_errors, progress_bar
 from mmcascade.memory import keep_freed_memory
 from mmcascade.models.batch_sizes import SIZES
 from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
@@ -30,8 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, help="of the loader (default: the config's)")
     parser.add_argument('--max-batch', type=int,
                         help='largest batch size to try for a member (default 512; 8 for segmentation)')
-    parser.add_argument('--repeats', type=int, default=5, help='rounds, in which the systems take turns (default 5)')
-    parser.add_argument('--single-images', type=int, default=50, help='images for the latency (default 50)')
+    parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
+    parser.add_argument('--repeats', type=int, help='rounds, in which the systems take turns (default 5)')
+    parser.add_argument('--single-images', type=int, help='images for the latency (default 50)')
     parser.add_argument('--device', help='default: the GPU if there is one')
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
@@ -41,6 +43,10 @@ def parse_args() -> argparse.Namespace:
     for name in ('images', 'batch_size', 'max_batch', 'repeats', 'single_images'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} is at least 1, got {getattr(args, name)}')
+    if args.quick:
+        if any(getattr(args, name) is not None for name in ('images', 'max_batch', 'repeats', 'single_images')):
+            parser.error('--quick says how much is run; leave --images, --max-batch, --repeats and --single-images out')
+        args.images, args.max_batch, args.repeats, args.single_images = 16, 2, 1, 2
     return args
 
 
@@ -50,19 +56,11 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    images, repeats, singles = args.images, args.repeats, args.single_images
     sizes = None if args.max_batch is None else [size for size in SIZES if size <= args.max_batch]
-    if args.quick:
-        images, repeats, singles, sizes = min(images or 16, 16), 1, 2, SIZES[:2]
-    bar = Progress(TextColumn('timing'), BarColumn(), MofNCompleteColumn())
-    try:
-        benchmark = Benchmark(cfg, images, args.batch_size, args.device, sizes)
-        with bar:
-            task = bar.add_task('')
-            result = benchmark.measure(
-                repeats, singles, lambda done, total: bar.update(task, completed=done, total=total))
-    except (ValueError, RuntimeError) as error:
-        raise SystemExit(f'error: {error}') from None
+    with one_line_errors(ValueError, RuntimeError, interrupted='nothing was written'):
+        benchmark = Benchmark(cfg, args.images, args.batch_size, args.device, sizes, args.amp)
+        with progress_bar('timing') as progress:
+            result = benchmark.measure(args.repeats or 5, args.single_images or 50, progress)
     _write(args.out, dict(config=args.config, **result))
     if args.costs:
         _write(args.costs, costs_of(result))

@@ -13,12 +13,13 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from mmcascade.engine.command_line import one_line_errors
 from mmcascade.models.bundle import bundle
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the cascade')
+    parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
     parser.add_argument('out_dir', help='folder for the checkpoint and the config')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
@@ -26,10 +27,8 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    try:
+    with one_line_errors(ValueError):
         config, checkpoint = bundle(cfg, args.out_dir, Path(args.config).stem)
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
     print(f'{config}\n{checkpoint} ({checkpoint.stat().st_size / 1e6:.1f} MB)')
 
 

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmcascade.calibration.adjust import adjust, refit
 from mmcascade.calibration.calibration_file import Calibration
@@ -24,6 +23,7 @@ from mmcascade.calibration.operating_point import Target
 from mmcascade.calibration.summary import summary_lines
 from mmcascade.calibration.windows import FIT_ON
 from mmcascade.engine.calibrate import prepare_store, prepare_stream
+from mmcascade.engine.command_line import one_line_errors, progress_bar
 from mmcascade.engine.test_config import labels_pixels
 from mmcascade.engine.tta import repeat_stages
 from mmcascade.visualization.calibration_plot import plot_calibration
@@ -74,15 +74,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with one_line_errors(ValueError):
         cfg = Config.fromfile(args.config)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
         (calibrate_cells if labels_pixels(cfg) else calibrate)(args, cfg)
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
 
 
 def calibrate(args: argparse.Namespace, cfg: Config) -> None:
@@ -96,11 +92,12 @@ def calibrate(args: argparse.Namespace, cfg: Config) -> None:
     if args.tta:
         repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
     stem = args.out.removesuffix('.json')
-    with _bar() as bar:
-        stream = args.adjust_on and prepare_stream(cfg, args.adjust_on, f'{stem}.stream', amp=args.amp,
-                                                   progress=_task(bar, f'running stage 0 on {args.adjust_on}'))
-        store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp,
-                                        progress=_task(bar, 'running all stages'))
+    stream = None
+    if args.adjust_on:
+        with progress_bar(f'running stage 0 on {args.adjust_on}') as progress:
+            stream = prepare_stream(cfg, args.adjust_on, f'{stem}.stream', amp=args.amp, progress=progress)
+    with progress_bar('running all stages') as progress:
+        store, identity = prepare_store(cfg, args.store or f'{stem}.store', amp=args.amp, progress=progress)
     calibration = fit_store(
         store, identity, args.target, accept=args.accept, half_width=args.half_width, rule=args.rule,
         fit_on=args.fit_on, maps=args.maps, temperatures=args.temperatures, certify=args.certify,
@@ -119,9 +116,9 @@ def calibrate_cells(args: argparse.Namespace, cfg: Config) -> None:
     _refuse(args, ['maps', 'temperatures', 'rule', 'fit_on', 'half_width'], 'these place windows around a decision; a '
             'segmentation cascade takes the temperatures of its config')
     check_cell_target(args.target)
-    with _bar() as bar:
+    with progress_bar('running all stages on all cells') as progress:
         store, identity = prepare_store(cfg, args.store or f"{args.out.removesuffix('.json')}.store", amp=args.amp,
-                                        progress=_task(bar, 'running all stages on all cells'))
+                                        progress=progress)
     calibration = fit_cells(store, identity, args.target, max_cells=args.max_cells)
     _finish(args, calibration, partial(plot_cell_calibration, store))
 
@@ -140,15 +137,6 @@ def _finish(args: argparse.Namespace, calibration: Calibration, plot: Callable[[
     picture = Path(args.out).with_suffix('.png')
     plot(calibration, picture)
     print('\n'.join([args.out, *summary_lines(calibration), str(picture)]))
-
-
-def _bar() -> Progress:
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _task(bar: Progress, what: str) -> Callable[[int, int], None]:
-    task = bar.add_task(what)
-    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 if __name__ == '__main__':

@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmcascade.calibration.operating_point import Target
 from mmcascade.demo.compare_ood import compare_ood
 from mmcascade.demo.ood_table import as_markdown, ood_rows, ood_sentences
+from mmcascade.engine.command_line import one_line_errors, progress_bar
 
 
 def main() -> None:
@@ -30,18 +30,11 @@ def main() -> None:
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    bar = Progress(TextColumn('running all stages'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
+    with one_line_errors(ValueError):
         if args.target is not None:
             Target.parse(args.target)
-        with bar:
-            task = bar.add_task('')
-            result = compare_ood(cfg, Path(args.work_dir), args.target,
-                                 lambda done, total: bar.update(task, completed=done, total=total))
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
+        with progress_bar('running all stages') as progress:
+            result = compare_ood(cfg, Path(args.work_dir), args.target, progress)
     members = [stage.member for stage in cfg.model.stages]
     print(as_markdown(ood_rows(result['systems'])))
     print('\n'.join(ood_sentences(result['systems'], members, members[1:])))

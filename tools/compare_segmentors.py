@@ -17,6 +17,7 @@ from mmengine.config import Config, DictAction
 
 from mmcascade.demo.segmentation import Comparison
 from mmcascade.demo.segmentation_table import print_results
+from mmcascade.engine.command_line import one_line_errors
 
 
 def main() -> None:
@@ -37,13 +38,9 @@ def main() -> None:
     def say(line: str) -> None:
         print(f'[compare {time.monotonic() - start:4.0f} s] {line}', flush=True)
 
-    try:
+    with one_line_errors(ValueError):
         results = Comparison(cfg, Path(args.work_dir), Path(__file__).resolve().parent, args.cells, args.budget,
                              say).run()
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
     print_results(results)
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 
 from mmengine.config import Config, DictAction
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmcascade.engine.command_line import one_line_errors, progress_bar
 from mmcascade.engine.fit_detector import fit_bank
 
 
@@ -44,17 +44,9 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    bar = Progress(TextColumn('running all stages'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with bar:
-            task = bar.add_task('')
-            bank = fit_bank(cfg, args.dataloader, args.store or args.out.removesuffix('.npz') + '.store', args.images,
-                            args.seed, amp=args.amp,
-                            progress=lambda done, total: bar.update(task, completed=done, total=total))
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
+    with one_line_errors(ValueError), progress_bar('running all stages') as progress:
+        bank = fit_bank(cfg, args.dataloader, args.store or args.out.removesuffix('.npz') + '.store', args.images,
+                        args.seed, amp=args.amp, progress=progress)
     bank.save(args.out)
     widths = ', '.join(f'{rows.shape[1]} of {name}' for name, rows in bank.features.items())
     print(f'{args.out}: features of {bank.images} images ({widths})')

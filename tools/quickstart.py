@@ -21,6 +21,7 @@ from mmcascade.demo.ood_table import ood_rows, ood_sentences
 from mmcascade.demo.processes import is_trained, run_process
 from mmcascade.demo.quickstart import LARGE, PAIR, run_quickstart
 from mmcascade.demo.table import claim_sentences, table_rows
+from mmcascade.engine.command_line import one_line_errors
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart'
@@ -41,7 +42,7 @@ def main() -> None:
     def say(line: str) -> None:
         print(f'[quickstart {time.monotonic() - start:4.0f} s] {line}', flush=True)
 
-    try:
+    with one_line_errors():
         say('data')
         run_process(TOOLS / 'dataset_converters/fashion_mnist.py', args.data)
         work_dir = Path(args.work_dir)
@@ -55,8 +56,6 @@ def main() -> None:
         for dataset in ood_cfg.test_dataloader.dataset.datasets[1:]:
             dataset.data_root = args.ood_data
         ood = run_ood(cfg, ood_cfg, work_dir, say)
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
     _show(table_rows(results))
     print('\n'.join(claim_sentences(results)))
     for target, systems in ood['targets'].items():

@@ -18,6 +18,7 @@ from mmengine.config import Config, DictAction
 from mmcascade.demo.processes import is_trained, run_process
 from mmcascade.demo.segmentation import Comparison
 from mmcascade.demo.segmentation_table import print_results
+from mmcascade.engine.command_line import one_line_errors
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart_seg'
@@ -40,7 +41,7 @@ def main() -> None:
     def say(line: str) -> None:
         print(f'[quickstart_seg {time.monotonic() - start:4.0f} s] {line}', flush=True)
 
-    try:
+    with one_line_errors(ValueError):
         say('composing canvases')
         counts = [word for split, count in zip(('train', 'val', 'test'), args.canvases, strict=True)
                   for word in (f'--{split}', str(count))]
@@ -54,10 +55,6 @@ def main() -> None:
         for split in ('val_dataloader', 'test_dataloader'):
             cfg[split].dataset.data_root = args.data
         results = Comparison(cfg, work_dir, TOOLS, say=say).run()
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; the same command continues where it stopped') from None
     print_results(results)
     say(f'done; see {args.work_dir}/results.json and the pictures beside it')
 

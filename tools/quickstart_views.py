@@ -15,6 +15,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from mmcascade.demo.processes import is_trained
 from mmcascade.demo.quickstart import run_tool
 from mmcascade.demo.self_cascade import run_self_cascade, table_rows
 
@@ -30,7 +31,7 @@ def main() -> None:
     cfg = Config.fromfile(CONFIGS / 'self_cascade.py')
     member = cfg.model.members.augmented
     run_tool(TOOLS / 'dataset_converters' / 'fashion_mnist.py', args.data)
-    if not Path(member.checkpoint).exists():
+    if not is_trained(Path(member.checkpoint)):
         print('training the member', file=sys.stderr)
         run_tool(TOOLS / 'train.py', CONFIGS / 'augmented.py', '--work-dir', Path(member.checkpoint).parent, '--resume')
     args.work_dir.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,6 @@ import argparse
 import json
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from mmcascade.calibration.cell_search import CellPlan
 from mmcascade.calibration.cell_store import holds_cells
 from mmcascade.calibration.chains import ORDERS
@@ -28,6 +26,7 @@ from mmcascade.calibration.search_limits import Limits
 from mmcascade.calibration.searcher import MAX_STAGES, Plan
 from mmcascade.engine.cell_search import CellSearchRun
 from mmcascade.engine.chain_config import stored_config
+from mmcascade.engine.command_line import one_line_errors, progress_bar
 from mmcascade.engine.search import SearchRun
 from mmcascade.engine.search_table import committees_table, coverage_lines, points_table, print_table
 from mmcascade.routing import CONFIDENCES, FUSIONS
@@ -51,7 +50,8 @@ def parse_args() -> argparse.Namespace:
         'the least confident ones')
     add('--min-accuracy', type=float, help='lowest accuracy, a fraction')
     add('--reach', type=float, help='what the quality must reach, a fraction')
-    add('--costs', help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds')
+    add('--costs', help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds; '
+        'for cells {"member on images": 1.5, "member on cells": 0.7, ...}; tools/benchmark.py --costs writes it')
     add('--convert', metavar='STAGES', help='turn the ensemble of these stages, such as small0,small1, into a cascade')
     add('--match', choices=['accuracy', 'macs', 'cost'], default='accuracy', help='with --convert: lowest cost at the '
         "ensemble's accuracy (default), or highest accuracy at its cost")
@@ -66,7 +66,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with one_line_errors(ValueError, OSError, interrupted='nothing was written'):
         costs = json.loads(Path(args.costs).read_text()) if args.costs else None
         cells = holds_cells(args.stores[0])
         run = (CellSearchRun if cells else SearchRun).open(args.stores, args.out, costs, seed=args.seed,
@@ -79,13 +79,8 @@ def main() -> None:
         if args.convert:
             result = run.converted(args.convert, 'accuracy' if args.match == 'accuracy' else 'cost', plan)
         else:
-            with Progress(TextColumn('chains'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-                task = bar.add_task('')
-                result = run.front(plan, lambda done, total: bar.update(task, completed=done, total=total))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; nothing was written') from None
+            with progress_bar('chains') as progress:
+                result = run.front(plan, progress)
     print_table(points_table(result))
     if result.get('committees'):
         print_table(committees_table(result))

@@ -15,7 +15,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmcascade.calibration.calibration_file import CalibrationError
+from mmcascade.engine.command_line import one_line_errors
 from mmcascade.engine.test_config import check_not_empty, plain, prepare_test
 from mmcascade.memory import keep_freed_memory
 
@@ -55,14 +55,12 @@ def main() -> None:
     args = parse_args()
     keep_freed_memory()
     cfg = Config.fromfile(args.config)
-    try:
+    with one_line_errors(ValueError):
         prepare_test(
             cfg, config_path=args.config, checkpoint=args.checkpoint, work_dir=args.work_dir, launcher=args.launcher,
             amp=args.amp, tta=args.tta, show=args.show, show_dir=args.show_dir, interval=args.interval,
             wait_time=args.wait_time, pin_memory=not args.no_pin_memory, cfg_options=args.cfg_options)
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
-    try:
+    with one_line_errors(interrupted='there are no metrics'):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if args.out and args.out_item == 'pred':
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
@@ -70,8 +68,6 @@ def main() -> None:
         gc.collect()
         gc.freeze()  # what was imported and built stays, and need not be searched for garbage again and again
         metrics = runner.test()
-    except CalibrationError as error:
-        raise SystemExit(f'error: {error}') from None
     if args.out and args.out_item == 'metrics' and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps(plain(metrics), indent=2) + '\n')

@@ -10,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmcascade.engine.command_line import one_line_errors
 from mmcascade.engine.train_config import prepare_train
 
 
@@ -39,14 +40,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
-    try:
+    with one_line_errors(ValueError):
         prepare_train(
             cfg, config_path=args.config, work_dir=args.work_dir, resume=args.resume,
             amp=args.amp, validate=not args.no_validate, auto_scale_lr=args.auto_scale_lr,
             launcher=args.launcher, pin_memory=not args.no_pin_memory,
             persistent_workers=not args.no_persistent_workers, cfg_options=args.cfg_options)
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
 

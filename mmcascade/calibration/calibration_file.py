@@ -70,8 +70,15 @@ class Calibration:
     max_cells: int | None = None
 
     def policy(self) -> WindowPolicy:
-        """The exit policy that it describes."""
+        """The exit policy that it describes.
+
+        Raises:
+            ValueError: if it describes two, or one that makes no sense.
+        """
         if self.max_cells is not None:
+            if self.adapt is not None:
+                raise ValueError(f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
+                                 'a calibration has one of them')
             return CellBudgetPolicy(self.windows, self.max_cells)
         if self.adapt is None:
             return WindowPolicy(self.windows)

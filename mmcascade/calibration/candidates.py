@@ -117,7 +117,12 @@ class Candidates(NamedStages):
 
 
 def stage_name(stage: StageIdentity) -> str:
-    """Such as 'small@0'; what the stage does to its view follows, as in 'small@0@160x160-bicubic@flip'."""
+    """Such as 'small@0'; what the stage does to its view follows, as in 'small@0@160x160-bicubic@flip'.
+
+    Stages of segmentors are called as in stores of cells, such as 'small on images'.
+    """
+    if stage.on is not None:
+        return stage.source
     resize = [stage.resize.replace(' ', '-')] if stage.resize else []
     return '@'.join([stage.member, str(stage.view), *resize, *(['flip'] if stage.flip else [])])
 

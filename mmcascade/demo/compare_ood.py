@@ -16,7 +16,7 @@ from mmcascade.demo.ood import compare, ood_sets
 from mmcascade.demo.ood_systems import calibrated_detectors, given_detectors
 from mmcascade.demo.systems import Scores
 from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.fill_store import Progress
+from mmcascade.engine.timing import Progress
 from mmcascade.machine import machine
 
 
@@ -60,11 +60,7 @@ def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
 
 
 def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> Scores:
-    own = copy.deepcopy(cfg)
-    own.val_dataloader = copy.deepcopy(cfg[split])
-    if split == 'test_dataloader':
-        own.test_dataloader = None  # nothing to compare it with
-    return Scores.of(*prepare_store(own, folder, progress=progress))
+    return Scores.of(*prepare_store(cfg, folder, split, progress=progress))
 
 
 def _names(cfg: Config) -> np.ndarray:

@@ -7,7 +7,6 @@ import contextlib
 import copy
 import json
 import runpy
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from mmcascade.calibration.score_store import StoreError
 from mmcascade.demo.claim import Quality, claim_intervals, coverage_of
+from mmcascade.demo.own_store import own_store
 from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
 from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
-from mmcascade.engine.calibrate import prepare_store
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.machine import machine
 from mmcascade.routing import ExitPolicy, WindowPolicy
@@ -78,9 +76,6 @@ def member_scores(cfg: Config, folder: Path, split: str, say: Say) -> Scores:
     """The scores of all members on a split, each member as a stage of its own."""
     everyone = copy.deepcopy(cfg)
     everyone.model.stages = [dict(member=name, view=0) for name in (*PAIR, LARGE)]
-    everyone.val_dataloader = cfg[split]
-    if split == 'test_dataloader':
-        everyone.test_dataloader = None  # nothing to compare it with
     shown = -1
 
     def progress(done: int, total: int) -> None:
@@ -90,12 +85,7 @@ def member_scores(cfg: Config, folder: Path, split: str, say: Say) -> Scores:
             shown = percent
             say(f'  scores of all members on {split}: {done} of {total} images')
 
-    try:
-        return Scores.of(*prepare_store(everyone, folder, progress=progress))
-    except StoreError:  # the members were trained again since, and the folder is the quickstart's own
-        say(f'{folder} holds the scores of other members or images, and is filled again')
-        shutil.rmtree(folder)
-        return Scores.of(*prepare_store(everyone, folder, progress=progress))
+    return Scores.of(*own_store(everyone, folder, split, say, progress))
 
 
 def _systems(calibration: Scores) -> tuple[dict[str, System], dict[str, System]]:

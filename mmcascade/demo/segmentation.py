@@ -7,7 +7,6 @@ import copy
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +21,9 @@ from mmcascade.calibration.cell_fit import fit_cells, share_curve
 from mmcascade.calibration.cell_replay import CellReplay, replay_cells
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.calibration.identity import CascadeIdentity
-from mmcascade.calibration.score_store import StoreError
+from mmcascade.demo.own_store import own_store
 from mmcascade.demo.quickstart import run_tool
 from mmcascade.demo.segmentation_plot import plot_miou_against_macs
-from mmcascade.engine.calibrate import prepare_store
 from mmcascade.evaluation.miou_bootstrap import miou_difference, miou_interval
 from mmcascade.machine import machine
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
@@ -152,19 +150,10 @@ class Comparison:
         return results
 
     def _store(self, split: str, name: str) -> Stored:
-        """Every stage on every cell of a split. A store of members that were trained again since is filled again."""
-        cfg = self._config(name)
-        cfg.val_dataloader = copy.deepcopy(self.cfg[split])
-        if split == TEST:
-            cfg.test_dataloader = None  # nothing to compare it with
+        """Every stage on every cell of a split."""
         folder = self.work_dir / 'stores' / f"{split.removesuffix('_dataloader')}-{name}"
         self.say(f'all stages on all cells of {split}, cells: {name}')
-        try:
-            return prepare_store(cfg, folder)
-        except StoreError as error:
-            self.say(f'{error}: filling it again')
-            shutil.rmtree(folder)
-            return prepare_store(cfg, folder)
+        return own_store(self._config(name), folder, split, self.say)
 
     def _systems(self, stores: Mapping[str, Stored], target: str) -> dict[str, System]:
         """Members, ensemble, and cascades that meet the target on the calibration split."""

@@ -159,10 +159,7 @@ def run_self_cascade(cfg: Config, work_dir: Path, say: Say = print, *, timed_ima
 
 def _scores(cfg: Config, folder: Path, split: str, say: Say) -> tuple[ScoreStore, list[str]]:
     say(f'scores of all views on {split}')
-    chosen = copy.deepcopy(cfg)
-    chosen.val_dataloader = copy.deepcopy(cfg[split])
-    chosen.test_dataloader = None
-    store, identity = prepare_store(chosen, folder)
+    store, identity = prepare_store(cfg, folder, split)
     return store, [stage.input for stage in identity.stages]
 
 

@@ -7,7 +7,8 @@ import copy
 import os
 import resource
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from mmcascade.calibration.candidates import stage_name
+from mmcascade.engine.benchmark_report import limit, speeds, with_ratios
 from mmcascade.engine.benchmark_systems import (
     Images,
     Stage,
@@ -56,19 +58,21 @@ class Benchmark:
         device: 'cuda' where there is a GPU, else 'cpu'.
         sizes: batch sizes to try for every member. By default powers of 2 up to 512, or to 8 where the cascade labels
             pixels.
+        amp: run the members in mixed precision; the same is ``test_cfg.fp16`` in the config.
 
     Raises:
         ValueError: if the config has no test split, or the numbers are not positive.
     """
 
     def __init__(self, cfg: Config, images: int | None = None, batch_size: int | None = None,
-                 device: str | None = None, sizes: Sequence[int] | None = None) -> None:
+                 device: str | None = None, sizes: Sequence[int] | None = None, amp: bool = False) -> None:
         if cfg.get('test_dataloader') is None:
             raise ValueError('the config has no test_dataloader, so there are no images to time')
-        batch_size = batch_size or cfg.test_dataloader.get('batch_size', 1)
-        for name, number in (('images', images), ('batch size', batch_size)):
+        if batch_size is None:
+            batch_size = cfg.test_dataloader.get('batch_size', 1)
+        for name, number in (('number of images', images), ('batch size', batch_size)):
             if number is not None and number < 1:
-                raise ValueError(f'the number of {name} is at least 1, got {number}')
+                raise ValueError(f'the {name} is at least 1, got {number}')
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.model: CascadeModel = MODELS.build(cfg.model).to(self.device)
@@ -76,6 +80,7 @@ class Benchmark:
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
         self.sizes = sizes or (PIXEL_SIZES if pixels else SIZES)
+        self.amp = amp or bool((cfg.get('test_cfg') or {}).get('fp16'))
         dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
         if not len(dataset):
             raise ValueError('the test data set is empty; check the annotations of test_dataloader')
@@ -86,8 +91,9 @@ class Benchmark:
             cfg.test_dataloader, batch_size=batch_size, drop_last=False,
             dataset=Subset(dataset, [i % len(dataset) for i in range(images)]),
             sampler=dict(type='DefaultSampler', shuffle=False))
-        self.images = Images.collect(self.model, self._loader(), images)
-        taken = [self.model.unpack(batch)[0] for batch in self.images.batches(batch_size)]
+        with self._precision():
+            self.images = Images.collect(self.model, self._loader(), images)
+            taken = [self.model.unpack(batch)[0] for batch in self.images.batches(batch_size)]
         self.sources = [source for sources in taken for source in sources]
         self.units = [count for sources in taken for count in self.model.units_per_sample(sources)]
 
@@ -102,6 +108,16 @@ class Benchmark:
             progress: called with the number of finished and of all timed runs.
         """
         load = os.getloadavg()[0]
+        with self._precision():
+            result = self._measure(repeats, single_images, progress)
+        about = dict(
+            machine(), device=str(self.device), load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2),
+            peak_process_bytes=_peak_process_bytes())
+        return dict(
+            schema=SCHEMA, machine=about, images=len(self.images), distinct_images=self.distinct, units=sum(self.units),
+            batch_size=self.batch_size, repeats=repeats, **result)
+
+    def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
         router = self.model.ready_router(self.sources[:1])
         given, alone = self.model.stages, [stage.alone() for stage in self.model.stages]
         timed = [*given, *(stage for stage in alone if stage not in given)]
@@ -122,41 +138,28 @@ class Benchmark:
             ('loader', None): self._just_load}, repeats, self.device, progress)
         count = len(self.images)
         per_run = [[s / sum(map(len, inputs[index])) for s in seconds['member', index]] for index in range(len(timed))]
-        runs = {name: runs_per_image(system, outcomes[name], used, self.units) for name, system in systems.items()}
         rows = [dict(
-            name=name,
-            units_per_s=spread([count / s for s in seconds['memory', name]]),
-            share_of_limit=spread([count * sum(r * t[turn] for r, t in zip(runs[name], per_run, strict=True)) / s
-                                   for turn, s in enumerate(seconds['memory', name])]),
-            units_per_s_with_loading=spread([count / s for s in seconds['loader', name]]),
-            reached=reached(system, outcomes[name], used),
-            runs_per_image=runs[name],
-            macs=float(outcomes[name].macs.sum() / count),
-            latency_ms=self._latency(system, single_images),
-            peak_bytes=self._peak_bytes(system)) for name, system in systems.items()]
-        last = rows[len(given) - 1]
-        for row in rows:
-            row['macs_ratio'] = row['macs'] / last['macs'] if last['macs'] else None
-            row['time_ratio'] = last['units_per_s']['median'] / row['units_per_s']['median']
+            name=name, **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
+            reached=reached(system, outcome, used), runs_per_image=runs, macs=float(outcome.macs.sum() / count),
+            latency_ms=self._latency(system, single_images), peak_bytes=self._peak_bytes(system))
+            for (name, system), outcome in zip(systems.items(), outcomes.values(), strict=True)
+            for runs in [runs_per_image(system, outcome, used, self.units)]]
+        members = [dict(
+            stage=index if index < len(given) else None,
+            name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
+            batch_size=stage.batch_size, best_batch_size=best.batch_size,
+            ms={str(size): 1e3 * s for size, s in curve.items()}, best_ms=spread([1e3 * s for s in taken]))
+            for index, (stage, best, curve, taken) in enumerate(zip(used, fastest, curves, per_run, strict=True))]
+        plain, deferred = list(outcomes.values())[-2:]
         return dict(
-            schema=SCHEMA,
-            machine=dict(machine(), device=str(self.device), load_before=round(load, 2),
-                         load_after=round(os.getloadavg()[0], 2), peak_process_bytes=_peak_process_bytes()),
-            images=count, distinct_images=self.distinct, units=sum(self.units), batch_size=self.batch_size,
-            repeats=repeats,
-            members=[dict(
-                stage=index if index < len(given) else None,
-                name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
-                batch_size=stage.batch_size, best_batch_size=fastest[index].batch_size,
-                ms={str(size): 1e3 * s for size, s in curve.items()},
-                best_ms=spread([1e3 * s for s in per_run[index]])) for index, (stage, curve) in
-                enumerate(zip(used, curves, strict=True))],
-            limit_ms=1e3 * sum(r * statistics.median(t)
-                               for r, t in zip(runs['cascade, deferred'], per_run, strict=True)),
-            other_exits_when_deferred=int(np.sum(
-                outcomes['cascade, deferred'].exit_stage != outcomes['cascade, plain'].exit_stage)),
+            precision=self.model.identity(with_weights=False).precision, members=members,
+            limit_ms=1e3 * limit([statistics.median(taken) for taken in per_run], rows[-1]['runs_per_image']),
+            other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
             loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
-            systems=rows)
+            systems=with_ratios(rows, rows[len(given) - 1]))
+
+    def _precision(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, enabled=self.amp)
 
     def _inputs(self, stage: Stage, count: int) -> list[Tensor]:
         """What a stage sees in full batches, about so many images or crops, one batch at least."""
@@ -203,11 +206,6 @@ class Benchmark:
 def _run_bare(stage: Stage, inputs: Sequence[Tensor]) -> None:
     for images in inputs:
         stage.forward(images)
-
-
-def costs_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """Milliseconds of every stage, per image or per cell, as tools/search.py takes them with --costs."""
-    return {member['name']: member['best_ms']['median'] for member in result['members'] if member['stage'] is not None}
 
 
 def _peak_process_bytes() -> int:

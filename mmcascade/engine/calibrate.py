@@ -24,19 +24,35 @@ from mmcascade.engine.timing import Progress
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.registry import MODELS
 
+CALIBRATION = 'val_dataloader'
 
-def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device: str | None = None,
-                  progress: Progress = lambda done, total: None,
+
+def prepare_store(cfg: Config, folder: str | Path, dataloader: str = CALIBRATION, *, amp: bool = False,
+                  device: str | None = None, progress: Progress = lambda done, total: None,
                   labels: Callable[[list[Any]], np.ndarray] | None = None) -> tuple[Any, CascadeIdentity]:
-    """Build the cascade of a config and fill the store of its calibration split (``val_dataloader``).
+    """Build the cascade of a config and fill a store with its scores on one of its splits.
+
+    Args:
+        cfg: config of the cascade; its policy, calibration and accept threshold are not read.
+        folder: of the store; one that is there already is gone on with.
+        dataloader: key of the split, by default that of the calibration split, which must share no image with
+            ``test_dataloader``.
+        amp: run the members in mixed precision.
+        device: by default 'cuda' where there is a GPU, else 'cpu'.
+        progress: called with the number of finished and of all images.
+        labels: from data samples to labels, by default the true ones.
 
     Returns:
         A :class:`~mmcascade.calibration.score_store.ScoreStore`, or a
         :class:`~mmcascade.calibration.cell_store.CellStore` of a segmentation cascade, and the cascade's identity.
 
     Raises:
-        ValueError: without a calibration split, or with one that shares images with the test split.
+        ValueError: without that split, or if the calibration split shares images with the test split.
+        NotReadyError: if a member has no weights.
     """
+    if dataloader != CALIBRATION:
+        cfg = copy.deepcopy(cfg)
+        cfg.val_dataloader, cfg.test_dataloader = cfg[dataloader], None
     if cfg.get('val_dataloader') is None:
         raise ValueError('the config has no val_dataloader, which is the calibration split; give it one that shares no '
                          'image with test_dataloader')
@@ -46,6 +62,7 @@ def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device:
         _check_split(cfg, dataset)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
+    model.check_loaded()
     where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
     with torch.autocast(device, enabled=amp):
         if labels_pixels(cfg):
@@ -55,14 +72,14 @@ def prepare_store(cfg: Config, folder: str | Path, *, amp: bool = False, device:
         return fill_store(*where, labels or true_labels), model.identity()
 
 
-def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False, device: str | None = None,
+def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False,
                    progress: Progress = lambda done, total: None) -> ScoreStore:
     """Fill the store of stage 0's scores on images whose labels are not looked at.
 
     Args:
         cfg: config of the cascade.
         dataloader: its key for the images, such as 'test_dataloader'.
-        folder, amp, device, progress: as for :func:`prepare_store`.
+        folder, amp, progress: as for :func:`prepare_store`.
 
     Raises:
         ValueError: if the config has no such key.
@@ -73,9 +90,7 @@ def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: boo
     first.model.stages = cfg.model.stages[:1]
     member = cfg.model.stages[0].member
     first.model.members = {member: cfg.model.members[member]}
-    first.val_dataloader = copy.deepcopy(cfg[dataloader])
-    first.test_dataloader = None
-    return prepare_store(first, folder, amp=amp, device=device, progress=progress, labels=no_labels)[0]
+    return prepare_store(first, folder, dataloader, amp=amp, progress=progress, labels=no_labels)[0]
 
 
 def no_labels(samples: list[Any]) -> np.ndarray:

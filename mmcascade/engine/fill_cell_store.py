@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, Subset
 
 from mmcascade.calibration.cell_store import CellStore
 from mmcascade.engine.cell_histograms import cell_records
-from mmcascade.engine.fill_store import Progress, data_identity, given_macs, ordered_loader
+from mmcascade.engine.fill_store import data_identity, given_macs, ordered_loader
+from mmcascade.engine.timing import Progress
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members import num_classes
 

@@ -13,12 +13,11 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade.calibration.detectors import FeatureBank
 from mmcascade.datasets.unit_keys import unit_keys
 from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.fill_store import Progress
+from mmcascade.engine.timing import Progress
 
 
 def fit_bank(cfg: Config, dataloader: str, folder: str | Path, images: int | None = None, seed: int = 0, *,
-             amp: bool = False, device: str | None = None,
-             progress: Progress = lambda done, total: None) -> FeatureBank:
+             amp: bool = False, progress: Progress = lambda done, total: None) -> FeatureBank:
     """Run the members of a cascade over in-distribution images and keep their features.
 
     Args:
@@ -26,7 +25,7 @@ def fit_bank(cfg: Config, dataloader: str, folder: str | Path, images: int | Non
         dataloader: its key for the images, such as 'detector_dataloader'.
         folder: place of the score store that is filled on the way.
         images, seed: see :meth:`~mmcascade.calibration.detectors.FeatureBank.of`.
-        amp, device, progress: see :func:`~mmcascade.engine.calibrate.prepare_store`.
+        amp, progress: see :func:`~mmcascade.engine.calibrate.prepare_store`.
 
     Raises:
         ValueError: if the config has no such key, a member gives no features, or the images are those of the
@@ -39,9 +38,7 @@ def fit_bank(cfg: Config, dataloader: str, folder: str | Path, images: int | Non
     _check_apart(cfg, dataloader)
     own = copy.deepcopy(cfg)
     own.model.confidence = dict(type='mmcascade.KNNConfidence', bank=None)
-    own.val_dataloader = copy.deepcopy(cfg[dataloader])
-    own.test_dataloader = None
-    store, _ = prepare_store(own, folder, amp=amp, device=device, progress=progress)
+    store, _ = prepare_store(own, folder, dataloader, amp=amp, progress=progress)
     return FeatureBank.of(store, images, seed)
 
 

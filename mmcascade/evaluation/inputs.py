@@ -9,29 +9,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def as_scores(confidence: ArrayLike, name: str = 'confidence') -> NDArray[np.float64]:
+def as_scores(confidence: ArrayLike) -> NDArray[np.float64]:
     """Return the scores as a contiguous float64 vector without NaN.
 
     Args:
         confidence: (n,) scores, higher is more certain; -inf is allowed.
-        name: What to call the array in an error.
 
     Raises:
         ValueError: If the array is empty, not one-dimensional, not real or holds a NaN.
     """
     array = np.asarray(confidence)
     if array.dtype.kind not in 'buif':
-        raise ValueError(f'{name} must hold real numbers, got an array of {array.dtype}')
+        raise ValueError(f'confidence must hold real numbers, got an array of {array.dtype}')
     if array.ndim != 1:
         raise ValueError(
-            f'{name} must be one-dimensional, one score per unit, got shape {array.shape}')
+            f'confidence must be one-dimensional, one score per unit, got shape {array.shape}')
     if array.size == 0:
-        raise ValueError(f'{name} is empty: there is no unit to rank')
+        raise ValueError('confidence is empty: there is no unit to rank')
     scores = np.ascontiguousarray(array, dtype=np.float64)
     if math.isnan(scores.min()):
         first = int(np.flatnonzero(np.isnan(scores))[0])
         raise ValueError(
-            f'{name}[{first}] is NaN and cannot be ranked; '
+            f'confidence[{first}] is NaN and cannot be ranked; '
             'give units without a finite score -inf, which ranks last')
     return scores
 

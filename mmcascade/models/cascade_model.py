@@ -25,6 +25,10 @@ from mmcascade.routing.router import Results, keep_probs
 from mmcascade.routing.sources import Source
 
 
+class NotReadyError(RuntimeError):
+    """A cascade lacks weights or an exit policy."""
+
+
 class CascadeModel(BaseModel):
     """Base class: members are built and loaded, thresholds are checked, and batches go through the router.
 
@@ -102,7 +106,7 @@ class CascadeModel(BaseModel):
         """What a batch of the data loader holds: sources of units, the units' numbers per source, the data samples.
 
         Raises:
-            RuntimeError: if the cascade is not ready for a test.
+            NotReadyError: if weights or the exit policy are missing.
         """
         raise NotImplementedError
 
@@ -196,6 +200,13 @@ class CascadeModel(BaseModel):
                           f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
         self._unchecked = None
 
+    def check_loaded(self) -> None:
+        """Raise NotReadyError if a member still has the weights that it was built with."""
+        if self._unloaded:
+            raise NotReadyError(
+                f'no weights were loaded for member(s) {sorted(self._unloaded)}: give each a checkpoint= (a path, or '
+                "'zoo'), or load a bundle made by tools/bundle_checkpoint.py")
+
     def ready_router(self, sources: Sequence[Source] = ()) -> CascadeRouter:
         """The router, once everything that a test needs is there.
 
@@ -203,14 +214,11 @@ class CascadeModel(BaseModel):
             sources: a first batch, from whose shapes stages find what they left open.
 
         Raises:
-            RuntimeError: if weights or the exit policy are missing.
+            NotReadyError: if weights or the exit policy are missing.
         """
-        if self._unloaded:
-            raise RuntimeError(
-                f'no weights were loaded for member(s) {sorted(self._unloaded)}: give each a checkpoint= (a path, or '
-                "'zoo'), or load a bundle made by tools/bundle_checkpoint.py")
+        self.check_loaded()
         if self.router is None:
-            raise RuntimeError(
+            raise NotReadyError(
                 f'this cascade of {len(self.stages)} stages has no exit policy; give the model policy=dict(type='
                 f"'mmcascade.WindowPolicy', windows=[...]) with {len(self.stages) - 1} window(s), or calibration= "
                 'with a file made by tools/calibrate.py')

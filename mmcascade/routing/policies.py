@@ -44,7 +44,8 @@ class ExitPolicy:
 
         Args:
             gap: index of the gap, from 0.
-            confidence: ``(N)``, finite, the raw running score; higher = more certain.
+            confidence: ``(N)``, the raw running score; higher = more certain. -inf for units without any finite output,
+                NaN for cells of which no pixel counts: what is said of those is overruled.
             unit: int64 ``(N)`` on the CPU, the index of each unit in the data set.
         """
         raise NotImplementedError

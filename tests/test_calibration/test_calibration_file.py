@@ -47,6 +47,7 @@ def test_goes_round_and_stays_readable(tmp_path, calibration):
     (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0], 'values': [0.5]}]}), '2 stages need 2 maps, got 1'),
     (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0]}]}), 'values'),
     (json.dumps(CALIBRATION.to_json() | {'guarantee': {'risk': 0.1}}), 'delta'),
+    (json.dumps(CALIBRATION.to_json() | {'max_cells': 2, 'adapt': 500}), 'max_cells=2 belongs to cells and adapt=500'),
 ])
 def test_what_cannot_be_read_says_why(tmp_path, text, message):
     path = tmp_path / 'c.json'

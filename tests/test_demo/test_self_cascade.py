@@ -82,11 +82,12 @@ def test_nothing_is_kept_of_a_gain_that_is_not_there():
 
 
 def test_runs_on_real_members(tmp_path):
-    cfg = Config.fromfile(make_project(tmp_path / 'here', n=12))
+    cfg = Config.fromfile(make_project(tmp_path / 'here', n=24))
     del cfg.model.members['large']
     cfg.model.update(policy=None, accept=None, stages=[
         dict(member='small', view=view, flip=flip) for view in (0, 1) for flip in (False, True)])
     cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
+    cfg.val_dataloader.dataset.indices, cfg.test_dataloader.dataset.indices = list(range(12)), list(range(12, 24))
     lines = []
     results = run_self_cascade(cfg, tmp_path, lines.append, timed_images=8)
     assert json.loads((tmp_path / 'self_cascade.json').read_text())['schema'] == results['schema'] == 1

@@ -15,7 +15,8 @@ from mmpretrain.structures import DataSample
 
 from mmcascade.engine import benchmark as engine_benchmark
 from mmcascade.engine import timing
-from mmcascade.engine.benchmark import Benchmark, costs_of
+from mmcascade.engine.benchmark import Benchmark
+from mmcascade.engine.benchmark_report import costs_of
 from mmcascade.engine.benchmark_systems import System
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
@@ -103,6 +104,17 @@ def test_batch_sizes_of_the_config_are_used(project):
     assert set(result['members'][0]['ms']) <= {'1', '2'}
 
 
+def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
+    cfg = Config.fromfile(project)
+    cfg.test_cfg = dict(fp16=True)
+    seen, bare = [], engine_benchmark._run_bare
+    monkeypatch.setattr(engine_benchmark, '_run_bare', lambda stage, inputs: (
+        seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)))
+    result = Benchmark(cfg, images=4, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
+    assert result['precision'] == 'bfloat16' and all(seen)
+    assert Benchmark(Config.fromfile(project), images=4, device='cpu', sizes=(1,), amp=True).amp
+
+
 def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.model.stages[1].batch_size = 3
@@ -134,14 +146,16 @@ def test_units_are_the_indexes_in_the_data_set(deferred):
 
 def test_bad_input(project, tool, monkeypatch, capsys):
     cfg = Config.fromfile(project)
-    with pytest.raises(ValueError, match='the number of batch size is at least 1, got -1'):
-        Benchmark(cfg, batch_size=-1)
+    for size in (-1, 0):
+        with pytest.raises(ValueError, match=f'the batch size is at least 1, got {size}'):
+            Benchmark(cfg, batch_size=size)
     cfg.test_dataloader = None
     with pytest.raises(ValueError, match='no test_dataloader'):
         Benchmark(cfg)
     refused = [(['--out', 'x.txt'], 'a .json file'), (['--out', 'x.json', '--repeats', '0'], 'at least 1'),
                (['--out', 'x.json', '--max-batch', '0'], '--max-batch is at least 1'),
-               (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1')]
+               (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1'),
+               (['--out', 'x.json', '--quick', '--images', '3'], 'leave --images')]
     for arguments, message in refused:
         monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(project), *arguments])
         with pytest.raises(SystemExit):

@@ -141,6 +141,14 @@ def test_a_store_of_other_data_members_or_views_is_refused(project, tmp_path):
         prepare_store(other, tmp_path / 'store')
 
 
+def test_a_member_without_weights_is_not_calibrated(project, tmp_path):
+    cfg = Config.fromfile(project)
+    del cfg.model.members.large['checkpoint']
+    with pytest.raises(RuntimeError, match=r"no weights were loaded for member\(s\) \['large'\]"):
+        prepare_store(cfg, tmp_path / 'store')
+    assert not (tmp_path / 'store').exists()
+
+
 def test_thresholds_belong_to_their_cascade(project, tmp_path):
     cfg = Config.fromfile(project)
     store, identity = prepare_store(cfg, tmp_path / 'store')

@@ -109,6 +109,8 @@ def test_errors_end_without_a_traceback(project, run_tool):
                     'model.calibration=nowhere.json', ok=False)
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert "calibration 'nowhere.json' does not exist; make it with tools/calibrate.py" in done.stderr
+    done = run_tool(TEST, project, '--cfg-options', 'model.members.large.checkpoint=gone.pth', ok=False)
+    assert done.stderr.splitlines()[-1].startswith('error: ') and 'gone.pth' in done.stderr
     done = run_tool(TEST, project, '--out-item', 'metrics', ok=False)
     assert 'give --out FILE' in done.stderr
 
