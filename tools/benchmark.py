@@ -8,15 +8,15 @@ The limit is what the members would take by themselves, each at its best batch s
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config, DictAction
 
 from mmcascade.engine.benchmark import Benchmark
 from mmcascade.engine.benchmark_report import costs_of
 from mmcascade.engine.command_line import one_line_errors, progress_bar
+from mmcascade.engine.test_config import labels_pixels
+from mmcascade.files import check_writable, write_json
 from mmcascade.memory import keep_freed_memory
 from mmcascade.models.batch_sizes import SIZES
 from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
@@ -46,35 +46,33 @@ def parse_args() -> argparse.Namespace:
     if args.quick:
         if any(getattr(args, name) is not None for name in ('images', 'max_batch', 'repeats', 'single_images')):
             parser.error('--quick says how much is run; leave --images, --max-batch, --repeats and --single-images out')
-        args.images, args.max_batch, args.repeats, args.single_images = 16, 2, 1, 2
+        args.max_batch, args.repeats, args.single_images = 2, 1, 2
     return args
 
 
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     sizes = None if args.max_batch is None else [size for size in SIZES if size <= args.max_batch]
     with one_line_errors(ValueError, RuntimeError, interrupted='nothing was written'):
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options or {})
+        if args.quick:
+            args.images = 3 if labels_pixels(cfg) else 16
+        for path in filter(None, (args.out, args.costs)):
+            check_writable(path)
         benchmark = Benchmark(cfg, args.images, args.batch_size, args.device, sizes, args.amp)
         with progress_bar('timing') as progress:
             result = benchmark.measure(args.repeats or 5, args.single_images or 50, progress)
-    _write(args.out, dict(config=args.config, **result))
+    write_json(args.out, dict(config=args.config, **result))
     if args.costs:
-        _write(args.costs, costs_of(result))
+        write_json(args.costs, costs_of(result))
     picture = Path(args.out).with_suffix('.png')
     plot_benchmark(result, picture)
     print(benchmark_table(result))
     print(f"{args.out}, {picture}: {result['images']} images ({result['distinct_images']} different), "
           f"load {result['machine']['load_before']} before, {result['machine']['load_after']} after; "
           f"other exits when deferred: {result['other_exits_when_deferred']}")
-
-
-def _write(path: str, content: dict[str, Any]) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
 
 
 if __name__ == '__main__':

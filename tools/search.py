@@ -87,7 +87,8 @@ def main() -> None:
     print('\n'.join(coverage_lines(result)))
     if result['configs'] is None:
         print('the store keeps no config (fill it again with tools/calibrate.py), so no configs were written')
-    print(f"{args.out}: pareto.csv, pareto.json, pareto.png{', configs' if result['configs'] else ''}")
+    configs = ', and a folder with a config for each point' if result['configs'] else ''
+    print(f'{args.out}: pareto.csv, pareto.json, pareto.png{configs}')
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
-from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
@@ -17,6 +15,7 @@ from mmengine.runner import Runner
 
 from mmcascade.engine.command_line import one_line_errors
 from mmcascade.engine.test_config import check_not_empty, plain, prepare_test
+from mmcascade.files import check_writable, write_json
 from mmcascade.memory import keep_freed_memory
 
 
@@ -56,6 +55,8 @@ def main() -> None:
     keep_freed_memory()
     cfg = Config.fromfile(args.config)
     with one_line_errors(ValueError):
+        if args.out:
+            check_writable(args.out)
         prepare_test(
             cfg, config_path=args.config, checkpoint=args.checkpoint, work_dir=args.work_dir, launcher=args.launcher,
             amp=args.amp, tta=args.tta, show=args.show, show_dir=args.show_dir, interval=args.interval,
@@ -69,8 +70,7 @@ def main() -> None:
         gc.freeze()  # what was imported and built stays, and need not be searched for garbage again and again
         metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(plain(metrics), indent=2) + '\n')
+        write_json(args.out, plain(metrics), allow_nan=True)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import copy
 import os
 import resource
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import cycle
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from mmcascade.calibration.candidates import stage_name
-from mmcascade.engine.benchmark_report import limit, speeds, with_ratios
+from mmcascade.engine.benchmark_report import limit, speeds, weighted, with_ratios
 from mmcascade.engine.benchmark_systems import (
     Images,
     Stage,
@@ -35,16 +35,14 @@ from mmcascade.engine.benchmark_systems import (
 from mmcascade.engine.dataloaders import complete_dataloader
 from mmcascade.engine.timing import Progress, interleaved, latencies, seconds_of, spread
 from mmcascade.machine import machine
-from mmcascade.models.batch_sizes import SIZES, best_size, sweep
+from mmcascade.models.batch_sizes import best_size, sizes_for, sweep
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.registry import MODELS
+from mmcascade.routing.sources import Source
 from mmcascade.routing.units import UnitBatch
 from mmcascade.routing.waiting_units import WaitingUnits
 
 SCHEMA = 2
-
-#: Batch sizes for members that label pixels: their activations are large.
-PIXEL_SIZES = (1, 2, 4, 8)
 
 
 class Benchmark:
@@ -56,8 +54,8 @@ class Benchmark:
             cascade labels pixels.
         batch_size: of the loader; by default the config's.
         device: 'cuda' where there is a GPU, else 'cpu'.
-        sizes: batch sizes to try for every member. By default powers of 2 up to 512, or to 8 where the cascade labels
-            pixels.
+        sizes: batch sizes to try for every member, besides those of the config. By default powers of 2 up to 512, or to
+            8 where the cascade labels pixels on a processor.
         amp: run the members in mixed precision; the same is ``test_cfg.fp16`` in the config.
 
     Raises:
@@ -76,10 +74,13 @@ class Benchmark:
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.model: CascadeModel = MODELS.build(cfg.model).to(self.device)
+        if not isinstance(self.model, CascadeModel):
+            raise ValueError(f'{type(self.model).__name__} is no cascade; to time a single model, make it a cascade of '
+                             'one stage')
         pixels = self.model.labels_pixels
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
-        self.sizes = sizes or (PIXEL_SIZES if pixels else SIZES)
+        self.sizes = sizes or sizes_for(self.device, pixels)
         self.amp = amp or bool((cfg.get('test_cfg') or {}).get('fp16'))
         dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
         if not len(dataset):
@@ -119,9 +120,13 @@ class Benchmark:
 
     def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
         router = self.model.ready_router(self.sources[:1])
+        with router.stream() as stream:
+            stream.check_views(self.sources[0].count)
         given, alone = self.model.stages, [stage.alone() for stage in self.model.stages]
         timed = [*given, *(stage for stage in alone if stage not in given)]
-        curves = [sweep(stage.forward, self._inputs(stage, 1)[0][0], self.sizes, device=self.device)
+        kinds = self._kinds()
+        most = max(kinds, key=len)
+        curves = [sweep(stage.forward, _inputs(stage, most, 1)[0][0], self._sizes_for(stage), device=self.device)
                   for stage in timed]
         # The limit is what the members can do, whatever batch sizes the config gives to the systems.
         fastest = [with_batch_size(stage, best_size(curve)) for stage, curve in zip(timed, curves, strict=True)]
@@ -130,14 +135,19 @@ class Benchmark:
         systems = systems_of(self.model, used[:len(given)], [used[timed.index(stage)] for stage in alone],
                              router.policy)
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
-        inputs = [self._inputs(stage, len(self.images)) for stage in fastest]
+        # Images of another size take another time, so each kind of them is timed by itself.
+        inputs = {(index, kind): _inputs(stage, sources, len(sources))
+                  for index, stage in enumerate(fastest) for kind, sources in enumerate(kinds)}
         seconds = interleaved({
-            **{('member', index): partial(_run_bare, stage, inputs[index]) for index, stage in enumerate(fastest)},
+            **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
             **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
             **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
             ('loader', None): self._just_load}, repeats, self.device, progress)
         count = len(self.images)
-        per_run = [[s / sum(map(len, inputs[index])) for s in seconds['member', index]] for index in range(len(timed))]
+        per_run = [weighted(
+            [sum(1 if stage.by_source else len(source) for source in sources) for sources in kinds],
+            [[s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
+             for kind in range(len(kinds))]) for index, stage in enumerate(fastest)]
         rows = [dict(
             name=name, **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
             reached=reached(system, outcome, used), runs_per_image=runs, macs=float(outcome.macs.sum() / count),
@@ -161,19 +171,15 @@ class Benchmark:
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=self.amp)
 
-    def _inputs(self, stage: Stage, count: int) -> list[Tensor]:
-        """What a stage sees in full batches, about so many images or crops, one batch at least."""
-        size = stage.batch_size or 1
-        alike = [source for source in self.sources if source.group == self.sources[0].group]
-        queue, waiting = WaitingUnits(stage.by_source), 0
-        for source in cycle(alike):
-            if waiting >= max(size, count // size * size):
-                break
-            # A copy, as an image that comes again is another one.
-            queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
-            waiting += 1 if stage.by_source else len(source)
-        batches = list(queue.batches(size, flush=False))
-        return [stage.images_of(batch) for batch in batches[:max(1, count // size)]]
+    def _kinds(self) -> list[list[Source]]:
+        """The sources by what can be stacked."""
+        kinds: dict[Hashable, list[Source]] = {}
+        for source in self.sources:
+            kinds.setdefault(source.group, []).append(source)
+        return list(kinds.values())
+
+    def _sizes_for(self, stage: Stage) -> list[int]:
+        return sorted({*self.sizes, stage.batch_size} - {None})
 
     def _from_memory(self, system: System) -> None:
         system.run(self.images.batches(self.batch_size))
@@ -201,6 +207,20 @@ class Benchmark:
         torch.cuda.reset_peak_memory_stats(self.device)
         self._from_memory(system)
         return torch.cuda.max_memory_allocated(self.device)
+
+
+def _inputs(stage: Stage, sources: Sequence[Source], count: int) -> list[Tensor]:
+    """What a stage sees of sources of one kind in full batches, about so many images or crops, one batch at least."""
+    size = stage.batch_size or 1
+    queue, waiting = WaitingUnits(stage.by_source), 0
+    for source in cycle(sources):
+        if waiting >= max(size, count // size * size):
+            break
+        # A copy, as an image that comes again is another one.
+        queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
+        waiting += 1 if stage.by_source else len(source)
+    batches = list(queue.batches(size, flush=False))
+    return [stage.images_of(batch) for batch in batches[:max(1, count // size)]]
 
 
 def _run_bare(stage: Stage, inputs: Sequence[Tensor]) -> None:

@@ -14,6 +14,17 @@ def limit(per_run: Sequence[float], runs: Sequence[float]) -> float:
     return sum(number * seconds for number, seconds in zip(runs, per_run, strict=True))
 
 
+def weighted(counts: Sequence[int], per_run: Sequence[Sequence[float]]) -> list[float]:
+    """Seconds per run of a member in each round, over several kinds of inputs.
+
+    Args:
+        counts: how many inputs there are of each kind.
+        per_run: for each kind, the seconds per run in each round.
+    """
+    return [sum(count * seconds for count, seconds in zip(counts, turn, strict=True)) / sum(counts)
+            for turn in zip(*per_run, strict=True)]
+
+
 def speeds(memory: Sequence[float], loader: Sequence[float], per_run: Sequence[Sequence[float]], runs: Sequence[float],
            images: int) -> dict[str, dict[str, float]]:
     """Images per second of a system, and its share of the limit in the same round; median, lowest and highest.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,8 @@ class Images:
                 break
         if not samples:
             raise ValueError('the test data set is empty; check the annotations of test_dataloader')
-        views = [torch.cat(view)[:count] if isinstance(view[0], Tensor) else [x for part in view for x in part][:count]
-                 for view in zip(*parts, strict=True)]
-        return cls(views, samples[:count])
+        return cls([_joined([image for part in view for image in part][:count]) for view in zip(*parts, strict=True)],
+                   samples[:count])
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """The images as a loader with this batch size would give them."""
@@ -82,11 +81,16 @@ class System:
 
     @torch.no_grad()
     def run(self, batches: Iterable[Any]) -> Outcome:
-        """Run a loader's batches to the end, and write the results into their data samples."""
-        return Outcome.cat(list(self._outcomes(batches)))
+        """Run a loader's batches to the end, and write the results into their data samples.
+
+        Returns:
+            Who left where at which cost, without the results.
+        """
+        return Outcome.cat([replace(outcome, results={}) for outcome in self._outcomes(batches)])
 
     def _outcomes(self, batches: Iterable[Any]) -> Iterator[Outcome]:
         if not self.deferred:
+            self.router.restart()  # every run is a stream of its own
             for batch in batches:
                 sources, units, samples = self.model.unpack(batch)
                 outcome = self.router.route_all(list(zip(sources, units, strict=True)))
@@ -108,6 +112,10 @@ class System:
         for batch, outcome in kept.finish(outcomes):
             self.model.write_results(outcome, batch.samples)
             yield outcome
+
+
+def _joined(images: list[Tensor]) -> Tensor | list[Tensor]:
+    return torch.stack(images) if len({image.shape for image in images}) == 1 else images
 
 
 def systems_of(model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Stage],

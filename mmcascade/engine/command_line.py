@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmcascade.calibration.calibration_file import CalibrationError
+from mmcascade.engine.deferred_test_loop import BoundError
 from mmcascade.engine.timing import Progress as Report
 from mmcascade.models.cascade_model import NotReadyError
 from mmcascade.models.checkpoints import CheckpointError
 
 #: Always the user's to put right: files that are missing or do not fit, weights or a policy that were not given.
-USER_ERRORS = (CalibrationError, CheckpointError, FileNotFoundError, NotReadyError)
+USER_ERRORS = (BoundError, CalibrationError, CheckpointError, FileNotFoundError, NotReadyError)
 
 
 @contextmanager

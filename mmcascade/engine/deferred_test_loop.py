@@ -24,6 +24,10 @@ from mmcascade.routing.sources import Source
 _NAMES_SHOWN = 64
 
 
+class BoundError(ValueError):
+    """A bound on what waits makes no sense."""
+
+
 @LOOPS.register_module()
 class DeferredTestLoop(TestLoop):
     """Tests a cascade with full batches in every stage: ``test_cfg=dict(type='mmcascade.DeferredTestLoop')``.
@@ -42,7 +46,7 @@ class DeferredTestLoop(TestLoop):
 
     Raises:
         TypeError: if the model is no cascade.
-        ValueError: if a bound is no whole number >= 1, or smaller than a batch.
+        BoundError: if a bound is no whole number >= 1, or smaller than a batch.
     """
 
     _kept: KeptBatches
@@ -59,7 +63,7 @@ class DeferredTestLoop(TestLoop):
         self.batch_size = self.dataloader.batch_size or getattr(self.dataloader.batch_sampler, 'batch_size', None)
         for name, bound in (('max_waiting', max_waiting), ('max_bytes', max_bytes)):
             if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
-                raise ValueError(f'{name} of DeferredTestLoop is a whole number >= 1, got {bound!r}')
+                raise BoundError(f'{name} of DeferredTestLoop is a whole number >= 1, got {bound!r}')
         self.max_waiting = max_waiting
         self.max_bytes = max_bytes
         self.keep_inputs = keep_inputs
@@ -91,8 +95,9 @@ class DeferredTestLoop(TestLoop):
             if idx == 0 and sources:
                 self._stream.check_views(sources[0].count)
                 self._check_bounds(sources[0])
-                # A loader batch of one image is all its cells, not one of them.
-                self._stream.wait_for = self.batch_size and self.batch_size * max(counts)
+                if self.cascade.labels_pixels:
+                    # A loader batch of one image is all its cells, not one of them.
+                    self._stream.wait_for = self.batch_size and self.batch_size * max(counts)
             if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
                 nbytes = sum(x.nbytes for source in sources for x in source.tensors())
                 self._kept.keep(idx, data_batch, samples, counts, nbytes)
@@ -136,7 +141,7 @@ class DeferredTestLoop(TestLoop):
                 raise
             stage, tickets = running
             names = self._kept.names(tickets[:_NAMES_SHOWN])
-            shown = ', '.join(names) + (', ...' if len(names) < len(tickets) else '')
+            shown = ', '.join(names) + (', ...' if len(tickets) > _NAMES_SHOWN else '')
             raise RuntimeError(
                 f'stage {stage} failed on a batch of {len(tickets)} {self.cascade.unit_name}(s): {shown}. The test '
                 'ends without metrics; '
@@ -144,15 +149,17 @@ class DeferredTestLoop(TestLoop):
 
     def _check_bounds(self, source: Source | None = None) -> None:
         """Both bounds hold a batch of every stage; bytes are known from the first batch on."""
-        units = 'cells' if self.cascade.labels_pixels else 'images'
         for index, stage in enumerate(self.cascade.stages):
             size = stage.batch_size or self.batch_size or 1
             if self.max_waiting < size and (stage.by_source or not self.cascade.labels_pixels):  # cells are no images
-                raise ValueError(f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
+                raise BoundError(f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
                                  f'{index}; raise it, or give the stage or the data loader a smaller batch size')
-            needed = size * source.unit_bytes(stage.views) if source is not None else 1
+            units = 'cells' if self.cascade.labels_pixels and not stage.by_source else 'images'
+            needed = 1
+            if source is not None:
+                needed = size * source.unit_bytes(stage.views) * (len(source) if stage.by_source else 1)
             if self.max_bytes < needed:
-                raise ValueError(f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
+                raise BoundError(f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
                                  f'{units} of stage {index}; raise it, or give the stage a smaller batch size')
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,17 +43,16 @@ class KeptBatches:
 
     Attributes:
         images: how many images they hold.
+        nbytes: memory of their images, where those are kept, and of the outcomes so far.
     """
 
     def __init__(self) -> None:
-        self._batches: deque[KeptBatch] = deque()
+        self._batches: list[KeptBatch | None] = []  # None in front: reported
+        self._firsts: list[int] = []
+        self._reported = 0
         self._submitted = 0
         self.images = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of their images, where those are kept, and of the outcomes so far."""
-        return sum(batch.nbytes for batch in self._batches)
+        self.nbytes = 0
 
     def keep(self, index: int, data: Any, samples: Sequence[BaseDataElement], units: Sequence[int],
              nbytes: int = 0) -> None:
@@ -68,35 +67,51 @@ class KeptBatches:
         """
         ends = self._submitted + np.cumsum(units, dtype=np.int64)
         self._batches.append(KeptBatch(index, data, samples, self._submitted, ends, sum(units), nbytes))
+        self._firsts.append(self._submitted)
         self._submitted += sum(units)
         self.images += len(samples)
+        self.nbytes += nbytes
 
     def finish(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[KeptBatch, Outcome]]:
         """Hand out the results; every batch that is complete, in order, with its outcome in the order of its images."""
         for outcome in outcomes:
-            self._sort_in(outcome.cpu())
-        while self._batches and not self._batches[0].missing:
-            batch = self._batches.popleft()
+            self._sort_in(outcome.cpu().in_order())
+        while self._reported < len(self._batches):
+            batch = self._batches[self._reported]
+            assert batch is not None
+            if batch.missing:
+                break
+            self._batches[self._reported] = None
+            self._reported += 1
             self.images -= len(batch.samples)
+            self.nbytes -= batch.nbytes
             yield batch, Outcome.cat(batch.pieces).in_order()
+        if 2 * self._reported > len(self._batches):  # now and then, so that a batch costs the same however many wait
+            del self._batches[:self._reported], self._firsts[:self._reported]
+            self._reported = 0
 
     def names(self, tickets: Iterable[int]) -> list[str]:
         """What to call these images in a message: the path, or the place in the batch."""
-        found = [batch.samples[row].get('img_path', f'image {row} of batch {batch.index}')
-                 for ticket in tickets for batch, row in [self._locate(int(ticket))]]
+        found = []
+        for ticket in map(int, tickets):
+            batch = self._owner(ticket)
+            row = int(np.searchsorted(batch.ends, ticket, side='right'))
+            found.append(batch.samples[row].get('img_path', f'image {row} of batch {batch.index}'))
         return list(dict.fromkeys(found))
 
     def _sort_in(self, outcome: Outcome) -> None:
-        outcome = outcome.in_order()
-        firsts = [batch.first for batch in self._batches]
-        owners = np.searchsorted(firsts, outcome.ticket, side='right') - 1
-        for owner in np.unique(owners):
-            batch = self._batches[owner]
-            piece = outcome.select(np.flatnonzero(owners == owner))
+        start = 0
+        while start < len(outcome):
+            batch = self._owner(int(outcome.ticket[start]))
+            stop = int(np.searchsorted(outcome.ticket, batch.ends[-1]))
+            piece = outcome if stop - start == len(outcome) else outcome.select(np.arange(start, stop))
             batch.pieces.append(piece)
             batch.missing -= len(piece)
             batch.nbytes += piece.nbytes
+            self.nbytes += piece.nbytes
+            start = stop
 
-    def _locate(self, ticket: int) -> tuple[KeptBatch, int]:
-        batch = next(batch for batch in reversed(self._batches) if batch.first <= ticket)
-        return batch, int(np.searchsorted(batch.ends, ticket, side='right'))
+    def _owner(self, ticket: int) -> KeptBatch:
+        batch = self._batches[bisect_right(self._firsts, ticket) - 1]
+        assert batch is not None, 'a unit of a batch that was reported'
+        return batch

@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from mmcascade.engine.dataloaders import complete_dataloader
+from mmcascade.engine.deferred_test_loop import BoundError
 from mmcascade.engine.tta import apply_tta
 from mmcascade.registry import MODELS
 
@@ -87,10 +88,13 @@ def check_not_empty(runner: Runner) -> None:
 
     Raises:
         SystemExit: if the test split holds no image, or cannot be read.
+        BoundError: from a DeferredTestLoop.
     """
     where = 'test_dataloader.dataset: check its annotations, its data_root and its split'
     try:
         images = len(runner.test_dataloader.dataset)
+    except BoundError:  # of the loop, which is built with its data loader
+        raise
     except (FileNotFoundError, ZeroDivisionError, ValueError, IndexError) as error:
         raise SystemExit(f'error: the test split cannot be read ({error}). See {where}') from error
     if not images:

@@ -21,6 +21,8 @@ from mmcascade.memory import freed_memory_is_kept
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'
 SIZES = tuple(2 ** k for k in range(10))
+#: For members that label pixels, whose activations are large: a processor has no end of memory that could be caught.
+PIXEL_SIZES = SIZES[:4]
 SCHEMA = 1
 
 
@@ -45,6 +47,8 @@ def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZE
         try:
             found[size] = _best_time(run, row, size, device, seconds)
         except torch.OutOfMemoryError:
+            if not found:
+                raise
             break
         worse = 0 if found[size] <= min(found.values()) else worse + 1
         if worse == patience:
@@ -59,21 +63,27 @@ def best_size(seconds_per_image: Mapping[int, float], slack: float = 0.02) -> in
     return min(size for size, seconds in seconds_per_image.items() if seconds <= limit)
 
 
+def sizes_for(device: torch.device, pixels: bool) -> tuple[int, ...]:
+    """Batch sizes to try for a member that labels images or pixels."""
+    return PIXEL_SIZES if pixels and device.type == 'cpu' else SIZES
+
+
 def settled_size(run: Callable[[Tensor], Any], row: Tensor, module: nn.Module, execution: object,
-                 device: torch.device) -> int:
+                 device: torch.device, pixels: bool = False) -> int:
     """The best batch size of a stage, from the cache of this machine or by a sweep.
 
     Args:
         run: its forward pass over ``(N, ...)``.
         row: one input of it.
         module, execution, device: what else the size depends on.
+        pixels: whether it labels pixels.
     """
     cache = SizeCache()
     key = cache.key(module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type),
                     device=device)
     size = cache.get(key)
     if size is None:
-        size = best_size(sweep(run, row, device=device))
+        size = best_size(sweep(run, row, sizes_for(device, pixels), device=device))
         cache.put(key, size)
     return size
 
@@ -93,7 +103,7 @@ class SizeCache:
     @staticmethod
     def key(*what: object, device: torch.device) -> str:
         """A name for what a batch size depends on: the given objects, the device, threads, torch, and memory."""
-        name = cpu_model() if device.type == 'cpu' else torch.cuda.get_device_name(device)
+        name = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{device} {cpu_model()}'
         return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__,
                                                      freed_memory_is_kept()))
 

@@ -107,7 +107,7 @@ def _is_size(value: Any) -> bool:
 Options = Mapping[str, tuple[str, Callable[[Any], bool]]]
 COMMON_OPTIONS: Options = {
     'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or is_whole(v, 1)),
-    'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_number(v) and v >= 0),
+    'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_number(v) and 0 <= v < math.inf),
     'temperature': ('a number > 0', lambda v: is_number(v) and 0 < v < math.inf),
     'channels_last': ('True or False', lambda v: isinstance(v, bool)),
     'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),

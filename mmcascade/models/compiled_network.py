@@ -21,7 +21,7 @@ class CompiledNetwork:
     """The scores of a compiled network, which sees a few batch sizes only.
 
     A network is compiled for each batch size by itself, so batches are padded to the next power of two (or to the full
-    batch size), and the padding is cut off again: a new number of leftovers compiles nothing.
+    batch size), and the padding is cut off again: each of these few sizes is compiled once, when it first comes.
 
     Args:
         module: the network.

@@ -142,7 +142,7 @@ class SegmentorStage:
         if self._settled or not images:
             return
         row = images[0].on(self.device).new_zeros(images[0].pixels.shape[0], *self._seen(images[0]))
-        self.batch_size = settled_size(self.forward, row, self._module, self.execution, self.device)
+        self.batch_size = settled_size(self.forward, row, self._module, self.execution, self.device, True)
         self._settled = True
 
     def _seen(self, image: TiledImage) -> tuple[int, int]:

@@ -96,8 +96,8 @@ class CascadeRouter:
         """A context in which units are submitted and come out finished.
 
         Args:
-            wait_for: later stages without a batch size of their own wait until so many units are there; None = they
-                run on whatever arrives.
+            wait_for: later stages without a batch size of their own wait until so many units are there (or sources, if
+                they take whole ones); None = they run on whatever arrives.
         """
         return Stream(self, self.policy.start_stream(), wait_for)
 
@@ -168,13 +168,15 @@ class Stream:
     """Units in flight. Each stage has a queue; leaving the context drops whatever still waits.
 
     Attributes:
+        wait_for: how many units later stages without a batch size wait for. Stages that take whole sources wait for the
+            number that was given at the start.
         running: stage and tickets of the batch that a stage is running; still there after its exception.
     """
 
     def __init__(self, router: CascadeRouter, policy: ExitPolicy, wait_for: int | None = None) -> None:
         self.router = router
         self.policy = policy
-        self.wait_for = wait_for
+        self.wait_for = self._wait_for_sources = wait_for
         self.running: tuple[int, np.ndarray] | None = None
         self._queues = [WaitingUnits(stage.by_source) for stage in router.stages]
         self._submitted = 0
@@ -247,10 +249,14 @@ class Stream:
     def _run(self, flush: bool) -> list[Outcome]:
         outcomes = []
         for index, queue in enumerate(self._queues):  # survivors only move on, so one pass is enough
-            size = self.router.stages[index].batch_size
+            stage = self.router.stages[index]
+            size = stage.batch_size
             if size is None and index:
-                size = self.wait_for
-            for batch in queue.batches(size, flush):
+                size = self._wait_for_sources if stage.by_source else self.wait_for
+            # A source runs once, so it waits for those of its units that may still come.
+            held = () if flush or not stage.by_source else {
+                source for earlier in self._queues[:index] for batch in earlier for source in batch.sources}
+            for batch in queue.batches(size, flush, held):
                 self.running = index, batch.ticket
                 finished, survivors = self.router.run_stage(index, batch, self.policy)
                 self.running = None

@@ -47,11 +47,17 @@ class Source:
 
 
 class ViewRows(Source):
-    """One tensor per view; row r of each belongs to unit r. A view that is no longer needed is None."""
+    """One tensor per view; row r of each belongs to unit r. A view that is no longer needed is None.
 
-    def __init__(self, views: Views) -> None:
+    Args:
+        views: the tensors.
+        group: by default the shapes of the rows; units that wait keep that of what was handed in.
+    """
+
+    def __init__(self, views: Views, group: Hashable = None) -> None:
         self.views = list(views)
         self.count = len(self.views)
+        self.group = tuple(view.shape[1:] for view in self.views if view is not None) if group is None else group
 
     def __len__(self) -> int:
         return next((len(view) for view in self.views if view is not None), 0)
@@ -82,7 +88,7 @@ class ViewRows(Source):
         count = 1 + max(views, default=-1)
         kept = [self.take(k, rows) if k in views else None for k in range(count)]
         copies = [view if view is None or not self._shares(k, view) else view.clone() for k, view in enumerate(kept)]
-        return ViewRows(copies), np.arange(len(rows))
+        return ViewRows(copies, self.group), np.arange(len(rows))
 
     def _shares(self, view: int, rows: Tensor) -> bool:
         """Whether rows that were taken lie in the memory of their view."""

@@ -228,6 +228,12 @@ class CascadeState:
         """The state of neighbouring units, without a copy."""
         return self._pick(lambda x: x[start:stop])
 
+    def own(self) -> CascadeState:
+        """The same state in memory of its own: a slice keeps all rows of the batch that it was cut from."""
+        if self.total.untyped_storage().nbytes() <= self.total.nbytes:
+            return self
+        return self._pick(lambda x: x.clone())
+
     def every(self, step: int) -> CascadeState:
         """The state of every ``step``-th pixel of maps ``(C, h, w)``, in both directions; features stay behind.
 

@@ -105,11 +105,13 @@ class UnitBatch:
 
     def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
         """The same units, with what they still need of some sources in memory of their own."""
+        state = None if self.state is None else self.state.own()
         if not any(source in borrowed for source in self.sources):
-            return self
+            return self if state is self.state else replace(self, state=state)
         kept = [source.keep(rows, views) if source in borrowed else (source, rows)
                 for source, rows in self.pieces()]
-        return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]))
+        return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]),
+                       state=state)
 
     def tensors(self) -> Iterator[Tensor]:
         """Everything on a device that these units keep alive."""

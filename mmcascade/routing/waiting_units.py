@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 
+import numpy as np
+
+from mmcascade.routing.sources import Source
 from mmcascade.routing.units import UnitBatch
 
 
@@ -27,17 +30,25 @@ class WaitingUnits:
         """Put units at the end."""
         self._groups.setdefault(batch.group, deque()).append(batch)
 
-    def batches(self, size: int | None, flush: bool) -> Iterator[UnitBatch]:
-        """Take out every full batch; with ``flush``, or without a size, also the rest."""
+    def batches(self, size: int | None, flush: bool, held: Collection[Source] = ()) -> Iterator[UnitBatch]:
+        """Take out every full batch; with ``flush``, or without a size, also the rest.
+
+        Args:
+            size: units in a batch, or sources; None = whatever is there.
+            flush: nothing else will come.
+            held: sources that stay.
+        """
         for group in list(self._groups):
             queue = self._groups[group]
             if self.by_source:
                 _gather(queue)
+            staying = _take_out(queue, held) if held else []
             count = sum(self._size(batch) for batch in queue)
             while count and (flush or size is None or count >= size):
                 batch = self._take(queue, size or count)
                 count -= self._size(batch)
                 yield batch
+            queue.extend(staying)
             if not queue:
                 del self._groups[group]
 
@@ -65,6 +76,20 @@ class WaitingUnits:
             taken.append(batch)
             size -= self._size(batch)
         return UnitBatch.cat(taken)
+
+
+def _take_out(queue: deque[UnitBatch], sources: Collection[Source]) -> list[UnitBatch]:
+    """Take the units of some sources out of a queue."""
+    taken: list[UnitBatch] = []
+    left: list[UnitBatch] = []
+    for batch in queue:
+        theirs = np.array([source in sources for source in batch.sources])[batch.source]
+        for part, rows in ((taken, theirs), (left, ~theirs)):
+            if rows.any():
+                part.append(batch.select(np.flatnonzero(rows)))
+    queue.clear()
+    queue.extend(left)
+    return taken
 
 
 def _gather(queue: deque[UnitBatch]) -> None:

@@ -23,7 +23,9 @@ def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
         sizes = [int(size) for size in member['ms']]
         line, = left.plot(sizes, list(member['ms'].values()), marker='.', label=member['name'])
         left.axvline(member['batch_size'], color=line.get_color(), linestyle=':', linewidth=1)
-    left.set(xlabel='batch size (dotted: used)', ylabel='ms per image', title='members by themselves')
+    crops = any(member['stage'] is None for member in result['members'])
+    left.set(xlabel='batch size (dotted: used)', ylabel='ms per image or crop' if crops else 'ms per image',
+             title='members by themselves')
     left.set_xscale('log', base=2)
     left.set_ylim(bottom=0)
     left.legend(frameon=False)
@@ -61,4 +63,8 @@ def benchmark_table(result: Mapping[str, Any]) -> str:
 
 def _with_spread(values: Mapping[str, float], factor: float = 1) -> str:
     median, low, high = (factor * values[key] for key in ('median', 'lowest', 'highest'))
-    return f'{median:.4g} [{low:.4g}, {high:.4g}]'
+    return f'{_number(median)} [{_number(low)}, {_number(high)}]'
+
+
+def _number(value: float) -> str:
+    return f'{value:,.0f}' if value >= 1000 else f'{value:.4g}'

@@ -98,6 +98,23 @@ def test_the_deferred_loop_waits_for_the_cells_of_a_loader_batch(tmp_path, monke
     assert sum(size < 6 for size in seen) <= 5 and set(seen) <= set(range(1, 7))
 
 
+@pytest.mark.parametrize('on', ['cell', 'image'])
+def test_an_image_runs_once_in_a_later_stage_on_images(tmp_path, monkeypatch, on):
+    """It waits for those of its cells that are still elsewhere, and in batches of images, not of cells."""
+    members = dict(a=member_of('fcn'), b=member_of('wide', 1))
+    model = MODELS.build(dict(
+        type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32), confidence=dict(t_unk=None),
+        policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
+        stages=[dict(member='a'), dict(member='b', on=on), dict(member='b', on='image')]))
+    expected = [facts(s) for data in some_batches() for s in run(model, data)]
+    seen, forward = [], model.stages[2].forward
+    monkeypatch.setattr(model.stages[2], 'forward', lambda images: seen.append(len(images)) or forward(images))
+    samples = run_loop(model, dict(batch_size=1), {}, tmp_path)
+    assert_same_facts([facts(s) for s in samples], expected)
+    assert sum(seen) == sum(2 in x['exits'] for x in expected) > 3
+    assert set(seen) == {1}, 'the loader gives one image at a time'
+
+
 def run_loop(model, loader, deferred, tmp_path):
     """The data samples that metrics get."""
     images = [dict(inputs=x, data_samples=s) for data in some_batches()
@@ -179,6 +196,19 @@ def test_no_map_of_an_image_is_made_for_a_cell(kind):
     with torch.no_grad(), Largest() as largest:
         model.stages[0](whole)
     assert largest.elements <= max(classes, 16) * 128 * 160  # the stem of the network has as many
+
+
+def test_what_a_batch_leaves_behind_does_not_keep_all_of_it():
+    model = cascade('fcn', 'wide', cell=32)
+    model.stages[1].batch_size = 5
+    with model.router.stream() as stream:
+        sources, units, _ = model.unpack(batch(1, 64, 96))
+        stream.enqueue(sources[0], units[0])
+        stream.run()
+        (left,) = [state.state for queue in stream._queues for state in queue]
+        assert len(left.total) == stream.waiting == 1
+        assert left.total.untyped_storage().nbytes() == left.total.nbytes
+        stream.flush()
 
 
 def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():

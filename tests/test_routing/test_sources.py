@@ -16,7 +16,7 @@ from mmcascade.routing.sources import Source, ViewRows
 def test_view_rows_give_rows():
     views = [torch.arange(12.0).view(4, 3), None]
     source = ViewRows(views)
-    assert (len(source), source.count, source.group) == (4, 2, None)
+    assert (len(source), source.count, source.group) == (4, 2, ((3,),))
     assert source.take(0, np.arange(4)) is views[0], 'all rows need no copy'
     assert torch.equal(source.take(0, np.array([0, 2])), views[0][[0, 2]])
     assert source.unit_bytes([0]) == 12
@@ -32,6 +32,23 @@ def test_view_rows_keep_only_what_is_needed():
     views[1].fill_(-1)
     assert kept.views[1].tolist() == [11, 13]
     assert kept.views[1].untyped_storage().nbytes() == 8
+
+
+def test_waiting_rows_stay_in_their_group():
+    """Views that nobody reads any more are dropped, and rows of another shape still cannot be stacked with these."""
+    source = ViewRows([torch.zeros(4, 3, 8, 8), torch.zeros(4, 3, 16, 16)])
+    kept, _ = source.keep(np.array([0, 2]), {1})
+    assert kept.group == source.group != ViewRows([torch.zeros(4, 3, 8, 8), torch.zeros(4, 3, 9, 16)]).group
+
+
+def test_neighbouring_rows_are_not_copied_until_they_wait():
+    view = torch.arange(12.0).view(6, 2)
+    source = ViewRows([view])
+    some = source.take(0, np.array([2, 3, 4]))
+    assert torch.equal(some, view[2:5]) and some.data_ptr() == view[2].data_ptr()
+    kept, rows = source.keep(np.array([2, 3, 4]), {0})
+    view.fill_(-1)
+    assert kept.take(0, rows).tolist() == [[4, 5], [6, 7], [8, 9]]
 
 
 def test_lengths_are_checked():

@@ -64,7 +64,7 @@ def run_members(config_path):
 def test_written_cascades_run_and_give_the_stores_figures(project, search, tmp_path, monkeypatch):
     said = search(project.folder, '--out', tmp_path / 'out', '--quality', 'aurc', '--points', 4, '--order', 'any')
     result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
-    assert f'{tmp_path}/out: pareto.csv, pareto.json, pareto.png, configs' in said
+    assert f'{tmp_path}/out: pareto.csv, pareto.json, pareto.png, and a folder with a config for each point' in said
     assert len(result['points']) == len(result['configs'])
     lengths = set()
     for point, name in zip(result['points'], result['configs'], strict=True):

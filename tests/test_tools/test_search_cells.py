@@ -98,7 +98,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     prepare_store(cfg, tmp_path / 'store', device='cpu')
     out = tmp_path / 'out'
     said = search(tmp_path / 'store', '--out', out, '--max-cells', 6)
-    assert f'{out}: pareto.csv, pareto.json, pareto.png, configs' in said
+    assert f'{out}: pareto.csv, pareto.json, pareto.png, and a folder with a config for each point' in said
     result, store = json.loads((out / 'pareto.json').read_text()), CellStore.open(tmp_path / 'store')
     assert len(result['configs']) == len(result['points']) > 2
     names, report = store.header['stages'], hold_out(np.zeros(6, int), 0.5, 0)[1]
