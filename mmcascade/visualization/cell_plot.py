@@ -81,16 +81,15 @@ def _draw_cells(axis: Axes, image: np.ndarray, cells: Mapping[str, Any], exits: 
     grey = cv2.cvtColor(_shrunk(image, cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     _show(axis, '', np.repeat(grey[..., None], 3, 2), image.shape)
     points_per_pixel = 72 * _WIDTH / image.shape[1]
-    for (x1, y1, x2, y2), confidence, stage in zip(
-            np.asarray(cells['bboxes']).tolist(), np.asarray(cells['confidence']).tolist(), exits.tolist(),
-            strict=True):
+    texts = confidence_texts(np.asarray(cells['confidence']).tolist())
+    for (x1, y1, x2, y2), text, stage in zip(
+            np.asarray(cells['bboxes']).tolist(), texts, exits.tolist(), strict=True):
         colour = STAGE_COLOURS[stage % len(STAGE_COLOURS)]
         line = min(1.5, 0.08 * points_per_pixel * min(x2 - x1, y2 - y1))
         inset = line / points_per_pixel / 2  # outlines of neighbours lie side by side
         axis.add_patch(Rectangle(
             (x1 + inset, y1 + inset), x2 - x1 - 2 * inset, y2 - y1 - 2 * inset, linewidth=line, edgecolor=colour,
             facecolor=(colour, 0.35)))
-        text = _as_text(confidence)
         font = min(12, points_per_pixel * min((x2 - x1) / (0.75 * len(text)), (y2 - y1) / 1.6))
         if font >= _LEAST_FONT:
             axis.text((x1 + x2) / 2, (y1 + y2) / 2, text, fontsize=font, ha='center', va='center', color='black',
@@ -138,5 +137,10 @@ def _class_handles(maps: Any, classes: Sequence[str] | None, colours: np.ndarray
     return [Patch(facecolor=colours[k] / 255, label=classes[k] if classes else str(k)) for k in seen]
 
 
-def _as_text(confidence: float) -> str:
-    return '-' if np.isnan(confidence) else f'{confidence:.2f}' if abs(confidence) < 10 else f'{confidence:.3g}'
+def confidence_texts(confidences: Sequence[float]) -> list[str]:
+    """One short number for each cell, '-' for NaN; two to four decimals, as many as tell most cells apart."""
+    known = [confidence for confidence in confidences if not np.isnan(confidence)]
+    distinct = {decimals: len({round(confidence, decimals) for confidence in known}) for decimals in (2, 3, 4)}
+    decimals = min((d for d in distinct if distinct[d] >= 0.9 * distinct[4]), default=2)
+    return ['-' if np.isnan(confidence) else f'{confidence:.{decimals}f}' if abs(confidence) < 10 else
+            f'{confidence:.3g}' for confidence in confidences]

@@ -143,3 +143,11 @@ def test_only_pictures_without_a_file_need_the_inputs():
     assert needs_inputs(CellVisualizationHook(draw=True), [sample()])
     assert not needs_inputs(CellVisualizationHook(draw=True), [sample(img_path='a.png')])
     assert not needs_inputs(CellVisualizationHook(), [sample()])
+
+
+def test_numbers_have_as_many_decimals_as_tell_cells_apart():
+    assert cell_plot.confidence_texts([0.5, 0.75, float('nan'), 1.0]) == ['0.50', '0.75', '-', '1.00']
+    assert cell_plot.confidence_texts([0.998, 0.9991, 0.9993]) == ['0.9980', '0.9991', '0.9993']
+    assert cell_plot.confidence_texts([0.998, 0.999]) == ['0.998', '0.999']
+    assert cell_plot.confidence_texts([123.4]) == ['123']
+    assert cell_plot.confidence_texts([float('nan')]) == ['-']

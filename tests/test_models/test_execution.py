@@ -188,7 +188,8 @@ def test_auto_batch_size_is_found_once_and_remembered(member, monkeypatch, tmp_p
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     calls = []
 
-    def fake_sweep(run, row, **options):
+    def fake_sweep(run, row, sizes, **options):
+        assert sizes == batch_sizes.SIZES
         calls.append(tuple(row.shape))
         return {1: 3.0, 2: 1.01, 4: 1.0}
 
@@ -207,6 +208,19 @@ def test_auto_batch_size_is_found_once_and_remembered(member, monkeypatch, tmp_p
     assert len(calls) == 2, 'another way to run takes another batch size'
     content = json.loads((tmp_path / 'mmcascade' / 'batch_sizes.json').read_text())
     assert content['schema'] == 1 and list(content['sizes'].values()) == [2, 2]
+
+
+def test_segmentors_try_small_batches_on_a_processor():
+    assert batch_sizes.sizes_for(torch.device('cpu'), True) == (1, 2, 4, 8)
+    assert batch_sizes.sizes_for(torch.device('cuda'), True) == batch_sizes.SIZES
+
+
+def test_memory_that_does_not_hold_one_row_is_an_error():
+    def fail(rows):
+        raise torch.OutOfMemoryError('full')
+
+    with pytest.raises(torch.OutOfMemoryError, match='full'):
+        batch_sizes.sweep(fail, torch.zeros(3), (1, 2))
 
 
 def test_sweep_stops_when_it_gets_worse(monkeypatch):
