@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmcascade.routing import CachedStage, StageOutput
-from mmcascade.routing.state import at_least_float32
+from mmcascade.routing.stage_output import at_least_float32
 
 SCHEMA = 1
 HEADER, PROGRESS = 'store.json', 'progress.json'

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from mmcascade.engine.kept_batches import KeptBatches
 from mmcascade.registry import LOOPS
 from mmcascade.routing import Outcome
-from mmcascade.routing.router import Stream
 from mmcascade.routing.sources import Source
+from mmcascade.routing.stream import Stream
 
 _NAMES_SHOWN = 64
 

@@ -19,8 +19,8 @@ from mmcascade.models.members import Member
 from mmcascade.models.views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome, build_confidence
+from mmcascade.routing.distribution import log_floored
 from mmcascade.routing.sources import Source, ViewRows
-from mmcascade.routing.state import log_floored
 
 
 @MODELS.register_module()

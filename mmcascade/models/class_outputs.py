@@ -13,7 +13,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.routing.state import StageOutput, at_least_float32
+from mmcascade.routing.stage_output import StageOutput, at_least_float32
 
 #: A member on a preprocessed batch.
 Scores = Callable[[nn.Module, Tensor], StageOutput]

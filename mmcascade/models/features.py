@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcascade.models.class_outputs import gives_logits, owner
-from mmcascade.routing.state import StageOutput, at_least_float32
+from mmcascade.routing.stage_output import StageOutput, at_least_float32
 
 
 def no_features(module: nn.Module) -> str | None:

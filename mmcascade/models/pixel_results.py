@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmcascade.routing import CascadeState, StageOutput
 from mmcascade.routing.cell_confidence import CellConfidence
-from mmcascade.routing.state import log_floored
+from mmcascade.routing.distribution import log_floored
 
 
 @dataclass(frozen=True)

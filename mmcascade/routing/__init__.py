@@ -19,6 +19,7 @@ from mmcascade.routing.confidence import (
     prob_gap,
 )
 from mmcascade.routing.cost import MacCounter, count_macs
+from mmcascade.routing.distribution import Distribution
 from mmcascade.routing.feature_confidence import FeatureConfidence
 from mmcascade.routing.outcome import Outcome
 from mmcascade.routing.pixel_reducers import FractionBelowReducer, MeanReducer, PixelReducer, QuantileReducer
@@ -28,10 +29,12 @@ from mmcascade.routing.policies import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from mmcascade.routing.router import CascadeRouter, Stage, Stream
+from mmcascade.routing.router import CascadeRouter, Stage
 from mmcascade.routing.score_maps import ScoreMap
 from mmcascade.routing.sources import Source, ViewRows
-from mmcascade.routing.state import FUSIONS, CascadeState, Distribution, StageOutput
+from mmcascade.routing.stage_output import StageOutput
+from mmcascade.routing.state import FUSIONS, CascadeState
+from mmcascade.routing.stream import Stream
 from mmcascade.routing.units import UnitBatch
 
 __all__ = [

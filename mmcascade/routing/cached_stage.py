@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmcascade.routing.state import StageOutput
+from mmcascade.routing.stage_output import StageOutput
 from mmcascade.routing.units import UnitBatch
 
 

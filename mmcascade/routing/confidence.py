@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmcascade.routing.state import CascadeState, Distribution, MemberScore, StageOutput
+from mmcascade.routing.distribution import Distribution
+from mmcascade.routing.stage_output import StageOutput
+from mmcascade.routing.state import CascadeState, MemberScore
 
 
 def max_prob(fused: Distribution) -> Tensor:

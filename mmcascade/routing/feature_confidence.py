@@ -6,7 +6,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from mmcascade.routing.confidence import Confidence
-from mmcascade.routing.state import CascadeState, MemberScore, StageOutput, at_least_float32
+from mmcascade.routing.stage_output import StageOutput, at_least_float32
+from mmcascade.routing.state import CascadeState, MemberScore
 
 
 class FeatureConfidence(Confidence):

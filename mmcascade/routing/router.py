@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +15,11 @@ from mmcascade.routing.confidence import Confidence, build_confidence
 from mmcascade.routing.outcome import Outcome
 from mmcascade.routing.policies import ExitPolicy, going_on
 from mmcascade.routing.score_maps import ScoreMap, judged_score
-from mmcascade.routing.sources import Source, ViewRows, Views
-from mmcascade.routing.state import FUSIONS, CascadeState, StageOutput
+from mmcascade.routing.sources import Source, Views
+from mmcascade.routing.stage_output import StageOutput
+from mmcascade.routing.state import FUSIONS, CascadeState
+from mmcascade.routing.stream import Stream
 from mmcascade.routing.units import UnitBatch
-from mmcascade.routing.waiting_units import WaitingUnits
 
 #: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
 #: their rows in it (None = all).
@@ -162,118 +162,6 @@ class CascadeRouter:
         state = state.select(index)
         return Outcome(batch.ticket[rows], batch.unit[rows], self.results(state, output, index),
                        confidence.index_select(0, index), np.full(len(rows), stage), batch.macs[rows], state.finite)
-
-
-class Stream:
-    """Units in flight. Each stage has a queue; leaving the context drops whatever still waits.
-
-    Attributes:
-        wait_for: how many units later stages without a batch size wait for. Stages that take whole sources wait for the
-            number that was given at the start.
-        running: stage and tickets of the batch that a stage is running; still there after its exception.
-    """
-
-    def __init__(self, router: CascadeRouter, policy: ExitPolicy, wait_for: int | None = None) -> None:
-        self.router = router
-        self.policy = policy
-        self.wait_for = self._wait_for_sources = wait_for
-        self.running: tuple[int, np.ndarray] | None = None
-        self._queues = [WaitingUnits(stage.by_source) for stage in router.stages]
-        self._submitted = 0
-        self._borrowed: set[Source] = set()  # handed in since the stages last ran
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        waiting = self.waiting
-        for queue in self._queues:
-            queue.clear()
-        if error is None and waiting:
-            raise RuntimeError(f'{waiting} units were still waiting for a stage when the stream was closed; '
-                               'call flush() at the end to get their outcome')
-
-    @property
-    def waiting(self) -> int:
-        """How many units wait for a stage."""
-        return sum(len(batch) for queue in self._queues for batch in queue)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Memory that the waiting units hold: their views and what the stages gave so far."""
-        tensors = {id(x): x for queue in self._queues for batch in queue for x in batch.tensors()}
-        return sum(x.nbytes for x in tensors.values())
-
-    def enqueue(self, inputs: Views | Source, units: Sequence[int] | None = None) -> None:
-        """Put units into the queue of stage 0 without running anything.
-
-        Raises:
-            ValueError: if a stage reads a view that is not there, or the views and units differ in number.
-        """
-        source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
-        self.check_views(source.count)
-        if units is None:
-            unit = np.arange(self._submitted, self._submitted + len(source))
-        else:
-            unit = np.asarray(units, dtype=np.int64)
-        source.check_length(len(unit))
-        if len(unit):
-            self._queues[0].put(UnitBatch.submitted(source, unit, self._submitted))
-            self._borrowed.add(source)
-            self._submitted += len(unit)
-
-    def submit(self, inputs: Views | Source, units: Sequence[int] | None = None) -> list[Outcome]:
-        """Hand in units, and run every stage whose batch is full; what is finished comes out.
-
-        Units that have to wait are copied, so the inputs may be freed or reused.
-        """
-        self.enqueue(inputs, units)
-        return self.run()
-
-    def run(self) -> list[Outcome]:
-        """Run every stage whose batch is full, after several sources were enqueued."""
-        outcomes = self._run(flush=False)
-        borrowed, self._borrowed = self._borrowed, set()
-        for index, queue in enumerate(self._queues):
-            # What a waiting unit must keep: the views that this stage or a later one reads.
-            views = {view for stage in self.router.stages[index:] for view in stage.views}
-            queue.change(lambda batch, views=views: batch.own(borrowed, views))  # type: ignore[misc]
-        return outcomes
-
-    def flush(self) -> list[Outcome]:
-        """Run everything that waits, in partial batches where necessary; the rest comes out."""
-        return self._run(flush=True)
-
-    @torch.no_grad()
-    def _run(self, flush: bool) -> list[Outcome]:
-        outcomes = []
-        for index, queue in enumerate(self._queues):  # survivors only move on, so one pass is enough
-            stage = self.router.stages[index]
-            size = stage.batch_size
-            if size is None and index:
-                size = self._wait_for_sources if stage.by_source else self.wait_for
-            # A source runs once, so it waits for those of its units that may still come.
-            held = () if flush or not stage.by_source else {
-                source for earlier in self._queues[:index] for batch in earlier for source in batch.sources}
-            for batch in queue.batches(size, flush, held):
-                self.running = index, batch.ticket
-                finished, survivors = self.router.run_stage(index, batch, self.policy)
-                self.running = None
-                if finished is not None:
-                    outcomes.append(finished)
-                if survivors is not None:
-                    self._queues[index + 1].put(survivors)
-        return outcomes
-
-    def check_views(self, count: int) -> None:
-        """Raise ValueError if a stage reads a view beyond so many."""
-        for index, stage in enumerate(self.router.stages):
-            for view in stage.views:
-                if not 0 <= view < count:
-                    raise ValueError(
-                        f'stage {index} reads view {view}, but the pipeline makes {count} view(s); add a view to '
-                        "the data pipeline (mmpretrain's MultiView) or correct the stage's view=")
 
 
 def _full_precision(device_type: str) -> AbstractContextManager:
