@@ -136,7 +136,7 @@ class Benchmark:
                              router.policy)
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
         # Images of another size take another time, so each kind of them is timed by itself.
-        inputs = {(index, kind): _inputs(stage, sources, len(sources))
+        inputs = {(index, kind): _inputs(stage, sources, self._count(sources))
                   for index, stage in enumerate(fastest) for kind, sources in enumerate(kinds)}
         seconds = interleaved({
             **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
@@ -167,6 +167,10 @@ class Benchmark:
             other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
             loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
             systems=with_ratios(rows, rows[len(given) - 1]))
+
+    def _count(self, sources: Sequence[Source]) -> int:
+        """How many images: a source is one of them where they have cells, else a loader batch."""
+        return len(sources) if self.model.labels_pixels else sum(map(len, sources))
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=self.amp)

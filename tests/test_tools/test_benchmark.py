@@ -124,6 +124,7 @@ def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
                         lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs)))
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}
+    assert sum(timed) == 2 * 2 * 8, 'two members, a run to warm up and one that is timed, all images in each'
     assert [member['best_batch_size'] for member in result['members']] == [2, 2]
     assert [member['batch_size'] for member in result['members']] == [2, 3]
 
