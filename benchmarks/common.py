@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcascade.files import write_json
 from mmcascade.machine import machine
 
 SCHEMA = 1
@@ -44,7 +44,7 @@ def best_of(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     """Write ``{"schema": 1, "machine": {...}, "rows": [...]}``; NaN is not allowed, use None."""
     content = dict(schema=SCHEMA, machine=machine(), rows=[dict(row) for row in rows])
-    Path(path).write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
+    write_json(path, content)
 
 
 def print_table(rows: Sequence[Row]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from mmcascade.calibration.guarantee import Guarantee
 from mmcascade.calibration.identity import CascadeIdentity
+from mmcascade.files import write_text
 from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
 from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
 from mmcascade.routing.policies import Window, WindowPolicy
@@ -87,11 +87,7 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: a reader sees the old one or the new one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + '.part')
-        temporary.write_text(_readable(self.to_json()) + '\n')
-        os.replace(temporary, path)
+        write_text(path, _readable(self.to_json()) + '\n')
 
     def to_json(self) -> dict[str, Any]:
         maps = None if self.maps is None else [entry.to_json() for entry in self.maps]

@@ -22,7 +22,8 @@ from mmcascade.calibration.cell_records import (
     record_type,
     stored_subsets,
 )
-from mmcascade.calibration.score_store import HEADER, PROGRESS, SCHEMA, StoreError, read_header, write_json
+from mmcascade.calibration.score_store import HEADER, PROGRESS, SCHEMA, StoreError, read_header
+from mmcascade.files import write_json
 from mmcascade.routing import FUSIONS
 
 KIND = 'cells'
@@ -92,7 +93,7 @@ class CellStore:
             'temperatures': [1.0] * len(stages) if temperatures is None else list(temperatures), 'config': config}
         (folder / _FILE).write_bytes(b'')
         write_json(folder / PROGRESS, {'images': 0, 'cells': 0, 'checksum': 0})
-        write_json(folder / HEADER, header)
+        write_json(folder / HEADER, header, allow_nan=True)
         return cls(folder, header)
 
     @classmethod

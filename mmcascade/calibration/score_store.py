@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmcascade.files import write_json
 from mmcascade.routing import CachedStage, StageOutput
 from mmcascade.routing.stage_output import at_least_float32
 
@@ -81,7 +81,7 @@ class ScoreStore:
         _allocate(folder / 'macs.npy', (units, len(kinds)), np.float64)
         _allocate(folder / 'labels.npy', (units,), np.int64)
         write_json(folder / PROGRESS, {'filled': 0})
-        write_json(folder / HEADER, header)
+        write_json(folder / HEADER, header, allow_nan=True)
         return cls(folder, header)
 
     @classmethod
@@ -190,12 +190,3 @@ def read_header(folder: str | Path, kind: str = 'scores') -> dict[str, Any]:
 
 def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:
     np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape).flush()
-
-
-def write_json(path: Path, data: Any) -> None:
-    temporary = path.with_name(path.name + '.part')
-    with open(temporary, 'w') as file:
-        json.dump(data, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mmcascade.demo.ood_systems import calibrated_detectors, given_detectors
 from mmcascade.demo.systems import Scores
 from mmcascade.engine.calibrate import prepare_store
 from mmcascade.engine.timing import Progress
+from mmcascade.files import write_json
 from mmcascade.machine import machine
 
 
@@ -55,7 +55,7 @@ def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
         detectors = calibrated_detectors(calibration, test, names, order, [], target)
     result = {'schema': 1, 'machine': machine(), 'confidence': test.identity.confidence, 'target': target,
               'systems': compare(detectors, test, names, work_dir / 'roc.png')}
-    (work_dir / 'ood.json').write_text(json.dumps(result, indent=2, allow_nan=False) + '\n')
+    write_json(work_dir / 'ood.json', result)
     return result
 
 

@@ -18,6 +18,7 @@ from mmcascade.demo.ood_plot import plot_roc
 from mmcascade.demo.ood_systems import Detector, calibrated_detectors, measure
 from mmcascade.demo.quickstart import LARGE, PAIR, Say, member_scores
 from mmcascade.demo.systems import Scores
+from mmcascade.files import write_json
 from mmcascade.routing import CachedStage
 
 TARGETS = ('tpr=0.95', 'tpr=0.8')
@@ -49,7 +50,7 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
         part['targets'][target] = compare(detectors, everything, names, work_dir / f'roc_{target.replace("=", "")}.png')
     path = work_dir / 'results.json'
     results = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**results, 'ood': part}, indent=2, allow_nan=False) + '\n')
+    write_json(path, {**results, 'ood': part})
     return part
 
 

@@ -21,6 +21,7 @@ from mmcascade.demo.own_store import own_store
 from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
 from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
 from mmcascade.evaluation.curves import coverage_at_risk
+from mmcascade.files import write_json
 from mmcascade.machine import machine
 from mmcascade.routing import ExitPolicy, WindowPolicy
 
@@ -68,7 +69,7 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
                        test.labels, work_dir / 'risk_coverage.png')
     plot_quality_against_macs(metrics, work_dir / 'quality_macs.png')
     plot_policies(sweep, work_dir / 'policies.png')
-    (work_dir / 'results.json').write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
+    write_json(work_dir / 'results.json', results)
     return results
 
 

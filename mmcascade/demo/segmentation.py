@@ -25,6 +25,7 @@ from mmcascade.demo.own_store import own_store
 from mmcascade.demo.quickstart import run_tool
 from mmcascade.demo.segmentation_plot import plot_miou_against_macs
 from mmcascade.evaluation.miou_bootstrap import miou_difference, miou_interval
+from mmcascade.files import write_json
 from mmcascade.machine import machine
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 
@@ -146,7 +147,7 @@ class Comparison:
                 'test': hindsight({name: test[name] for name in calibration}, self.budget * macs)}}
         plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics,
                                self.work_dir / 'miou_macs.png')
-        (self.work_dir / 'results.json').write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
+        write_json(self.work_dir / 'results.json', results)
         return results
 
     def _store(self, split: str, name: str) -> Stored:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from mmcascade.calibration.score_store import ScoreStore
 from mmcascade.engine.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.bootstrap import bootstrap
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
+from mmcascade.files import write_json
 from mmcascade.machine import machine
 from mmcascade.models.views import as_views
 from mmcascade.routing import CachedStage, CascadeRouter, WindowPolicy
@@ -153,7 +153,7 @@ def run_self_cascade(cfg: Config, work_dir: Path, say: Say = print, *, timed_ima
     results = {
         'schema': SCHEMA, 'machine': machine(), 'units': test.units,
         'systems': {name: {**asdict(system), **rows[name]} for name, system in systems.items()}}
-    (work_dir / 'self_cascade.json').write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
+    write_json(work_dir / 'self_cascade.json', results)
     return results
 
 

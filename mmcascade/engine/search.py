@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from mmcascade.calibration.search_files import as_csv, as_json
 from mmcascade.calibration.search_report import Figures, Point, Reporter
 from mmcascade.calibration.searcher import Covered, Found, Plan, Progress
 from mmcascade.engine.chain_config import stored_config, write_chain
+from mmcascade.files import write_json
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
 
 MULTIPLY_ADDS, MILLISECONDS = 'multiply-adds', 'milliseconds'
@@ -101,7 +101,7 @@ class SearchRun:
         areas = {name: float(curve.mean()) for name, curve in curves.items()}
         with _in_one_piece(self.out) as folder:
             plot_confidences(curves, chain, folder / 'confidences.png')
-            _write_json(folder / 'confidences.json', {
+            write_json(folder / 'confidences.json', {
                 'schema': 1, 'chain': chain, 'fusion': fusion, 'units': len(self.candidates.labels),
                 'mean_accuracy': areas,
                 'accuracy_of_most_confident': {name: {f'{share}%': float(curve[_rank(len(curve), share)])
@@ -140,7 +140,7 @@ class SearchRun:
                  'configs': names if config is not None else None, **about}
         result = as_json(points, covered, self.candidates, plan, about)
         with _in_one_piece(self.out) as folder:
-            _write_json(folder / 'pareto.json', result)
+            write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
             plot_front(points, self._singles(ensembles, reporter),
                        self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter), str(plan.quality),
@@ -171,10 +171,6 @@ def _rank(units: int, percent: int) -> int:
 
 def _folder_name(number: int, point: Point, candidates: Candidates) -> str:
     return f"{number:02d}_{'-'.join(candidates.identities[stage].member for stage in point.chain)}"
-
-
-def _write_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, indent=2, allow_nan=False) + '\n')
 
 
 @contextmanager
