@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from common import arguments, best_of, report
 
-from mmcascade.calibration.cell_exits import cell_exits
-from mmcascade.calibration.cell_grid import ChainCells
-from mmcascade.calibration.cell_records import CellRecords, stored_subsets
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.cell_search import CellChainSearch
-from mmcascade.calibration.cell_shares import CellShares
-from mmcascade.calibration.cell_store import CellStore
-from mmcascade.calibration.search_limits import Limits
+from mmcascade.calibration.fit.cell_shares import CellShares
+from mmcascade.calibration.replay.cell_exits import cell_exits
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.search.cell_grid import ChainCells
+from mmcascade.calibration.search.cell_search import CellChainSearch
+from mmcascade.calibration.search.search_limits import Limits
+from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
+from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import WindowPolicy
 
 CELLS, CLASSES, STAGES, AREA = 8, 19, 4, 512 * 512

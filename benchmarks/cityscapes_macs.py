@@ -17,9 +17,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.grid import Grid
-from mmcascade.models.segmentor_stage import SegmentorStage
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.models.cells.grid import Grid
+from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'cityscapes'

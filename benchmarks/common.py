@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcascade.files import write_json
-from mmcascade.machine import machine
+from mmcascade._system.files import write_json
+from mmcascade._system.machine import machine
 
 SCHEMA = 1
 

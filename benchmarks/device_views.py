@@ -29,7 +29,7 @@ from common import arguments, report
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade.models.members import build_member
+from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
 
 SMALL, LARGE = 160, 224

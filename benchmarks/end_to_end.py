@@ -28,12 +28,12 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
-from mmcascade.engine.benchmark_systems import Images
-from mmcascade.engine.test_config import prepare_test
-from mmcascade.engine.timing import interleaved, spread
-from mmcascade.memory import keep_freed_memory
-from mmcascade.models.batch_sizes import best_size, sweep
-from mmcascade.models.classifier_stage import ClassifierStage
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.engine.benchmark.benchmark_systems import Images
+from mmcascade.engine.benchmark.timing import interleaved, spread
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.models.runtimes.batch_sizes import best_size, sweep
+from mmcascade.models.stages.classifier_stage import ClassifierStage
 
 CONFIG = Path(__file__).parents[1] / 'work_dirs' / 'quickstart' / 'systems' / 'cascade.py'
 SIZES = (8, 16, 32, 64, 128, 256, 512)

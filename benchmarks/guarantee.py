@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from common import arguments, report
 
-from mmcascade.calibration.fit import finish
-from mmcascade.calibration.held_out import hold_out
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.calibration.operating_point import operating_point
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.calibration.windows import fit_windows
+from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.operating_point import operating_point
+from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage
 
 

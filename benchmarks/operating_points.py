@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from common import arguments, report
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.deferred_shares import fit_shares
-from mmcascade.calibration.fit import finish
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.calibration.windows import fit_windows
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.deferred_shares import fit_shares
+from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.routing import CachedStage
 

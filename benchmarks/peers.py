@@ -44,12 +44,12 @@ from ways import (
     two_passes,
 )
 
-from mmcascade.engine.benchmark_systems import Images
-from mmcascade.engine.timing import interleaved, spread
-from mmcascade.memory import keep_freed_memory
-from mmcascade.models.batch_sizes import best_size, sweep
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.engine.benchmark.benchmark_systems import Images
+from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members import build_member
+from mmcascade.models.members.members import build_member
+from mmcascade.models.runtimes.batch_sizes import best_size, sweep
 from mmcascade.routing import WindowPolicy
 
 ROOT = Path(__file__).parents[1]

@@ -27,10 +27,10 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmcascade._system.memory import keep_freed_memory
 from mmcascade.evaluation import CascadeCost, SelectiveRisk
-from mmcascade.memory import keep_freed_memory
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members import build_member
+from mmcascade.models.members.members import build_member
 from mmcascade.routing import WindowPolicy
 
 WEIGHTS = Path(__file__).parents[1] / 'work_dirs' / 'efficientnet-lite'

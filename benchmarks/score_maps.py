@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from common import arguments, report
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.fit import finish
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.calibration.replay import Replay, replay
-from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.calibration.temperatures import fit_temperature
-from mmcascade.calibration.windows import fit_windows
-from mmcascade.evaluation.bootstrap import bootstrap
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.replay.replay import Replay, replay
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves import augrc, aurc, coverage_at_risk
+from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import CachedStage
 
 OPTIONS = {'neither': ('none', 'none'), 'maps': ('isotonic', 'none'), 'temperatures': ('none', 'fit'),

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from common import arguments, report
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import StageOutput
 
 

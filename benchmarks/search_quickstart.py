@@ -15,10 +15,10 @@ from typing import Any
 
 from common import arguments, machine
 
-from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.searcher import Plan
-from mmcascade.engine.search import SearchRun
-from mmcascade.engine.search_table import committees_table, confidences_table, points_table, print_table
+from mmcascade.calibration.search.quality import Quality
+from mmcascade.calibration.search.searcher import Plan
+from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table, print_table
+from mmcascade.engine.runs.search import SearchRun
 
 SCHEMA = 1
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from common import arguments, best_of, report
 
-from mmcascade.calibration.cuts import cut_points
-from mmcascade.calibration.exits import Exit, chain_exits
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.window_grid import WindowGrid, Windows
+from mmcascade.calibration.replay.exits import Exit, chain_exits
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.search.window_grid import WindowGrid, Windows
 from mmcascade.routing import CachedStage, WindowPolicy
 
 THRESHOLDS = 100

@@ -27,9 +27,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
 
-from mmcascade.engine.timing import interleaved, spread
+from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.segmentor_stage import SegmentorStage
+from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
 
 Run = Callable[[], Any]

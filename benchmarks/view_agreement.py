@@ -17,7 +17,7 @@ from common import arguments, report
 from device_views import Config, crop, loader_of, write_jpegs
 from mmengine.registry import DefaultScope
 
-from mmcascade.models.members import build_member
+from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
 
 SOURCE = 224

@@ -15,9 +15,9 @@ from skfb.ensemble import ThresholdCascadeClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
-from mmcascade.engine.benchmark_systems import Images, System, with_batch_size
+from mmcascade.engine.benchmark.benchmark_systems import Images, System, with_batch_size
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members import num_classes
+from mmcascade.models.members.members import num_classes
 
 #: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
 Decisions = tuple[np.ndarray, np.ndarray | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcascade.engine.search_table import as_markdown
+from mmcascade.engine.console.search_table import as_markdown
 
 Rows = list[dict[str, Any]]
 

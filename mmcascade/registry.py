@@ -37,11 +37,11 @@ _SCOPE = 'mmcascade'
 MODELS = Registry(
     'model', parent=MMENGINE_MODELS, scope=_SCOPE, locations=['mmcascade.models'])
 METRICS = Registry(
-    'metric', parent=MMENGINE_METRICS, scope=_SCOPE, locations=['mmcascade.evaluation'])
+    'metric', parent=MMENGINE_METRICS, scope=_SCOPE, locations=['mmcascade.evaluation.metrics'])
 HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, scope=_SCOPE, locations=['mmcascade.engine'])
+    'hook', parent=MMENGINE_HOOKS, scope=_SCOPE, locations=['mmcascade.engine.hooks'])
 LOOPS = Registry(
-    'loop', parent=MMENGINE_LOOPS, scope=_SCOPE, locations=['mmcascade.engine'])
+    'loop', parent=MMENGINE_LOOPS, scope=_SCOPE, locations=['mmcascade.engine.loops'])
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, scope=_SCOPE, locations=['mmcascade.datasets'])
 TRANSFORMS = Registry(

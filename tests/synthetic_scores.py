@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import StageOutput
 
 

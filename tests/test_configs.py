@@ -15,8 +15,8 @@ from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 
 from mmcascade.__main__ import find_configs
-from mmcascade.models.member_configs import model_config
-from mmcascade.models.zoo import find_config, find_weights
+from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.zoo import find_config, find_weights
 from mmcascade.registry import MODELS
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade.engine.test_config import prepare_test
-from mmcascade.models.zoo import find_config, find_weights
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.models.members.zoo import find_config, find_weights
 from mmcascade.registry import DATASETS, MODELS, TASK_UTILS
 
 pytest.importorskip('mmseg.models')

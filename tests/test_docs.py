@@ -22,8 +22,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.engine.calibrate import prepare_store
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES
 from tests.tiny_models import CLASSES, TINY, images, tiny

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mmcascade.files import check_writable, write_json, write_text
+from mmcascade._system.files import check_writable, write_json, write_text
 
 
 def test_a_folder_is_made_and_nothing_else_is_left(tmp_path):

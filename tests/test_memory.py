@@ -13,7 +13,7 @@ import pytest
 SCRIPT = '''
 import resource
 from ctypes import CDLL, c_size_t, c_void_p, memset
-from mmcascade.memory import freed_memory_is_kept, keep_freed_memory
+from mmcascade._system.memory import freed_memory_is_kept, keep_freed_memory
 libc = CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = c_void_p, [c_size_t], [c_void_p]
 def faults():

@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mmcascade.models.members import build_member
+from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
 
 ROOT = Path(__file__).parents[1]

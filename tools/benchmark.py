@@ -12,13 +12,13 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmcascade.engine.benchmark import Benchmark
-from mmcascade.engine.benchmark_report import costs_of
-from mmcascade.engine.command_line import one_line_errors, progress_bar
-from mmcascade.engine.test_config import labels_pixels
-from mmcascade.files import check_writable, write_json
-from mmcascade.memory import keep_freed_memory
-from mmcascade.models.batch_sizes import SIZES
+from mmcascade._system.files import check_writable, write_json
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.engine.benchmark.benchmark import Benchmark
+from mmcascade.engine.benchmark.benchmark_report import costs_of
+from mmcascade.engine.configs.testing import labels_pixels
+from mmcascade.engine.console.command_line import one_line_errors, progress_bar
+from mmcascade.models.runtimes.batch_sizes import SIZES
 from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
 
 

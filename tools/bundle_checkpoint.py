@@ -13,7 +13,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-from mmcascade.engine.command_line import one_line_errors
+from mmcascade.engine.console.command_line import one_line_errors
 from mmcascade.models.bundle import bundle
 
 

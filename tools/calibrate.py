@@ -15,17 +15,17 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmcascade.calibration.adjust import adjust, refit
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.cell_fit import check_cell_target, fit_cells
-from mmcascade.calibration.fit import MAPS, TEMPERATURES, check_request, fit_store
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.summary import summary_lines
-from mmcascade.calibration.windows import FIT_ON
-from mmcascade.engine.calibrate import prepare_store, prepare_stream
-from mmcascade.engine.command_line import one_line_errors, progress_bar
-from mmcascade.engine.test_config import labels_pixels
-from mmcascade.engine.tta import repeat_stages
+from mmcascade.calibration.fit.adjust import adjust, refit
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.cell_fit import check_cell_target, fit_cells
+from mmcascade.calibration.fit.fit import MAPS, TEMPERATURES, check_request, fit_store
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.summary import summary_lines
+from mmcascade.calibration.fit.windows import FIT_ON
+from mmcascade.engine.configs.testing import labels_pixels
+from mmcascade.engine.configs.tta import repeat_stages
+from mmcascade.engine.console.command_line import one_line_errors, progress_bar
+from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.cell_calibration_plot import plot_cell_calibration
 

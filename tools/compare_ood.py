@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmcascade.calibration.operating_point import Target
-from mmcascade.demo.compare_ood import compare_ood
-from mmcascade.demo.ood_table import as_markdown, ood_rows, ood_sentences
-from mmcascade.engine.command_line import one_line_errors, progress_bar
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.comparison.compare_ood import compare_ood
+from mmcascade.comparison.ood_table import as_markdown, ood_rows, ood_sentences
+from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmcascade.demo.segmentation import Comparison
-from mmcascade.demo.segmentation_table import print_results
-from mmcascade.engine.command_line import one_line_errors
+from mmcascade.comparison.segmentation import Comparison
+from mmcascade.comparison.segmentation_table import print_results
+from mmcascade.engine.console.command_line import one_line_errors
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import argparse
 
 from mmengine.config import Config, DictAction
 
-from mmcascade.engine.command_line import one_line_errors, progress_bar
-from mmcascade.engine.fit_detector import fit_bank
+from mmcascade.engine.console.command_line import one_line_errors, progress_bar
+from mmcascade.engine.runs.fit_detector import fit_bank
 
 
 def parse_args() -> argparse.Namespace:

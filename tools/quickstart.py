@@ -16,12 +16,12 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmcascade.demo.ood import run_ood
-from mmcascade.demo.ood_table import ood_rows, ood_sentences
+from mmcascade.comparison.ood import run_ood
+from mmcascade.comparison.ood_table import ood_rows, ood_sentences
+from mmcascade.comparison.table import claim_sentences, table_rows
 from mmcascade.demo.processes import is_trained, run_process
 from mmcascade.demo.quickstart import LARGE, PAIR, run_quickstart
-from mmcascade.demo.table import claim_sentences, table_rows
-from mmcascade.engine.command_line import one_line_errors
+from mmcascade.engine.console.command_line import one_line_errors
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart'

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmcascade.comparison.segmentation import Comparison
+from mmcascade.comparison.segmentation_table import print_results
 from mmcascade.demo.processes import is_trained, run_process
-from mmcascade.demo.segmentation import Comparison
-from mmcascade.demo.segmentation_table import print_results
-from mmcascade.engine.command_line import one_line_errors
+from mmcascade.engine.console.command_line import one_line_errors
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs' / 'quickstart_seg'

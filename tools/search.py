@@ -18,17 +18,17 @@ import argparse
 import json
 from pathlib import Path
 
-from mmcascade.calibration.cell_search import CellPlan
-from mmcascade.calibration.cell_store import holds_cells
-from mmcascade.calibration.chains import ORDERS
-from mmcascade.calibration.quality import NAMES, Quality
-from mmcascade.calibration.search_limits import Limits
-from mmcascade.calibration.searcher import MAX_STAGES, Plan
-from mmcascade.engine.cell_search import CellSearchRun
-from mmcascade.engine.chain_config import stored_config
-from mmcascade.engine.command_line import one_line_errors, progress_bar
-from mmcascade.engine.search import SearchRun
-from mmcascade.engine.search_table import committees_table, coverage_lines, points_table, print_table
+from mmcascade.calibration.replay.chains import ORDERS
+from mmcascade.calibration.search.cell_search import CellPlan
+from mmcascade.calibration.search.quality import NAMES, Quality
+from mmcascade.calibration.search.search_limits import Limits
+from mmcascade.calibration.search.searcher import MAX_STAGES, Plan
+from mmcascade.calibration.stores.cell_store import holds_cells
+from mmcascade.engine.configs.chains import stored_config
+from mmcascade.engine.console.command_line import one_line_errors, progress_bar
+from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table, print_table
+from mmcascade.engine.runs.cell_search import CellSearchRun
+from mmcascade.engine.runs.search import SearchRun
 from mmcascade.routing import CONFIDENCES, FUSIONS
 
 

@@ -13,10 +13,10 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmcascade.engine.command_line import one_line_errors
-from mmcascade.engine.test_config import check_not_empty, plain, prepare_test
-from mmcascade.files import check_writable, write_json
-from mmcascade.memory import keep_freed_memory
+from mmcascade._system.files import check_writable, write_json
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.engine.configs.testing import check_not_empty, plain, prepare_test
+from mmcascade.engine.console.command_line import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,8 +10,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmcascade.engine.command_line import one_line_errors
-from mmcascade.engine.train_config import prepare_train
+from mmcascade.engine.configs.training import prepare_train
+from mmcascade.engine.console.command_line import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

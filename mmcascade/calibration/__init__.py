@@ -1,1 +1,2 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From stored scores to thresholds: stores, replay, fits, and search. No OpenMMLab library is imported here."""

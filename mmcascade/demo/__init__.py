@@ -1,2 +1,2 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The quickstart: what its parts measure and draw."""
+"""The quickstart: its steps, and nothing that another config would need."""

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from mmcascade.demo.claim import Quality, claim_intervals, coverage_of
-from mmcascade.demo.own_store import own_store
-from mmcascade.demo.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
-from mmcascade.demo.systems import Scores, System, cascade_systems, fixed_system
+from mmcascade._system.files import write_json
+from mmcascade._system.machine import machine
+from mmcascade.comparison.claim import Quality, claim_intervals, coverage_of
+from mmcascade.comparison.own_store import own_store
+from mmcascade.comparison.plots import plot_policies, plot_quality_against_macs, plot_risk_coverage
+from mmcascade.comparison.systems import Scores, System, cascade_systems, fixed_system
 from mmcascade.evaluation.curves import coverage_at_risk
-from mmcascade.files import write_json
-from mmcascade.machine import machine
 from mmcascade.routing import ExitPolicy, WindowPolicy
 
 SCHEMA = 1

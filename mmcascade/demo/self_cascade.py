@@ -17,18 +17,18 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
-from mmcascade.calibration.deferred_shares import fit_shares
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.replay import Replay, replay
-from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.engine.calibrate import build_without_calibration, prepare_store
-from mmcascade.evaluation.bootstrap import bootstrap
+from mmcascade._system.files import write_json
+from mmcascade._system.machine import machine
+from mmcascade.calibration.fit.deferred_shares import fit_shares
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.replay.replay import Replay, replay
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
-from mmcascade.files import write_json
-from mmcascade.machine import machine
-from mmcascade.models.views import as_views
+from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
+from mmcascade.models.stages.views import as_views
 from mmcascade.routing import CachedStage, CascadeRouter, WindowPolicy
-from mmcascade.routing.policies import Window
+from mmcascade.routing.policies.policies import Window
 
 SCHEMA = 1
 BUDGET = 0.6  # of the multiply-adds of all views

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Who predicts. Each half works where the other half's library is not installed."""
 
-from mmcascade.models.timm_features import TimmFeatures  # noqa: F401
+from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
 from mmcascade.registry import MODELS, register_unavailable
 
 try:

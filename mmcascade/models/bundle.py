@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.models.member_configs import model_config
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.models.members.member_configs import model_config
 from mmcascade.registry import MODELS
 
 

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascade_parts import build_stages, check_confidence, classifier_from_spec, scores_for
-from mmcascade.models.classifier_stage import ClassifierStage
-from mmcascade.models.members import Member
-from mmcascade.models.views import as_views
+from mmcascade.models.members.members import Member
+from mmcascade.models.stages.classifier_stage import ClassifierStage
+from mmcascade.models.stages.views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome, build_confidence
-from mmcascade.routing.distribution import log_floored
-from mmcascade.routing.sources import Source, ViewRows
+from mmcascade.routing.fusion.distribution import log_floored
+from mmcascade.routing.units.sources import Source, ViewRows
 
 
 @MODELS.register_module()
@@ -34,11 +34,11 @@ class WindowCascadeClassifier(CascadeModel):
 
     Args:
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
-            and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.build_member`.
+            and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.members.build_member`.
         stages: dicts with ``member``, and optionally ``view`` (index, default 0), ``batch_size`` (default:
             whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1),
-            ``resize``, ``flip``, ``interpolation`` (see :class:`~mmcascade.models.device_view.DeviceView`), and
-            ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.execution.Execution`).
+            ``resize``, ``flip``, ``interpolation`` (see :class:`~mmcascade.models.stages.device_view.DeviceView`), and
+            ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.runtimes.execution.Execution`).
         confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, an object, or the config of one, such as
             ``dict(type='mmcascade.KNNConfidence', bank='bank.npz')``.
         fusion: 'prob', 'logit' or 'replace'.

@@ -13,16 +13,16 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.fingerprints import module_fingerprint
-from mmcascade.calibration.identity import CascadeIdentity, joined_precision
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.stores.fingerprints import module_fingerprint
+from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precision
 from mmcascade.models.cascade_parts import checked_accept
-from mmcascade.models.members import Member, check_members
-from mmcascade.models.strict_loading import differences
+from mmcascade.models.members.members import Member, check_members
+from mmcascade.models.members.strict_loading import differences
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import CONFIDENCES, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.router import Results, keep_probs
-from mmcascade.routing.sources import Source
+from mmcascade.routing.units.sources import Source
 
 
 class NotReadyError(RuntimeError):

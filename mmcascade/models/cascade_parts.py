@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmcascade.models.batch_sizes import AUTO
-from mmcascade.models.class_outputs import Scores, class_output, gives_logits
-from mmcascade.models.classifier_stage import ClassifierStage, classify
-from mmcascade.models.device_view import INTERPOLATIONS, checked_size
-from mmcascade.models.execution import PRECISIONS
-from mmcascade.models.features import feature_output, no_features
-from mmcascade.models.members import Member, build_member
-from mmcascade.models.resolution import input_channels, macs_at
+from mmcascade.models.members.members import Member, build_member
+from mmcascade.models.runtimes.batch_sizes import AUTO
+from mmcascade.models.runtimes.execution import PRECISIONS
+from mmcascade.models.stages.class_outputs import Scores, class_output, gives_logits
+from mmcascade.models.stages.classifier_stage import ClassifierStage, classify
+from mmcascade.models.stages.device_view import INTERPOLATIONS, checked_size
+from mmcascade.models.stages.features import feature_output, no_features
+from mmcascade.models.stages.resolution import input_channels, macs_at
 from mmcascade.routing import Confidence, MacCounter
 
 

@@ -14,17 +14,17 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmcascade.models.cascade_model import CascadeModel
-from mmcascade.models.grid import Grid, checked_cell, checked_margin
-from mmcascade.models.members import Member
-from mmcascade.models.pixel_results import PixelResults
+from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
+from mmcascade.models.cells.pixel_results import PixelResults
+from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.models.members.members import Member
 from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
-from mmcascade.models.segmentor_stage import SegmentorStage
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome
-from mmcascade.routing.cell_confidence import CellConfidence
-from mmcascade.routing.sources import Source
-from mmcascade.routing.units import CELLS_PER_IMAGE
+from mmcascade.routing.confidences.cell_confidence import CellConfidence
+from mmcascade.routing.units.sources import Source
+from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 
 
 @MODELS.register_module()
@@ -43,15 +43,16 @@ class CascadeSegmentor(CascadeModel):
 
     Args:
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
-            and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.build_member`.
+            and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.members.build_member`.
         stages: dicts with ``member``, and optionally ``on`` ('image' or 'cell'; stage 0 is on 'image', later ones by
             default on 'cell'), ``scale`` (default 1), ``batch_size`` (images or cells, default: whatever arrives),
             ``macs``, ``temperature``, ``channels_last``, ``amp``; see
-            :class:`~mmcascade.models.segmentor_stage.SegmentorStage`.
+            :class:`~mmcascade.models.stages.segmentor_stage.SegmentorStage`.
         grid: ``cell``, side of a square or (height, width) in pixels of the original image, default 512; None = one
             cell per image. ``margin``, context around a cell's crop in the same pixels, default 0.
-        confidence: of a pixel, by name, or the config of a :class:`~mmcascade.routing.cell_confidence.CellConfidence`,
-            which also says how the pixels of a cell make one number.
+        confidence: of a pixel, by name, or the config of a
+            :class:`~mmcascade.routing.confidences.cell_confidence.CellConfidence`, which also says how the pixels of a
+            cell make one number.
         fusion: 'prob', 'logit' or 'replace'.
         policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
             to test.

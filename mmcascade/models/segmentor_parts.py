@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from mmcascade.models.cascade_parts import COMMON_OPTIONS, Options, is_number, member_from_spec, stage_options
-from mmcascade.models.crops import scaled
-from mmcascade.models.grid import Grid, Size
-from mmcascade.models.members import Member
-from mmcascade.models.segment import gives_logits, no_segmentor
-from mmcascade.models.segmentor_stage import ON, SegmentorStage, count_function
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.models.cells.crops import scaled
+from mmcascade.models.cells.grid import Grid, Size
+from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.models.members.members import Member
+from mmcascade.models.stages.segment import gives_logits, no_segmentor
+from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage, count_function
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import Confidence
-from mmcascade.routing.cell_confidence import CellConfidence
+from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
 _OPTIONS: Options = {
     **COMMON_OPTIONS,

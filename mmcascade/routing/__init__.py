@@ -1,11 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What decides and what runs: pure torch, no OpenMMLab library is imported here."""
 
-from mmcascade.routing.adjusted_window import AdjustedWindowPolicy
 from mmcascade.routing.cached_stage import CachedStage
-from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
-from mmcascade.routing.cell_confidence import CellConfidence
-from mmcascade.routing.confidence import (
+from mmcascade.routing.confidences.cell_confidence import CellConfidence
+from mmcascade.routing.confidences.confidence import (
     CONFIDENCES,
     Confidence,
     FusedConfidence,
@@ -18,24 +16,31 @@ from mmcascade.routing.confidence import (
     neg_entropy,
     prob_gap,
 )
+from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
+from mmcascade.routing.confidences.pixel_reducers import (
+    FractionBelowReducer,
+    MeanReducer,
+    PixelReducer,
+    QuantileReducer,
+)
+from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.cost import MacCounter, count_macs
-from mmcascade.routing.distribution import Distribution
-from mmcascade.routing.feature_confidence import FeatureConfidence
-from mmcascade.routing.outcome import Outcome
-from mmcascade.routing.pixel_reducers import FractionBelowReducer, MeanReducer, PixelReducer, QuantileReducer
-from mmcascade.routing.policies import (
+from mmcascade.routing.fusion.distribution import Distribution
+from mmcascade.routing.fusion.stage_output import StageOutput
+from mmcascade.routing.fusion.state import FUSIONS, CascadeState
+from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.policies import (
     ExitPolicy,
     RandomPolicy,
     ThresholdPolicy,
     WindowPolicy,
 )
 from mmcascade.routing.router import CascadeRouter, Stage
-from mmcascade.routing.score_maps import ScoreMap
-from mmcascade.routing.sources import Source, ViewRows
-from mmcascade.routing.stage_output import StageOutput
-from mmcascade.routing.state import FUSIONS, CascadeState
 from mmcascade.routing.stream import Stream
-from mmcascade.routing.units import UnitBatch
+from mmcascade.routing.units.outcome import Outcome
+from mmcascade.routing.units.sources import Source, ViewRows
+from mmcascade.routing.units.unit_batch import UnitBatch
 
 __all__ = [
     'CONFIDENCES', 'FUSIONS', 'AdjustedWindowPolicy', 'CachedStage', 'CascadeRouter', 'CascadeState',

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmcascade.routing.stage_output import StageOutput
-from mmcascade.routing.units import UnitBatch
+from mmcascade.routing.fusion.stage_output import StageOutput
+from mmcascade.routing.units.unit_batch import UnitBatch
 
 
 class CachedStage:

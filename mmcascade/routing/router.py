@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcascade.routing.confidence import Confidence, build_confidence
-from mmcascade.routing.outcome import Outcome
-from mmcascade.routing.policies import ExitPolicy, going_on
-from mmcascade.routing.score_maps import ScoreMap, judged_score
-from mmcascade.routing.sources import Source, Views
-from mmcascade.routing.stage_output import StageOutput
-from mmcascade.routing.state import FUSIONS, CascadeState
+from mmcascade.routing.confidences.confidence import Confidence, build_confidence
+from mmcascade.routing.confidences.score_maps import ScoreMap, judged_score
+from mmcascade.routing.fusion.stage_output import StageOutput
+from mmcascade.routing.fusion.state import FUSIONS, CascadeState
+from mmcascade.routing.policies.policies import ExitPolicy, going_on
 from mmcascade.routing.stream import Stream
-from mmcascade.routing.units import UnitBatch
+from mmcascade.routing.units.outcome import Outcome
+from mmcascade.routing.units.sources import Source, Views
+from mmcascade.routing.units.unit_batch import UnitBatch
 
 #: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
 #: their rows in it (None = all).

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mmcascade.routing.outcome import Outcome
-from mmcascade.routing.policies import ExitPolicy
-from mmcascade.routing.sources import Source, ViewRows, Views
-from mmcascade.routing.units import UnitBatch
-from mmcascade.routing.waiting_units import WaitingUnits
+from mmcascade.routing.policies.policies import ExitPolicy
+from mmcascade.routing.units.outcome import Outcome
+from mmcascade.routing.units.sources import Source, ViewRows, Views
+from mmcascade.routing.units.unit_batch import UnitBatch
+from mmcascade.routing.units.waiting_units import WaitingUnits
 
 if TYPE_CHECKING:
     from mmcascade.routing.router import CascadeRouter

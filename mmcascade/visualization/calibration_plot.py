@@ -12,9 +12,9 @@ import torch
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
-from mmcascade.calibration.calibration_file import Calibration  # noqa: E402
-from mmcascade.calibration.replay import Replay, replay  # noqa: E402
-from mmcascade.calibration.score_store import ScoreStore  # noqa: E402
+from mmcascade.calibration.fit.calibration_file import Calibration  # noqa: E402
+from mmcascade.calibration.replay.replay import Replay, replay  # noqa: E402
+from mmcascade.calibration.stores.score_store import ScoreStore  # noqa: E402
 from mmcascade.evaluation.curves import risk_coverage  # noqa: E402
 from mmcascade.routing import WindowPolicy  # noqa: E402
 

@@ -11,10 +11,10 @@ import numpy as np
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
-from mmcascade.calibration.calibration_file import Calibration  # noqa: E402
-from mmcascade.calibration.cell_fit import share_curve  # noqa: E402
-from mmcascade.calibration.cell_records import position  # noqa: E402
-from mmcascade.calibration.cell_store import CellStore  # noqa: E402
+from mmcascade.calibration.fit.calibration_file import Calibration  # noqa: E402
+from mmcascade.calibration.fit.cell_fit import share_curve  # noqa: E402
+from mmcascade.calibration.stores.cell_records import position  # noqa: E402
+from mmcascade.calibration.stores.cell_store import CellStore  # noqa: E402
 
 
 def plot_cell_calibration(store: CellStore, calibration: Calibration, path: str | Path) -> None:

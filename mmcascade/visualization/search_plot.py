@@ -12,7 +12,7 @@ import numpy as np
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
-from mmcascade.calibration.search_report import Figures, Point  # noqa: E402
+from mmcascade.calibration.search.search_report import Figures, Point  # noqa: E402
 
 
 def plot_front(points: Sequence[Point], singles: Mapping[str, Figures], ensembles: Mapping[str, Figures], quality: str,

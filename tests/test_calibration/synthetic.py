@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage, StageOutput
 
 CLASSES = 4

@@ -9,8 +9,8 @@ from unittest import mock
 
 import numpy as np
 
-from mmcascade.calibration.cell_records import CellRecords, stored_subsets
-from mmcascade.calibration.cell_store import CellStore
+from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
+from mmcascade.calibration.stores.cell_store import CellStore
 
 NAMES = ['small', 'middle', 'large', 'huge']
 COSTS = [100.0, 40.0, 80.0, 200.0]  # of stage 0 per image, else per cell

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.adjust import adjust, refit
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.operating_point import quantile_window
-from mmcascade.calibration.replay import replay
+from mmcascade.calibration.fit.adjust import adjust, refit
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.fit.operating_point import quantile_window
+from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.test_calibration.synthetic import identity, members, store_of
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mmcascade.calibration.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.guarantee import Guarantee
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.routing import AdjustedWindowPolicy, ScoreMap, WindowPolicy
 
 IDENTITY = CascadeIdentity((StageIdentity('a', 0, '11'), StageIdentity('b', 1, '22')), 'max_prob', 'prob')

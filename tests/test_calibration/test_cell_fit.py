@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.cell_costs import worst_case
-from mmcascade.calibration.cell_exits import cell_exits
-from mmcascade.calibration.cell_fit import fit_cells
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.cell_shares import CellShares
-from mmcascade.calibration.identity import CascadeIdentity
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.summary import summary_lines
+from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.fit.cell_fit import fit_cells
+from mmcascade.calibration.fit.cell_shares import CellShares
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.summary import summary_lines
+from mmcascade.calibration.replay.cell_costs import worst_case
+from mmcascade.calibration.replay.cell_exits import cell_exits
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import WindowPolicy
-from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.test_calibration.synthetic_cells import make_cell_store
 
 
@@ -185,7 +185,7 @@ def test_scores_that_tell_nothing_and_other_cascades_are_refused(tmp_path):
 
 
 def test_a_classifier_has_no_miou(tmp_path):
-    from mmcascade.calibration.deferred_shares import fit_shares
+    from mmcascade.calibration.fit.deferred_shares import fit_shares
     assert Target.parse('miou=0.7') == Target('miou', 0.7) and not Target('miou', 0.7).is_decision
     with pytest.raises(ValueError, match='miou=0.7 is a target of segmentation cascades'):
         fit_shares([], np.zeros(1), Target('miou', 0.7))

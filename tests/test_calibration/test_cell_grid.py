@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.cell_exits import cell_exits
-from mmcascade.calibration.cell_grid import CellGrid, ChainCells
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.cuts import cut_points
-from mmcascade.calibration.window_grid import Windows, bounds
+from mmcascade.calibration.replay.cell_exits import cell_exits
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.search.cell_grid import CellGrid, ChainCells
+from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.search.window_grid import Windows, bounds
 from mmcascade.routing import WindowPolicy
-from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.test_calibration.synthetic_cells import make_cell_store
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.iou import class_iou, mean_iou
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.search.iou import class_iou, mean_iou
 from mmcascade.routing import RandomPolicy, ThresholdPolicy, WindowPolicy
 from tests.test_calibration.synthetic_cells import make_cell_store
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.cell_candidates import CellCandidates
-from mmcascade.calibration.cell_exits import cell_exits
-from mmcascade.calibration.cell_replay import replay_cells, replay_stage
-from mmcascade.calibration.cell_report import CellReporter
-from mmcascade.calibration.cell_search import CellPlan, search_cells
-from mmcascade.calibration.cuts import cut_points
-from mmcascade.calibration.pareto import pareto_front
-from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.search_limits import InfeasibleError, Limits
-from mmcascade.calibration.window_grid import Windows, bounds
+from mmcascade.calibration.replay.cell_exits import cell_exits
+from mmcascade.calibration.replay.cell_replay import replay_cells, replay_stage
+from mmcascade.calibration.search.cell_candidates import CellCandidates
+from mmcascade.calibration.search.cell_report import CellReporter
+from mmcascade.calibration.search.cell_search import CellPlan, search_cells
+from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.search.pareto import pareto_front
+from mmcascade.calibration.search.quality import Quality
+from mmcascade.calibration.search.search_limits import InfeasibleError, Limits
+from mmcascade.calibration.search.window_grid import Windows, bounds
 from mmcascade.routing import WindowPolicy
-from mmcascade.routing.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.test_calibration.synthetic_cells import COSTS, NAMES, make_cell_store
 
 IMAGES = np.arange(0, 20, 2)

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.cell_records import CellRecords, stored_subsets
-from mmcascade.calibration.cell_store import CellStore, holds_cells
-from mmcascade.calibration.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
+from mmcascade.calibration.stores.cell_store import CellStore, holds_cells
+from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from tests.synthetic_scores import make_store, skilled_logits
 from tests.test_calibration.synthetic_cells import image_records, make_cell_store
 
@@ -49,7 +49,7 @@ def test_a_kill_between_records_and_count_loses_that_image_only(tmp_path, monkey
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.calibration.cell_store.write_json', killed)
+    monkeypatch.setattr('mmcascade.calibration.stores.cell_store.write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         store.append(1, some(9, seed=9))
     monkeypatch.undo()

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.deferred_shares import fit_shares, lowest_share, midway
-from mmcascade.calibration.operating_point import Target
-from mmcascade.calibration.replay import replay
+from mmcascade.calibration.fit.deferred_shares import fit_shares, lowest_share, midway
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.test_calibration.synthetic import members
 

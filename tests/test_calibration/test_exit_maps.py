@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.exit_maps import MIN_REACHED, fit_exit_maps, fit_score_map
-from mmcascade.calibration.replay import replay
+from mmcascade.calibration.fit.exit_maps import MIN_REACHED, fit_exit_maps, fit_score_map
+from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, auroc
 from mmcascade.routing import WindowPolicy
 from tests.test_calibration.synthetic import members

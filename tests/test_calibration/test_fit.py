@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.exit_maps import fit_exit_maps
-from mmcascade.calibration.fit import check_request, fit_store
-from mmcascade.calibration.guarantee import certify
-from mmcascade.calibration.held_out import hold_out
-from mmcascade.calibration.operating_point import operating_point, place_tau
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.summary import summary_lines
-from mmcascade.calibration.temperatures import fit_temperature
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.exit_maps import fit_exit_maps
+from mmcascade.calibration.fit.fit import check_request, fit_store
+from mmcascade.calibration.fit.guarantee import certify
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.summary import summary_lines
+from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.test_calibration.synthetic import identity, members, store_of
 

@@ -12,12 +12,12 @@ from scipy.special import logsumexp
 from scipy.stats import percentileofscore
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from mmcascade.calibration.adjust import adjust
-from mmcascade.calibration.fit import finish
-from mmcascade.calibration.identity import CascadeIdentity
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.windows import fit_windows
-from mmcascade.demo.ood_systems import measure
+from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.comparison.ood_systems import measure
 from mmcascade.routing import CachedStage, WindowPolicy
 
 N, CLASSES = 2000, 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcascade.calibration.quality import Quality
+from mmcascade.calibration.search.quality import Quality
 from mmcascade.evaluation import curves
 
 EXAMPLES = ['accuracy', 'coverage@risk=0.2', 'risk@coverage=0.6', 'aurc', 'augrc']

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.routing import StageOutput
 
 IDENTITY = {'members': ['a', 'b'], 'data': 'x'}
@@ -52,7 +52,7 @@ def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatc
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.calibration.score_store.write_json', killed)
+    monkeypatch.setattr('mmcascade.calibration.stores.score_store.write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         store.write(outputs(3, seed=9), np.ones(3, dtype=int))
     monkeypatch.undo()

@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.candidates import Candidates
-from mmcascade.calibration.committees import best, compare, convert
-from mmcascade.calibration.confidence_curves import confidence_curves
-from mmcascade.calibration.cuts import cut_points
-from mmcascade.calibration.exits import chain_exits
-from mmcascade.calibration.held_out import hold_out
-from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.score_store import StoreError
-from mmcascade.calibration.search import search
-from mmcascade.calibration.search_limits import InfeasibleError, Limits
-from mmcascade.calibration.search_report import Reporter
-from mmcascade.calibration.searcher import MIN_UNITS_PER_PART, Plan
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.replay.exits import chain_exits
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.committees import best, compare, convert
+from mmcascade.calibration.search.confidence_curves import confidence_curves
+from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.search.quality import Quality
+from mmcascade.calibration.search.search import search
+from mmcascade.calibration.search.search_limits import InfeasibleError, Limits
+from mmcascade.calibration.search.search_report import Reporter
+from mmcascade.calibration.search.searcher import MIN_UNITS_PER_PART, Plan
+from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.evaluation import curves
 from mmcascade.routing import WindowPolicy
 from tests.synthetic_scores import make_store, skilled_logits
@@ -103,7 +103,7 @@ def test_chains_are_left_out_only_by_the_cap(candidates):
 
 
 def test_chains_of_the_front_are_extended_first(tmp_path, monkeypatch):
-    monkeypatch.setattr('mmcascade.calibration.searcher.MAX_CHAINS', 3)
+    monkeypatch.setattr('mmcascade.calibration.search.searcher.MAX_CHAINS', 3)
     logits, labels = skilled_logits(300, skills=(0.1, 1.0, 2.0))
     stages = Candidates.from_stores([make_store(tmp_path, logits, labels, macs=[80, 10, 20])])
     found = search(stages, np.arange(300), Plan(ACCURACY, max_stages=2, order='any', max_settings=1e4))

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.cuts import cut_points
-from mmcascade.calibration.exits import chain_exits, near_a_bound, route
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.window_grid import WindowGrid, Windows, bounds
+from mmcascade.calibration.replay.exits import chain_exits, near_a_bound, route
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.search.window_grid import WindowGrid, Windows, bounds
 from mmcascade.routing import FUSIONS, CachedStage, WindowPolicy
 from tests.synthetic_scores import skilled_logits
 

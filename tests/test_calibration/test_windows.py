@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.windows import fit_windows
+from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, coverage_at_risk, risk_at_coverage
 from mmcascade.routing import CachedStage, WindowPolicy
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_fitted_is_named(stages):
 
 def test_replay_in_chunks_is_one_replay(stages, monkeypatch):
     whole = replay(stages, WindowPolicy([(0.3, 0.7)]), N)
-    monkeypatch.setattr('mmcascade.calibration.replay._CHUNK', 77)
+    monkeypatch.setattr('mmcascade.calibration.replay.replay._CHUNK', 77)
     pieces = replay(stages, WindowPolicy([(0.3, 0.7)]), N)
     for name in ('confidence', 'label', 'exit_stage', 'macs'):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))

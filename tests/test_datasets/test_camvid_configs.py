@@ -12,9 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.engine.test_config import prepare_test
-from mmcascade.engine.train_config import prepare_train
-from mmcascade.models.members import build_member
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.training import prepare_train
+from mmcascade.models.members.members import build_member
 from tests.test_datasets.tiny_camvid import write_tiny
 
 pytest.importorskip('mmseg')

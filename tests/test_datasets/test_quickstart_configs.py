@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.engine.train_config import prepare_train
+from mmcascade.engine.configs.training import prepare_train
 from tests.test_datasets.tiny_fashion_mnist import write_tiny
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'quickstart'

@@ -14,8 +14,8 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.demo.canvases import build_canvases, canvas_paths
-from mmcascade.engine.train_config import prepare_train
+from mmcascade.datasets.canvases import build_canvases, canvas_paths
+from mmcascade.engine.configs.training import prepare_train
 from tests.test_datasets.tiny_fashion_mnist import write_tiny
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'quickstart_seg'

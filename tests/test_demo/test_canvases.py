@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcascade.demo import canvases
-from mmcascade.demo.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
-from mmcascade.demo.compose_canvas import Layout, compose_canvas
+from mmcascade.datasets import canvases
+from mmcascade.datasets.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
+from mmcascade.datasets.compose_canvas import Layout, compose_canvas
 from tests.test_datasets.tiny_fashion_mnist import write_tiny
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'fashion_mnist_canvases.py'

@@ -13,14 +13,14 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.demo.compare_ood import compare_ood
-from mmcascade.demo.ood import ood_sets, run_ood
-from mmcascade.demo.ood_systems import measure, mixed_units
-from mmcascade.demo.ood_table import as_markdown, ood_names, ood_rows, ood_sentences, report_lines
-from mmcascade.demo.systems import deferred_shares
-from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.comparison.compare_ood import compare_ood
+from mmcascade.comparison.ood import ood_sets, run_ood
+from mmcascade.comparison.ood_systems import measure, mixed_units
+from mmcascade.comparison.ood_table import as_markdown, ood_names, ood_rows, ood_sentences, report_lines
+from mmcascade.comparison.systems import deferred_shares
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.runs.calibrate import prepare_store
 from tests.test_demo.test_quickstart import MEMBERS, member
 from tests.tiny_models import CLASSES, TINY, images
 from tests.tiny_project import make_project
@@ -181,7 +181,7 @@ def test_table_and_words_say_what_hurts():
 
 
 def test_measure_reads_labels_of_id_units_only():
-    from mmcascade.calibration.replay import Replay
+    from mmcascade.calibration.replay.replay import Replay
     result = Replay(np.array([3.0, 2.0, 1.0]), np.array([0, 1, 0]), np.array([0, 1, 0]), np.array([1e9, 3e9, 5e9]))
     values = measure(result, np.array([0, 0, -1]), np.array(['id', 'id', 'far']), accept=1.5)
     assert values['ood/far/auroc'] == values['ood/far/deployed_tpr'] == 100

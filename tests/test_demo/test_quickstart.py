@@ -13,8 +13,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmcascade.comparison.table import as_markdown, claim_sentences, table_rows
 from mmcascade.demo.quickstart import run_quickstart
-from mmcascade.demo.table import as_markdown, claim_sentences, table_rows
 from tests.loop_cascade import loop_cascade
 from tests.test_tools.conftest import ROOT
 from tests.tiny_models import CLASSES, TINY, tiny

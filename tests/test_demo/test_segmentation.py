@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcascade.demo.segmentation import Cells, Comparison
-from mmcascade.demo.segmentation_table import (
+from mmcascade.comparison.segmentation import Cells, Comparison
+from mmcascade.comparison.segmentation_table import (
     as_markdown,
     group_rows,
     hindsight_rows,
@@ -82,7 +82,7 @@ def test_at_most_so_many_cells_go_on(results, project):
 
 def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
     folder, cfg = project
-    monkeypatch.setattr('mmcascade.engine.fill_cell_store.cell_records', None)  # nothing is filled again
+    monkeypatch.setattr('mmcascade.engine.runs.fill_cell_store.cell_records', None)  # nothing is filled again
     assert Comparison(cfg, folder / 'compare', ROOT / 'tools', OTHERS, 0.8, lambda line: None).run() == results
     assert (folder / 'compare' / 'miou_macs.png').stat().st_size > 10_000
     assert any((folder / 'compare' / 'pictures').rglob('*.png'))

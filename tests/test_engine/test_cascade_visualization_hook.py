@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
-from mmcascade.engine import CascadeVisualizationHook
-from mmcascade.engine.cascade_visualization_hook import describe, draw_prediction
+from mmcascade.engine.hooks import CascadeVisualizationHook
+from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
 
 
 def sample(**fields):

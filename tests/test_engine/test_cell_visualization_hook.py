@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 
-from mmcascade.engine import CellVisualizationHook
-from mmcascade.engine.cell_visualization_hook import as_original, summary
-from mmcascade.engine.deferred_test_loop import needs_inputs
+from mmcascade.engine.hooks import CellVisualizationHook
+from mmcascade.engine.hooks.cell_visualization_hook import as_original, summary
+from mmcascade.engine.loops.deferred_test_loop import needs_inputs
 from mmcascade.visualization import cell_plot
 from mmcascade.visualization.cell_plot import STAGE_COLOURS, as_image, plot_cells
 
@@ -120,7 +120,7 @@ def test_every_interval_is_drawn(tmp_path, monkeypatch, on_disk):
     image = np.full((HEIGHT, WIDTH, 3), (10, 60, 200), np.uint8)
     mmcv.imwrite(image, str(tmp_path / 'a.png'))
     drawn = []
-    monkeypatch.setattr('mmcascade.engine.cell_visualization_hook.plot_cells',
+    monkeypatch.setattr('mmcascade.engine.hooks.cell_visualization_hook.plot_cells',
                         lambda *args: drawn.append(args) or plot_cells(*args))
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2),
                              visualizer=SimpleNamespace(dataset_meta=dict(classes=CLASSES, palette=PALETTE)))

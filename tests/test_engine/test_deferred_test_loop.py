@@ -20,9 +20,9 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from mmcascade.engine.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
-from mmcascade.engine.kept_batches import KeptBatches
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.loops.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
+from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.routing import CachedStage, CascadeRouter, Outcome, WindowPolicy
 from tests.test_tools.conftest import ROOT, project, run_tool  # noqa: F401
 
@@ -157,7 +157,7 @@ def test_images_are_kept_for_hooks_that_may_need_them():
     from mmengine.hooks import IterTimerHook, LoggerHook
     from mmpretrain.engine.hooks import VisualizationHook
 
-    from mmcascade.engine import CascadeVisualizationHook
+    from mmcascade.engine.hooks import CascadeVisualizationHook
     assert needs_inputs(Unknown(), samples)
     assert not needs_inputs(Silent(), samples)
     assert not needs_inputs(IterTimerHook(), samples)

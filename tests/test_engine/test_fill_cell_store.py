@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
-from mmcascade.calibration.cell_fit import fit_cells
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.cell_store import CellStore
-from mmcascade.calibration.score_store import StoreError
-from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.calibration.fit.cell_fit import fit_cells
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.score_store import StoreError
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
 from tests.tiny_seg_project import write_project
 

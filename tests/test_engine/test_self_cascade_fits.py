@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.quality import Quality
-from mmcascade.calibration.searcher import Plan
-from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.search import SearchRun
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.search.quality import Quality
+from mmcascade.calibration.search.searcher import Plan
+from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS
 from tests.tiny_project import make_project
 

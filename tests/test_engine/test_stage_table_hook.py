@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from mmcascade.engine.stage_table_hook import as_text, stage_rows
+from mmcascade.engine.hooks.stage_table_hook import as_text, stage_rows
 
 
 def stage(member, view, shapes, batch_size=None, flip=False):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.engine.test_config import check_not_empty, is_cascade, plain, prepare_test
+from mmcascade.engine.configs.testing import check_not_empty, is_cascade, plain, prepare_test
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from tests.tiny_project import make_project
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from mmcascade.engine.train_config import prepare_train
+from mmcascade.engine.configs.training import prepare_train
 
 
 def make(**changes):

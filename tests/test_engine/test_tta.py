@@ -13,8 +13,8 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.registry import MODELS as MM_MODELS
 
-from mmcascade.engine.test_config import prepare_test
-from mmcascade.engine.tta import apply_tta, full_tta_policy, repeat_stages, tta_views
+from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.tta import apply_tta, full_tta_policy, repeat_stages, tta_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import WindowPolicy
 from tests.tiny_project import make_project

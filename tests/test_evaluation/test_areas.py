@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from mmcascade.evaluation.areas import reciprocal_sum
+from mmcascade.evaluation.curves.ranking.areas import reciprocal_sum
 
 
 @pytest.mark.parametrize('start', [0.0, 0.3, 1.0, 31.5, 1000.0, 1e7])

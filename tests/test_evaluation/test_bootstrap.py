@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmcascade.evaluation.bootstrap import bootstrap
+from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 
 
 def test_against_scipy():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
-from mmcascade.evaluation import DeferredPixels
-from mmcascade.evaluation.deferred_pixels import class_areas, class_keys, deferred_area
+from mmcascade.evaluation.metrics import DeferredPixels
+from mmcascade.evaluation.metrics.deferred_pixels import class_areas, class_keys, deferred_area
 from mmcascade.registry import METRICS
 
 from .pixel_samples import CLASSES, IGNORE, grid, make_sample, pixel_data
@@ -62,7 +62,8 @@ def test_shares_against_every_pixel_looked_at():
 
 def test_the_log_has_a_table_of_iou_and_share(monkeypatch):
     lines = []
-    monkeypatch.setattr('mmcascade.evaluation.deferred_pixels.print_log', lambda line, logger: lines.append(line))
+    monkeypatch.setattr(
+        'mmcascade.evaluation.metrics.deferred_pixels.print_log', lambda line, logger: lines.append(line))
     samples = [make_sample(seed, shape=(13, 22), cell=8) for seed in range(2)]
     classes = (*CLASSES, 'never [seen]')
     shares, ious = slow(samples, classes)

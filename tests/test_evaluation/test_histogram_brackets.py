@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.evaluation import curves, histogram_curves
-from mmcascade.evaluation.histogram_brackets import area_bracket, coverage_at_risk_bracket, risk_at_coverage_bracket
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves.histograms import histogram_curves
+from mmcascade.evaluation.curves.histograms.histogram_brackets import (
+    area_bracket,
+    coverage_at_risk_bracket,
+    risk_at_coverage_bracket,
+)
 
 AREAS = {
     histogram_curves.aurc_from_counts: curves.aurc,

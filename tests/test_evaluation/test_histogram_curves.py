@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from mmcascade.evaluation import curves, histogram_curves
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves.histograms import histogram_curves
 
 from . import brute_force
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmcascade.evaluation.miou_bootstrap import miou, miou_difference, miou_interval
+from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou, miou_difference, miou_interval
 
 
 def make_areas(n=60, classes=5, quality=0.7, seed=0):

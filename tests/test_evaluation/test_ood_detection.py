@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mmcascade.evaluation import OODDetection
+from mmcascade.evaluation.metrics import OODDetection
 from mmcascade.registry import METRICS
 from tests.test_evaluation import brute_force
 from tests.test_evaluation.ood_samples import arrays, evaluate, make_samples, sample

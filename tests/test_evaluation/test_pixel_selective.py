@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
-from mmcascade.evaluation import PixelSelective, curves
-from mmcascade.evaluation.histogram_brackets import area_bracket
-from mmcascade.evaluation.histogram_curves import aurc_from_counts
-from mmcascade.evaluation.score_bins import ScoreBins
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves.histograms.histogram_brackets import area_bracket
+from mmcascade.evaluation.curves.histograms.histogram_curves import aurc_from_counts
+from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins
+from mmcascade.evaluation.metrics import PixelSelective
 from mmcascade.registry import METRICS
 
 from .pixel_samples import IGNORE, make_sample, pixel_data, softmax_scores, units
@@ -97,7 +98,7 @@ def stated(monkeypatch):
             key, low, _, high = part.split(' ')
             brackets[f'{prefix}/{key}'] = float(low), float(high)
 
-    monkeypatch.setattr('mmcascade.evaluation.pixel_selective.print_log', read)
+    monkeypatch.setattr('mmcascade.evaluation.metrics.pixel_selective.print_log', read)
     return brackets
 
 

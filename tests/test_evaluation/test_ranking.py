@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcascade.evaluation import ranking
-from mmcascade.evaluation.ranking import Ranking
+from mmcascade.evaluation.curves.ranking import ranking
+from mmcascade.evaluation.curves.ranking.ranking import Ranking
 
 SCORES = {
     'distinct': lambda rng, n: rng.random(n),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from mmcascade.evaluation import curves, ranking
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves.ranking import ranking
 
 from . import brute_force
 

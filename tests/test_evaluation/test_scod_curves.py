@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.evaluation import curves, ranking
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves.ranking import ranking
 
 from . import brute_force
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mmcascade.evaluation.score_bins import ScoreBins, sparse_counts
+from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins, sparse_counts
 
 UPPERS = (1.0, 0.0, -2.5, 100.0)
 scores = arrays.arrays(np.float32, st.integers(1, 50), elements=st.one_of(

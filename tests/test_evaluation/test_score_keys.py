@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.evaluation.score_keys import FloatKeys, TableKeys, score_keys
+from mmcascade.evaluation.curves.ranking.score_keys import FloatKeys, TableKeys, score_keys
 
 SCORES = st.lists(st.floats(allow_nan=False), min_size=1, max_size=30)
 NARROW = st.lists(

@@ -47,7 +47,7 @@ def test_four_metrics_side_by_side(samples):
 
 def test_the_table_prints_the_iou_of_iou_metric(samples, monkeypatch):
     lines = []
-    for module in ('mmcascade.evaluation.deferred_pixels', 'mmseg.evaluation.metrics.iou_metric'):
+    for module in ('mmcascade.evaluation.metrics.deferred_pixels', 'mmseg.evaluation.metrics.iou_metric'):
         monkeypatch.setattr(f'{module}.print_log', lambda line, logger=None: lines.append(line))
     evaluate([dict(type='IoUMetric'), OURS[1]], samples)
     theirs, ours = (next(line for line in lines if mark in line) for mark in ('IoU  |', 'deferred'))

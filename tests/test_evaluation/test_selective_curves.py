@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.evaluation import curves, ranking, selective_curves
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.curves import selective_curves
+from mmcascade.evaluation.curves.ranking import ranking
 
 from . import brute_force
 

@@ -10,7 +10,8 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
-from mmcascade.evaluation import SelectiveRisk, curves
+from mmcascade.evaluation import curves
+from mmcascade.evaluation.metrics import SelectiveRisk
 from mmcascade.registry import METRICS
 
 

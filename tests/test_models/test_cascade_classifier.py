@@ -16,7 +16,7 @@ from mmpretrain.structures import DataSample
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.models.views import as_views
+from mmcascade.models.stages.views import as_views
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, FUSIONS, CachedStage, CascadeRouter, Outcome, WindowPolicy
 from tests.loop_cascade import loop_cascade

@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.engine.kept_batches import KeptBatches
-from mmcascade.models.grid import Grid
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.engine.loops.kept_batches import KeptBatches
+from mmcascade.models.cells.grid import Grid
+from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.registry import MODELS
 from mmcascade.routing import UnitBatch
 from tests.segmentor_cascades import (

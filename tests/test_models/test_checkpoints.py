@@ -19,12 +19,12 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmcascade.models.checkpoints import (
+from mmcascade.models.members.checkpoints import (
     CheckpointError,
     UnsafeCheckpointError,
     load_weights,
 )
-from mmcascade.models.stand_ins import Inert
+from mmcascade.models.members.stand_ins import Inert
 
 WEIGHTS = {'fc.weight': torch.arange(6.0).reshape(2, 3), 'fc.bias': torch.ones(2)}
 

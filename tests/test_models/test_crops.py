@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from mmcascade.models.crops import Crops, interpolated, resize_images, scaled
-from mmcascade.models.grid import Grid
+from mmcascade.models.cells.crops import Crops, interpolated, resize_images, scaled
+from mmcascade.models.cells.grid import Grid
 from tests.loop_segmentor import cells_of, crop_of
 from tests.tiny_segmentors import image
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mmcascade.models import batch_sizes
-from mmcascade.models.batch_sizes import SizeCache, best_size, sweep
-from mmcascade.models.class_outputs import class_values
-from mmcascade.models.compiled_network import CompiledNetwork, pad_rows, padded_size
-from mmcascade.models.execution import Execution, Forward
+from mmcascade.models.runtimes import batch_sizes
+from mmcascade.models.runtimes.batch_sizes import SizeCache, best_size, sweep
+from mmcascade.models.runtimes.compiled_network import CompiledNetwork, pad_rows, padded_size
+from mmcascade.models.runtimes.execution import Execution, Forward
+from mmcascade.models.stages.class_outputs import class_values
 from mmcascade.registry import MODELS
 from tests.tiny_models import images, tiny
 
@@ -148,7 +148,7 @@ def test_a_copy_compiles_its_own_weights():
 
 
 def test_probabilities_cannot_be_compiled(monkeypatch, member):
-    monkeypatch.setattr('mmcascade.models.execution.gives_logits', lambda module: False)
+    monkeypatch.setattr('mmcascade.models.runtimes.execution.gives_logits', lambda module: False)
     with pytest.raises(ValueError, match='only predicts probabilities; leave compile= out'):
         Forward(member, Execution(compile=True))
 

@@ -8,8 +8,8 @@ import torch
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmpretrain.registry import MODELS
 
-from mmcascade.models.class_outputs import class_output
-from mmcascade.models.features import feature_output, no_features
+from mmcascade.models.stages.class_outputs import class_output
+from mmcascade.models.stages.features import feature_output, no_features
 from tests.tiny_models import CLASSES, TINY, images, tiny
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.models.grid import Box, Grid, checked_cell, checked_margin
+from mmcascade.models.cells.grid import Box, Grid, checked_cell, checked_margin
 from tests.loop_segmentor import cells_of
 
 SIDE = st.integers(1, 23)

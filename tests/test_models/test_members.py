@@ -13,11 +13,11 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmcascade.models.checkpoints import CheckpointError, UnsafeCheckpointError
-from mmcascade.models.class_outputs import class_output
-from mmcascade.models.downloads import sha256
-from mmcascade.models.member_configs import model_config, without_downloads
-from mmcascade.models.members import Member, build_member, check_members, num_classes
+from mmcascade.models.members.checkpoints import CheckpointError, UnsafeCheckpointError
+from mmcascade.models.members.downloads import sha256
+from mmcascade.models.members.member_configs import model_config, without_downloads
+from mmcascade.models.members.members import Member, build_member, check_members, num_classes
+from mmcascade.models.stages.class_outputs import class_output
 from tests.test_models.member_kinds import (
     CLASSES,
     images,

@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmcascade.models.segment import _starts, gives_logits, no_segmentor, segment
 from mmcascade.models.segmentor_parts import output_stride
+from mmcascade.models.stages.segment import _starts, gives_logits, no_segmentor, segment
 from mmcascade.registry import MODELS
 from tests.tiny_segmentors import TINY, batch, image, tiny
 
@@ -145,7 +145,7 @@ def test_a_compiled_stage_gives_the_same_labels_and_meets_few_batch_sizes(monkey
             return self.run(self.module, x)
         return compiled
 
-    monkeypatch.setattr('mmcascade.models.compiled_network.CompiledNetwork._compile', fake_compile)
+    monkeypatch.setattr('mmcascade.models.runtimes.compiled_network.CompiledNetwork._compile', fake_compile)
     members = dict(a=member_of('fcn', 0), b=member_of('wide', 1))
 
     def labels(**options):

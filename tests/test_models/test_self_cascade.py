@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import MODELS as MM_MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.calibration.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.identity import CascadeIdentity, StageIdentity
-from mmcascade.models.device_view import resize_images
+from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.models.stages.device_view import resize_images
 from mmcascade.registry import MODELS
 from tests.loop_cascade import loop_cascade
 from tests.tiny_models import CLASSES, PREPROCESSOR, images, tiny
@@ -112,7 +112,7 @@ def test_weights_are_held_once(members):
 def test_unread_views_are_never_made(members, monkeypatch):
     """Only the rows that go on are resized."""
     rows = []
-    monkeypatch.setattr('mmcascade.models.device_view.resize_images',
+    monkeypatch.setattr('mmcascade.models.stages.device_view.resize_images',
                         lambda x, *args: rows.append(len(x)) or resize_images(x, *args))
     model = cascade(members, [dict(member='resnet'), dict(member='resnet', resize=32)], [None])
     step(model, SOURCE)

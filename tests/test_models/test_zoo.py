@@ -13,10 +13,10 @@ import pytest
 import torch
 import yaml
 
-from mmcascade.models import zoo
-from mmcascade.models.checkpoints import CheckpointError
-from mmcascade.models.downloads import hash_in_name, local_file, sha256
-from mmcascade.models.zoo import ZooModel, find_config, find_weights, library_home, read_index
+from mmcascade.models.members import zoo
+from mmcascade.models.members.checkpoints import CheckpointError
+from mmcascade.models.members.downloads import hash_in_name, local_file, sha256
+from mmcascade.models.members.zoo import ZooModel, find_config, find_weights, library_home, read_index
 
 HASHED = 'resnet18_8xb32_in1k-{}.pth'
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.operating_point import quantile_window
+from mmcascade.calibration.fit.operating_point import quantile_window
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import AdjustedWindowPolicy, CachedStage, CascadeRouter, WindowPolicy
-from mmcascade.routing.adjusted_window import MIN_SCORES, adjusted_window
+from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES, adjusted_window
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.25, 0.75), st.floats(0.0, 0.2))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import CellBudgetPolicy, WindowPolicy
-from mmcascade.routing.policies import going_on
-from mmcascade.routing.units import CELLS_PER_IMAGE
+from mmcascade.routing.policies.policies import going_on
+from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 
 SCORES = st.one_of(st.sampled_from([0.25, 0.5, 0.75, math.nan, -math.inf]), st.floats(0, 1, width=32))
 

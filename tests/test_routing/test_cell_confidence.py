@@ -23,7 +23,7 @@ from mmcascade.routing import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from mmcascade.routing.policies import going_on
+from mmcascade.routing.policies.policies import going_on
 from tests.loop_segmentor import cell_score, goes_on
 
 

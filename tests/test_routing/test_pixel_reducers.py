@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.routing.pixel_reducers import (
+from mmcascade.routing.confidences.pixel_reducers import (
     REDUCERS,
     FractionBelowReducer,
     MeanReducer,

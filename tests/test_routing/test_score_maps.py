@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.routing import CachedStage, CascadeRouter, ScoreMap, WindowPolicy
-from mmcascade.routing.score_maps import judged_score
+from mmcascade.routing.confidences.score_maps import judged_score
 
 MAP = ScoreMap([0.2, 0.5, 0.9], [0.1, 0.6, 0.95])
 

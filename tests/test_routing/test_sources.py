@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.models.grid import Grid
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.models.cells.grid import Grid
+from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.routing import CachedStage, CascadeRouter, WindowPolicy
-from mmcascade.routing.sources import Source, ViewRows
+from mmcascade.routing.units.sources import Source, ViewRows
 
 
 def test_view_rows_give_rows():

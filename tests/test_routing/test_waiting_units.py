@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.models.grid import Grid
-from mmcascade.models.tiled_image import TiledImage
+from mmcascade.models.cells.grid import Grid
+from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.routing import CascadeState, StageOutput
-from mmcascade.routing.units import UnitBatch
-from mmcascade.routing.waiting_units import WaitingUnits
+from mmcascade.routing.units.unit_batch import UnitBatch
+from mmcascade.routing.units.waiting_units import WaitingUnits
 
 
 def tiled(cells, height=4):

@@ -13,14 +13,14 @@ import torch
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 
-from mmcascade.engine import benchmark as engine_benchmark
-from mmcascade.engine import timing
-from mmcascade.engine.benchmark import Benchmark
-from mmcascade.engine.benchmark_report import costs_of
-from mmcascade.engine.benchmark_systems import System
+from mmcascade.engine.benchmark import benchmark as engine_benchmark
+from mmcascade.engine.benchmark import timing
+from mmcascade.engine.benchmark.benchmark import Benchmark
+from mmcascade.engine.benchmark.benchmark_report import costs_of
+from mmcascade.engine.benchmark.benchmark_systems import System
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
-from mmcascade.routing.sources import ViewRows
+from mmcascade.routing.units.sources import ViewRows
 from tests.test_tools.conftest import ROOT
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']

@@ -10,11 +10,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.operating_point import place_tau, quantile_window
-from mmcascade.calibration.score_store import ScoreStore, StoreError
-from mmcascade.engine.calibrate import prepare_store
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.fit.operating_point import place_tau, quantile_window
+from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
+from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.loop_cascade import loop_cascade
 from tests.test_tools.conftest import ROOT

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from torch.utils.data import default_collate
 
-from mmcascade.calibration.adjust import adjust, refit
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.replay import replay
-from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.fit.adjust import adjust, refit
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.registry import MODELS
 from mmcascade.routing import AdjustedWindowPolicy
 from tests.test_tools.conftest import ROOT

@@ -13,11 +13,11 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.calibration.detectors import BankError, FeatureBank
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.score_store import StoreError
-from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.fit_detector import fit_bank
-from mmcascade.models.features import feature_output
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.stores.score_store import StoreError
+from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.fit_detector import fit_bank
+from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
 from tests.test_tools.conftest import ROOT
 from tests.tiny_models import CLASSES, tiny

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
-from mmcascade.engine.test_config import prepare_test
+from mmcascade.engine.configs.testing import prepare_test
 from tests.test_evaluation import brute_force
 from tests.test_tools.conftest import ROOT
 from tests.tiny_models import images

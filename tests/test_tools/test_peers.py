@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
-from mmcascade.engine.benchmark_systems import Images
+from mmcascade.engine.benchmark.benchmark_systems import Images
 from tests.test_tools.conftest import ROOT
 from tests.tiny_models import images, tiny
 

@@ -15,10 +15,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.score_store import ScoreStore
-from mmcascade.engine.calibrate import prepare_store
-from mmcascade.engine.chain_config import stored_config
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.engine.configs.chains import stored_config
+from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.synthetic_scores import make_store, skilled_logits
 from tests.test_tools.conftest import ROOT
@@ -168,7 +168,7 @@ def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypat
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.engine.search.plot_front', stop)
+    monkeypatch.setattr('mmcascade.engine.runs.search.plot_front', stop)
     assert search(store.folder, '--out', tmp_path / 'out', '--max-settings', 100) == 'interrupted; nothing was written'
     assert list(tmp_path.iterdir()) == []
 

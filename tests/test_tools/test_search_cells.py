@@ -11,10 +11,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.calibration.calibration_file import Calibration
-from mmcascade.calibration.cell_replay import replay_cells
-from mmcascade.calibration.cell_store import CellStore
-from mmcascade.calibration.held_out import hold_out
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy
 from tests.synthetic_scores import make_store, skilled_logits
 from tests.test_calibration.synthetic_cells import make_cell_store
@@ -90,8 +90,8 @@ def test_stores_are_not_mixed(store, search, tmp_path):
 
 def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     pytest.importorskip('mmseg')
-    from mmcascade.engine.calibrate import prepare_store
-    from mmcascade.engine.test_config import prepare_test
+    from mmcascade.engine.configs.testing import prepare_test
+    from mmcascade.engine.runs.calibrate import prepare_store
     from tests.tiny_seg_project import write_project
     cfg = write_project(tmp_path, dict(val=6, test=1))
     cfg.model.stages.append(dict(member='small', on='cell', scale=2.0))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.calibration.fit import fit_store
-from mmcascade.calibration.identity import chain_precision, joined_precision
-from mmcascade.calibration.score_store import StoreError
-from mmcascade.engine.calibrate import prepare_store
+from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.stores.identity import chain_precision, joined_precision
+from mmcascade.calibration.stores.score_store import StoreError
+from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.tiny_project import make_project
 

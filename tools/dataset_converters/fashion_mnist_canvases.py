@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmcascade.datasets.canvases import CanvasFolderError, build_canvases
 from mmcascade.datasets.fashion_mnist import SourceError, fetch_fashion_mnist
-from mmcascade.demo.canvases import CanvasFolderError, build_canvases
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fingerprints import fingerprint
-from mmcascade.calibration.score_store import ScoreStore
+from mmcascade.calibration.stores.fingerprints import fingerprint
+from mmcascade.calibration.stores.score_store import ScoreStore
 
 SCHEMA = 1
 

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from mmcascade.calibration.detectors.feature_bank import BankError, FeatureBank
 from mmcascade.registry import TASK_UTILS
-from mmcascade.routing.feature_confidence import FeatureConfidence
+from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 
 _PRODUCTS = 1 << 24  # similarities at a time, which bounds the memory for them
 

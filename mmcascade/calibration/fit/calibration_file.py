@@ -1,0 +1,183 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The file in which a cascade's windows and thresholds are kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmcascade._system.files import write_text
+from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.routing.confidences.score_maps import ScoreMap
+from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.policies import Window, WindowPolicy
+
+SCHEMA = 1
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be used here."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found for one cascade on one data set.
+
+    Attributes:
+        cascade: the cascade it belongs to.
+        windows: one window per gap, on the raw running score; None closes a gap, an end that is None is open.
+        accept: accept a prediction if its judged score is at least this; None = no acceptance.
+        temperatures: one per stage; divides the logits.
+        target: what was asked for, such as 'risk=0.05'.
+        rule: 'safe' or 'paper', how tau was placed.
+        half_width: share of units in the window on each side of tau.
+        tau: per gap, the score the window was placed around; empty for one-sided windows.
+        data: number of units ('units') and fingerprint ('fingerprint') of the calibration data.
+        measured: what the finished cascade reaches on the calibration data, as fractions; 'macs' in multiply-adds. With
+            a guarantee these are the units it was tested on.
+        fit_on: 'reached' or 'all', which units count in a gap.
+        accept_target: what the accept threshold was to reach; None where there is none.
+        maps: per stage, the map from the raw score at that exit to the judged score; None = no maps.
+        guarantee: the certified risk; None where none was asked for.
+        adapt: how many scores the cascade remembers to re-centre the window of gap 0 on what it meets; None = it
+            keeps the window.
+        max_cells: how many cells of an image may go on after stage 0; None = any number. Only segmentation cascades
+            have it, and only their files hold it.
+    """
+
+    cascade: CascadeIdentity
+    windows: list[Window | None]
+    accept: float | None
+    temperatures: list[float]
+    target: str
+    rule: str
+    half_width: float
+    tau: list[float]
+    data: dict[str, Any]
+    measured: dict[str, Any] = field(default_factory=dict)
+    fit_on: str = 'reached'
+    accept_target: str | None = None
+    maps: list[ScoreMap] | None = None
+    guarantee: Guarantee | None = None
+    adapt: int | None = None
+    max_cells: int | None = None
+
+    def policy(self) -> WindowPolicy:
+        """The exit policy that it describes.
+
+        Raises:
+            ValueError: if it describes two, or one that makes no sense.
+        """
+        if self.max_cells is not None:
+            if self.adapt is not None:
+                raise ValueError(f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
+                                 'a calibration has one of them')
+            return CellBudgetPolicy(self.windows, self.max_cells)
+        if self.adapt is None:
+            return WindowPolicy(self.windows)
+        tau = self.tau[0] if self.tau else math.nan
+        return AdjustedWindowPolicy(self.windows, tau, min(1.0, 2 * self.half_width), self.adapt)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file in one piece: a reader sees the old one or the new one."""
+        write_text(path, _readable(self.to_json()) + '\n')
+
+    def to_json(self) -> dict[str, Any]:
+        maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
+        plain = replace(self, maps=None, cascade=replace(self.cascade, detector=None))  # asdict would copy these
+        data = {'schema': SCHEMA, **asdict(plain), 'cascade': self.cascade.to_json(),
+                'measured': _without_nan(self.measured), 'maps': maps}
+        if self.max_cells is None:
+            del data['max_cells']
+        return data
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any]) -> Calibration:
+        """Read a file, or the same content inlined in a config.
+
+        Raises:
+            CalibrationError: if it is missing, unreadable, of a newer schema or incomplete.
+        """
+        name = f'calibration {str(source)!r}' if isinstance(source, (str, Path)) else 'the calibration in the config'
+        data = source if isinstance(source, Mapping) else _read(Path(source), name)
+        schema = data.get('schema')
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise CalibrationError(f'{name} has schema {schema}, and this version of mmcascade reads up to {SCHEMA}; '
+                                   'update mmcascade or calibrate again')
+        try:
+            if schema != SCHEMA:
+                raise KeyError('schema')
+            fields: dict[str, Any] = {key: value for key, value in data.items() if key != 'schema'}
+            fields['cascade'] = CascadeIdentity.from_json(data['cascade'])
+            fields['windows'] = WindowPolicy(data['windows']).rules
+            if fields.get('maps') is not None:
+                fields['maps'] = [ScoreMap.from_json(entry) for entry in fields['maps']]
+            if fields.get('guarantee') is not None:
+                fields['guarantee'] = Guarantee(**fields['guarantee'])
+            loaded = cls(**fields)
+            loaded._check_lengths()
+            return loaded
+        except (KeyError, TypeError, ValueError) as error:
+            raise CalibrationError(f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
+                                   'make one with tools/calibrate.py') from error
+
+    def _check_lengths(self) -> None:
+        stages = len(self.cascade.stages)
+        for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages)):
+            entries = getattr(self, name)
+            if entries is not None and len(entries) != wanted:
+                raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
+        for temperature in self.temperatures:
+            if not _is_number(temperature) or not 0 < temperature < math.inf:
+                raise ValueError(f'a temperature is a number > 0, got {temperature!r}')
+        if self.accept is not None and not (_is_number(self.accept) and math.isfinite(self.accept)):
+            raise ValueError(f'accept is a finite number or null, got {self.accept!r}')
+        self.policy()  # refuses windows, memories and budgets that make no sense
+
+    def without_weights(self) -> Calibration:
+        """The same, for a cascade whose weights are not known yet."""
+        stages = tuple(replace(stage, weights='') for stage in self.cascade.stages)
+        return replace(self, cascade=replace(self.cascade, stages=stages))
+
+    def check(self, here: CascadeIdentity) -> None:
+        """Raise CalibrationError unless this calibration belongs to the cascade at hand."""
+        differences = self.cascade.differences(here)
+        if differences:
+            raise CalibrationError('the calibration belongs to another cascade: ' + '; '.join(differences)
+                                   + '. Calibrate this one with tools/calibrate.py')
+
+
+def _read(path: Path, name: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CalibrationError(f'{name} does not exist; make it with tools/calibrate.py') from None
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f'{name} cannot be read: {error}') from error
+    if not isinstance(data, dict):
+        raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
+    return data
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _readable(data: Mapping[str, Any]) -> str:
+    """Indented, with lists of numbers on one line."""
+    numbers = r'\[[\s\d.,eE+-]*\]'
+    return re.sub(numbers, lambda found: '[' + ' '.join(found[0][1:-1].split()) + ']',
+                  json.dumps(data, indent=2, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

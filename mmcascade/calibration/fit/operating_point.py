@@ -1,0 +1,227 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Where a downstream decision lies among the scores, and the window around it.
+
+Xia & Bouganis (2023), "Window-Based Early-Exit Cascades for Uncertainty Estimation": accepting or
+rejecting a prediction is a binary decision at some score tau, so only units whose score lies near
+tau can profit from a second opinion. The window reaches a fixed share of the units, the half-width,
+to both sides of tau.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmcascade.evaluation.curves import nearest_rank, risk_coverage
+from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
+
+#: Goals of a decision: accept or reject a prediction.
+DECISIONS = ('risk', 'coverage', 'tpr')
+#: Goals of the routing itself (Wang et al. 2022, section 3.3: match the accuracy, or match the cost).
+ROUTINGS = ('accuracy', 'miou', 'macs', 'deferred')
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an operating point should reach.
+
+    Attributes:
+        kind: ``'risk'``, the share of errors among accepted units; ``'coverage'``, the share of
+            accepted units; ``'tpr'``, the share of in-distribution units that is accepted;
+            ``'accuracy'``, or ``'miou'`` of segmentations, at the lowest cost; ``'macs'``, a budget
+            of multiply-adds per unit on average, at the best accuracy; or ``'deferred'``, the share
+            of the units that reach a gap and go on.
+        value: Multiply-adds, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
+            otherwise.
+    """
+
+    kind: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in DECISIONS + ROUTINGS:
+            raise ValueError(
+                f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
+        if self.kind != 'macs':
+            as_fraction(self.value, f'target {self.kind}',
+                        positive=self.kind not in ('risk', 'deferred'))
+        elif not 0 < self.value < math.inf:
+            raise ValueError(
+                f'target macs must be a positive number of multiply-adds, got {self.value!r}')
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether it asks for an accept threshold, rather than for a route."""
+        return self.kind in DECISIONS
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read a target such as ``'risk=0.05'``, ``'coverage=0.8'`` or ``'macs=3e8'``.
+
+        Raises:
+            ValueError: On another kind, on what is no number, and on a value out of range.
+        """
+        kind, _, value = text.partition('=')
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(
+                f"a target is written like 'risk=0.05', 'coverage=0.8' or 'macs=3e8', got {text!r}"
+            ) from None
+        return cls(kind.strip(), number)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold tau and what accepting at confidence >= tau gives on the calibration units.
+
+    Attributes:
+        tau: The threshold.
+        quantile: Rank of tau among the finite scores, a fraction; see :func:`score_quantile`.
+        coverage: Share of accepted units.
+        risk: Share of errors among the accepted units, NaN if none is accepted.
+    """
+
+    tau: float
+    quantile: float
+    coverage: float
+    risk: float
+
+
+def operating_point(confidence: ArrayLike, error: ArrayLike, tau: float) -> OperatingPoint:
+    """Describe a threshold on calibration units.
+
+    Args:
+        confidence: (n,) scores, higher is more certain.
+        error: (n,) whether the prediction is wrong, bool or 0/1.
+        tau: The threshold.
+    """
+    scores = as_scores(confidence)
+    wrong = as_flags(error, scores.size, 'error')
+    accepted = scores >= tau
+    risk = float(wrong[accepted].mean()) if accepted.any() else math.nan
+    return OperatingPoint(tau, score_quantile(scores, tau), float(accepted.mean()), risk)
+
+
+def place_tau(
+    confidence: ArrayLike,
+    error: ArrayLike,
+    target: str | Target = 'risk=0.05',
+    rule: Literal['safe', 'paper'] = 'safe',
+) -> float:
+    """The threshold at which a target is reached; accepting means confidence >= tau.
+
+    A TPR counts in-distribution units only: pass those. It then is a coverage, whatever the errors.
+
+    Args:
+        confidence: (n,) scores of calibration units, higher is more certain.
+        error: (n,) whether the prediction is wrong, bool or 0/1.
+        target: What to reach, see :meth:`Target.parse`.
+        rule: ``'safe'`` meets the target on these units: for a risk, the threshold of the largest
+            coverage that keeps it; for a coverage or TPR, the highest threshold that reaches it.
+            ``'paper'`` is the placement of Xia & Bouganis (2023): the point of the curve nearest
+            to the target, with the first 500 ranks left out for a risk, and the score of the
+            *next* unit as tau for a risk or coverage. It may miss the target slightly.
+
+    Returns:
+        A finite score of one of the units.
+
+    Raises:
+        ValueError: If the target cannot be reached by accepting units of finite score, if rule
+            'paper' has too few units, and on malformed input.
+    """
+    wanted = Target.parse(target) if isinstance(target, str) else target
+    if not wanted.is_decision:
+        raise ValueError(f'a threshold is placed for {", ".join(DECISIONS)}, got {wanted.kind}=')
+    scores = as_scores(confidence)
+    wrong = as_flags(error, scores.size, 'error')
+    if rule == 'safe':
+        tau = _safe_tau(scores, wrong, wanted)
+    elif rule == 'paper':
+        tau = _paper_tau(scores, wrong, wanted)
+    else:
+        raise ValueError(f"rule must be 'safe' or 'paper', got {rule!r}")
+    if tau == -math.inf:
+        raise ValueError(
+            f'{wanted.kind}={wanted.value:g} cannot be reached: only '
+            f'{np.isfinite(scores).mean():.4g} of the units have a finite score, and the others '
+            'are never accepted')
+    return tau
+
+
+def score_quantile(confidence: ArrayLike, tau: float) -> float:
+    """Rank of tau among the finite scores as a fraction, the mean rank if several equal tau.
+
+    The same as ``scipy.stats.percentileofscore(confidence, tau, kind='rank') / 100``.
+    """
+    scores = _finite(as_scores(confidence))
+    below, reached = np.count_nonzero(scores < tau), np.count_nonzero(scores <= tau)
+    return (below + reached + (below < reached)) / (2 * scores.size)
+
+
+def quantile_window(
+    confidence: ArrayLike, tau: float, half_width: float = 0.10,
+) -> tuple[float, float]:
+    """The window of scores that reaches a share of the units to both sides of tau.
+
+    With q the quantile of tau, the window spans the quantiles q - half_width to q + half_width of
+    the scores, interpolated linearly (Xia & Bouganis 2023). Where q lies closer than half_width to
+    an end, the window is clipped there and so holds less than 2 half_width of the units: for
+    TPR 95 %, q is 0.05 and a half-width of 0.10 defers 15 %. Units without a finite score do not
+    count; they go on whatever the window.
+
+    Args:
+        confidence: (n,) scores of calibration units.
+        tau: The score in the middle.
+        half_width: Share of the units to each side, in [0, 1].
+
+    Returns:
+        Lowest and highest score of the window, both inside it.
+    """
+    if not math.isfinite(tau):
+        raise ValueError(f'tau must be a finite score, got {tau!r}')
+    half_width = as_fraction(half_width, 'half_width')
+    scores = _finite(as_scores(confidence))
+    quantile = score_quantile(scores, tau)
+    low, high = np.quantile(scores, np.clip([quantile - half_width, quantile + half_width], 0, 1))
+    return float(low), float(high)
+
+
+def _safe_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Target) -> float:
+    if target.kind != 'risk':
+        return _score_at(scores, target_rank(scores.size, target.value))
+    curve = risk_coverage(scores, wrong)
+    finite = np.isfinite(curve.threshold)
+    admissible = np.flatnonzero(finite & (curve.risk <= target.value))
+    if not admissible.size:
+        lowest = min(curve.risk[finite], default=math.nan)
+        raise ValueError(
+            f'risk={target.value:g} cannot be reached: the lowest risk at any threshold is '
+            f'{lowest:.4g}')
+    return float(curve.threshold[admissible[-1]])
+
+
+def _paper_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Target) -> float:
+    if target.kind == 'risk':
+        rank = nearest_rank(scores, wrong, target.value)
+    else:
+        rank = math.ceil(scores.size * target.value - 0.5)  # of two equally near, the smaller
+    # With k units accepted, the paper's threshold array gives the (k + 1)-th score; ROC thresholds
+    # belong to the last accepted unit.
+    return _score_at(scores, max(rank, 1) if target.kind == 'tpr' else min(rank + 1, scores.size))
+
+
+def _score_at(scores: NDArray[np.float64], rank: int) -> float:
+    """The rank-th highest score, from 1."""
+    return float(np.partition(scores, scores.size - rank)[scores.size - rank])
+
+
+def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite = scores[np.isfinite(scores)]
+    if not finite.size:
+        raise ValueError('no unit has a finite score, so there is no quantile')
+    return finite

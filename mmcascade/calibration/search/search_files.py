@@ -1,0 +1,72 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The table of a search, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mmcascade.calibration.search.candidates import NamedStages
+from mmcascade.calibration.search.cell_report import CellPoint
+from mmcascade.calibration.search.search_report import Point
+from mmcascade.calibration.search.searcher import Covered, Plan
+from mmcascade.routing.policies.policies import Window
+
+SCHEMA = 1
+
+
+def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: NamedStages, plan: Plan,
+            about: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``pareto.json`` holds; qualities are fractions.
+
+    Args:
+        points: by rising cost.
+        covered: how much of the space was evaluated.
+        about: what else to say of the search: stores, unit of cost, numbers of units, seed.
+    """
+    return {
+        'schema': SCHEMA, **about, 'quality': str(plan.quality), 'higher_is_better': plan.quality.higher_is_better,
+        'confidence': plan.confidence, 'fusion': plan.fusion, 'policy': plan.policy, 'limits': asdict(plan.limits),
+        'stages': dict(zip(candidates.names, np.round(candidates.mean_costs(), 6).tolist(), strict=True)),
+        'covered': [{**asdict(entry), 'share': entry.share} for entry in covered],
+        'points': [_point(point, candidates) for point in points]}
+
+
+def as_csv(points: Sequence[Point], candidates: NamedStages) -> str:
+    """The same points as one row of numbers each."""
+    out = io.StringIO()
+    rows = [_row(point, candidates) for point in points]
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def describe_windows(windows: Sequence[Window]) -> str:
+    """Such as '0.31..0.84, ..0.6': bounds, left away where the window is open."""
+    return ', '.join('..'.join('' if end is None else f'{end:.4g}' for end in window) for window in windows)
+
+
+def _point(point: Point, candidates: NamedStages) -> dict[str, Any]:
+    baseline = None if point.baseline is None else candidates.names[point.baseline]
+    return {**asdict(point), 'chain': candidates.named(point.chain), 'baseline': baseline}
+
+
+def _row(point: Point, candidates: NamedStages) -> dict[str, Any]:
+    row: dict[str, Any] = {'chain': candidates.describe(point.chain), 'windows': describe_windows(point.windows)}
+    for half in ('report', 'select'):
+        row |= {f'{key}_{half}': value for key, value in asdict(getattr(point, half)).items()}
+    if isinstance(point, CellPoint):
+        row |= {'quality_low': point.interval.low, 'quality_high': point.interval.high}
+    difference = point.difference
+    return row | {
+        'worst_case': point.worst_case, 'reached': ' '.join(f'{share:.4f}' for share in point.reached),
+        'near_bounds': point.near_bounds, 'accept': point.accept,
+        'baseline': None if point.baseline is None else candidates.names[point.baseline],
+        'difference': difference and difference.estimate, 'difference_low': difference and difference.low,
+        'difference_high': difference and difference.high}

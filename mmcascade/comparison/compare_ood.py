@@ -1,0 +1,72 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade of any config, its members and other exit policies, compared as OOD detectors."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade._system.files import write_json
+from mmcascade._system.machine import machine
+from mmcascade.comparison.ood import compare, ood_sets
+from mmcascade.comparison.ood_systems import calibrated_detectors, given_detectors
+from mmcascade.comparison.systems import Scores
+from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.runs.calibrate import prepare_store
+
+
+def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
+                progress: Progress = lambda done, total: None) -> dict[str, Any]:
+    """Run all members once over the test loop of a config and replay every detector.
+
+    Args:
+        cfg: config of a cascade with each member in one stage. ``test_dataloader.dataset`` is a ConcatDataset of one
+            in-distribution set and OOD sets that are marked by MarkOOD.
+        work_dir: gets ``ood.json``, ``roc.png`` and the stored scores, which are used again.
+        target: place the windows for it on ``val_dataloader``; None = take those of the config's policy.
+        progress: called with the number of finished images and of all images.
+
+    Returns:
+        What ``ood.json`` holds.
+
+    Raises:
+        ValueError: if the config does not fit.
+    """
+    order = [stage.member for stage in cfg.model.stages]
+    if len(set(order)) < len(order):
+        raise ValueError(f'the comparison tells stages apart by their member, and the stages run {order}')
+    if cfg.test_dataloader.dataset.get('type') != 'ConcatDataset' or not ood_sets(cfg):
+        raise ValueError('test_dataloader.dataset is no ConcatDataset with sets marked by mmcascade.MarkOOD')
+    windows = (cfg.model.get('policy') or {}).get('windows')
+    if target is None and windows is None:
+        raise ValueError('the config has no policy with windows; name a target such as tpr=0.95 to place them')
+    work_dir.mkdir(parents=True, exist_ok=True)
+    test = _scores(cfg, 'test_dataloader', work_dir / 'test_scores', progress)
+    names = _names(cfg)
+    if target is None:
+        detectors = given_detectors(test, names, order, windows)
+    else:
+        calibration = _scores(cfg, 'val_dataloader', work_dir / 'calibration_scores', progress)
+        detectors = calibrated_detectors(calibration, test, names, order, [], target)
+    result = {'schema': 1, 'machine': machine(), 'confidence': test.identity.confidence, 'target': target,
+              'systems': compare(detectors, test, names, work_dir / 'roc.png')}
+    write_json(work_dir / 'ood.json', result)
+    return result
+
+
+def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> Scores:
+    return Scores.of(*prepare_store(cfg, folder, split, progress=progress))
+
+
+def _names(cfg: Config) -> np.ndarray:
+    """The data set of each image of the test loop."""
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    marked = {id(dataset): name for name, dataset in ood_sets(cfg).items()}
+    parts = [(marked.get(id(dataset), 'id'), len(DATASETS.build(copy.deepcopy(dataset))))
+             for dataset in cfg.test_dataloader.dataset.datasets]
+    return np.repeat([name for name, _ in parts], [size for _, size in parts])

@@ -1,0 +1,32 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A score store in a folder that nobody else writes to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.stores.score_store import StoreError
+from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.runs.calibrate import prepare_store
+
+
+def own_store(cfg: Config, folder: Path, dataloader: str, say: Callable[[str], None],
+              progress: Progress = lambda done, total: None) -> tuple[Any, CascadeIdentity]:
+    """The store of a split; one of members that were trained again since, or of other images, is filled again.
+
+    Args:
+        cfg, folder, dataloader, progress: as for :func:`~mmcascade.engine.runs.calibrate.prepare_store`.
+        say: told that it is filled again.
+    """
+    try:
+        return prepare_store(cfg, folder, dataloader, progress=progress)
+    except StoreError as error:
+        say(f'{error}: filling it again')
+        shutil.rmtree(folder)
+        return prepare_store(cfg, folder, dataloader, progress=progress)

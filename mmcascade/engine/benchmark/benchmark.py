@@ -1,0 +1,236 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""How fast a cascade is beside its members, its ensemble, and the limit that its members set."""
+
+from __future__ import annotations
+
+import copy
+import os
+import resource
+import statistics
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import Subset
+
+from mmcascade._system.machine import machine
+from mmcascade.calibration.search.candidates import stage_name
+from mmcascade.engine.benchmark.benchmark_report import limit, speeds, weighted, with_ratios
+from mmcascade.engine.benchmark.benchmark_systems import (
+    Images,
+    Stage,
+    System,
+    reached,
+    runs_per_image,
+    systems_of,
+    with_batch_size,
+)
+from mmcascade.engine.benchmark.timing import Progress, interleaved, latencies, seconds_of, spread
+from mmcascade.engine.configs.dataloaders import complete_dataloader
+from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.runtimes.batch_sizes import best_size, sizes_for, sweep
+from mmcascade.registry import MODELS
+from mmcascade.routing.units.sources import Source
+from mmcascade.routing.units.unit_batch import UnitBatch
+from mmcascade.routing.units.waiting_units import WaitingUnits
+
+SCHEMA = 2
+
+
+class Benchmark:
+    """The cascade of a config on the images of its test split, all measured in one run.
+
+    Args:
+        cfg: the config.
+        images: how many images to run; a smaller data set is gone through again. By default 256, or 16 where the
+            cascade labels pixels.
+        batch_size: of the loader; by default the config's.
+        device: 'cuda' where there is a GPU, else 'cpu'.
+        sizes: batch sizes to try for every member, besides those of the config. By default powers of 2 up to 512, or to
+            8 where the cascade labels pixels on a processor.
+        amp: run the members in mixed precision; the same is ``test_cfg.fp16`` in the config.
+
+    Raises:
+        ValueError: if the config has no test split, or the numbers are not positive.
+    """
+
+    def __init__(self, cfg: Config, images: int | None = None, batch_size: int | None = None,
+                 device: str | None = None, sizes: Sequence[int] | None = None, amp: bool = False) -> None:
+        if cfg.get('test_dataloader') is None:
+            raise ValueError('the config has no test_dataloader, so there are no images to time')
+        if batch_size is None:
+            batch_size = cfg.test_dataloader.get('batch_size', 1)
+        for name, number in (('number of images', images), ('batch size', batch_size)):
+            if number is not None and number < 1:
+                raise ValueError(f'the {name} is at least 1, got {number}')
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.model: CascadeModel = MODELS.build(cfg.model).to(self.device)
+        if not isinstance(self.model, CascadeModel):
+            raise ValueError(f'{type(self.model).__name__} is no cascade; to time a single model, make it a cascade of '
+                             'one stage')
+        pixels = self.model.labels_pixels
+        images = images or (16 if pixels else 256)
+        self.batch_size = batch_size
+        self.sizes = sizes or sizes_for(self.device, pixels)
+        self.amp = amp or bool((cfg.get('test_cfg') or {}).get('fp16'))
+        dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+        if not len(dataset):
+            raise ValueError('the test data set is empty; check the annotations of test_dataloader')
+        self.distinct = min(images, len(dataset))
+        cfg = copy.deepcopy(cfg)
+        complete_dataloader(cfg, 'test_dataloader')
+        self._loader_cfg = dict(
+            cfg.test_dataloader, batch_size=batch_size, drop_last=False,
+            dataset=Subset(dataset, [i % len(dataset) for i in range(images)]),
+            sampler=dict(type='DefaultSampler', shuffle=False))
+        with self._precision():
+            self.images = Images.collect(self.model, self._loader(), images)
+            taken = [self.model.unpack(batch)[0] for batch in self.images.batches(batch_size)]
+        self.sources = [source for sources in taken for source in sources]
+        self.units = [count for sources in taken for count in self.model.units_per_sample(sources)]
+
+    @torch.no_grad()
+    def measure(self, repeats: int = 5, single_images: int = 50,
+                progress: Progress = lambda done, total: None) -> dict[str, Any]:
+        """Everything, as it is written to JSON.
+
+        Args:
+            repeats: rounds of all systems; median, lowest and highest are reported.
+            single_images: images whose latency is taken one by one.
+            progress: called with the number of finished and of all timed runs.
+        """
+        load = os.getloadavg()[0]
+        with self._precision():
+            result = self._measure(repeats, single_images, progress)
+        about = dict(
+            machine(), device=str(self.device), load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2),
+            peak_process_bytes=_peak_process_bytes())
+        return dict(
+            schema=SCHEMA, machine=about, images=len(self.images), distinct_images=self.distinct, units=sum(self.units),
+            batch_size=self.batch_size, repeats=repeats, **result)
+
+    def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
+        router = self.model.ready_router(self.sources[:1])
+        with router.stream() as stream:
+            stream.check_views(self.sources[0].count)
+        given, alone = self.model.stages, [stage.alone() for stage in self.model.stages]
+        timed = [*given, *(stage for stage in alone if stage not in given)]
+        kinds = self._kinds()
+        most = max(kinds, key=len)
+        curves = [sweep(stage.forward, _inputs(stage, most, 1)[0][0], self._sizes_for(stage), device=self.device)
+                  for stage in timed]
+        # The limit is what the members can do, whatever batch sizes the config gives to the systems.
+        fastest = [with_batch_size(stage, best_size(curve)) for stage, curve in zip(timed, curves, strict=True)]
+        used = [with_batch_size(stage, stage.batch_size or best_size(curve))
+                for stage, curve in zip(timed, curves, strict=True)]
+        systems = systems_of(self.model, used[:len(given)], [used[timed.index(stage)] for stage in alone],
+                             router.policy)
+        outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
+        # Images of another size take another time, so each kind of them is timed by itself.
+        inputs = {(index, kind): _inputs(stage, sources, self._count(sources))
+                  for index, stage in enumerate(fastest) for kind, sources in enumerate(kinds)}
+        seconds = interleaved({
+            **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
+            **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
+            **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
+            ('loader', None): self._just_load}, repeats, self.device, progress)
+        count = len(self.images)
+        per_run = [weighted(
+            [sum(1 if stage.by_source else len(source) for source in sources) for sources in kinds],
+            [[s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
+             for kind in range(len(kinds))]) for index, stage in enumerate(fastest)]
+        rows = [dict(
+            name=name, **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
+            reached=reached(system, outcome, used), runs_per_image=runs, macs=float(outcome.macs.sum() / count),
+            latency_ms=self._latency(system, single_images), peak_bytes=self._peak_bytes(system))
+            for (name, system), outcome in zip(systems.items(), outcomes.values(), strict=True)
+            for runs in [runs_per_image(system, outcome, used, self.units)]]
+        members = [dict(
+            stage=index if index < len(given) else None,
+            name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
+            batch_size=stage.batch_size, best_batch_size=best.batch_size,
+            ms={str(size): 1e3 * s for size, s in curve.items()}, best_ms=spread([1e3 * s for s in taken]))
+            for index, (stage, best, curve, taken) in enumerate(zip(used, fastest, curves, per_run, strict=True))]
+        plain, deferred = list(outcomes.values())[-2:]
+        return dict(
+            precision=self.model.identity(with_weights=False).precision, members=members,
+            limit_ms=1e3 * limit([statistics.median(taken) for taken in per_run], rows[-1]['runs_per_image']),
+            other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
+            loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
+            systems=with_ratios(rows, rows[len(given) - 1]))
+
+    def _count(self, sources: Sequence[Source]) -> int:
+        """How many images: a source is one of them where they have cells, else a loader batch."""
+        return len(sources) if self.model.labels_pixels else sum(map(len, sources))
+
+    def _precision(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, enabled=self.amp)
+
+    def _kinds(self) -> list[list[Source]]:
+        """The sources by what can be stacked."""
+        kinds: dict[Hashable, list[Source]] = {}
+        for source in self.sources:
+            kinds.setdefault(source.group, []).append(source)
+        return list(kinds.values())
+
+    def _sizes_for(self, stage: Stage) -> list[int]:
+        return sorted({*self.sizes, stage.batch_size} - {None})
+
+    def _from_memory(self, system: System) -> None:
+        system.run(self.images.batches(self.batch_size))
+
+    def _with_loading(self, system: System) -> None:
+        system.run(self._loader())
+
+    def _just_load(self) -> None:
+        for _ in self._loader():
+            pass
+
+    def _loader(self) -> Any:
+        return Runner.build_dataloader(copy.copy(self._loader_cfg))
+
+    def _latency(self, system: System, count: int) -> dict[str, float]:
+        plain = System(system.model, system.router, deferred=False)
+        singles = list(self.images.batches(1))[:count]
+        plain.run(singles[:1])
+        return latencies([seconds_of(partial(plain.run, [single]), self.device) for single in singles])
+
+    def _peak_bytes(self, system: System) -> int | None:
+        """On the device, members included; a CPU's memory cannot be told apart by system."""
+        if self.device.type != 'cuda':
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        self._from_memory(system)
+        return torch.cuda.max_memory_allocated(self.device)
+
+
+def _inputs(stage: Stage, sources: Sequence[Source], count: int) -> list[Tensor]:
+    """What a stage sees of sources of one kind in full batches, about so many images or crops, one batch at least."""
+    size = stage.batch_size or 1
+    queue, waiting = WaitingUnits(stage.by_source), 0
+    for source in cycle(sources):
+        if waiting >= max(size, count // size * size):
+            break
+        # A copy, as an image that comes again is another one.
+        queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
+        waiting += 1 if stage.by_source else len(source)
+    batches = list(queue.batches(size, flush=False))
+    return [stage.images_of(batch) for batch in batches[:max(1, count // size)]]
+
+
+def _run_bare(stage: Stage, inputs: Sequence[Tensor]) -> None:
+    for images in inputs:
+        stage.forward(images)
+
+
+def _peak_process_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,63 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Pictures of what a cascade of segmentors decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.structures import BaseDataElement
+
+from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook
+from mmcascade.registry import HOOKS
+from mmcascade.visualization.cell_plot import as_image, plot_cells
+
+
+@HOOKS.register_module()
+class CellVisualizationHook(CascadeVisualizationHook):
+    """Draws tested images with labels, prediction, and the cells by confidence and exit stage.
+
+    Takes the options of mmseg's SegVisualizationHook, whose place it takes, so that mmseg's own tools/test.py switches
+    it on, too. The image is read again from its path; without a path it is what the members saw, brought back to the
+    original size. Classes are coloured as in mmseg's own pictures, by the palette of the data set.
+
+    Args:
+        draw: draw at all (tools/test.py --show-dir and --show set this).
+        interval: draw every so many images.
+        show: open a window for each picture.
+        wait_time: seconds a window stays.
+        out_dir: folder for PNG files; None = the visualizer's own backends.
+    """
+
+    def __init__(self, draw: bool = False, interval: int = 50, show: bool = False, wait_time: float = 0.0,
+                 out_dir: str | None = None) -> None:
+        super().__init__(draw, interval, show, wait_time, out_dir)
+
+    def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
+        image = as_original(image, sample)
+        label = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
+        prediction = sample.pred_sem_seg.data[0].cpu().numpy()
+        if label is not None and label.shape != prediction.shape:
+            label = None  # a pipeline that resizes the labels, which metrics then cannot read either
+        figure = plot_cells(
+            image[..., ::-1], label, prediction, {key: value.cpu().numpy() for key, value in sample.cells.items()},
+            dataset_meta.get('classes'), dataset_meta.get('palette'), summary(sample), sample.num_stages)
+        return as_image(figure)[..., ::-1]
+
+
+def as_original(image: np.ndarray, sample: BaseDataElement) -> np.ndarray:
+    """An image ``(h, w, 3)``, unmirrored where it comes from the pipeline, at the size of the original."""
+    if 'img_path' not in sample and sample.get('flip'):
+        image = np.flip(image, {'horizontal': 1, 'vertical': 0}[sample.flip_direction])
+    height, width = sample.ori_shape[:2]
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def summary(sample: BaseDataElement) -> str:
+    """The title of a picture."""
+    reached = [f'{100 * share:.0f} % of the area reached stage {k}' for k, share in enumerate(sample.reached) if k]
+    return ', '.join([f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', *reached])

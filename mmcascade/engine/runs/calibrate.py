@@ -1,0 +1,134 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From a cascade's config to the scores that its calibration is fitted on."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
+from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.configs.testing import is_cascade, labels_pixels
+from mmcascade.engine.runs.fill_store import fill_store, true_labels
+from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.registry import MODELS
+
+CALIBRATION = 'val_dataloader'
+
+
+def prepare_store(cfg: Config, folder: str | Path, dataloader: str = CALIBRATION, *, amp: bool = False,
+                  device: str | None = None, progress: Progress = lambda done, total: None,
+                  labels: Callable[[list[Any]], np.ndarray] | None = None) -> tuple[Any, CascadeIdentity]:
+    """Build the cascade of a config and fill a store with its scores on one of its splits.
+
+    Args:
+        cfg: config of the cascade; its policy, calibration and accept threshold are not read.
+        folder: of the store; one that is there already is gone on with.
+        dataloader: key of the split, by default that of the calibration split, which must share no image with
+            ``test_dataloader``.
+        amp: run the members in mixed precision.
+        device: by default 'cuda' where there is a GPU, else 'cpu'.
+        progress: called with the number of finished and of all images.
+        labels: from data samples to labels, by default the true ones.
+
+    Returns:
+        A :class:`~mmcascade.calibration.stores.score_store.ScoreStore`, or a
+        :class:`~mmcascade.calibration.stores.cell_store.CellStore` of a segmentation cascade, and the cascade's
+        identity.
+
+    Raises:
+        ValueError: without that split, or if the calibration split shares images with the test split.
+        NotReadyError: if a member has no weights.
+    """
+    if dataloader != CALIBRATION:
+        cfg = copy.deepcopy(cfg)
+        cfg.val_dataloader, cfg.test_dataloader = cfg[dataloader], None
+    if cfg.get('val_dataloader') is None:
+        raise ValueError('the config has no val_dataloader, which is the calibration split; give it one that shares no '
+                         'image with test_dataloader')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    if cfg.get('test_dataloader') is not None:
+        _check_split(cfg, dataset)
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    model = build_without_calibration(cfg).to(device)
+    model.check_loaded()
+    where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
+    with torch.autocast(device, enabled=amp):
+        if labels_pixels(cfg):
+            from mmcascade.engine.runs.fill_cell_store import fill_cell_store  # needs MMSegmentation
+
+            return fill_cell_store(*where), model.identity()
+        return fill_store(*where, labels or true_labels), model.identity()
+
+
+def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False,
+                   progress: Progress = lambda done, total: None) -> ScoreStore:
+    """Fill the store of stage 0's scores on images whose labels are not looked at.
+
+    Args:
+        cfg: config of the cascade.
+        dataloader: its key for the images, such as 'test_dataloader'.
+        folder, amp, progress: as for :func:`prepare_store`.
+
+    Raises:
+        ValueError: if the config has no such key.
+    """
+    if cfg.get(dataloader) is None:
+        raise ValueError(f'the config has no {dataloader!r} whose images the window could be adjusted on')
+    first = copy.deepcopy(cfg)
+    first.model.stages = cfg.model.stages[:1]
+    member = cfg.model.stages[0].member
+    first.model.members = {member: cfg.model.members[member]}
+    return prepare_store(first, folder, dataloader, amp=amp, progress=progress, labels=no_labels)[0]
+
+
+def no_labels(samples: list[Any]) -> np.ndarray:
+    """-1 for every image, also where there are labels."""
+    return np.full(len(samples), -1, dtype=np.int64)
+
+
+def build_without_calibration(cfg: Config) -> CascadeModel:
+    """The cascade of a config, with neither its calibration nor its accept threshold."""
+    if not is_cascade(cfg):
+        raise ValueError('only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor can be calibrated, '
+                         f"got model.type = {cfg.model.get('type')!r}")
+    config = copy.deepcopy(cfg.model)
+    for key in ('calibration', 'policy', 'accept'):
+        config.pop(key, None)
+    if not labels_pixels(cfg) and any(stage.get('temperature', 1) != 1 for stage in config.stages):
+        raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
+                         '--temperatures fit')
+    return MODELS.build(config)
+
+
+def _as_text(cfg: Config) -> str | None:
+    """The resolved config as a literal, which can be read without running it; None if it holds other objects."""
+    text = repr(cfg.to_dict())
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text
+
+
+def _check_split(cfg: Config, calibration: Any) -> None:
+    try:
+        test = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+        keys = unit_keys(test)
+    except Exception as error:  # whatever the user's data set raises where its files are not at hand
+        warnings.warn(f'the test split cannot be read here ({error}), so whether it shares images with the calibration '
+                      'split was not checked', stacklevel=3)
+        return
+    check_disjoint(unit_keys(calibration), keys)

@@ -1,0 +1,99 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What every subset of a cascade's stages says about the cells of one image, as histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcascade.calibration.stores.cell_records import CellRecords, Subset
+from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.cells.pixel_results import labels_of
+from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.routing import CascadeState, StageOutput, UnitBatch
+from mmcascade.routing.fusion.state import if_there
+
+IGNORED = 255
+_CHUNK = 4  # cells at a time, which bounds the memory for their probabilities
+
+
+@torch.no_grad()
+def cell_records(model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subsets: Sequence[Subset],
+                 classes: int) -> CellRecords:
+    """Run every stage on every cell of an image.
+
+    Args:
+        model: a cascade with loaded members; its policy is not asked.
+        tile: the image.
+        labels: its true classes ``(H, W)``, 255 where there is none.
+        subsets: stages whose outputs are fused, each in rising order.
+        classes: how many there are.
+
+    Raises:
+        ValueError: if the labels have another size than the image, or name a class that there is not.
+    """
+    _check_labels(labels, tile, classes)
+    everything = UnitBatch.submitted(tile, np.arange(len(tile)), 0)
+    whole = {k: stage(everything) for k, stage in enumerate(model.stages) if stage.by_source}
+    macs = np.stack([_macs(model, k, tile, whole) for k in range(len(model.stages))], 1)
+    pieces = []
+    for start in range(0, len(tile), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(tile)))
+        batch = everything.select(rows)
+        outputs = [_rows(whole[k], rows) if k in whole else stage(batch) for k, stage in enumerate(model.stages)]
+        states = [(subset[-1], _state(model, subset, outputs)) for subset in subsets]
+        truth = tile.grid.frames(labels, rows).to(outputs[0].values.device)
+        counts = tile.grid.valid(rows).to(truth.device) & (truth != IGNORED)
+        predicted = torch.stack([labels_of(state, outputs[last]) for last, state in states], 1).long()
+        each = counts[:, None].expand_as(predicted)
+        right = each & (predicted == truth[:, None])
+        pieces.append((_histograms(truth.long()[:, None], counts[:, None], classes)[:, 0],
+                       torch.stack([model.confidence(state) for _, state in states], 1).cpu().numpy(),
+                       _histograms(predicted, right, classes), _histograms(predicted, each, classes)))
+    label, confidence, intersect, predictions = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    return CellRecords(np.arange(len(tile)), tile.grid.areas, label, confidence, intersect, predictions, macs)
+
+
+def _macs(model: CascadeSegmentor, index: int, tile: TiledImage, whole: dict[int, StageOutput]) -> np.ndarray:
+    """Per cell; a later stage on images is paid once for all cells that ask for it, so each is told the whole sum."""
+    if index == 0:
+        return np.asarray(whole[0].macs)
+    return np.full(len(tile), model.stages[index].macs_of(tile))
+
+
+def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:
+    def part(x: Tensor) -> Tensor:
+        return x[int(rows[0]):int(rows[-1]) + 1]
+
+    return StageOutput(if_there(part, output.logits), if_there(part, output.probabilities),
+                       valid=if_there(part, output.valid))
+
+
+def _state(model: CascadeSegmentor, subset: Subset, outputs: Sequence[StageOutput]) -> CascadeState:
+    score = model.confidence.member_score(model.fusion)
+    first, *others = subset
+    state = CascadeState.start(outputs[first], model.fusion, model.stages[first].temperature, score)
+    for index in others:
+        state = state.add(outputs[index], model.stages[index].temperature, score)
+    return state
+
+
+def _histograms(values: Tensor, counts: Tensor, classes: int) -> np.ndarray:
+    """How often each class occurs in maps ``(N, S, h, w)`` where a pixel counts, int32 ``(N, S, classes)``."""
+    n, s = values.shape[:2]
+    offset = torch.arange(n * s, device=values.device).view(n, s, 1, 1) * classes
+    found = torch.bincount((values + offset)[counts], minlength=n * s * classes)
+    return found.view(n, s, classes).int().cpu().numpy()
+
+
+def _check_labels(labels: Tensor, tile: TiledImage, classes: int) -> None:
+    if tuple(labels.shape) != tile.grid.image:
+        raise ValueError(f'the labels have {tuple(labels.shape)} pixels and the original image {tile.grid.image}; load '
+                         'annotations after Resize in the pipeline, so that they keep the size of the image')
+    named = labels[labels != IGNORED]
+    if len(named) and not 0 <= int(named.min()) <= int(named.max()) < classes:
+        raise ValueError(f'a pixel has the label {int(named.max())}, and the members have {classes} classes, 0 to '
+                         f'{classes - 1}, and {IGNORED} for no class; check the annotations and reduce_zero_label')

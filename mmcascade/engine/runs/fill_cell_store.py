@@ -1,0 +1,76 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Run every stage of a segmentation cascade over a data set and keep what its cells say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch.utils.data import Dataset, Subset
+
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.runs.cell_histograms import cell_records
+from mmcascade.engine.runs.fill_store import data_identity, given_macs, ordered_loader
+from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.members.members import num_classes
+
+
+def fill_cell_store(folder: str | Path, model: CascadeSegmentor, dataloader: Config, dataset: Dataset,
+                    progress: Progress = lambda done, total: None, config: str | None = None) -> CellStore:
+    """The complete store of a data set's cells; what an earlier run left is continued.
+
+    Args:
+        folder: the store's place.
+        model: a cascade with loaded members; its policy is not asked.
+        dataloader: config of the loader; its data set is replaced, its order is kept.
+        dataset: the built data set.
+        progress: called with the number of finished images and of all images.
+        config: the whole config as a Python literal, kept in the store.
+
+    Raises:
+        StoreError: if the folder holds the cells of another cascade, data or preprocessing.
+        ValueError: if the data set is empty, or has images without sound labels.
+    """
+    images = len(dataset)  # type: ignore[arg-type]
+    if not images:
+        raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
+    temperatures = [stage.temperature for stage in model.stages]
+    identity = {'cascade': model.identity().to_json(), **data_identity(dataloader, dataset), **given_macs(model),
+                **({'temperatures': temperatures} if set(temperatures) != {1} else {})}
+    classes = next(count for member in model.members.values() if (count := num_classes(member)))
+    if CellStore.exists(folder):
+        store = CellStore.open(folder)
+        store.check_identity(identity)
+    else:
+        store = CellStore.create(
+            folder, identity, images=images, classes=list(model.classes) if model.classes else classes,
+            stages=[stage.source for stage in model.stages], on=[stage.on for stage in model.stages],
+            fusion=model.fusion, confidence=model.confidence.name, empty=model.confidence.empty,
+            temperatures=temperatures, config=config)
+    progress(store.filled, images)
+    if store.complete:
+        return store
+    left = Subset(dataset, range(store.filled, images))
+    for batch in ordered_loader(dict(dataloader, batch_size=1), left, 'pseudo_collate'):
+        sample = batch['data_samples'][0]
+        tile = model.tile(batch['inputs'][0], sample)
+        for stage in model.stages:
+            stage.settle([tile])
+        store.append(store.filled, cell_records(model, tile, true_labels(sample), store.subsets, classes))
+        progress(store.filled, images)
+    return store
+
+
+def true_labels(sample: Any) -> torch.Tensor:
+    """The classes of an image's pixels, ``(H, W)``.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if 'gt_sem_seg' not in sample:
+        raise ValueError(f"{sample.get('img_path', 'an image')} has no gt_sem_seg: calibration needs annotated images, "
+                         'and LoadAnnotations in the pipeline of val_dataloader')
+    return sample.gt_sem_seg.data.squeeze(0)

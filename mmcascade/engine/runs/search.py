@@ -1,0 +1,187 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From score stores to tables, pictures and ready-to-run configs of cascades."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcascade._system.files import write_json
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.chain_search import Setting, front
+from mmcascade.calibration.search.committees import compare, convert
+from mmcascade.calibration.search.confidence_curves import confidence_curves
+from mmcascade.calibration.search.pareto import spread_out
+from mmcascade.calibration.search.search import search
+from mmcascade.calibration.search.search_files import as_csv, as_json
+from mmcascade.calibration.search.search_report import Figures, Point, Reporter
+from mmcascade.calibration.search.searcher import Covered, Found, Plan, Progress
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.engine.configs.chains import stored_config, write_chain
+from mmcascade.visualization.search_plot import plot_confidences, plot_front
+
+MULTIPLY_ADDS, MILLISECONDS = 'multiply-adds', 'milliseconds'
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """Stores, what to do with their units, and where the results go.
+
+    Attributes:
+        stores: of the same units.
+        candidates: their stages.
+        unit: of cost.
+        out: folder to write; must not exist, or be empty.
+        seed: of the division of the units into the half that is searched on and the half that is reported.
+        points: write at most so many points of a front.
+        repeats: draws of the bootstrap.
+    """
+
+    stores: Sequence[ScoreStore]
+    candidates: Candidates
+    unit: str
+    out: Path
+    seed: int = 0
+    points: int = 20
+    repeats: int = 500
+
+    @classmethod
+    def open(cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None,
+             **options: Any) -> SearchRun:
+        """Open stores.
+
+        Args:
+            costs: milliseconds per 'member@view', in place of multiply-adds.
+
+        Raises:
+            ValueError: if the stores do not fit together, or the output folder holds something.
+        """
+        out = cls._checked(Path(out), options.get('points', cls.points))
+        stores = [ScoreStore.open(folder) for folder in folders]
+        candidates = Candidates.from_stores(stores, costs)
+        return cls(stores, candidates, MULTIPLY_ADDS if costs is None else MILLISECONDS, out, **options)
+
+    @staticmethod
+    def _checked(out: Path, points: int) -> Path:
+        if points < 2:
+            raise ValueError(f'a front has two ends, so at least 2 points are written, got {points}')
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
+        return out
+
+    def front(self, plan: Plan, progress: Progress = lambda done, total: None) -> dict[str, Any]:
+        """Search, and write table, picture and configs of the front; returns what ``pareto.json`` holds."""
+        select, report = self._halves()
+        found = self._search(select, plan, progress)
+        chosen = [found.front[k] for k in spread_out([s.cost for s in found.front], self.points)]
+        reporter = self._reporter(plan, select, report)
+        about = {'front': len(found.front), **self._about(found, plan, reporter)}
+        return self._write(chosen, found.ensembles, found.covered, plan, reporter, about)
+
+    def converted(self, chain: str, goal: str, plan: Plan) -> dict[str, Any]:
+        """Turn an ensemble into a cascade; writes both like a front of two."""
+        select, report = self._halves()
+        settings = convert(self.candidates, select, self.candidates.find(chain), goal, plan)
+        reporter = self._reporter(plan, select, report)
+        ordered = sorted(settings[::-1], key=lambda setting: setting.cost)
+        return self._write(ordered, [settings[0]], [], plan, reporter, {'match': goal})
+
+    def confidences(self, chain: str, fusion: str) -> dict[str, float]:
+        """Draw the accuracy of the most confident units by confidence function; returns the areas under the lines."""
+        curves = confidence_curves(self.candidates, self.candidates.find(chain), fusion)
+        areas = {name: float(curve.mean()) for name, curve in curves.items()}
+        with _in_one_piece(self.out) as folder:
+            plot_confidences(curves, chain, folder / 'confidences.png')
+            write_json(folder / 'confidences.json', {
+                'schema': 1, 'chain': chain, 'fusion': fusion, 'units': len(self.candidates.labels),
+                'mean_accuracy': areas,
+                'accuracy_of_most_confident': {name: {f'{share}%': float(curve[_rank(len(curve), share)])
+                                                      for share in range(10, 101, 10)}
+                                               for name, curve in curves.items()}})
+        return areas
+
+    def _halves(self) -> tuple[np.ndarray, np.ndarray]:
+        return hold_out(self.candidates.labels, 0.5, self.seed)
+
+    def _search(self, select: np.ndarray, plan: Plan, progress: Progress) -> Found:
+        return search(self.candidates, select, plan, progress)
+
+    def _reporter(self, plan: Plan, select: np.ndarray, report: np.ndarray) -> Reporter:
+        return Reporter(self.candidates, plan, select, report, self.repeats)
+
+    def _about(self, found: Found, plan: Plan, reporter: Reporter) -> dict[str, Any]:
+        """What else the results say of a search."""
+        if plan.quality.name != 'accuracy' or plan.chains is not None:
+            return {}
+        return {'committees': self._committees(found, reporter)}
+
+    def _singles(self, ensembles: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
+        return self._figures([setting for setting in ensembles if len(setting.chain) == 1], reporter)
+
+    def _write_chain(self, folder: Path, config: dict[str, Any], point: Point, plan: Plan, reporter: Reporter) -> None:
+        write_chain(folder, config, point, self.candidates, plan, self.stores[0], len(reporter.report))
+
+    def _write(self, settings: Sequence[Setting], ensembles: Sequence[Setting], covered: Sequence[Covered], plan: Plan,
+               reporter: Reporter, about: Mapping[str, Any]) -> dict[str, Any]:
+        points = [reporter.point(setting) for setting in settings]
+        config = stored_config(self.stores)
+        names = [_folder_name(number, point, self.candidates) for number, point in enumerate(points)]
+        about = {'stores': [str(store.folder) for store in self.stores], 'cost': self.unit, 'seed': self.seed,
+                 'units': {'select': len(reporter.select), 'report': len(reporter.report)},
+                 'configs': names if config is not None else None, **about}
+        result = as_json(points, covered, self.candidates, plan, about)
+        with _in_one_piece(self.out) as folder:
+            write_json(folder / 'pareto.json', result)
+            (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
+            plot_front(points, self._singles(ensembles, reporter),
+                       self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter), str(plan.quality),
+                       self.unit, folder / 'pareto.png')
+            if config is not None:
+                for name, point in zip(names, points, strict=True):
+                    self._write_chain(folder / name, config, point, plan, reporter)
+        return result
+
+    def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
+        return {self.candidates.describe(setting.chain): reporter.figures(setting) for setting in settings}
+
+    def _committees(self, found: Found, reporter: Reporter) -> list[dict[str, Any]]:
+        def describe(setting: Setting | None) -> dict[str, Any] | None:
+            if setting is None:
+                return None
+            figures = reporter.figures(setting)
+            return {'chain': self.candidates.named(setting.chain), 'windows': setting.windows,
+                    'accuracy': figures.accuracy, 'cost': figures.cost}
+
+        return [{'goal': row.goal, 'single': describe(row.single), 'ensemble': describe(row.ensemble),
+                 'cascade': describe(row.cascade)} for row in compare(found)]
+
+
+def _rank(units: int, percent: int) -> int:
+    return max(1, round(units * percent / 100)) - 1
+
+
+def _folder_name(number: int, point: Point, candidates: Candidates) -> str:
+    return f"{number:02d}_{'-'.join(candidates.identities[stage].member for stage in point.chain)}"
+
+
+@contextmanager
+def _in_one_piece(out: Path) -> Iterator[Path]:
+    """A folder that gets its name when everything in it is written, and vanishes if anything goes wrong."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        os.replace(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,131 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From the cells of an image to crops that a member is run on, and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mmcascade.models.cells.grid import Box, Grid, Size
+
+#: The dimension of images ``(..., H, W)`` that a pipeline's flip turns round.
+MIRRORED = {'horizontal': -1, 'vertical': -2}
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops around the frames of cells, all of one shape.
+
+    Cells are parts of the original image; the pipeline may have resized and mirrored it. A crop is moved, not padded,
+    to lie inside the image.
+
+    Args:
+        grid: of the original image.
+        source: size of the image as the pipeline gives it.
+        margin: context around a frame, in pixels of the original image.
+        scale: crops are resized by this before the member sees them.
+        flip: 'horizontal', 'vertical' or None, what the pipeline did.
+    """
+
+    grid: Grid
+    source: Size
+    margin: int = 0
+    scale: float = 1.0
+    flip: str | None = None
+
+    @cached_property
+    def ratio(self) -> tuple[float, float]:
+        """Pixels of the source per pixel of the original image, down and across."""
+        down, across = (now / before for now, before in zip(self.source, self.grid.image, strict=True))
+        return down, across
+
+    @cached_property
+    def size(self) -> Size:
+        """Of a crop in the source."""
+        height, width = (
+            min(whole, side + 2 * self.margin if ratio == 1 else math.ceil((side + 2 * self.margin) * ratio) + 1)
+            for side, ratio, whole in zip(self.grid.frame, self.ratio, self.source, strict=True))
+        return height, width
+
+    @cached_property
+    def scaled_size(self) -> Size:
+        """Of a crop as the member sees it."""
+        return scaled(self.size, self.scale)
+
+    def box(self, index: int) -> Box:
+        """Where the crop of a cell lies in the source, as if that were not mirrored."""
+        frame = self.grid.frame_box(index)
+        top, left = (min(max(math.floor((start - self.margin) * ratio), 0), whole - side) for start, ratio, whole, side
+                     in zip((frame.top, frame.left), self.ratio, self.source, self.size, strict=True))
+        return Box(top, left, top + self.size[0], left + self.size[1])
+
+    def take(self, image: Tensor, rows: np.ndarray) -> Tensor:
+        """The crops of some cells from the source ``(C, H, W)``, ``(N, C, *scaled_size)``."""
+        crops = torch.stack([self._mirrored(self.box(index)).of(image) for index in rows.tolist()])
+        return resize_images(crops, self.scaled_size)
+
+    def frames(self, scores: Tensor, rows: np.ndarray, align_corners: bool = False) -> Tensor:
+        """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells, ``(N, C, h, w)``."""
+        if self.flip:
+            scores = scores.flip(MIRRORED[self.flip])
+        places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
+        if self.ratio == (1, 1) and self.scaled_size == self.size:
+            return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])
+        return torch.stack([
+            interpolated(interpolated(x, -2, self._places(frame.top, crop.top, 0, align_corners)), -1,
+                         self._places(frame.left, crop.left, 1, align_corners))
+            for x, (crop, frame) in zip(scores, places, strict=True)])
+
+    def _mirrored(self, box: Box) -> Box:
+        height, width = self.source
+        if self.flip == 'horizontal':
+            return Box(box.top, width - box.right, box.bottom, width - box.left)
+        if self.flip == 'vertical':
+            return Box(height - box.bottom, box.left, height - box.top, box.right)
+        return box
+
+    def _places(self, frame: int, crop: int, axis: int, align_corners: bool) -> Tensor:
+        """Where the pixels of a frame lie in its resized crop, as :func:`torch.nn.functional.interpolate` has it."""
+        pixels = frame + torch.arange(self.grid.frame[axis], dtype=torch.float64)
+        original, source = self.grid.image[axis], self.source[axis]
+        size, resized = self.size[axis], self.scaled_size[axis]
+        if align_corners:
+            in_source = pixels * ((source - 1) / max(original - 1, 1))
+            return (in_source - crop) * ((resized - 1) / max(size - 1, 1))
+        in_source = (pixels + 0.5) * (source / original)
+        return (in_source - crop) * (resized / size) - 0.5
+
+
+def scaled(size: Size, scale: float) -> Size:
+    """A size times a factor, in whole pixels from 1."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize_images(images: Tensor, size: Size) -> Tensor:
+    """Raw images ``(N, C, H, W)`` at another size: bilinear, without antialiasing, as OpenMMLab's Resize does."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    resized = functional.interpolate(images.float(), size, mode='bilinear', align_corners=False)
+    return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized
+
+
+def interpolated(x: Tensor, dim: int, places: Tensor) -> Tensor:
+    """Values between the entries of a dimension, linearly; the ends go on."""
+    size = x.shape[dim]
+    places = places.clamp(0, size - 1)
+    low = places.floor().long()
+    high = (low + 1).clamp_max(size - 1)
+    weight = (places - low).to(x.device, at_least_float(x))
+    weight = weight.view(-1, *[1] * (-1 - dim))
+    low, high = low.to(x.device), high.to(x.device)
+    return torch.lerp(x.index_select(dim, low).to(weight), x.index_select(dim, high).to(weight), weight)
+
+
+def at_least_float(x: Tensor) -> torch.dtype:
+    return x.dtype if x.dtype == torch.float64 else torch.float32

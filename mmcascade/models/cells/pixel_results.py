@@ -1,0 +1,71 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What is kept of finished cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmcascade.routing import CascadeState, StageOutput
+from mmcascade.routing.confidences.cell_confidence import CellConfidence
+from mmcascade.routing.fusion.distribution import log_floored
+
+
+@dataclass(frozen=True)
+class PixelResults:
+    """The labels of cells and, where asked for, more; probabilities go as soon as a cell is finished.
+
+    Args:
+        confidence: whose function of a pixel is mapped as 'confidence_map', float32 ``(N, h, w)``; None = no map.
+        seg_logits: keep 'seg_logits', the fused log-probabilities ``(N, C, h, w)``.
+    """
+
+    confidence: CellConfidence | None = None
+    seg_logits: bool = False
+
+    def __call__(self, state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
+        kept = {'labels': labels_of(state, output, rows)}
+        if self.confidence is not None:
+            finite = state.has_finite.view(-1, 1, 1)
+            kept['confidence_map'] = torch.where(finite, self.confidence.pixel.score(state), -torch.inf).float()
+        if self.seg_logits:
+            kept['seg_logits'] = log_floored(state.fused.probs)
+        return kept
+
+
+def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = None) -> Tensor:
+    """The most probable class of every pixel, ``(N, h, w)``; uint8 where there are at most 256 classes.
+
+    Args:
+        state: of N units.
+        output: of the stage that ran last, on these units and perhaps more.
+        rows: int64 ``(N)``, the units' places in the output; None = all.
+    """
+    if state.ran > 1 and state.fusion != 'replace':
+        labels = best_class(state.fused.probs if state.fused.logits is None else state.fused.logits)
+    else:
+        # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
+        labels = best_class(output.values)
+        if rows is not None:
+            labels = labels.index_select(0, rows)
+        if not output.all_finite:
+            finite = output.finite_rows() if rows is None else output.finite_rows().index_select(0, rows)
+            labels = torch.where(finite.view(-1, 1, 1), labels, best_class(state.fused.probs))
+    return labels
+
+
+def best_class(scores: Tensor) -> Tensor:
+    """The first class of the highest score in maps ``(N, C, h, w)``; uint8 where there are at most 256 classes."""
+    classes = scores.shape[1]
+    dtype = torch.uint8 if classes <= 256 else torch.int64
+    if scores.device.type != 'cpu':
+        return scores.argmax(1).to(dtype)
+    # torch's argmax over a dimension that is not the last takes ten times as long on a processor.
+    best = scores.amax(1)
+    from_last = torch.zeros(best.shape, dtype=dtype)
+    for number in range(classes - 1):
+        hit = (scores[:, number] == best).to(dtype)
+        torch.maximum(from_last, hit.mul_(classes - 1 - number), out=from_last)
+    return (classes - 1) - from_last

@@ -1,0 +1,166 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The batch size at which a forward pass costs least per image, found by trying."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcascade._system.machine import cpu_model, synchronise
+from mmcascade._system.memory import freed_memory_is_kept
+from mmcascade.calibration.stores.fingerprints import fingerprint
+
+#: What configs write to leave a batch size to us.
+AUTO = 'auto'
+SIZES = tuple(2 ** k for k in range(10))
+#: For members that label pixels, whose activations are large: a processor has no end of memory that could be caught.
+PIXEL_SIZES = SIZES[:4]
+SCHEMA = 1
+
+
+@torch.no_grad()
+def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZES, *,
+          device: torch.device | None = None, seconds: float = 0.3, patience: int = 2) -> dict[int, float]:
+    """Seconds per image at ascending batch sizes, the best of several runs each.
+
+    Stops when so many sizes in a row were worse than the best one, or when memory runs out. Sizes that come near the
+    best are then compared as a test runs them: the same number of images, batch after batch, in turns.
+
+    Args:
+        run: a forward pass over ``(N, ...)``.
+        row: one input, ``(...)``.
+        device: where it runs; by default where ``row`` lies.
+        seconds: how long a size is repeated, after one run to warm up and at least twice.
+    """
+    device = row.device if device is None else device
+    found: dict[int, float] = {}
+    worse = 0
+    for size in sizes:
+        try:
+            found[size] = _best_time(run, row, size, device, seconds)
+        except torch.OutOfMemoryError:
+            if not found:
+                raise
+            break
+        worse = 0 if found[size] <= min(found.values()) else worse + 1
+        if worse == patience:
+            break
+    near = [size for size, taken in found.items() if taken <= 1.3 * min(found.values())]
+    return found | _compared(run, row, near, device, 2 * seconds)
+
+
+def best_size(seconds_per_image: Mapping[int, float], slack: float = 0.02) -> int:
+    """The smallest batch size within 2 % of the best time: a smaller batch waits less and needs less memory."""
+    limit = min(seconds_per_image.values()) * (1 + slack)
+    return min(size for size, seconds in seconds_per_image.items() if seconds <= limit)
+
+
+def sizes_for(device: torch.device, pixels: bool) -> tuple[int, ...]:
+    """Batch sizes to try for a member that labels images or pixels."""
+    return PIXEL_SIZES if pixels and device.type == 'cpu' else SIZES
+
+
+def settled_size(run: Callable[[Tensor], Any], row: Tensor, module: nn.Module, execution: object,
+                 device: torch.device, pixels: bool = False) -> int:
+    """The best batch size of a stage, from the cache of this machine or by a sweep.
+
+    Args:
+        run: its forward pass over ``(N, ...)``.
+        row: one input of it.
+        module, execution, device: what else the size depends on.
+        pixels: whether it labels pixels.
+    """
+    cache = SizeCache()
+    key = cache.key(module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type),
+                    device=device)
+    size = cache.get(key)
+    if size is None:
+        size = best_size(sweep(run, row, sizes_for(device, pixels), device=device))
+        cache.put(key, size)
+    return size
+
+
+class SizeCache:
+    """Batch sizes that were found on this machine before.
+
+    Args:
+        path: a JSON file; by default ``mmcascade/batch_sizes.json`` in the user's cache folder
+            (``$XDG_CACHE_HOME``, else ``~/.cache``).
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        folder = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+        self.path = Path(folder, 'mmcascade', 'batch_sizes.json') if path is None else Path(path)
+
+    @staticmethod
+    def key(*what: object, device: torch.device) -> str:
+        """A name for what a batch size depends on: the given objects, the device, threads, torch, and memory."""
+        name = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{device} {cpu_model()}'
+        return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__,
+                                                     freed_memory_is_kept()))
+
+    def get(self, key: str) -> int | None:
+        size = self._read().get(key)
+        return size if isinstance(size, int) and size > 0 else None
+
+    def put(self, key: str, size: int) -> None:
+        """Add an entry; where the folder cannot be written, the size is found again next time."""
+        content = dict(schema=SCHEMA, sizes={**self._read(), key: size})
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Several processes may write: the file is always a whole one.
+            with tempfile.NamedTemporaryFile('w', dir=self.path.parent, delete=False) as file:
+                json.dump(content, file, indent=1)
+            os.replace(file.name, self.path)
+        except OSError:
+            return
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(content, dict) and content.get('schema') == SCHEMA
+        return content['sizes'] if known and isinstance(content.get('sizes'), dict) else {}
+
+
+def _best_time(run: Callable[[Tensor], Any], row: Tensor, size: int, device: torch.device, seconds: float) -> float:
+    batch = row.expand(size, *row.shape).contiguous()
+    run(batch)
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < seconds:
+        times.append(_seconds(run, [batch], device))
+    return min(times) / size
+
+
+def _compared(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int], device: torch.device,
+              seconds: float) -> dict[int, float]:
+    """Seconds per image, the best of rounds in which every size runs as many images as the largest one.
+
+    The best of many short runs is lower than that of a few long ones wherever something else uses the machine, and so
+    favours small batches; and a batch that is run again and again lies in the cache, as none in a test does.
+    """
+    images = row.expand(max(sizes), *row.shape).contiguous()
+    batches = {size: images[:max(sizes) // size * size].split(size) for size in sizes}
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    while any(len(taken) < 3 or sum(taken) < seconds for taken in times.values()):
+        for size, taken in times.items():
+            taken.append(_seconds(run, batches[size], device))
+    return {size: min(taken) / (size * len(batches[size])) for size, taken in times.items()}
+
+
+def _seconds(run: Callable[[Tensor], Any], batches: Sequence[Tensor], device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    for batch in batches:
+        run(batch)
+    synchronise(device)
+    return time.perf_counter() - start

@@ -1,0 +1,2 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Who goes on to the next stage."""

@@ -1,0 +1,135 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Units on their way through a cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcascade.routing.fusion.state import CascadeState
+from mmcascade.routing.units.sources import Source, ViewRows, Views
+
+#: A cell's number in the data set is its image's number times this, plus its own number in the image.
+CELLS_PER_IMAGE = 1 << 16
+
+
+@dataclass
+class UnitBatch:
+    """N units that have run the same stages, where their inputs are, and what they carry.
+
+    Bookkeeping stays in numpy on the host, so that it never waits for a device.
+
+    Attributes:
+        ticket: int64 ``(N)``, the order of submission.
+        unit: int64 ``(N)``, index in the data set.
+        macs: float64 ``(N)``, multiply-adds spent so far.
+        sources: what was handed in and holds these units.
+        source, row: int64 ``(N)``, in which source and in which of its rows a unit lies. Units of one source
+            stand together.
+        state: what the stages have given so far; None before the first.
+    """
+
+    ticket: np.ndarray
+    unit: np.ndarray
+    macs: np.ndarray
+    sources: list[Source]
+    source: np.ndarray
+    row: np.ndarray
+    state: CascadeState | None = None
+
+    @classmethod
+    def submitted(cls, inputs: Views | Source, unit: np.ndarray, first_ticket: int) -> UnitBatch:
+        """Units that enter the cascade."""
+        n = len(unit)
+        source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
+        return cls(np.arange(first_ticket, first_ticket + n), unit, np.zeros(n), [source],
+                   np.zeros(n, dtype=np.int64), np.arange(n))
+
+    def __len__(self) -> int:
+        return len(self.ticket)
+
+    @property
+    def group(self) -> Hashable:
+        """The group of its sources, which is one."""
+        return self.sources[0].group
+
+    def view(self, index: int) -> Tensor:
+        """The rows of one view that belong to these units, on the device where the view lies."""
+        pieces = [source.take(index, rows) for source, rows in self.pieces() if isinstance(source, ViewRows)]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def pieces(self) -> Iterator[tuple[Source, np.ndarray]]:
+        """Each source, and which of its rows are here."""
+        if len(self.sources) == 1:
+            yield self.sources[0], self.row
+            return
+        for number, source in enumerate(self.sources):
+            yield source, self.row[self.source == number]
+
+    def select(self, rows: np.ndarray) -> UnitBatch:
+        """Some of the units, by ascending position in this batch."""
+        if len(rows) == len(self):
+            return self
+        used, source = np.unique(self.source[rows], return_inverse=True)
+        state = self.state
+        if state is not None:
+            state = state.select(torch.as_tensor(rows).to(state.finite.device))
+        return UnitBatch(self.ticket[rows], self.unit[rows], self.macs[rows],
+                         [self.sources[s] for s in used], source, self.row[rows], state)
+
+    def split(self, size: int) -> tuple[UnitBatch, UnitBatch]:
+        """The first ``size`` units, and the rest."""
+        return self._slice(0, size), self._slice(size, len(self))
+
+    def _slice(self, start: int, stop: int) -> UnitBatch:
+        """Neighbouring units, without a copy: a long queue is cut into many batches."""
+        used, source = np.unique(self.source[start:stop], return_inverse=True)
+        return UnitBatch(self.ticket[start:stop], self.unit[start:stop], self.macs[start:stop],
+                         [self.sources[s] for s in used], source, self.row[start:stop],
+                         None if self.state is None else self.state.slice(start, stop))
+
+    def gathered(self) -> UnitBatch:
+        """The same units in another order: those of a source that was named several times stand together."""
+        numbers = {source: number for number, source in enumerate(dict.fromkeys(self.sources))}
+        source = np.array([numbers[s] for s in self.sources])[self.source]
+        order = np.lexsort((self.row, source))
+        state = self.state
+        if state is not None:
+            state = state.select(torch.as_tensor(order).to(state.finite.device))
+        return UnitBatch(self.ticket[order], self.unit[order], self.macs[order], list(numbers), source[order],
+                         self.row[order], state)
+
+    def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
+        """The same units, with what they still need of some sources in memory of their own."""
+        state = None if self.state is None else self.state.own()
+        if not any(source in borrowed for source in self.sources):
+            return self if state is self.state else replace(self, state=state)
+        kept = [source.keep(rows, views) if source in borrowed else (source, rows)
+                for source, rows in self.pieces()]
+        return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]),
+                       state=state)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Everything on a device that these units keep alive."""
+        for source in self.sources:
+            yield from source.tensors()
+        if self.state is not None:
+            yield from (x for x in vars(self.state).values() if isinstance(x, Tensor))
+
+    @staticmethod
+    def cat(batches: Sequence[UnitBatch]) -> UnitBatch:
+        """Join units that have run the same stages."""
+        if len(batches) == 1:
+            return batches[0]
+        offsets = np.cumsum([0] + [len(b.sources) for b in batches])
+        states = [b.state for b in batches if b.state is not None]
+        return UnitBatch(
+            np.concatenate([b.ticket for b in batches]), np.concatenate([b.unit for b in batches]),
+            np.concatenate([b.macs for b in batches]), [s for b in batches for s in b.sources],
+            np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
+            np.concatenate([b.row for b in batches]), CascadeState.cat(states) if states else None)
+
