@@ -52,6 +52,7 @@ test: $(READY)
 
 lint: $(READY)
 	$(PY) -m ruff check
+	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
 # The lock is complete, so pip has nothing to resolve (--no-deps); as a constraint it also pins what

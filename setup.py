@@ -44,8 +44,7 @@ def version() -> str:
 setup(
     name='mmcascade',
     version=version(),
-    description='Window-based early-exit cascades of pretrained classifiers and segmentors '
-    'for OpenMMLab',
+    description='Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab',
     license='Apache-2.0',
     license_files=['LICENSE'],
     classifiers=[
@@ -58,10 +57,7 @@ setup(
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
     package_data={'mmcascade': ['py.typed']},
     install_requires=requirements('runtime'),
-    extras_require={
-        name: requirements(name)
-        for name in ('onedl', 'openmmlab', 'demo', 'tests', 'lint')
-    },
+    extras_require={name: requirements(name) for name in ('onedl', 'openmmlab', 'demo', 'tests', 'lint')},
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},
 )

@@ -39,9 +39,15 @@ def main() -> None:
     rows = []
     for stride, found in scores.items():
         difference = np.abs(found - exact)[~np.isnan(found + exact)]  # a cell of which no pixel counts has no score
-        rows.append(dict(stride=stride, cells=len(exact), largest=float(difference.max()),
-                         mean=float(difference.mean()),
-                         same_side=float(((found > threshold) == (exact > threshold)).mean())))
+        rows.append(
+            dict(
+                stride=stride,
+                cells=len(exact),
+                largest=float(difference.max()),
+                mean=float(difference.mean()),
+                same_side=float(((found > threshold) == (exact > threshold)).mean()),
+            )
+        )
     print_table(rows)
     if args.json:
         write_rows(args.json, [dict(row, config=args.config, share=args.share) for row in rows])

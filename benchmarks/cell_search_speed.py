@@ -33,17 +33,33 @@ def make_store(folder: str, images: int, seed: int = 0) -> CellStore:
     """Cells whose later stages are right more often."""
     rng = np.random.default_rng(seed)
     subsets, on = stored_subsets(STAGES, 'prob'), ['image', *['cell'] * (STAGES - 1)]
-    store = CellStore.create(folder, {}, images=images, classes=CLASSES, stages=[f'stage{k}' for k in range(STAGES)],
-                             on=on, fusion='prob', confidence='max_prob')
+    store = CellStore.create(
+        folder,
+        {},
+        images=images,
+        classes=CLASSES,
+        stages=[f'stage{k}' for k in range(STAGES)],
+        on=on,
+        fusion='prob',
+        confidence='max_prob',
+    )
     for image in range(images):
         label = np.stack([rng.multinomial(AREA, rng.dirichlet(np.full(CLASSES, 0.3))) for _ in range(CELLS)])
         ease = rng.uniform(0.3, 1.0, (CELLS, 1))
         right = np.stack([rng.binomial(label, ease ** (1 / len(subset))) for subset in subsets], 1)
         wrong = label[:, None] - right
-        store.append(image, CellRecords(
-            np.arange(CELLS), np.full(CELLS, AREA), label.astype(np.int32),
-            (ease * rng.uniform(0.7, 1.0, (CELLS, len(subsets)))).astype(np.float32), right.astype(np.int32),
-            (right + np.roll(wrong, 1, 2)).astype(np.int32), np.tile(np.arange(1.0, STAGES + 1), (CELLS, 1))))
+        store.append(
+            image,
+            CellRecords(
+                np.arange(CELLS),
+                np.full(CELLS, AREA),
+                label.astype(np.int32),
+                (ease * rng.uniform(0.7, 1.0, (CELLS, len(subsets)))).astype(np.float32),
+                right.astype(np.int32),
+                (right + np.roll(wrong, 1, 2)).astype(np.int32),
+                np.tile(np.arange(1.0, STAGES + 1), (CELLS, 1)),
+            ),
+        )
     return store
 
 
@@ -59,8 +75,9 @@ def windows(store: CellStore, chain: tuple[int, ...], parts: int, max_cells: int
     """The front over all windows between cuts into so many parts; returns how many windows."""
     cells = store.cells
     exits = cell_exits(cells, store.subsets, chain, 'prob')
-    search = CellChainSearch(chain, ChainCells(cells, exits, cells.macs, store.on, chain, 'go_on'), Limits(), parts,
-                             max_cells=max_cells)
+    search = CellChainSearch(
+        chain, ChainCells(cells, exits, cells.macs, store.on, chain, 'go_on'), Limits(), parts, max_cells=max_cells
+    )
     search.coarse(1)
     return search.evaluated
 
@@ -71,16 +88,26 @@ def measure(images: int, repeats: int) -> list[dict[str, Any]]:
         store = make_store(folder, images)
         rows = []
         for name, length, call in (
-                ('thresholds', 2, lambda: thresholds(store, (0, 1))),
-                ('windows, 2 stages', 2, lambda: windows(store, (0, 1), 256)),
-                ('windows, 3 stages', 3, lambda: windows(store, (0, 1, 2), 48)),
-                ('windows, 4 stages', 4, lambda: windows(store, (0, 1, 2, 3), 14)),
-                ('windows, 3 stages, at most 3 cells', 3, lambda: windows(store, (0, 1, 2), 48, 3))):
+            ('thresholds', 2, lambda: thresholds(store, (0, 1))),
+            ('windows, 2 stages', 2, lambda: windows(store, (0, 1), 256)),
+            ('windows, 3 stages', 3, lambda: windows(store, (0, 1, 2), 48)),
+            ('windows, 4 stages', 4, lambda: windows(store, (0, 1, 2, 3), 14)),
+            ('windows, 3 stages, at most 3 cells', 3, lambda: windows(store, (0, 1, 2), 48, 3)),
+        ):
             settings, seconds = best_of(call, repeats)
             policy = WindowPolicy([(0.3, 0.6)] * (length - 1))
             replayed = best_of(lambda n=length, policy=policy: replay_cells(store, tuple(range(n)), policy), repeats)[1]
-            rows.append(dict(name=name, cells=len(store.cells), classes=CLASSES, settings=settings, seconds=seconds,
-                             settings_per_s=settings / seconds, replay_seconds_per_setting=replayed))
+            rows.append(
+                dict(
+                    name=name,
+                    cells=len(store.cells),
+                    classes=CLASSES,
+                    settings=settings,
+                    seconds=seconds,
+                    settings_per_s=settings / seconds,
+                    replay_seconds_per_setting=replayed,
+                )
+            )
     return rows
 
 

@@ -49,9 +49,16 @@ def costs(name: str, model: CascadeSegmentor) -> dict[str, Any]:
 
     stage0, cell, whole = first.macs_of(image) / 1e9, second.macs_of(image) / 1e9, macs(on='image')
     return dict(
-        config=name, stage0=stage0, cells=len(image), margin=model.margin, cell=cell,
-        cell_margin0=macs(on='cell', margin=0), cell_margin64=macs(on='cell', margin=64), all_second=whole,
-        break_even=(whole - stage0) / (len(image) * cell))
+        config=name,
+        stage0=stage0,
+        cells=len(image),
+        margin=model.margin,
+        cell=cell,
+        cell_margin0=macs(on='cell', margin=0),
+        cell_margin64=macs(on='cell', margin=64),
+        all_second=whole,
+        break_even=(whole - stage0) / (len(image) * cell),
+    )
 
 
 def main() -> None:

@@ -54,9 +54,12 @@ def print_table(rows: Sequence[Row]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     numeric = [all(isinstance(row[key], (int, float)) for row in rows) for key in header]
     for line in lines:
-        print('  '.join(
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(line, widths, numeric, strict=True)).rstrip())
+        print(
+            '  '.join(
+                text.rjust(width) if right else text.ljust(width)
+                for text, width, right in zip(line, widths, numeric, strict=True)
+            ).rstrip()
+        )
 
 
 def _text(value: Any) -> str:

@@ -40,24 +40,34 @@ Config = dict[str, Any]
 
 
 def crop(size: int) -> list[Config]:
-    return [dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow', interpolation='bicubic'),
-            dict(type='CenterCrop', crop_size=size)]
+    return [
+        dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short', backend='pillow', interpolation='bicubic'),
+        dict(type='CenterCrop', crop_size=size),
+    ]
 
 
 def pipeline(views: list[list[Config]]) -> list[Config]:
-    return [dict(type='LoadImageFromFile'), dict(type='MultiView', num_views=[1] * len(views), transforms=views),
-            dict(type='PackInputs')]
+    return [
+        dict(type='LoadImageFromFile'),
+        dict(type='MultiView', num_views=[1] * len(views), transforms=views),
+        dict(type='PackInputs'),
+    ]
 
 
 #: Per cascade and place: the pipeline's views, and what each stage takes from them.
 CASCADES: dict[str, dict[str, tuple[list[list[Config]], list[Config]]]] = {
     f'{SMALL} -> {LARGE}': {
         'pipeline': ([crop(SMALL), crop(LARGE)], [dict(view=0), dict(view=1)]),
-        'device': ([crop(LARGE)], [dict(resize=SMALL), dict()])},
+        'device': ([crop(LARGE)], [dict(resize=SMALL), dict()]),
+    },
     f'{SMALL}, {LARGE}, both mirrored': {
-        'pipeline': ([crop(SMALL), [*crop(SMALL), FLIP], crop(LARGE), [*crop(LARGE), FLIP]],
-                     [dict(view=k) for k in range(4)]),
-        'device': ([crop(LARGE)], [dict(resize=SMALL), dict(resize=SMALL, flip=True), dict(), dict(flip=True)])}}
+        'pipeline': (
+            [crop(SMALL), [*crop(SMALL), FLIP], crop(LARGE), [*crop(LARGE), FLIP]],
+            [dict(view=k) for k in range(4)],
+        ),
+        'device': ([crop(LARGE)], [dict(resize=SMALL), dict(resize=SMALL, flip=True), dict(), dict(flip=True)]),
+    },
+}
 
 
 def write_jpegs(folder: Path, count: int) -> None:
@@ -72,21 +82,32 @@ def write_jpegs(folder: Path, count: int) -> None:
 
 
 def loader_of(dataset: Config, views: list[list[Config]], batch_size: int, workers: int) -> Any:
-    return Runner.build_dataloader(dict(
-        batch_size=batch_size, num_workers=workers, sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'), dataset=DATASETS.build(dict(dataset, pipeline=pipeline(views)))))
+    return Runner.build_dataloader(
+        dict(
+            batch_size=batch_size,
+            num_workers=workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+            dataset=DATASETS.build(dict(dataset, pipeline=pipeline(views))),
+        )
+    )
 
 
 def cascade(member: torch.nn.Module, stages: list[Config], device: str) -> Any:
     rates = [DEFERRED, *[1.0] * (len(stages) - 2)]
-    return MODELS.build(dict(
-        type='mmcascade.WindowCascadeClassifier', members=dict(net=member),
-        stages=[dict(member='net', **stage) for stage in stages],
-        policy=dict(type='mmcascade.RandomPolicy', rates=rates))).to(device)
+    return MODELS.build(
+        dict(
+            type='mmcascade.WindowCascadeClassifier',
+            members=dict(net=member),
+            stages=[dict(member='net', **stage) for stage in stages],
+            policy=dict(type='mmcascade.RandomPolicy', rates=rates),
+        )
+    ).to(device)
 
 
-def throughput(member: torch.nn.Module, folder: Path, images: int, batch_size: int, workers: int, device: str,
-               repeats: int) -> list[Config]:
+def throughput(
+    member: torch.nn.Module, folder: Path, images: int, batch_size: int, workers: int, device: str, repeats: int
+) -> list[Config]:
     write_jpegs(folder, images)
     dataset = dict(type='CustomDataset', data_root=str(folder), ann_file='labels.txt', data_prefix='images')
     rows = []
@@ -97,9 +118,17 @@ def throughput(member: torch.nn.Module, folder: Path, images: int, batch_size: i
             runs[place, 'loader'] = partial(deque, loader, maxlen=0)
             runs[place, 'all'] = partial(test, model, loader)
         speeds = {key: images / seconds for key, seconds in best_times(runs, repeats).items()}
-        rows += [dict(cascade=name, views=place, loader=speeds[place, 'loader'], all=speeds[place, 'all'],
-                      loader_gain=speeds[place, 'loader'] / speeds['pipeline', 'loader'],
-                      gain=speeds[place, 'all'] / speeds['pipeline', 'all']) for place in places]
+        rows += [
+            dict(
+                cascade=name,
+                views=place,
+                loader=speeds[place, 'loader'],
+                all=speeds[place, 'all'],
+                loader_gain=speeds[place, 'loader'] / speeds['pipeline', 'loader'],
+                gain=speeds[place, 'all'] / speeds['pipeline', 'all'],
+            )
+            for place in places
+        ]
     return rows
 
 
@@ -133,9 +162,12 @@ def main() -> None:
         args.images, args.batch_size, args.repeats = 8, 4, 1
     with DefaultScope.overwrite_default_scope('mmpretrain'), tempfile.TemporaryDirectory() as folder:
         member = build_member('net', args.model).module
-        rows = [dict(row, model=args.model, device=args.device, batch_size=args.batch_size, workers=args.workers)
-                for row in throughput(member, Path(folder), args.images, args.batch_size, args.workers, args.device,
-                                      args.repeats)]
+        rows = [
+            dict(row, model=args.model, device=args.device, batch_size=args.batch_size, workers=args.workers)
+            for row in throughput(
+                member, Path(folder), args.images, args.batch_size, args.workers, args.device, args.repeats
+            )
+        ]
     report(rows, args.json)
 
 

@@ -86,19 +86,35 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
     gc.freeze()  # as in tools/test.py
     seconds = interleaved(calls, repeats, torch.device('cpu'))
 
-    members = [min((seconds[pair] for pair in near if pair[0] == k), key=statistics.median)
-               for k in range(len(model.stages))]
+    members = [
+        min((seconds[pair] for pair in near if pair[0] == k), key=statistics.median) for k in range(len(model.stages))
+    ]
     limits = [sum(r * t for r, t in zip(reach, times, strict=True)) for times in zip(*members, strict=True)]
     least = [sum(pair) for pair in zip(seconds['data loading'], limits, strict=True)]
     rows = []
-    for name, times in {**{name: seconds[name] for name in runners}, 'data loading': seconds['data loading'],
-                        "the members' limit": limits, 'metrics': seconds['metrics']}.items():
+    for name, times in {
+        **{name: seconds[name] for name in runners},
+        'data loading': seconds['data loading'],
+        "the members' limit": limits,
+        'metrics': seconds['metrics'],
+    }.items():
         taken, ratio = spread(times), spread([t / floor for t, floor in zip(times, least, strict=True)])
-        rows.append(dict(
-            name=name, seconds=taken['median'], lowest=taken['lowest'], highest=taken['highest'],
-            ratio=ratio['median'], ratio_lowest=ratio['lowest'], ratio_highest=ratio['highest'], images=len(images),
-            loader_batch=batch, repeats=repeats, load_before=round(before, 2),
-            load_after=round(os.getloadavg()[0], 2)))
+        rows.append(
+            dict(
+                name=name,
+                seconds=taken['median'],
+                lowest=taken['lowest'],
+                highest=taken['highest'],
+                ratio=ratio['median'],
+                ratio_lowest=ratio['lowest'],
+                ratio_highest=ratio['highest'],
+                images=len(images),
+                loader_batch=batch,
+                repeats=repeats,
+                load_before=round(before, 2),
+                load_after=round(os.getloadavg()[0], 2),
+            )
+        )
     return rows
 
 

@@ -34,21 +34,33 @@ class Pool:
         names = [stage['member'] for stage in stores[0].header['identity']['members']['stages']]
         columns = [names.index(member) for member in chain]
         parts = [store.stages() for store in stores]
-        self.stages = [CachedStage(torch.cat([part[k].values for part in parts]), is_logits=parts[0][k].is_logits)
-                       for k in columns]
+        self.stages = [
+            CachedStage(torch.cat([part[k].values for part in parts]), is_logits=parts[0][k].is_logits) for k in columns
+        ]
         self.labels = np.concatenate([store.labels for store in stores])
         self.identity = CascadeIdentity(tuple(StageIdentity(name, 0, '') for name in chain), 'max_prob', 'prob')
 
-    def trial(self, calibration: np.ndarray, test: np.ndarray, risk: float, delta: float | None,
-              seed: int) -> tuple[float, float]:
+    def trial(
+        self, calibration: np.ndarray, test: np.ndarray, risk: float, delta: float | None, seed: int
+    ) -> tuple[float, float]:
         """Coverage and risk on the test units; (0, NaN) where nothing can be certified."""
         target, units, held = f'risk={risk}', calibration, None
         if delta is not None:
             parts = hold_out(self.labels[calibration], 0.5, seed)
             units, held = (calibration[part] for part in parts)
         fitted = fit_windows(self.stages, self.labels, target, units=units)
-        found = finish(fitted, self.stages, self.labels, self.identity, {}, target, units=units, held=held,
-                       certify=delta, seed=seed)
+        found = finish(
+            fitted,
+            self.stages,
+            self.labels,
+            self.identity,
+            {},
+            target,
+            units=units,
+            held=held,
+            certify=delta,
+            seed=seed,
+        )
         if found.accept is None:
             return 0.0, float('nan')
         result = replay(self.stages, found.policy(), test)
@@ -61,14 +73,23 @@ def measure(pool: Pool, first: int, risk: float, delta: float, repeats: int) -> 
     splits = [np.split(rng.permutation(n), [first]) for _ in range(repeats)]
     rows = []
     for name, promise in (('calibrated', None), (f'certified, delta {delta:g}', delta)):
-        shuffled = np.array([pool.trial(np.sort(a), np.sort(b), risk, promise, seed)
-                             for seed, (a, b) in enumerate(splits)])
+        shuffled = np.array(
+            [pool.trial(np.sort(a), np.sort(b), risk, promise, seed) for seed, (a, b) in enumerate(splits)]
+        )
         apart = np.array([pool.trial(np.arange(first), np.arange(first, n), risk, promise, 0)])
         for where, trials in ((f'{repeats} shuffled splits', shuffled), ('the stores as they are', apart)):
-            rows.append(dict(
-                threshold=name, units=where, target=100 * risk, coverage=100 * trials[:, 0].mean(),
-                risk=100 * np.nanmean(trials[:, 1]), lowest=100 * np.nanmin(trials[:, 1]),
-                highest=100 * np.nanmax(trials[:, 1]), share_above_target=100 * np.nanmean(trials[:, 1] > risk)))
+            rows.append(
+                dict(
+                    threshold=name,
+                    units=where,
+                    target=100 * risk,
+                    coverage=100 * trials[:, 0].mean(),
+                    risk=100 * np.nanmean(trials[:, 1]),
+                    lowest=100 * np.nanmin(trials[:, 1]),
+                    highest=100 * np.nanmax(trials[:, 1]),
+                    share_above_target=100 * np.nanmean(trials[:, 1] > risk),
+                )
+            )
     return rows
 
 

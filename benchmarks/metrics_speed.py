@@ -35,7 +35,8 @@ SCORES: dict[str, Scores] = {
     'probabilities': lambda rng, n: 0.5 + rng.random(n) / 2,
     'logits': lambda rng, n: 5 * rng.standard_normal(n),
     'float32': lambda rng, n: rng.random(n, dtype=np.float32).astype(np.float64),
-    '100 levels': lambda rng, n: rng.integers(0, 100, n) / 100}
+    '100 levels': lambda rng, n: rng.integers(0, 100, n) / 100,
+}
 
 #: What others are given: the confidence of a prediction is the larger of two probabilities.
 FOR_OTHERS = 'probabilities'
@@ -68,25 +69,30 @@ SUMMARIES: dict[str, Summary] = {
     'fpr_at_tpr': lambda u: curves.fpr_at_tpr(u.confidence, ~u.ood, 0.95),
     'scod_aurc': lambda u: curves.scod_aurc(u.confidence, u.error, u.ood),
     'scod_augrc': lambda u: curves.scod_augrc(u.confidence, u.error, u.ood),
-    'scod_risk_at_coverage': lambda u: curves.scod_risk_at_coverage(u.confidence, u.error, u.ood, 0.8)}
+    'scod_risk_at_coverage': lambda u: curves.scod_risk_at_coverage(u.confidence, u.error, u.ood, 0.8),
+}
 
 
 def torch_uncertainty(metric: str) -> Summary:
     """A metric of torch-uncertainty that takes probabilities ``(n, 2)`` and labels."""
+
     def call(units: Units) -> float:
         import torch
         from torch_uncertainty.metrics import classification
+
         found = getattr(classification, metric)()
         second = torch.from_numpy(units.confidence)
         # Class 1 is always predicted, and right unless the unit is an error.
         found.update(torch.stack([1 - second, second], 1), torch.from_numpy(~units.error).long())
         return float(found.compute())
+
     return call
 
 
 def torch_uncertainty_fpr(units: Units) -> float:
     import torch
     from torch_uncertainty.metrics.classification import FPR95
+
     found = FPR95(pos_label=1)
     found.update(torch.from_numpy(units.confidence), torch.from_numpy(~units.ood).long())
     return float(found.compute())
@@ -95,16 +101,23 @@ def torch_uncertainty_fpr(units: Units) -> float:
 def scikit_learn(metric: str) -> Summary:
     def call(units: Units) -> float:
         from sklearn import metrics
+
         return float(getattr(metrics, metric)(~units.error, units.confidence))
+
     return call
 
 
 #: Per library: its module, and its summaries by our name for them.
 OTHERS: dict[str, tuple[str, dict[str, Summary]]] = {
-    'torch-uncertainty': ('torch_uncertainty', {
-        'aurc': torch_uncertainty('AURC'), 'augrc': torch_uncertainty('AUGRC'), 'fpr_at_tpr': torch_uncertainty_fpr}),
-    'scikit-learn': ('sklearn', {
-        'auroc': scikit_learn('roc_auc_score'), 'aupr': scikit_learn('average_precision_score')})}
+    'torch-uncertainty': (
+        'torch_uncertainty',
+        {'aurc': torch_uncertainty('AURC'), 'augrc': torch_uncertainty('AUGRC'), 'fpr_at_tpr': torch_uncertainty_fpr},
+    ),
+    'scikit-learn': (
+        'sklearn',
+        {'auroc': scikit_learn('roc_auc_score'), 'aupr': scikit_learn('average_precision_score')},
+    ),
+}
 
 #: Summaries that others define as we do; their areas are other sums over the ranks.
 SAME_DEFINITION = ('auroc', 'aupr', 'fpr_at_tpr')
@@ -154,29 +167,47 @@ def measure(size: int, repeats: int) -> list[dict[str, Any]]:
     for kind in SCORES:
         units = Units.draw(kind, size)
         for name, summary in SUMMARIES.items():
-            rows.append(dict(_timed(units, kind, 'mmcascade', name, summary, repeats), same_value=None,
-                             bytes_per_unit=peak_bytes(partial(summary, units)) / size))
+            rows.append(
+                dict(
+                    _timed(units, kind, 'mmcascade', name, summary, repeats),
+                    same_value=None,
+                    bytes_per_unit=peak_bytes(partial(summary, units)) / size,
+                )
+            )
         for library, (module, summaries) in OTHERS.items() if kind == FOR_OTHERS else ():
             for name, summary in summaries.items():
                 if importlib.util.find_spec(module) is None:
                     rows.append(dict.fromkeys(rows[0]) | dict(scores=kind, library=library, summary=name, size=size))
                     continue
                 same = bool(np.isclose(summary(units), SUMMARIES[name](units), rtol=1e-6, atol=0))
-                rows.append(dict(
-                    _timed(units, kind, library, name, summary, repeats),
-                    same_value=same if name in SAME_DEFINITION else None,
-                    bytes_per_unit=peak_bytes_elsewhere(units, library, name) / size))
+                rows.append(
+                    dict(
+                        _timed(units, kind, library, name, summary, repeats),
+                        same_value=same if name in SAME_DEFINITION else None,
+                        bytes_per_unit=peak_bytes_elsewhere(units, library, name) / size,
+                    )
+                )
     return rows
 
 
 def _timed(units: Units, kind: str, library: str, name: str, summary: Summary, repeats: int) -> dict[str, Any]:
     """Sort and summary in turns; the shortest of the runs counts, as what else the machine does can only add time."""
-    pairs = [(seconds_of(lambda: np.sort(units.confidence)), seconds_of(lambda: summary(units)))
-             for _ in range(repeats)]
+    pairs = [
+        (seconds_of(lambda: np.sort(units.confidence)), seconds_of(lambda: summary(units))) for _ in range(repeats)
+    ]
     sort, seconds = (min(column) for column in zip(*pairs, strict=True))
-    return dict(scores=kind, library=library, summary=name, size=units.confidence.size, repeats=repeats,
-                seconds=seconds, slowest=max(own for _, own in pairs), sort_seconds=sort, times_sort=seconds / sort,
-                load=round(os.getloadavg()[0], 2))
+    return dict(
+        scores=kind,
+        library=library,
+        summary=name,
+        size=units.confidence.size,
+        repeats=repeats,
+        seconds=seconds,
+        slowest=max(own for _, own in pairs),
+        sort_seconds=sort,
+        times_sort=seconds / sort,
+        load=round(os.getloadavg()[0], 2),
+    )
 
 
 def main() -> None:

@@ -43,10 +43,21 @@ class Split:
 def calibrate(split: Split, chain: Sequence[str], target: str, fit_on: str) -> Calibration:
     identity = CascadeIdentity(tuple(StageIdentity(name, 0, '') for name in chain), 'max_prob', 'prob')
     wanted = Target.parse(target)
-    fitted = (fit_windows(split.stages, split.labels, wanted, fit_on=fit_on) if wanted.is_decision
-              else fit_shares(split.stages, split.labels, wanted))
-    return finish(fitted, split.stages, split.labels, identity, {}, target, fit_on=fit_on,
-                  accept=None if wanted.is_decision else 'risk=0.05')
+    fitted = (
+        fit_windows(split.stages, split.labels, wanted, fit_on=fit_on)
+        if wanted.is_decision
+        else fit_shares(split.stages, split.labels, wanted)
+    )
+    return finish(
+        fitted,
+        split.stages,
+        split.labels,
+        identity,
+        {},
+        target,
+        fit_on=fit_on,
+        accept=None if wanted.is_decision else 'risk=0.05',
+    )
 
 
 def row(name: str, calibration: Calibration, split: Split, units: np.ndarray) -> dict[str, Any]:
@@ -54,10 +65,15 @@ def row(name: str, calibration: Calibration, split: Split, units: np.ndarray) ->
     wrong = result.label != split.labels[units]
     accepted = result.confidence >= calibration.accept
     return dict(
-        target=name, windows=' '.join(map(_window, calibration.windows)),
+        target=name,
+        windows=' '.join(map(_window, calibration.windows)),
         **{f'reached{k}': 100 * share for k, share in enumerate(result.reached(len(split.stages)))},
-        kmacs=result.macs.mean() / 1e3, accuracy=100 * (1 - wrong.mean()), accepted=100 * accepted.mean(),
-        risk=100 * wrong[accepted].mean(), coverage_at_risk5=100 * coverage_at_risk(result.confidence, wrong, 0.05))
+        kmacs=result.macs.mean() / 1e3,
+        accuracy=100 * (1 - wrong.mean()),
+        accepted=100 * accepted.mean(),
+        risk=100 * wrong[accepted].mean(),
+        coverage_at_risk5=100 * coverage_at_risk(result.confidence, wrong, 0.05),
+    )
 
 
 def _window(window: tuple[float | None, float | None] | None) -> str:
@@ -84,8 +100,10 @@ def main() -> None:
     crowd = np.flatnonzero(unseen.labels == CROWDED_CLASS)
     others = np.random.default_rng(0).choice(np.flatnonzero(unseen.labels != CROWDED_CLASS), len(crowd), replace=False)
     shifted = np.random.default_rng(1).permutation(np.concatenate([crowd, others]))
-    rows += [row('risk=0.05, shifted', window, unseen, shifted),
-             row('risk=0.05, shifted, adapt', replace(window, adapt=1000), unseen, shifted)]
+    rows += [
+        row('risk=0.05, shifted', window, unseen, shifted),
+        row('risk=0.05, shifted, adapt', replace(window, adapt=1000), unseen, shifted),
+    ]
     report(rows, args.json)
 
 

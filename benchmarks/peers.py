@@ -59,6 +59,7 @@ DEFERRED = 0.2
 #: Batch sizes that are tried for every stage.
 TRIALS = (2, 4, 8, 16, 32)
 
+
 def load_images(count: int, sides: Sequence[int], seed: int = 0) -> Images:
     """Random crops of the photos with noise, each at every resolution."""
     photos = sorted(path for path in (ROOT / 'data' / 'foolbox' / 'val').rglob('*') if path.suffix in ('.png', '.jpg'))
@@ -79,8 +80,12 @@ def load_images(count: int, sides: Sequence[int], seed: int = 0) -> Images:
 
 
 def lite(name: str) -> nn.Module:
-    config = dict(_scope_='mmpretrain', type='TimmClassifier', model_name=f'tf_efficientnet_{name}',
-                  data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True))
+    config = dict(
+        _scope_='mmpretrain',
+        type='TimmClassifier',
+        model_name=f'tf_efficientnet_{name}',
+        data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True),
+    )
     checkpoint = ROOT / 'work_dirs' / 'efficientnet-lite' / f'{name}.pth'
     if not checkpoint.exists():
         raise SystemExit(f'error: {checkpoint} is missing; run `make demo-imagenet` first')
@@ -91,7 +96,7 @@ def threshold_for(scores: Tensor, share: float) -> float:
     """A threshold in the middle between two scores, so that rounding moves nobody across it."""
     ordered = scores.double().sort().values
     last = max(0, round(share * len(ordered)) - 1)
-    return float(ordered[last:last + 2].mean())
+    return float(ordered[last : last + 2].mean())
 
 
 def explored(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -> Sizes:
@@ -105,7 +110,7 @@ def explored(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -
     best = start
     for stage in range(len(start)):
         # The best one anew, too: its time from before was taken while the machine had other load.
-        best = fastest(run, {best, *((*best[:stage], size, *best[stage + 1:]) for size in trials)}, repeats=1)
+        best = fastest(run, {best, *((*best[:stage], size, *best[stage + 1 :]) for size in trials)}, repeats=1)
     return best
 
 
@@ -125,20 +130,26 @@ class Group:
         trials: batch sizes to try for every stage of every way.
     """
 
-    def __init__(self, label: str, modules: Sequence[nn.Module], images: Images, batch: int,
-                 trials: Sequence[int]) -> None:
+    def __init__(
+        self, label: str, modules: Sequence[nn.Module], images: Images, batch: int, trials: Sequence[int]
+    ) -> None:
         self.label, self.modules, self.images, self.batch, self.trials = label, modules, images, batch, trials
         scores = Member(modules[0], batch).probs(images.views[0]).max(1).values
         self.threshold = threshold_for(scores, DEFERRED)
         names = [f'stage{index}' for index in range(2)]
         model = WindowCascadeClassifier(
-            members=dict(zip(names, modules, strict=True)), fusion='replace',
+            members=dict(zip(names, modules, strict=True)),
+            fusion='replace',
             policy=WindowPolicy([(None, self.threshold)]),
-            stages=[dict(member=name, view=view) for view, name in enumerate(names)])
-        self.start = tuple(best_size(sweep(stage.forward, images.views[stage.view][0], trials))
-                           for stage in model.stages)
-        self.ways = {f'mmcascade {name}': Way(partial(ours, model, deferred, batch), self.start)
-                     for name, deferred in (('deferred', True), ('plain', False))}
+            stages=[dict(member=name, view=view) for view, name in enumerate(names)],
+        )
+        self.start = tuple(
+            best_size(sweep(stage.forward, images.views[stage.view][0], trials)) for stage in model.stages
+        )
+        self.ways = {
+            f'mmcascade {name}': Way(partial(ours, model, deferred, batch), self.start)
+            for name, deferred in (('deferred', True), ('plain', False))
+        }
 
     @torch.no_grad()
     def measure(self, repeats: int) -> list[dict[str, Any]]:
@@ -151,31 +162,51 @@ class Group:
         bare = {('bare', k, size): partial(self._bare, k, size) for k in range(2) for size in self.trials}
         seconds = interleaved({**bare, **calls}, repeats, torch.device('cpu'))
         count, reach = len(self.images), [1.0, float(exits.mean())]
-        best = [min(self.trials, key=lambda size, k=k: statistics.median(self._per_image(seconds, k, size)))
-                for k in range(2)]
-        limits = [count * sum(r * t for r, t in zip(reach, times, strict=True))
-                  for times in zip(*(self._per_image(seconds, k, best[k]) for k in range(2)), strict=True)]
+        best = [
+            min(self.trials, key=lambda size, k=k: statistics.median(self._per_image(seconds, k, size)))
+            for k in range(2)
+        ]
+        limits = [
+            count * sum(r * t for r, t in zip(reach, times, strict=True))
+            for times in zip(*(self._per_image(seconds, k, best[k]) for k in range(2)), strict=True)
+        ]
         rows = []
         for name, call in calls.items():
             own_labels, own_exits = call()
             shares = [limit / s for limit, s in zip(limits, seconds[name], strict=True)]
             speed = spread([count / s for s in seconds[name]])
-            rows.append(dict(
-                group=self.label, name=name[1], units_per_s=speed['median'], lowest=speed['lowest'],
-                highest=speed['highest'], share_of_limit=statistics.median(shares), share_lowest=min(shares),
-                share_highest=max(shares), batches='/'.join(map(str, sizes[name[1]])),
-                same_decisions=own_exits is not None and bool(
-                    np.array_equal(own_labels, labels) and np.array_equal(own_exits, exits)),
-                deferred=reach[1], images=count, loader_batch=self.batch, limit_batches='/'.join(map(str, best)),
-                repeats=repeats, load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2)))
+            rows.append(
+                dict(
+                    group=self.label,
+                    name=name[1],
+                    units_per_s=speed['median'],
+                    lowest=speed['lowest'],
+                    highest=speed['highest'],
+                    share_of_limit=statistics.median(shares),
+                    share_lowest=min(shares),
+                    share_highest=max(shares),
+                    batches='/'.join(map(str, sizes[name[1]])),
+                    same_decisions=own_exits is not None
+                    and bool(np.array_equal(own_labels, labels) and np.array_equal(own_exits, exits)),
+                    deferred=reach[1],
+                    images=count,
+                    loader_batch=self.batch,
+                    limit_batches='/'.join(map(str, best)),
+                    repeats=repeats,
+                    load_before=round(load, 2),
+                    load_after=round(os.getloadavg()[0], 2),
+                )
+            )
         return rows
 
     def _tuned(self) -> dict[str, Sizes]:
         """The best batch sizes of every way; what was found for one is tried for all, as a single trial may mislead."""
         runs = {name: partial(way.run, self.images) for name, way in self.ways.items()}
         found = {name: explored(run, self.ways[name].start, self.trials) for name, run in runs.items()}
-        return {name: fastest(run, {sizes for sizes in found.values() if len(sizes) == len(found[name])}, repeats=3)
-                for name, run in runs.items()}
+        return {
+            name: fastest(run, {sizes for sizes in found.values() if len(sizes) == len(found[name])}, repeats=3)
+            for name, run in runs.items()
+        }
 
     def _per_image(self, seconds: dict[Any, list[float]], stage: int, size: int) -> list[float]:
         return [s / self._bare_count(size) for s in seconds['bare', stage, size]]
@@ -185,7 +216,7 @@ class Group:
         return min(len(self.images), max(1, len(self.images) // 2 // size) * size)
 
     def _bare(self, stage: int, size: int) -> None:
-        Member(self.modules[stage], size).probs(self.images.views[stage][:self._bare_count(size)])
+        Member(self.modules[stage], size).probs(self.images.views[stage][: self._bare_count(size)])
 
 
 def two_members(count: int, batch: int, trials: Sequence[int]) -> Group:
@@ -204,7 +235,8 @@ def peers(group: Group) -> dict[str, Way]:
         'filter within each batch, Xia & Bouganis': Way(partial(filter_each_batch, *pair), group.start[:1]),
         'two offline passes': Way(partial(two_passes, *pair), group.start),
         'larger member alone': Way(partial(single, group.modules[1], 1), group.start[1:]),
-        'full ensemble': Way(partial(ensemble, group.modules), group.start)}
+        'full ensemble': Way(partial(ensemble, group.modules), group.start),
+    }
 
 
 def self_cascade(count: int, batch: int, trials: Sequence[int]) -> Group:
@@ -230,8 +262,24 @@ def main() -> None:
     rows = []
     for make in (two_members, self_cascade):
         rows += make(count, args.batch, trials).measure(repeats)
-    print_table([{key: row[key] for key in ('group', 'name', 'batches', 'units_per_s', 'lowest', 'highest',
-                                            'share_of_limit', 'same_decisions')} for row in rows])
+    print_table(
+        [
+            {
+                key: row[key]
+                for key in (
+                    'group',
+                    'name',
+                    'batches',
+                    'units_per_s',
+                    'lowest',
+                    'highest',
+                    'share_of_limit',
+                    'same_decisions',
+                )
+            }
+            for row in rows
+        ]
+    )
     if args.json:
         write_rows(args.json, rows)
 

@@ -55,6 +55,7 @@ class Clock:
             output = forward(images)
             self.seconds += time.perf_counter() - start
             return output
+
         return timed
 
     def step(self, model: WindowCascadeClassifier, batch: Batch) -> tuple[float, float]:
@@ -69,25 +70,38 @@ class Clock:
 def lite(name: str) -> nn.Module:
     """A member as `make demo-imagenet` runs it, with its weights where they are at hand."""
     config = dict(
-        _scope_='mmpretrain', type='TimmClassifier', model_name=f'tf_efficientnet_{name}',
-        data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True))
+        _scope_='mmpretrain',
+        type='TimmClassifier',
+        model_name=f'tf_efficientnet_{name}',
+        data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True),
+    )
     checkpoint = WEIGHTS / f'{name}.pth'
     return build_member(name, config, checkpoint if checkpoint.exists() else None).module
 
 
-def cascade(members: dict[str, nn.Module], window: tuple[float | None, float | None],
-            batch_size: int | None = None) -> WindowCascadeClassifier:
+def cascade(
+    members: dict[str, nn.Module], window: tuple[float | None, float | None], batch_size: int | None = None
+) -> WindowCascadeClassifier:
     return WindowCascadeClassifier(
-        members=members, accept=0.5, policy=WindowPolicy([window]),
-        stages=[dict(member=name, view=view, batch_size=batch_size) for view, name in enumerate(members)])
+        members=members,
+        accept=0.5,
+        policy=WindowPolicy([window]),
+        stages=[dict(member=name, view=view, batch_size=batch_size) for view, name in enumerate(members)],
+    )
 
 
 def batches_of(count: int, size: int, sides: Sequence[int]) -> list[Batch]:
     """Batches as the data loader gives them, filled with noise."""
     generator = torch.Generator().manual_seed(0)
-    return [dict(
-        inputs=[torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=generator) for side in sides],
-        data_samples=samples(size, first=index * size)) for index in range(count)]
+    return [
+        dict(
+            inputs=[
+                torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=generator) for side in sides
+            ],
+            data_samples=samples(size, first=index * size),
+        )
+        for index in range(count)
+    ]
 
 
 def samples(size: int, first: int = 0) -> list[DataSample]:
@@ -100,12 +114,21 @@ def quantile_of_confidence(model: WindowCascadeClassifier, batches: Sequence[Bat
 
 
 def row(measure: str, values: Sequence[float], unit: str, target: float | None = None) -> dict[str, Any]:
-    return dict(measure=measure, unit=unit, median=statistics.median(values), lowest=min(values), highest=max(values),
-                target=target, repeats=len(values), load=round(os.getloadavg()[0], 2))
+    return dict(
+        measure=measure,
+        unit=unit,
+        median=statistics.median(values),
+        lowest=min(values),
+        highest=max(values),
+        target=target,
+        repeats=len(values),
+        load=round(os.getloadavg()[0], 2),
+    )
 
 
-def time_batches(members: dict[str, nn.Module], batches: list[Batch], stage_batch: int | None,
-                 repeats: int) -> list[dict[str, Any]]:
+def time_batches(
+    members: dict[str, nn.Module], batches: list[Batch], stage_batch: int | None, repeats: int
+) -> list[dict[str, Any]]:
     """The router's share of a step; every repeat runs all batches once."""
     window = None, quantile_of_confidence(cascade(members, (2.0, 3.0)), batches, DEFERRED)
     model = cascade(members, window, stage_batch)
@@ -119,7 +142,8 @@ def time_batches(members: dict[str, nn.Module], batches: list[Batch], stage_batc
         row(f'{what}: deferred', [100 * sum(exits) / len(exits)], '%'),
         row(f'{what}: members', [x / len(batches) for x in of_members], 'ms a batch'),
         row(f'{what}: router', [x / len(batches) for x in own], 'ms a batch'),
-        row(f'{what}: router / members', [100 * x / y for x, y in zip(own, of_members, strict=True)], '%', 3.0)]
+        row(f'{what}: router / members', [100 * x / y for x, y in zip(own, of_members, strict=True)], '%', 3.0),
+    ]
 
 
 def time_single_images(members: dict[str, nn.Module], images: list[Batch], repeats: int) -> list[dict[str, Any]]:
@@ -146,8 +170,11 @@ def time_single_images(members: dict[str, nn.Module], images: list[Batch], repea
 def held_bytes() -> int:
     """Memory of Python objects and arrays (tracemalloc) and of all living tensors."""
     gc.collect()
-    tensors = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
-               for x in gc.get_objects() if issubclass(type(x), Tensor)}
+    tensors = {
+        x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
+        for x in gc.get_objects()
+        if issubclass(type(x), Tensor)
+    }
     return tracemalloc.get_traced_memory()[0] + sum(tensors.values())
 
 
@@ -175,12 +202,19 @@ def measure_memory(images: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     members = {name: nn.Sequential(nn.Flatten(), nn.Linear(48, 10)).eval() for name in ('a', 'b')}
     model = WindowCascadeClassifier(
-        members=members, stages=[dict(member=name) for name in members], accept=0.5,
-        policy=WindowPolicy([(None, None)]))
+        members=members, stages=[dict(member=name) for name in members], accept=0.5, policy=WindowPolicy([(None, None)])
+    )
     parts = {'router': None, 'SelectiveRisk': SelectiveRisk(), 'CascadeCost': CascadeCost()}
     router = growth_per_image(model, None, images)
-    return [row(f'memory growth: {name}', [growth_per_image(model, metric, images) - (router if metric else 0)],
-                'bytes an image', 160.0) for name, metric in parts.items()]
+    return [
+        row(
+            f'memory growth: {name}',
+            [growth_per_image(model, metric, images) - (router if metric else 0)],
+            'bytes an image',
+            160.0,
+        )
+        for name, metric in parts.items()
+    ]
 
 
 def main() -> None:

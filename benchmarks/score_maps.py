@@ -26,8 +26,12 @@ from mmcascade.evaluation.curves import augrc, aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import CachedStage
 
-OPTIONS = {'neither': ('none', 'none'), 'maps': ('isotonic', 'none'), 'temperatures': ('none', 'fit'),
-           'both': ('isotonic', 'fit')}
+OPTIONS = {
+    'neither': ('none', 'none'),
+    'maps': ('isotonic', 'none'),
+    'temperatures': ('none', 'fit'),
+    'both': ('isotonic', 'fit'),
+}
 
 
 class Scores:
@@ -47,8 +51,9 @@ class Scores:
         return chosen
 
 
-def calibrate(scores: Scores, order: Sequence[str], target: str, maps: str, temperatures: str,
-              confidence: str) -> Calibration:
+def calibrate(
+    scores: Scores, order: Sequence[str], target: str, maps: str, temperatures: str, confidence: str
+) -> Calibration:
     stages, labels = scores.chain(order), scores.labels
     if temperatures == 'fit':
         for stage in stages:
@@ -62,16 +67,21 @@ def on_test(scores: Scores, order: Sequence[str], calibration: Calibration) -> R
     stages = scores.chain(order)
     for stage, temperature in zip(stages, calibration.temperatures, strict=True):
         stage.temperature = temperature
-    return replay(stages, calibration.policy(), len(scores.labels), calibration.cascade.confidence, 'prob',
-                  calibration.maps)
+    return replay(
+        stages, calibration.policy(), len(scores.labels), calibration.cascade.confidence, 'prob', calibration.maps
+    )
 
 
-def measure(known: Scores, unseen: Scores, orders: Sequence[Sequence[str]], target: str,
-            confidence: str, repeats: int) -> list[dict[str, Any]]:
+def measure(
+    known: Scores, unseen: Scores, orders: Sequence[Sequence[str]], target: str, confidence: str, repeats: int
+) -> list[dict[str, Any]]:
     labels = unseen.labels
     risk = float(target.removeprefix('risk='))
     summaries: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-        'aurc': aurc, 'augrc': augrc, 'coverage': lambda c, e: coverage_at_risk(c, e, risk)}
+        'aurc': aurc,
+        'augrc': augrc,
+        'coverage': lambda c, e: coverage_at_risk(c, e, risk),
+    }
     rows = []
     for order in orders:
         plain: Replay | None = None
@@ -80,9 +90,13 @@ def measure(known: Scores, unseen: Scores, orders: Sequence[Sequence[str]], targ
             result = on_test(unseen, order, calibration)
             plain = plain or result
             wrong, accepted = result.label != labels, result.confidence >= calibration.accept
-            row: dict[str, Any] = dict(chain=' -> '.join(order), options=name, accuracy=100 * (1 - wrong.mean()),
-                                       deployed_coverage=100 * accepted.mean(),
-                                       deployed_risk=100 * wrong[accepted].mean())
+            row: dict[str, Any] = dict(
+                chain=' -> '.join(order),
+                options=name,
+                accuracy=100 * (1 - wrong.mean()),
+                deployed_coverage=100 * accepted.mean(),
+                deployed_risk=100 * wrong[accepted].mean(),
+            )
             for quality, summary in summaries.items():
                 row[quality] = 100 * summary(result.confidence, wrong)
                 difference = bootstrap(_difference(summary, result, plain, labels), len(labels), repeats=repeats)
@@ -105,12 +119,17 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument('calibration', help='score store to calibrate on')
     parser.add_argument('test', help='score store of the same members to judge on')
-    parser.add_argument('--chain', nargs='+', action='append', help='names of members in order; may be repeated '
-                        '(default: all members in the order of the store)')
+    parser.add_argument(
+        '--chain',
+        nargs='+',
+        action='append',
+        help='names of members in order; may be repeated (default: all members in the order of the store)',
+    )
     parser.add_argument('--target', default='risk=0.05')
     parser.add_argument('--confidence', default='max_prob')
-    parser.add_argument('--scale', nargs='*', default=[], metavar='MEMBER=FACTOR', help='multiply the logits of a '
-                        'member')
+    parser.add_argument(
+        '--scale', nargs='*', default=[], metavar='MEMBER=FACTOR', help='multiply the logits of a member'
+    )
     parser.add_argument('--repeats', type=int, default=500, help='bootstrap draws (default 500)')
     args = parser.parse_args()
     factors = {member: float(factor) for member, _, factor in (entry.partition('=') for entry in args.scale)}

@@ -59,8 +59,9 @@ def measure(units: int, classes: int, stages: int, batch: int, folder: Path) -> 
 
     def write() -> None:
         generator = torch.Generator().manual_seed(0)
-        store = ScoreStore.create(folder, {'data': {'units': units, 'fingerprint': '0'}}, units, classes,
-                                  ['logits'] * stages)
+        store = ScoreStore.create(
+            folder, {'data': {'units': units, 'fingerprint': '0'}}, units, classes, ['logits'] * stages
+        )
         for start in range(0, units, batch):
             n = min(batch, units - start)
             labels = torch.randint(classes, (n,), generator=generator)
@@ -74,14 +75,18 @@ def measure(units: int, classes: int, stages: int, batch: int, folder: Path) -> 
     def read() -> None:
         for scores in ScoreStore.open(folder).scores:
             for start in range(0, units, batch):
-                np.add.reduce(scores[start:start + batch], axis=None)
+                np.add.reduce(scores[start : start + batch], axis=None)
 
     def fit(**options: Any) -> Callable[[], Any]:
         return lambda: fit_store(ScoreStore.open(folder), identity, 'coverage=0.7', **options)
 
-    return [dict(name='before', seconds=0.0, anonymous_mib=anonymous_bytes() / 2**20),
-            watched('write', write), watched('read', read), watched('fit windows', fit()),
-            watched('fit temperatures, windows and maps', fit(temperatures='fit', maps='isotonic'))]
+    return [
+        dict(name='before', seconds=0.0, anonymous_mib=anonymous_bytes() / 2**20),
+        watched('write', write),
+        watched('read', read),
+        watched('fit windows', fit()),
+        watched('fit temperatures, windows and maps', fit(temperatures='fit', maps='isotonic')),
+    ]
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ SCHEMA = 1
 def measure(store: str, points: int, max_settings: float) -> dict[str, Any]:
     """Per section of the docs what tools/search.py writes."""
     with tempfile.TemporaryDirectory() as folder:
+
         def run(name: str) -> SearchRun:
             return SearchRun.open([store], Path(folder) / name, points=points)
 
@@ -36,9 +37,12 @@ def measure(store: str, points: int, max_settings: float) -> dict[str, Any]:
         return {
             'coverage': run('coverage').front(plan('coverage@risk=0.05')),
             'accuracy': run('accuracy').front(plan('accuracy', 'threshold')),
-            'convert': [run(f'convert-{goal}').converted('small0,small1,large', goal, plan('accuracy', 'threshold'))
-                        for goal in ('accuracy', 'cost')],
-            'confidences': json.loads((Path(folder) / 'functions' / 'confidences.json').read_text())}
+            'convert': [
+                run(f'convert-{goal}').converted('small0,small1,large', goal, plan('accuracy', 'threshold'))
+                for goal in ('accuracy', 'cost')
+            ],
+            'confidences': json.loads((Path(folder) / 'functions' / 'confidences.json').read_text()),
+        }
 
 
 def main() -> None:
@@ -48,12 +52,17 @@ def main() -> None:
     parser.add_argument('--max-settings', type=float, default=Plan.max_settings)
     args = parser.parse_args()
     results = measure(args.store, args.points, args.max_settings)
-    for rows in (points_table(results['coverage']), committees_table(results['accuracy']),
-                 *map(points_table, results['convert']), confidences_table(results['confidences'])):
+    for rows in (
+        points_table(results['coverage']),
+        committees_table(results['accuracy']),
+        *map(points_table, results['convert']),
+        confidences_table(results['confidences']),
+    ):
         print_table(rows)
     if args.json:
-        Path(args.json).write_text(json.dumps(
-            dict(schema=SCHEMA, machine=machine(), **results), indent=1, allow_nan=False) + '\n')
+        Path(args.json).write_text(
+            json.dumps(dict(schema=SCHEMA, machine=machine(), **results), indent=1, allow_nan=False) + '\n'
+        )
 
 
 if __name__ == '__main__':

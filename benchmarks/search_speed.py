@@ -33,7 +33,7 @@ def accuracy_and_cost(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
     step = max(1, _BLOCK // int(np.prod([len(window) for window in others])))
     count = 0
     for start in range(0, len(first), step):
-        errors, cost = grid.errors_and_cost([first[start:start + step], *others])
+        errors, cost = grid.errors_and_cost([first[start : start + step], *others])
         accuracy, cost = 1 - errors / grid.units, cost / grid.units
         count += accuracy.size
     return count
@@ -47,7 +47,7 @@ def risk_curves(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
     step = _BLOCK // THRESHOLDS
     count = 0
     for start in range(0, len(windows), step):
-        accepted, errors = curves.at([windows[start:start + step]])
+        accepted, errors = curves.at([windows[start : start + step]])
         coverage, risk = accepted / grid.units, errors / np.maximum(accepted, 1)
         assert coverage.shape == risk.shape
         count += len(risk)
@@ -58,20 +58,38 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
     """One row per kind of evaluation."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(10, size=units)
-    stages = [CachedStage(torch.from_numpy(
-        (1.5 * np.eye(10)[labels] + rng.standard_normal((units, 10))).astype(np.float32)), macs=1.0) for _ in range(3)]
+    stages = [
+        CachedStage(
+            torch.from_numpy((1.5 * np.eye(10)[labels] + rng.standard_normal((units, 10))).astype(np.float32)), macs=1.0
+        )
+        for _ in range(3)
+    ]
     exits = chain_exits(stages, labels, [(0, 1, 2)])
     chain = [exits[(0,)], exits[0, 1], exits[0, 1, 2]]
     costs = np.arange(1.0, 4.0)[:, None] * np.ones(units)
-    replayed = {length: best_of(lambda n=length: replay(
-        stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1] for length in (2, 3)}
+    replayed = {
+        length: best_of(lambda n=length: replay(stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1]
+        for length in (2, 3)
+    }
     rows = []
-    for name, call, length, cuts in (('pair_accuracy_cost', accuracy_and_cost, 2, 2048),
-                                     ('pair_risk_curves', risk_curves, 2, 512), ('chain3', accuracy_and_cost, 3, 48)):
+    for name, call, length, cuts in (
+        ('pair_accuracy_cost', accuracy_and_cost, 2, 2048),
+        ('pair_risk_curves', risk_curves, 2, 512),
+        ('chain3', accuracy_and_cost, 3, 48),
+    ):
         settings, seconds = best_of(
-            lambda call=call, length=length, cuts=cuts: call(chain[:length], costs[:length], cuts), repeats)
-        rows.append(dict(name=name, units=units, settings=settings, seconds=seconds, settings_per_s=settings / seconds,
-                         replay_seconds_per_setting=replayed[length]))
+            lambda call=call, length=length, cuts=cuts: call(chain[:length], costs[:length], cuts), repeats
+        )
+        rows.append(
+            dict(
+                name=name,
+                units=units,
+                settings=settings,
+                seconds=seconds,
+                settings_per_s=settings / seconds,
+                replay_seconds_per_setting=replayed[length],
+            )
+        )
     return rows
 
 

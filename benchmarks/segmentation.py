@@ -51,15 +51,33 @@ def main() -> None:
     rows = []
     for name, times in seconds.items():
         per_image = spread([1e3 * t / args.images for t in times])
-        rows.append(dict(
-            name=name, ms_per_image=per_image['median'], lowest=per_image['lowest'], highest=per_image['highest'],
-            times_whole=min(times) / whole,
-            outside_members=None if name.startswith('larger') else outside_members(systems[name]),
-            peak_mib=peak_memory(args, name)))
+        rows.append(
+            dict(
+                name=name,
+                ms_per_image=per_image['median'],
+                lowest=per_image['lowest'],
+                highest=per_image['highest'],
+                times_whole=min(times) / whole,
+                outside_members=None if name.startswith('larger') else outside_members(systems[name]),
+                peak_mib=peak_memory(args, name),
+            )
+        )
     print_table(rows)
     if args.json:
-        write_rows(args.json, [dict(row, config=args.config, share=args.share, images=args.images, repeats=args.repeats,
-                                    threads=torch.get_num_threads()) for row in rows])
+        write_rows(
+            args.json,
+            [
+                dict(
+                    row,
+                    config=args.config,
+                    share=args.share,
+                    images=args.images,
+                    repeats=args.repeats,
+                    threads=torch.get_num_threads(),
+                )
+                for row in rows
+            ],
+        )
 
 
 def build(args: argparse.Namespace) -> dict[str, Run]:
@@ -79,13 +97,15 @@ def build(args: argparse.Namespace) -> dict[str, Run]:
     cell = [min(model.cell[0], args.size[0]), min(model.cell[1], args.size[1])] if model.cell else args.size
     slide.test_cfg = ConfigDict(mode='slide', crop_size=cell, stride=cell)
     generator = torch.Generator().manual_seed(0)
-    images = [torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator)
-              for _ in range(args.images)]
+    images = [
+        torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator) for _ in range(args.images)
+    ]
     return {
         'larger member, whole': partial(one_by_one, larger, images),
         'larger member, slide': partial(one_by_one, slide, images),
         'cascade, image by image': partial(one_by_one, model, images),
-        'cascade, cells of all images joined': partial(joined, model, images)}
+        'cascade, cells of all images joined': partial(joined, model, images),
+    }
 
 
 def batch(image: torch.Tensor, number: int) -> dict:
@@ -151,7 +171,7 @@ def _peak(args: argparse.Namespace, name: str) -> float:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
-        return (torch.cuda.max_memory_allocated() - before) / 2 ** 20
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     before = _memory('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far; getrusage's is that of the parent, too
     run()
@@ -160,7 +180,7 @@ def _peak(args: argparse.Namespace, name: str) -> float:
 
 def _memory(name: str) -> float:
     line = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 2 ** 10
+    return int(line.split()[1]) / 2**10
 
 
 if __name__ == '__main__':

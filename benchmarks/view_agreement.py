@@ -23,8 +23,12 @@ from mmcascade.registry import MODELS
 SOURCE = 224
 SIZES = (128, 160, 192)
 LITE0 = dict(
-    _scope_='mmpretrain', type='TimmClassifier', model_name='tf_efficientnet_lite0', pretrained=False,
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True))
+    _scope_='mmpretrain',
+    type='TimmClassifier',
+    model_name='tf_efficientnet_lite0',
+    pretrained=False,
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True),
+)
 
 
 @torch.no_grad()
@@ -34,18 +38,24 @@ def agreement(member: torch.nn.Module, dataset: Config) -> list[Config]:
         batch = next(iter(loader_of(dataset, [crop(small), crop(SOURCE)], 1000, 0)))
         labels = torch.tensor([int(sample.gt_label) for sample in batch['data_samples']])
         own, taken = (scores(member, stage, batch['inputs']) for stage in (dict(view=0), dict(view=1, resize=small)))
-        rows.append(dict(
-            size=small, source=SOURCE, photos=len(labels),
-            same_label=float((own.argmax(1) == taken.argmax(1)).float().mean()),
-            top1_pipeline=float((own.argmax(1) == labels).float().mean()),
-            top1_device=float((taken.argmax(1) == labels).float().mean()),
-            mean_change_of_max_prob=float((own.amax(1) - taken.amax(1)).abs().mean())))
+        rows.append(
+            dict(
+                size=small,
+                source=SOURCE,
+                photos=len(labels),
+                same_label=float((own.argmax(1) == taken.argmax(1)).float().mean()),
+                top1_pipeline=float((own.argmax(1) == labels).float().mean()),
+                top1_device=float((taken.argmax(1) == labels).float().mean()),
+                mean_change_of_max_prob=float((own.amax(1) - taken.amax(1)).abs().mean()),
+            )
+        )
     return rows
 
 
 def scores(member: torch.nn.Module, stage: Config, views: list[torch.Tensor]) -> torch.Tensor:
-    model = MODELS.build(dict(
-        type='mmcascade.WindowCascadeClassifier', members=dict(net=member), stages=[dict(member='net', **stage)]))
+    model = MODELS.build(
+        dict(type='mmcascade.WindowCascadeClassifier', members=dict(net=member), stages=[dict(member='net', **stage)])
+    )
     return torch.stack([sample.pred_score for sample in model.test_step(dict(inputs=views, data_samples=None))])
 
 

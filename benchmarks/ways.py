@@ -77,16 +77,21 @@ def ensemble(modules: Sequence[nn.Module], images: Images, sizes: Sizes) -> Deci
     return sum(probs).argmax(1).numpy(), None  # type: ignore[union-attr]
 
 
-def fallback(modules: Sequence[nn.Module], threshold: float, batch: int | None, images: Images,
-             sizes: Sizes) -> Decisions:
+def fallback(
+    modules: Sequence[nn.Module], threshold: float, batch: int | None, images: Images, sizes: Sizes
+) -> Decisions:
     """scikit-fallback, per loader batch or (None) all images in one call."""
     estimators = [Estimator(Member(*pair), view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
     cascade = ThresholdCascadeClassifier(estimators, [threshold], prefit=True)
     step = batch or len(images)
-    predicted = [cascade.predict(np.arange(start, min(start + step, len(images)))[:, None])
-                 for start in range(0, len(images), step)]
-    return (np.concatenate([np.asarray(p) for p in predicted]),
-            np.concatenate([p.ensemble_mask.toarray().argmax(1) for p in predicted]))
+    predicted = [
+        cascade.predict(np.arange(start, min(start + step, len(images)))[:, None])
+        for start in range(0, len(images), step)
+    ]
+    return (
+        np.concatenate([np.asarray(p) for p in predicted]),
+        np.concatenate([p.ensemble_mask.toarray().argmax(1) for p in predicted]),
+    )
 
 
 def filter_each_batch(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:

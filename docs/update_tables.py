@@ -1,8 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Write the measured tables and pictures into README.md and the docs, from the files in benchmarks/results.
 
-    python docs/update_tables.py           rewrite what is between the markers
-    python docs/update_tables.py --check   say what is out of date, and exit with 1 if something is
+python docs/update_tables.py           rewrite what is between the markers
+python docs/update_tables.py --check   say what is out of date, and exit with 1 if something is
 """
 
 from __future__ import annotations
@@ -31,86 +31,126 @@ IMAGES = ROOT / 'docs' / 'en' / 'images'
 
 def quickstart(results: dict[str, Any]) -> str:
     machine = results['machine']
-    where = (f"Measured by `make demo` on {machine['cores']} cores of {machine['cpu']}, torch {machine['torch']}, "
-             'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test '
-             'split of 10,000 images.')
+    where = (
+        f'Measured by `make demo` on {machine["cores"]} cores of {machine["cpu"]}, torch {machine["torch"]}, '
+        'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test '
+        'split of 10,000 images.'
+    )
     return '\n\n'.join([as_markdown(results), *claim_sentences(results), where])
 
 
 def peers(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = ['| stages | system | batch sizes | images/s | share of the limit | same decisions |',
-             '|---|---|---|---|---|---|']
+    lines = [
+        '| stages | system | batch sizes | images/s | share of the limit | same decisions |',
+        '|---|---|---|---|---|---|',
+    ]
     for row in rows:
         lines.append(
-            f"| {row['group']} | {row['name']} | {row['batches']} "
-            f"| {row['units_per_s']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f}) "
-            f"| {row['share_of_limit']:.1%} ({row['share_lowest']:.1%} to {row['share_highest']:.1%}) "
-            f"| {'yes' if row['same_decisions'] else 'no'} |")
+            f'| {row["group"]} | {row["name"]} | {row["batches"]} '
+            f'| {row["units_per_s"]:.1f} ({row["lowest"]:.1f} to {row["highest"]:.1f}) '
+            f'| {row["share_of_limit"]:.1%} ({row["share_lowest"]:.1%} to {row["share_highest"]:.1%}) '
+            f'| {"yes" if row["same_decisions"] else "no"} |'
+        )
     load = max(max(row['load_before'], row['load_after']) for row in rows)
-    where = (f"Measured on {machine['cores']} cores of {machine['cpu']} with {machine['threads']} thread(s), torch "
-             f"{machine['torch']}, without a GPU, on {rows[0]['images']} images in memory, loader batch "
-             f"{rows[0]['loader_batch']}; median of {rows[0]['repeats']} rounds (lowest to highest). Load of the "
-             f'machine: up to {load:.1f}.')
+    where = (
+        f'Measured on {machine["cores"]} cores of {machine["cpu"]} with {machine["threads"]} thread(s), torch '
+        f'{machine["torch"]}, without a GPU, on {rows[0]["images"]} images in memory, loader batch '
+        f'{rows[0]["loader_batch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the '
+        f'machine: up to {load:.1f}.'
+    )
     return '\n'.join(lines) + f'\n\n{where}'
 
 
 def segmentation(results: dict[str, Any]) -> str:
     machine, images = results['machine'], results['images']
-    tables = [segmentation_table.as_markdown(rows) for rows in (
-        segmentation_table.table_rows(results), segmentation_table.group_rows(results)) if rows]
-    where = (f"Thresholds from {images['calibration']} images, figures from {images['test']} test images, with 95 % "
-             f"bootstrap intervals over images. Measured on {machine['cores']} cores of {machine['cpu']}, torch "
-             f"{machine['torch']}, without a GPU.")
-    best = (f"The best mIoU within {results['budget']:g} times the cost of {results['members'][1]}, with thresholds "
-            'chosen on the very images that are measured, so by hindsight:')
-    return '\n\n'.join([*tables, *segmentation_table.sentences(results), best,
-                        segmentation_table.as_markdown(segmentation_table.hindsight_rows(results)), where])
+    tables = [
+        segmentation_table.as_markdown(rows)
+        for rows in (segmentation_table.table_rows(results), segmentation_table.group_rows(results))
+        if rows
+    ]
+    where = (
+        f'Thresholds from {images["calibration"]} images, figures from {images["test"]} test images, with 95 % '
+        f'bootstrap intervals over images. Measured on {machine["cores"]} cores of {machine["cpu"]}, torch '
+        f'{machine["torch"]}, without a GPU.'
+    )
+    best = (
+        f'The best mIoU within {results["budget"]:g} times the cost of {results["members"][1]}, with thresholds '
+        'chosen on the very images that are measured, so by hindsight:'
+    )
+    return '\n\n'.join(
+        [
+            *tables,
+            *segmentation_table.sentences(results),
+            best,
+            segmentation_table.as_markdown(segmentation_table.hindsight_rows(results)),
+            where,
+        ]
+    )
 
 
 def segmentation_speed(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = ['| members | threads | system | ms per image | times the larger member | outside | peak memory, MiB |',
-             '|---|---:|---|---:|---:|---:|---:|']
+    lines = [
+        '| members | threads | system | ms per image | times the larger member | outside | peak memory, MiB |',
+        '|---|---:|---|---:|---:|---:|---:|',
+    ]
     for row in rows:
-        outside = '-' if row['outside_members'] is None else f"{row['outside_members']:.1%}"
-        times = f"{row['ms_per_image']:.0f} ({row['lowest']:.0f} to {row['highest']:.0f})"
-        lines.append(f"| `{row['config']}` | {row['threads']} | {row['name']} | {times} | {row['times_whole']:.2f} "
-                     f"| {outside} | {row['peak_mib']:.0f} |")
+        outside = '-' if row['outside_members'] is None else f'{row["outside_members"]:.1%}'
+        times = f'{row["ms_per_image"]:.0f} ({row["lowest"]:.0f} to {row["highest"]:.0f})'
+        lines.append(
+            f'| `{row["config"]}` | {row["threads"]} | {row["name"]} | {times} | {row["times_whole"]:.2f} '
+            f'| {outside} | {row["peak_mib"]:.0f} |'
+        )
     return '\n'.join(lines) + (
-        f"\n\nMedian (lowest to highest) on {machine['cores']} cores of {machine['cpu']} with torch "
+        f'\n\nMedian (lowest to highest) on {machine["cores"]} cores of {machine["cpu"]} with torch '
         f"{machine['torch']}. 'Outside' is the share of the time that routing, cutting, fusing and "
-        'pasting take; the memory is what labelling one image adds to the process.')
+        'pasting take; the memory is what labelling one image adds to the process.'
+    )
 
 
 def strides(results: dict[str, Any]) -> str:
     row = results['rows'][0]
     table = rows_of(results, {'stride': '', 'mean': '.5f', 'largest': '.5f', 'same_side': '.1%'})
-    return table + (f"\n\nDifference to stride 1 over {row['cells']} cells of `{row['config']}` after stage 0, and the "
-                    f"share of them on the same side of a threshold that {row['share']:.0%} lie below.")
+    return table + (
+        f'\n\nDifference to stride 1 over {row["cells"]} cells of `{row["config"]}` after stage 0, and the '
+        f'share of them on the same side of a threshold that {row["share"]:.0%} lie below.'
+    )
 
 
 def loop_rows(results: dict[str, Any]) -> str:
     lines = ['| | seconds | of loading and limit |', '|---|---|---|']
-    lines += [f"| {row['name']} | {row['seconds']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f}) "
-              f"| {row['ratio']:.2f} ({row['ratio_lowest']:.2f} to {row['ratio_highest']:.2f}) |"
-              for row in results['rows']]
+    lines += [
+        f'| {row["name"]} | {row["seconds"]:.2f} ({row["lowest"]:.2f} to {row["highest"]:.2f}) '
+        f'| {row["ratio"]:.2f} ({row["ratio_lowest"]:.2f} to {row["ratio_highest"]:.2f}) |'
+        for row in results['rows']
+    ]
     machine, row = results['machine'], results['rows'][0]
     return '\n'.join(lines) + (
-        f"\n\n{row['images']:,} images of 28 x 28, loader batch {row['loader_batch']}, on {machine['cores']} cores of "
-        f"{machine['cpu']} with {machine['threads']} thread(s), torch {machine['torch']}; median of {row['repeats']} "
-        f"rounds (lowest to highest). Load of the machine: {row['load_before']} before, {row['load_after']} after.")
+        f'\n\n{row["images"]:,} images of 28 x 28, loader batch {row["loader_batch"]}, on {machine["cores"]} cores of '
+        f'{machine["cpu"]} with {machine["threads"]} thread(s), torch {machine["torch"]}; median of {row["repeats"]} '
+        f'rounds (lowest to highest). Load of the machine: {row["load_before"]} before, {row["load_after"]} after.'
+    )
 
 
 def metrics_speed(results: dict[str, Any]) -> str:
     """The scores that others were run on, too; of the rest the worst."""
-    lines = ['| library | summary | seconds | times numpy.sort | bytes per unit | same value |',
-             '|---|---|---|---|---|---|']
+    lines = [
+        '| library | summary | seconds | times numpy.sort | bytes per unit | same value |',
+        '|---|---|---|---|---|---|',
+    ]
     for row in results['rows']:
         if row['scores'] == 'probabilities':
-            cells = ['not installed', '', '', ''] if row['seconds'] is None else [
-                f"{row['seconds']:.2f} (to {row['slowest']:.2f})", f"{row['times_sort']:.1f}",
-                f"{row['bytes_per_unit']:.0f}", {True: 'yes', False: 'no', None: ''}[row['same_value']]]
+            cells = (
+                ['not installed', '', '', '']
+                if row['seconds'] is None
+                else [
+                    f'{row["seconds"]:.2f} (to {row["slowest"]:.2f})',
+                    f'{row["times_sort"]:.1f}',
+                    f'{row["bytes_per_unit"]:.0f}',
+                    {True: 'yes', False: 'no', None: ''}[row['same_value']],
+                ]
+            )
             lines.append('| ' + ' | '.join([row['library'], row['summary'], *cells]) + ' |')
     ours = [row for row in results['rows'] if row['library'] == 'mmcascade']
     worst: dict[str, float] = {}
@@ -120,26 +160,36 @@ def metrics_speed(results: dict[str, Any]) -> str:
     machine = results['machine']
     sort = min(row['sort_seconds'] for row in ours if row['scores'] == 'probabilities')
     return '\n'.join(lines) + (
-        f"\n\n{ours[0]['size']:,} units, probabilities in float64, on one core of {machine['cpu']}, numpy "
-        f"{machine['numpy']}; the shortest of {ours[0]['repeats']} runs (to the longest), in turns with sorts of the "
+        f'\n\n{ours[0]["size"]:,} units, probabilities in float64, on one core of {machine["cpu"]}, numpy '
+        f'{machine["numpy"]}; the shortest of {ours[0]["repeats"]} runs (to the longest), in turns with sorts of the '
         f'same scores, which take {sort:.3f} s. '
         'Our slowest summary takes '
         + ', '.join(f'{times:.1f} times the sort with {kind}' for kind, times in worst.items())
-        + f'. Load of the machine: {min(loads)} to {max(loads)}.')
+        + f'. Load of the machine: {min(loads)} to {max(loads)}.'
+    )
 
 
 def router_overhead(results: dict[str, Any]) -> str:
     rows = [['what', 'median', 'lowest to highest']]
     for row in results['rows']:
         if row['repeats'] > 1:  # else it is no time
-            rows.append([row['measure'].replace('batch any', 'batch of all images'),
-                         f"{row['median']:.3g} {row['unit']}", f"{row['lowest']:.3g} to {row['highest']:.3g}"])
-    kept = [f"{row['median']:.0f} by {row['measure'].removeprefix('memory growth: ')}" for row in results['rows']
-            if row['unit'].startswith('bytes')]
+            rows.append(
+                [
+                    row['measure'].replace('batch any', 'batch of all images'),
+                    f'{row["median"]:.3g} {row["unit"]}',
+                    f'{row["lowest"]:.3g} to {row["highest"]:.3g}',
+                ]
+            )
+    kept = [
+        f'{row["median"]:.0f} by {row["measure"].removeprefix("memory growth: ")}'
+        for row in results['rows']
+        if row['unit'].startswith('bytes')
+    ]
     loads = [row['load'] for row in results['rows']]
     return search_table.as_markdown(rows) + (
-        f"\n\nOne thread of {results['machine']['cpu']}, torch {results['machine']['torch']}. Load of the machine: "
-        f"{min(loads)} to {max(loads)}.\n\nBytes an image that a test keeps: {', '.join(kept)}.")
+        f'\n\nOne thread of {results["machine"]["cpu"]}, torch {results["machine"]["torch"]}. Load of the machine: '
+        f'{min(loads)} to {max(loads)}.\n\nBytes an image that a test keeps: {", ".join(kept)}.'
+    )
 
 
 def ood(results: dict[str, Any]) -> str:
@@ -160,22 +210,34 @@ def search_of(section: str) -> Callable[[dict[str, Any]], str]:
 
 def settings_per_second(results: dict[str, Any]) -> str:
     rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
-    rows += [[row['name'], f"{row['settings']:,}", f"{row['seconds']:.3f}", f"{row['settings_per_s']:,.0f}",
-              f"{row['replay_seconds_per_setting']:.3f}"] for row in results['rows']]
+    rows += [
+        [
+            row['name'],
+            f'{row["settings"]:,}',
+            f'{row["seconds"]:.3f}',
+            f'{row["settings_per_s"]:,.0f}',
+            f'{row["replay_seconds_per_setting"]:.3f}',
+        ]
+        for row in results['rows']
+    ]
     return search_table.as_markdown(rows)
 
 
 def search_speed(results: dict[str, Any]) -> str:
-    return (settings_per_second(results) + f"\n\n{results['rows'][0]['units']:,} units on one core of "
-            f"{results['machine']['cpu']}, sorting included; `pair_risk_curves` gives coverage and risk at 100 accept "
-            'thresholds for each setting (`benchmarks/search_speed.py`).')
+    return (
+        settings_per_second(results) + f'\n\n{results["rows"][0]["units"]:,} units on one core of '
+        f'{results["machine"]["cpu"]}, sorting included; `pair_risk_curves` gives coverage and risk at 100 accept '
+        'thresholds for each setting (`benchmarks/search_speed.py`).'
+    )
 
 
 def cell_search_speed(results: dict[str, Any]) -> str:
     first = results['rows'][0]
-    return (settings_per_second(results) + f"\n\n{first['cells']:,} cells with {first['classes']} classes on one core "
-            f"of {results['machine']['cpu']}, other work on the machine; each setting with its exact mIoU and cost "
-            '(`benchmarks/cell_search_speed.py`).')
+    return (
+        settings_per_second(results) + f'\n\n{first["cells"]:,} cells with {first["classes"]} classes on one core '
+        f'of {results["machine"]["cpu"]}, other work on the machine; each setting with its exact mIoU and cost '
+        '(`benchmarks/cell_search_speed.py`).'
+    )
 
 
 def views(results: dict[str, Any]) -> str:
@@ -183,7 +245,8 @@ def views(results: dict[str, Any]) -> str:
     return self_cascade.as_markdown(results) + (
         f"\n\n'Gain kept' is the share of the accuracy that all views add to view 0, with its paired 95 % interval; "
         f"'reached' is the share of the images that ran each view. Images per second on {machine['cores']} cores of "
-        f"{machine['cpu']}, torch {machine['torch']}, {machine['threads']} thread(s), other work on the machine.")
+        f'{machine["cpu"]}, torch {machine["torch"]}, {machine["threads"]} thread(s), other work on the machine.'
+    )
 
 
 def rows_of(results: dict[str, Any], columns: dict[str, str]) -> str:
@@ -195,18 +258,32 @@ def rows_of(results: dict[str, Any], columns: dict[str, str]) -> str:
 
 def device_views(results: dict[str, Any]) -> str:
     machine, row = results['machine'], results['rows'][0]
-    table = rows_of(results, {'cascade': '', 'views': '', 'loader': '.1f', 'all': '.1f', 'loader_gain': '.2f',
-                              'gain': '.2f'})
-    return table + (f"\n\nImages per second of {row['model']} on {row['device']}, {machine['cores']} cores of "
-                    f"{machine['cpu']}, {machine['threads']} thread(s), loader batch {row['batch_size']}, "
-                    f"{row['workers']} worker(s), other work on the machine.")
+    table = rows_of(
+        results, {'cascade': '', 'views': '', 'loader': '.1f', 'all': '.1f', 'loader_gain': '.2f', 'gain': '.2f'}
+    )
+    return table + (
+        f'\n\nImages per second of {row["model"]} on {row["device"]}, {machine["cores"]} cores of '
+        f'{machine["cpu"]}, {machine["threads"]} thread(s), loader batch {row["batch_size"]}, '
+        f'{row["workers"]} worker(s), other work on the machine.'
+    )
 
 
 def cityscapes_macs(results: dict[str, Any]) -> str:
-    rows = [dict(row, config=f"`{row['config']}`", break_even=min(1.0, row['break_even'])) for row in results['rows']]
-    return rows_of(dict(results, rows=rows), {
-        'config': '', 'stage0': '.1f', 'cells': '', 'margin': '', 'cell': '.1f', 'cell_margin0': '.1f',
-        'cell_margin64': '.1f', 'all_second': '.1f', 'break_even': '.0%'})
+    rows = [dict(row, config=f'`{row["config"]}`', break_even=min(1.0, row['break_even'])) for row in results['rows']]
+    return rows_of(
+        dict(results, rows=rows),
+        {
+            'config': '',
+            'stage0': '.1f',
+            'cells': '',
+            'margin': '',
+            'cell': '.1f',
+            'cell_margin0': '.1f',
+            'cell_margin64': '.1f',
+            'all_second': '.1f',
+            'break_even': '.0%',
+        },
+    )
 
 
 def ood_lite(results: dict[str, Any]) -> str:
@@ -220,27 +297,45 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'quickstart table': ('quickstart.json', quickstart),
     'search table': ('search_quickstart.json', search_of('coverage')),
     'convert table': ('search_quickstart.json', search_of('convert')),
-    'committees table': ('search_quickstart.json', lambda results: search_table.as_markdown(
-        search_table.committees_table(results['accuracy']))),
-    'confidences table': ('search_quickstart.json', lambda results: search_table.as_markdown(
-        search_table.confidences_table(results['confidences']))),
+    'committees table': (
+        'search_quickstart.json',
+        lambda results: search_table.as_markdown(search_table.committees_table(results['accuracy'])),
+    ),
+    'confidences table': (
+        'search_quickstart.json',
+        lambda results: search_table.as_markdown(search_table.confidences_table(results['confidences'])),
+    ),
     'search speed table': ('search_speed.json', search_speed),
     'cell search speed table': ('cell_search_speed.json', cell_search_speed),
     'ood table': ('quickstart.json', ood),
     'lite ood table': ('ood_lite.json', ood_lite),
     'self-cascade table': ('self_cascade.json', views),
     'device views table': ('device_views.json', device_views),
-    'view agreement table': ('view_agreement.json', lambda results: rows_of(results, {
-        'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f',
-        'mean_change_of_max_prob': '.3f'})),
+    'view agreement table': (
+        'view_agreement.json',
+        lambda results: rows_of(
+            results,
+            {
+                'size': '',
+                'same_label': '.2f',
+                'top1_pipeline': '.2f',
+                'top1_device': '.2f',
+                'mean_change_of_max_prob': '.3f',
+            },
+        ),
+    ),
     'peers table': ('peers.json', peers),
     'end to end table': ('end_to_end.json', loop_rows),
     'metrics speed table': ('metrics_speed.json', metrics_speed),
     'router overhead table': ('router_overhead.json', router_overhead),
     'targets table': ('operating_points_2.json', calibration_tables.targets),
     'shifted table': ('operating_points_2.json', calibration_tables.shifted),
-    'reached or all table': ('operating_points_3.json', lambda results: calibration_tables.reached_or_all(
-        results, json.loads((RESULTS / 'operating_points_3_all.json').read_text()))),
+    'reached or all table': (
+        'operating_points_3.json',
+        lambda results: calibration_tables.reached_or_all(
+            results, json.loads((RESULTS / 'operating_points_3_all.json').read_text())
+        ),
+    ),
     'guarantee table': ('guarantee.json', calibration_tables.guarantee),
     'score maps table': ('score_maps.json', calibration_tables.score_maps),
     'badly scaled member': ('score_maps_scaled.json', calibration_tables.badly_scaled),
@@ -257,8 +352,12 @@ def with_tables(text: str) -> str:
     for name, (file, render) in TABLES.items():
         if f'<!-- {name} -->' in text:
             content = render(json.loads((RESULTS / file).read_text()))
-            text = re.sub(f'(<!-- {name} -->).*?(<!-- end of {name} -->)',
-                          lambda match, content=content: f'{match[1]}\n{content}\n{match[2]}', text, flags=re.DOTALL)
+            text = re.sub(
+                f'(<!-- {name} -->).*?(<!-- end of {name} -->)',
+                lambda match, content=content: f'{match[1]}\n{content}\n{match[2]}',
+                text,
+                flags=re.DOTALL,
+            )
     return text
 
 

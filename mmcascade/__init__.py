@@ -11,5 +11,6 @@ def __getattr__(name: str) -> Any:
     """Load what needs mmpretrain only when it is asked for."""
     if name == 'CascadeInferencer':
         from mmcascade.apis.cascade_inferencer import CascadeInferencer
+
         return CascadeInferencer
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -56,8 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.argv = [tool, *args]
         runpy.run_path(tool, run_name='__main__')
     else:
-        raise SystemExit(f'mmcascade: no tool is named {command!r}; '
-                         f'choose from {", ".join(tools)}, list, path')
+        raise SystemExit(f'mmcascade: no tool is named {command!r}; choose from {", ".join(tools)}, list, path')
 
 
 if __name__ == '__main__':

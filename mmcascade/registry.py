@@ -34,20 +34,15 @@ from mmcascade import routing
 
 _SCOPE = 'mmcascade'
 
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, scope=_SCOPE, locations=['mmcascade.models'])
-METRICS = Registry(
-    'metric', parent=MMENGINE_METRICS, scope=_SCOPE, locations=['mmcascade.evaluation.metrics'])
-HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, scope=_SCOPE, locations=['mmcascade.engine.hooks'])
-LOOPS = Registry(
-    'loop', parent=MMENGINE_LOOPS, scope=_SCOPE, locations=['mmcascade.engine.loops'])
-DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, scope=_SCOPE, locations=['mmcascade.datasets'])
-TRANSFORMS = Registry(
-    'transform', parent=MMENGINE_TRANSFORMS, scope=_SCOPE, locations=['mmcascade.datasets'])
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope=_SCOPE, locations=['mmcascade.models'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=_SCOPE, locations=['mmcascade.evaluation.metrics'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope=_SCOPE, locations=['mmcascade.engine.hooks'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope=_SCOPE, locations=['mmcascade.engine.loops'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope=_SCOPE, locations=['mmcascade.datasets'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope=_SCOPE, locations=['mmcascade.datasets'])
 TASK_UTILS = Registry(
-    'task util', parent=MMENGINE_TASK_UTILS, scope=_SCOPE, locations=['mmcascade.calibration.detectors'])
+    'task util', parent=MMENGINE_TASK_UTILS, scope=_SCOPE, locations=['mmcascade.calibration.detectors']
+)
 
 
 def register_unavailable(registry: Registry, name: str, library: str, error: BaseException) -> None:
@@ -60,7 +55,15 @@ def register_unavailable(registry: Registry, name: str, library: str, error: Bas
 
 
 # routing/ imports no MM library, so its configurable parts are registered here.
-for _part in (routing.WindowPolicy, routing.ThresholdPolicy, routing.RandomPolicy, routing.AdjustedWindowPolicy,
-              routing.CellBudgetPolicy, routing.CellConfidence, routing.MeanReducer, routing.QuantileReducer,
-              routing.FractionBelowReducer):
+for _part in (
+    routing.WindowPolicy,
+    routing.ThresholdPolicy,
+    routing.RandomPolicy,
+    routing.AdjustedWindowPolicy,
+    routing.CellBudgetPolicy,
+    routing.CellConfidence,
+    routing.MeanReducer,
+    routing.QuantileReducer,
+    routing.FractionBelowReducer,
+):
     TASK_UTILS.register_module(module=_part)

@@ -71,8 +71,7 @@ def goes_on(rule, confidence):
     if isinstance(rule, (int, float)):
         return confidence <= np.float32(rule)
     low, high = rule
-    return (low is None or confidence >= np.float32(low)) and (
-        high is None or confidence <= np.float32(high))
+    return (low is None or confidence >= np.float32(low)) and (high is None or confidence <= np.float32(high))
 
 
 def loop_cascade(logits, rules, confidence='max_prob', fusion='prob', macs=None):
@@ -81,13 +80,20 @@ def loop_cascade(logits, rules, confidence='max_prob', fusion='prob', macs=None)
     results = []
     for unit in range(len(logits[0])):
         for stage in range(len(logits)):
-            run = [z[unit] for z in logits[:stage + 1]]
+            run = [z[unit] for z in logits[: stage + 1]]
             value, probs = confidence_of(confidence, fusion, run)
             if stage == len(logits) - 1 or not goes_on(rules[stage], value):
                 break
         if probs is None:
             probs = np.full(logits[0].shape[1], 1 / logits[0].shape[1], dtype=np.float32)
-        results.append(dict(confidence=value, probs=probs, label=int(probs.argmax()), exit_stage=stage,
-                            macs=float(sum(macs[:stage + 1])),
-                            finite=sum(bool(np.isfinite(z).all()) for z in run)))
+        results.append(
+            dict(
+                confidence=value,
+                probs=probs,
+                label=int(probs.argmax()),
+                exit_stage=stage,
+                macs=float(sum(macs[: stage + 1])),
+                finite=sum(bool(np.isfinite(z).all()) for z in run),
+            )
+        )
     return results

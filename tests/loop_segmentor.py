@@ -18,7 +18,7 @@ def scores_of(member, pixels):
     height, width = pixels.shape[-2:]
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        result, = member.test_step(dict(inputs=[pixels], data_samples=[sample(height, width)]))
+        (result,) = member.test_step(dict(inputs=[pixels], data_samples=[sample(height, width)]))
     return result.seg_logits.data.double().numpy(), counter.get_total_flops() / 2
 
 
@@ -31,8 +31,11 @@ def starts(whole, side):
 
 def cells_of(height, width, side):
     """(top, left, bottom, right) of every cell, row by row."""
-    return [(top, left, min(top + side, height), min(left + side, width))
-            for top in starts(height, side) for left in starts(width, side)]
+    return [
+        (top, left, min(top + side, height), min(left + side, width))
+        for top in starts(height, side)
+        for left in starts(width, side)
+    ]
 
 
 def crop_of(cell, side, margin, height, width):
@@ -95,8 +98,20 @@ def goes_on(rule, score, empty):
     return (low is None or score >= low) and (high is None or score <= high)
 
 
-def loop_segmentor(members, pixels, side, rules, *, on=None, margin=0, confidence='max_prob', fusion='prob', t_unk=0.5,
-                   reduce=np.mean, empty='go_on'):
+def loop_segmentor(
+    members,
+    pixels,
+    side,
+    rules,
+    *,
+    on=None,
+    margin=0,
+    confidence='max_prob',
+    fusion='prob',
+    t_unk=0.5,
+    reduce=np.mean,
+    empty='go_on',
+):
     """Probabilities (C, H, W) of an image, one dict per cell, and the multiply-adds of the image.
 
     Args:
@@ -118,7 +133,7 @@ def loop_segmentor(members, pixels, side, rules, *, on=None, margin=0, confidenc
             else:
                 y, x, y2, x2 = crop_of((top, left, bottom, right), side, margin, height, width)
                 maps, cost = scores_of(member, pixels[:, y:y2, x:x2])
-                scores.append(maps[:, top - y:bottom - y, left - x:right - x])
+                scores.append(maps[:, top - y : bottom - y, left - x : right - x])
                 total[top, left, stage] = cost
                 macs.append(cost)
             score = cell_score(confidence, scores, fusion, t_unk, reduce)

@@ -12,8 +12,10 @@ import torch
 from mmcascade.registry import MODELS
 from tests.tiny_segmentors import batch, tiny
 
-CLOSED, OPEN = dict(type='mmcascade.WindowPolicy', windows=[None]), dict(
-    type='mmcascade.WindowPolicy', windows=[(None, None)])
+CLOSED, OPEN = (
+    dict(type='mmcascade.WindowPolicy', windows=[None]),
+    dict(type='mmcascade.WindowPolicy', windows=[(None, None)]),
+)
 TWO = (dict(member='a'), dict(member='b'))
 
 
@@ -30,8 +32,11 @@ def cascade(a, b=None, policy=OPEN, cell=32, margin=0, stages=TWO, **options):
     if b is not None:
         members['b'] = member_of(b, 1) if isinstance(b, str) else b
     grid = dict(cell=cell, margin=margin) if margin else dict(cell=cell)
-    return MODELS.build(dict(type='mmcascade.CascadeSegmentor', members=members, stages=list(stages), grid=grid,
-                             policy=policy, **options))
+    return MODELS.build(
+        dict(
+            type='mmcascade.CascadeSegmentor', members=members, stages=list(stages), grid=grid, policy=policy, **options
+        )
+    )
 
 
 def run(model, data):
@@ -53,8 +58,14 @@ def assert_same_labels(found, probs, margin=1e-5):
 
 def some_batches():
     """Loader batches of different sizes, flips and lengths."""
-    shapes = [(2, (64, 96), {}), (1, (70, 101), {}), (3, (64, 96), {}), (1, (64, 96), dict(flip='horizontal')),
-              (2, (64, 96), dict(ori=(50, 80))), (2, (70, 101), {})]
+    shapes = [
+        (2, (64, 96), {}),
+        (1, (70, 101), {}),
+        (3, (64, 96), {}),
+        (1, (64, 96), dict(flip='horizontal')),
+        (2, (64, 96), dict(ori=(50, 80))),
+        (2, (70, 101), {}),
+    ]
     first = 0
     for number, size, how in shapes:
         yield batch(number, *size, seed=first, first=first, **how)
@@ -62,8 +73,14 @@ def some_batches():
 
 
 def facts(sample):
-    return dict(exits=sample.cells.exit_stages.tolist(), confidence=sample.cells.confidence, macs=sample.macs,
-                labels=sample.pred_sem_seg.data, boxes=sample.cells.bboxes.tolist(), reached=sample.reached)
+    return dict(
+        exits=sample.cells.exit_stages.tolist(),
+        confidence=sample.cells.confidence,
+        macs=sample.macs,
+        labels=sample.pred_sem_seg.data,
+        boxes=sample.cells.bboxes.tolist(),
+        reached=sample.reached,
+    )
 
 
 def assert_same_facts(found, expected):

@@ -13,27 +13,41 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import StageOutput
 
 
-def skilled_logits(units: int, classes: int = 5, skills: Sequence[float] = (1.0, 1.3, 1.6, 2.0),
-                   seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+def skilled_logits(
+    units: int, classes: int = 5, skills: Sequence[float] = (1.0, 1.3, 1.6, 2.0), seed: int = 0
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Per skill float32 logits ``(units, classes)``, and labels. Members share what makes a unit hard."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=units)
     ease, common = rng.uniform(0, 2, (units, 1)), rng.standard_normal((units, classes))
     truth = np.eye(classes)[labels]
-    return [(2 * skill * ease * truth + common + rng.standard_normal((units, classes))).astype(np.float32)
-            for skill in skills], labels
+    return [
+        (2 * skill * ease * truth + common + rng.standard_normal((units, classes))).astype(np.float32)
+        for skill in skills
+    ], labels
 
 
-def make_store(folder: Path, logits: Sequence[np.ndarray], labels: np.ndarray, names: Sequence[str] | None = None,
-               macs: Sequence[float] | None = None, config: str | None = None) -> ScoreStore:
+def make_store(
+    folder: Path,
+    logits: Sequence[np.ndarray],
+    labels: np.ndarray,
+    names: Sequence[str] | None = None,
+    macs: Sequence[float] | None = None,
+    config: str | None = None,
+) -> ScoreStore:
     """A complete store of these logits."""
     names = names or [f's{k}' for k in range(len(logits))]
-    macs = macs or [10.0 * 2 ** k for k in range(len(logits))]
+    macs = macs or [10.0 * 2**k for k in range(len(logits))]
     identity = {
-        'members': {'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in names],
-                    'precision': 'float32'},
-        'data': {'units': len(labels), 'fingerprint': 'd'}, 'preprocessing': 'p'}
+        'members': {
+            'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in names],
+            'precision': 'float32',
+        },
+        'data': {'units': len(labels), 'fingerprint': 'd'},
+        'preprocessing': 'p',
+    }
     store = ScoreStore.create(folder, identity, len(labels), logits[0].shape[1], ['logits'] * len(logits), config)
-    store.write([StageOutput(logits=torch.from_numpy(rows), macs=cost)
-                 for rows, cost in zip(logits, macs, strict=True)], labels)
+    store.write(
+        [StageOutput(logits=torch.from_numpy(rows), macs=cost) for rows, cost in zip(logits, macs, strict=True)], labels
+    )
     return store

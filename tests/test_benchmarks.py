@@ -34,8 +34,16 @@ SMALL = {
 }
 # end_to_end.py and peers.py (with ways.py) are tested beside the tools, cityscapes_macs.py beside the configs that it
 # counts, and search_quickstart.py calls the search that tests/test_tools tests.
-OTHERS = {'common', 'cityscapes_macs', 'end_to_end', 'peers', 'search_quickstart', 'segmentation',
-          'cell_confidence_stride', 'ways'}
+OTHERS = {
+    'common',
+    'cityscapes_macs',
+    'end_to_end',
+    'peers',
+    'search_quickstart',
+    'segmentation',
+    'cell_confidence_stride',
+    'ways',
+}
 
 
 @pytest.fixture(scope='module')
@@ -98,7 +106,8 @@ def test_router_overhead_was_measured_for_every_promise():
         'single image, deferred: router': 1,
         'memory growth: router': 160,
         'memory growth: SelectiveRisk': 160,
-        'memory growth: CascadeCost': 160}
+        'memory growth: CascadeCost': 160,
+    }
     for row in rows:
         assert row['lowest'] <= row['median'] <= row['highest']
         assert row['load'] >= 0

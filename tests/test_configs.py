@@ -25,8 +25,7 @@ OTHERS = ('quickstart', 'quickstart_seg', 'ood', 'camvid', 'cityscapes')
 CONFIGS = [path for path in find_configs(ROOT) if path.parent.name not in OTHERS]
 ZOO = 'zoo'
 # Written out in its config, for recipes whose weights the zoo does not have.
-RESNET50 = Config.fromfile(
-    ROOT / 'configs/selective/resnet50-mixup-cutmix_window_in1k.py').resnet50
+RESNET50 = Config.fromfile(ROOT / 'configs/selective/resnet50-mixup-cutmix_window_in1k.py').resnet50
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -75,14 +74,18 @@ def expected_input(member: ConfigDict) -> tuple[list[dict], dict]:
         config = Config.fromfile(find_config(member.model))
         return config.test_dataloader.dataset.pipeline, config.data_preprocessor
     timm = pytest.importorskip('timm')
-    settings = timm.data.resolve_model_data_config(
-        timm.create_model(member.model.model_name, pretrained=False))
+    settings = timm.data.resolve_model_data_config(timm.create_model(member.model.model_name, pretrained=False))
     height, width = settings['input_size'][1:]
     assert height == width and settings['crop_mode'] == 'center'
     pipeline = [
         dict(type='LoadImageFromFile'),
-        dict(type='ResizeEdge', scale=int(height / settings['crop_pct']), edge='short',
-             backend='pillow', interpolation=settings['interpolation']),
+        dict(
+            type='ResizeEdge',
+            scale=int(height / settings['crop_pct']),
+            edge='short',
+            backend='pillow',
+            interpolation=settings['interpolation'],
+        ),
         dict(type='CenterCrop', crop_size=height),
         dict(type='PackInputs'),
     ]
@@ -124,7 +127,7 @@ def test_every_member_sees_what_it_was_tested_with(config, photo, library_scope)
     for name, member in config.model.members.items():
         stages = [stage for stage in config.model.stages if stage.member == name]
         pipeline, preprocessor = expected_input(member)
-        expected, = run_pipeline(pipeline, photo)
+        (expected,) = run_pipeline(pipeline, photo)
         assert all(views[stage.view].dtype == torch.uint8 for stage in stages)
         # The other stages of a self-cascade see what they see on purpose.
         assert any(torch.equal(views[stage.view], expected) for stage in stages if 'resize' not in stage), name

@@ -37,8 +37,13 @@ def test_one_id_set_and_marked_ood_sets_of_other_names(config):
     names = [name for dataset in outside for name in marks(dataset)]
     assert len(names) == len(set(names)) == len(outside) >= 2
     types = [metric.type for metric in config.test_evaluator]
-    assert types == ['mmcascade.SubsetMetric', 'mmcascade.SelectiveRisk', 'mmcascade.OODDetection', 'mmcascade.SCOD',
-                     'mmcascade.CascadeCost']
+    assert types == [
+        'mmcascade.SubsetMetric',
+        'mmcascade.SelectiveRisk',
+        'mmcascade.OODDetection',
+        'mmcascade.SCOD',
+        'mmcascade.CascadeCost',
+    ]
     assert config.val_dataloader.dataset.type != 'ConcatDataset'
 
 

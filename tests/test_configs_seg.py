@@ -59,8 +59,9 @@ def cityscapes(tmp_path_factory) -> Path:
         for number in range(count):
             name = f'{city}_{number:06d}_000019'
             image = mmcv.imresize(generator.integers(0, 256, (4, 8, 3)).astype(np.uint8), (128, 64))
-            label = mmcv.imresize(generator.integers(0, 19, (4, 8)).astype(np.uint8), (128, 64),
-                                  interpolation='nearest')
+            label = mmcv.imresize(
+                generator.integers(0, 19, (4, 8)).astype(np.uint8), (128, 64), interpolation='nearest'
+            )
             mmcv.imwrite(image, str(root / 'leftImg8bit' / split / city / f'{name}_leftImg8bit.png'))
             mmcv.imwrite(label, str(root / 'gtFine' / split / city / f'{name}_gtFine_labelTrainIds.png'))
     return root
@@ -70,7 +71,11 @@ def test_whole_experiment(config):
     assert config.default_scope == 'mmseg'
     for part in ('test', 'val'):
         assert [metric['type'] for metric in config[f'{part}_evaluator']] == [
-            'IoUMetric', 'mmcascade.CascadeCost', 'mmcascade.DeferredPixels', 'mmcascade.PixelSelective']
+            'IoUMetric',
+            'mmcascade.CascadeCost',
+            'mmcascade.DeferredPixels',
+            'mmcascade.PixelSelective',
+        ]
         assert config[f'{part}_cfg'] == {}
     assert config.val_dataloader.dataset.data_prefix.img_path.endswith('train')
     assert config.test_dataloader.dataset.data_prefix.img_path.endswith('val')
@@ -111,8 +116,10 @@ def test_builds_without_weights_and_says_so(path, counted):
 
 
 def test_costs_are_those_of_the_published_table(path, counted):
-    published = {row['config']: row for row in json.loads(
-        (ROOT / 'benchmarks' / 'results' / 'cityscapes_macs.json').read_text())['rows']}
+    published = {
+        row['config']: row
+        for row in json.loads((ROOT / 'benchmarks' / 'results' / 'cityscapes_macs.json').read_text())['rows']
+    }
     assert published.keys() == counted.keys()
     row = {key: value for key, value in counted[path.name].items() if key not in ('config', 'model')}
     del published[path.name]['config']
@@ -135,7 +142,7 @@ def test_real_networks_give_the_mean_of_what_mmseg_gives(counted):
     with torch.no_grad():
         alone = [member.test_step(batch())[0].seg_logits.data.softmax(0) for member in model.members.values()]
     mean = sum(alone) / 2
-    found, = model.test_step(batch())
+    (found,) = model.test_step(batch())
     assert found.cells.exit_stages.tolist() == [1]
     assert (found.pred_sem_seg.data[0] == mean.argmax(0)).float().mean() > 0.9999
     assert found.confidence_map.data[0].numpy() == pytest.approx(mean.amax(0).numpy(), abs=1e-5)
@@ -189,7 +196,7 @@ def test_runs_with_small_members_in_their_place(config, cityscapes, tmp_path):
 
 def test_format_for_the_test_server_as_in_the_readme(path, tmp_path):
     lines = (FOLDER / 'README.md').read_text().splitlines()
-    shown = [line[4:] for line in lines[lines.index('## Predictions for the test server'):] if line.startswith('    ')]
+    shown = [line[4:] for line in lines[lines.index('## Predictions for the test server') :] if line.startswith('    ')]
     (tmp_path / 'submission.py').write_text('\n'.join([f'_base_ = [{str(path)!r}]', *shown]))
     cfg = prepare_test(Config.fromfile(tmp_path / 'submission.py'), config_path='submission.py')
     assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='leftImg8bit/test')

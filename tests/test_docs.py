@@ -55,8 +55,12 @@ def file_name(code: str) -> str | None:
 
 def files_in_pages() -> dict[str, tuple[Path, str]]:
     """The files that pages tell their readers to write."""
-    return {name: (page, code) for page in PAGES for language, code in blocks(page)
-            if language == 'python' and (name := file_name(code))}
+    return {
+        name: (page, code)
+        for page in PAGES
+        for language, code in blocks(page)
+        if language == 'python' and (name := file_name(code))
+    }
 
 
 @contextlib.contextmanager
@@ -79,8 +83,9 @@ def folder(tmp_path_factory) -> Path:
         config.write_text(f"default_scope = 'mmpretrain'\nmodel = {TINY[kind]!r}\n")
         checkpoint = root / 'work_dirs' / name / 'epoch_2.pth'
         checkpoint.parent.mkdir(parents=True)
-        torch.save(dict(state_dict=tiny(kind, number).state_dict(), meta=dict(dataset_meta=dict(classes=FLOWERS))),
-                   checkpoint)
+        torch.save(
+            dict(state_dict=tiny(kind, number).state_dict(), meta=dict(dataset_meta=dict(classes=FLOWERS))), checkpoint
+        )
     for number, image in enumerate(images(10, 48, seed=3)):
         file = root / 'data' / 'flowers' / 'test' / FLOWERS[number % CLASSES] / f'{number // CLASSES:03d}.png'
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +109,13 @@ def hugging_face_folder(folder) -> Path:
     transformers = pytest.importorskip('transformers')
     target = folder / 'checkpoints' / 'flowers_hf'
     transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type='basic', num_labels=CLASSES,
-        architectures=['ResNetForImageClassification']).save_pretrained(target)
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type='basic',
+        num_labels=CLASSES,
+        architectures=['ResNetForImageClassification'],
+    ).save_pretrained(target)
     return target
 
 
@@ -189,8 +199,15 @@ def test_parts_of_ones_own_run(folder, monkeypatch):
 
 
 def test_every_file_that_pages_tell_to_write_is_tested(folder):
-    assert set(files_in_pages()) == {'my_cascade.py', 'cascade.py', 'flowers_cascade.py', 'extended.py',
-                                     'agreement_confidence.py', 'several_windows.py', 'accuracy_by_exit.py'}
+    assert set(files_in_pages()) == {
+        'my_cascade.py',
+        'cascade.py',
+        'flowers_cascade.py',
+        'extended.py',
+        'agreement_confidence.py',
+        'several_windows.py',
+        'accuracy_by_exit.py',
+    }
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -210,8 +227,13 @@ def commands(page: Path) -> list[list[str]]:
 def flags_of(tool: Path) -> set[str]:
     """The flags in the source of a tool; shell scripts pass theirs on to tools/test.py, and benchmarks share some."""
     sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
-    return {node.value for source in sources if source.exists() for node in ast.walk(ast.parse(source.read_text()))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith('--')}
+    return {
+        node.value
+        for source in sources
+        if source.exists()
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith('--')
+    }
 
 
 def check_command(words: list[str], known_files: set[str]) -> None:
@@ -246,9 +268,17 @@ def test_commands_name_tools_flags_and_files_that_exist(page):
         check_command(words, set(files_in_pages()))
 
 
-@pytest.mark.parametrize('words', [
-    'python tools/tset.py cascade.py', 'python tools/test.py nowhere.py', 'python tools/test.py cascade.py --cover',
-    'make domo', 'pip install .[nothing]', 'mmcascade tset x'])
+@pytest.mark.parametrize(
+    'words',
+    [
+        'python tools/tset.py cascade.py',
+        'python tools/test.py nowhere.py',
+        'python tools/test.py cascade.py --cover',
+        'make domo',
+        'pip install .[nothing]',
+        'mmcascade tset x',
+    ],
+)
 def test_wrong_commands_are_found(words):
     with pytest.raises(AssertionError):
         check_command(shlex.split(words), {'cascade.py'})

@@ -16,7 +16,7 @@ from tests.tiny_project import make_project
 ROOT = Path(__file__).parents[1]
 
 # A library can be absent, or, with an mmcv of another version, fail in an assertion.
-BLOCKED = '''
+BLOCKED = """
 import sys, runpy
 
 class Blocked:
@@ -25,8 +25,10 @@ class Blocked:
             raise {error}('{library} is blocked')
 
 sys.meta_path.insert(0, Blocked())
-'''
-RUN = BLOCKED + '''
+"""
+RUN = (
+    BLOCKED
+    + """
 sys.argv = ['tools/test.py', {config!r}, '--out', {out!r}, '--work-dir', {work!r}, '--show-dir', {work!r}]
 runpy.run_path({test!r}, run_name='__main__')
 assert not any(name.partition('.')[0] == {library!r} for name in sys.modules)
@@ -45,10 +47,13 @@ for registry, names in {missing}.items():
             assert name + ' needs {library}' in str(caught) and '{library} is blocked' in str(caught), caught
         else:
             raise SystemExit(name + ' was built')
-'''
+"""
+)
 BOTH = dict(
-    HOOKS=['CascadeVisualizationHook', 'CellVisualizationHook', 'StageTableHook'], LOOPS=['DeferredTestLoop'],
-    METRICS=['CascadeCost', 'DeferredPixels', 'PixelSelective', 'SelectiveRisk', 'OODDetection', 'SCOD'])
+    HOOKS=['CascadeVisualizationHook', 'CellVisualizationHook', 'StageTableHook'],
+    LOOPS=['DeferredTestLoop'],
+    METRICS=['CascadeCost', 'DeferredPixels', 'PixelSelective', 'SelectiveRisk', 'OODDetection', 'SCOD'],
+)
 CLASSIFICATION = dict(MODELS=['WindowCascadeClassifier'])
 SEGMENTATION = dict(MODELS=['CascadeSegmentor'], DATASETS=['CamVidDataset', 'CityscapesCities'])
 
@@ -56,28 +61,54 @@ SEGMENTATION = dict(MODELS=['CascadeSegmentor'], DATASETS=['CamVidDataset', 'Cit
 def check(tmp_path: Path, config: Path, **fields: object) -> dict[str, float]:
     """Test a config in a process where a library is blocked; the metrics."""
     script = tmp_path / 'script.py'
-    script.write_text(RUN.format(config=str(config), out=str(tmp_path / 'metrics.json'), work=str(tmp_path / 'work'),
-                                 test=str(ROOT / 'tools' / 'test.py'), **fields))
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False,
-                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    script.write_text(
+        RUN.format(
+            config=str(config),
+            out=str(tmp_path / 'metrics.json'),
+            work=str(tmp_path / 'work'),
+            test=str(ROOT / 'tools' / 'test.py'),
+            **fields,
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)},
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert list((tmp_path / 'work').rglob('*.png'))
     return json.loads((tmp_path / 'metrics.json').read_text())
 
 
 def test_classification_without_mmsegmentation(tmp_path):
-    metrics = check(tmp_path, make_project(tmp_path / 'project'), library='mmseg', error='AssertionError',
-                    here=BOTH | CLASSIFICATION, missing=SEGMENTATION)
+    metrics = check(
+        tmp_path,
+        make_project(tmp_path / 'project'),
+        library='mmseg',
+        error='AssertionError',
+        here=BOTH | CLASSIFICATION,
+        missing=SEGMENTATION,
+    )
     assert {'accuracy/top1', 'selective/aurc', 'cost/macs'} <= metrics.keys()
 
 
 def test_segmentation_without_mmpretrain(tmp_path):
     pytest.importorskip('mmseg.models')
     from tests.tiny_seg_project import write_project
+
     cfg = write_project(tmp_path, dict(test=2), policy=dict(type='mmcascade.WindowPolicy', windows=[(None, 0.7)]))
     cfg.custom_hooks = [dict(type='mmcascade.StageTableHook')]
     cfg.test_cfg = dict(type='mmcascade.DeferredTestLoop')
     cfg.dump(tmp_path / 'cascade.py')
-    metrics = check(tmp_path, tmp_path / 'cascade.py', library='mmpretrain', error='ImportError',
-                    here=BOTH | SEGMENTATION, missing=CLASSIFICATION)
+    metrics = check(
+        tmp_path,
+        tmp_path / 'cascade.py',
+        library='mmpretrain',
+        error='ImportError',
+        here=BOTH | SEGMENTATION,
+        missing=CLASSIFICATION,
+    )
     assert {'mIoU', 'cost/macs', 'cost/reached@stage1'} <= metrics.keys()

@@ -39,7 +39,7 @@ def test_images_in_decisions_out(project):
 def test_without_a_threshold_nothing_is_accepted_or_rejected(project):
     cfg = Config.fromfile(project)
     cfg.model.accept = None
-    result, = CascadeInferencer(cfg)(str(project.parent / 'images' / '000.png'))
+    (result,) = CascadeInferencer(cfg)(str(project.parent / 'images' / '000.png'))
     assert result['accepted'] is None
 
 
@@ -64,11 +64,16 @@ def test_a_bundle_needs_nothing_else(project, tmp_path):
 def test_it_works_as_the_first_thing_of_a_process(project, tmp_path):
     """Transforms that only mmpretrain has are found without a Runner having set the default scope."""
     config = tmp_path / 'cascade.py'
-    config.write_text(project.read_text().replace(
-        "resize = dict(type='Resize', interpolation='bilinear')", "resize = dict(type='ResizeEdge')"))
+    config.write_text(
+        project.read_text().replace(
+            "resize = dict(type='Resize', interpolation='bilinear')", "resize = dict(type='ResizeEdge')"
+        )
+    )
     photo = project.parent / 'images' / '003.png'
-    code = (f'from mmcascade import CascadeInferencer\n'
-            f'print(CascadeInferencer({str(config)!r})({str(photo)!r})[0]["exit_stage"])')
+    code = (
+        f'from mmcascade import CascadeInferencer\n'
+        f'print(CascadeInferencer({str(config)!r})({str(photo)!r})[0]["exit_stage"])'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] in ('0', '1'), done.stderr[-2000:]
 

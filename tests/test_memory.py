@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-SCRIPT = '''
+SCRIPT = """
 import resource
 from ctypes import CDLL, c_size_t, c_void_p, memset
 from mmcascade._system.memory import freed_memory_is_kept, keep_freed_memory
@@ -28,13 +28,14 @@ before, kept = faults(), keep_freed_memory()
 assert kept == freed_memory_is_kept() == keep_freed_memory()
 faults()
 print(kept, before, faults())
-'''
+"""
 
 
 def run(**environment: str) -> tuple[str, int, int]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
-    result = subprocess.run([sys.executable, '-c', SCRIPT], env={**clean, **environment}, capture_output=True,
-                            text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, '-c', SCRIPT], env={**clean, **environment}, capture_output=True, text=True, check=True
+    )
     kept, before, after = result.stdout.split()
     return kept, int(before), int(after)
 

@@ -22,16 +22,28 @@ from mmcascade import __version__
 from mmcascade.__main__ import find_configs, find_tools, resource_root
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('mmcascade', 'configs', 'tools', 'requirements', 'setup.py', 'pyproject.toml',
-           'MANIFEST.in', 'README.md', 'LICENSE', 'CHANGELOG.md', 'CITATION.cff')
+SOURCES = (
+    'mmcascade',
+    'configs',
+    'tools',
+    'requirements',
+    'setup.py',
+    'pyproject.toml',
+    'MANIFEST.in',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'CITATION.cff',
+)
 
 # What `make` installs.
 PARTS = ('runtime', 'onedl', 'demo', 'tests', 'lint')
 
 
 def run(*command: str, cwd: Path, **variables: str) -> str:
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, text=True,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **variables}, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -52,9 +64,21 @@ def checkout(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def wheel(checkout) -> Path:
-    run(sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--no-index',
-        '--disable-pip-version-check', '-w', 'out', '.', cwd=checkout)
-    built, = (checkout / 'out').glob('*.whl')
+    run(
+        sys.executable,
+        '-m',
+        'pip',
+        'wheel',
+        '--no-deps',
+        '--no-build-isolation',
+        '--no-index',
+        '--disable-pip-version-check',
+        '-w',
+        'out',
+        '.',
+        cwd=checkout,
+    )
+    (built,) = (checkout / 'out').glob('*.whl')
     return built
 
 
@@ -67,9 +91,12 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 
 def resources(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix()
-            for name in ('configs', 'tools') for path in (root / name).rglob('*')
-            if path.is_file() and '__pycache__' not in path.parts}
+    return {
+        path.relative_to(root).as_posix()
+        for name in ('configs', 'tools')
+        for path in (root / name).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
 
 
 def test_wheel_carries_every_config_and_tool(installed):
@@ -80,8 +107,11 @@ def test_wheel_carries_every_config_and_tool(installed):
 
 def test_wheel_carries_every_module_and_the_type_marker(installed):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcascade').rglob('*.py')}
-    found = {path.relative_to(installed).as_posix()
-             for path in (installed / 'mmcascade').rglob('*.py') if '.mim' not in path.parts}
+    found = {
+        path.relative_to(installed).as_posix()
+        for path in (installed / 'mmcascade').rglob('*.py')
+        if '.mim' not in path.parts
+    }
     assert found == {name for name in modules if '.mim/' not in name}
     assert (installed / 'mmcascade' / 'py.typed').exists()
     assert not (installed / 'tests').exists()
@@ -93,9 +123,10 @@ def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
     assert f'Version: {__version__}\n' in text
     required = [Requirement(line) for line in re.findall(r'^Requires-Dist: (.+)$', text, re.M)]
     hard = {need.name for need in required if need.marker is None}
-    extra = {name: {need.name for need in required
-                    if need.marker and need.marker.evaluate({'extra': name})} - hard
-             for name in ('onedl', 'openmmlab')}
+    extra = {
+        name: {need.name for need in required if need.marker and need.marker.evaluate({'extra': name})} - hard
+        for name in ('onedl', 'openmmlab')
+    }
     assert not any('mm' in name for name in hard)
     assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
     assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
@@ -119,10 +150,10 @@ def test_what_needs_no_library_of_openmmlab_runs_on_the_hard_dependencies():
 def test_source_distribution_builds_the_same_wheel(checkout, installed):
     code = "from setuptools import build_meta; print(build_meta.build_sdist('sdist'))"
     run(sys.executable, '-c', code, cwd=checkout)
-    archive, = (checkout / 'sdist').glob('*.tar.gz')
+    (archive,) = (checkout / 'sdist').glob('*.tar.gz')
     with tarfile.open(archive) as packed:
         packed.extractall(checkout / 'unpacked', filter='data')
-    unpacked, = (checkout / 'unpacked').iterdir()
+    (unpacked,) = (checkout / 'unpacked').iterdir()
     assert resources(unpacked) == resources(installed / 'mmcascade' / '.mim')
     names = {path.name for path in (ROOT / 'requirements').glob('*.txt')}
     assert {path.name for path in (unpacked / 'requirements').glob('*.txt')} == names
@@ -130,8 +161,7 @@ def test_source_distribution_builds_the_same_wheel(checkout, installed):
 
 def test_commands_of_an_installed_wheel(installed, tmp_path):
     def mmcascade(*args: str) -> str:
-        return run(sys.executable, '-m', 'mmcascade', *args, cwd=tmp_path,
-                   PYTHONPATH=str(installed))
+        return run(sys.executable, '-m', 'mmcascade', *args, cwd=tmp_path, PYTHONPATH=str(installed))
 
     root = Path(mmcascade('path').strip())
     assert root == installed / 'mmcascade' / '.mim'
@@ -156,8 +186,9 @@ def test_tools_have_distinct_names():
 
 
 def test_unknown_tool_is_named_with_the_choice():
-    done = subprocess.run([sys.executable, '-m', 'mmcascade', 'tset'], cwd=ROOT, text=True,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, '-m', 'mmcascade', 'tset'], cwd=ROOT, text=True, capture_output=True, check=False
+    )
     assert done.returncode != 0
     assert "'tset'" in done.stderr and 'convert_lite_weights' in done.stderr
 
@@ -171,7 +202,7 @@ def test_lock_is_exact_and_satisfies_every_range():
     lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
     pins = {}
     for name, need in lock.items():
-        specifier, = need.specifier
+        (specifier,) = need.specifier
         assert specifier.operator == '==', need
         pins[name] = specifier.version
     for part in PARTS:
@@ -182,13 +213,15 @@ def test_lock_is_exact_and_satisfies_every_range():
 def test_lock_is_complete_and_has_nothing_else():
     """Follow the requirements of everything asked for: what they reach is what the lock names."""
     lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
-    other = [str(need) for name, need in lock.items()
-             if installed_version(name) not in need.specifier]
+    other = [str(need) for name, need in lock.items() if installed_version(name) not in need.specifier]
     if other:
         pytest.skip(f'this environment is not the locked one: {", ".join(other[:3])} ...')
-    waiting = [(name, extra) for part in PARTS
-               for name, need in read_requirements(ROOT / 'requirements' / f'{part}.txt').items()
-               for extra in ('', *need.extras)]
+    waiting = [
+        (name, extra)
+        for part in PARTS
+        for name, need in read_requirements(ROOT / 'requirements' / f'{part}.txt').items()
+        for extra in ('', *need.extras)
+    ]
     reached = set()
     while waiting:
         name, extra = waiting.pop()

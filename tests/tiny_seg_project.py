@@ -15,14 +15,32 @@ PALETTE = ((70, 130, 180), (128, 64, 128), (0, 0, 142))
 IMAGE = (72, 110)
 
 _MEMBER = dict(
-    _scope_='mmseg', type='EncoderDecoder',
-    data_preprocessor=dict(type='SegDataPreProcessor', mean=[120.0] * 3, std=[60.0] * 3, bgr_to_rgb=True, pad_val=0,
-                           seg_pad_val=255),
-    backbone=dict(type='ResNet', depth=18, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(0, 1),
-                  norm_cfg=dict(type='BN')),
-    decode_head=dict(type='FCNHead', in_index=1, channels=8, num_convs=1, num_classes=len(CLASSES),
-                     norm_cfg=dict(type='BN'), align_corners=False, dropout_ratio=0),
-    test_cfg=dict(mode='whole'))
+    _scope_='mmseg',
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[120.0] * 3, std=[60.0] * 3, bgr_to_rgb=True, pad_val=0, seg_pad_val=255
+    ),
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        num_stages=2,
+        strides=(1, 2),
+        dilations=(1, 1),
+        out_indices=(0, 1),
+        norm_cfg=dict(type='BN'),
+    ),
+    decode_head=dict(
+        type='FCNHead',
+        in_index=1,
+        channels=8,
+        num_convs=1,
+        num_classes=len(CLASSES),
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        dropout_ratio=0,
+    ),
+    test_cfg=dict(mode='whole'),
+)
 
 
 def member(width: int) -> ConfigDict:
@@ -36,6 +54,7 @@ def member(width: int) -> ConfigDict:
 
 def build(width: int, seed: int) -> torch.nn.Module:
     from mmseg.registry import MODELS
+
     torch.manual_seed(seed)
     model = MODELS.build(member(width)).eval()
     torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=2.0)
@@ -57,22 +76,61 @@ def write_project(folder: Path, images: dict[str, int] | None = None, **model: o
     for name, width in (('small', 4), ('large', 8)):
         meta = dict(dataset_meta=dict(classes=CLASSES, palette=PALETTE))
         torch.save(dict(state_dict=build(width, width).state_dict(), meta=meta), folder / f'{name}.pth')
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(88, 60)), dict(type='LoadAnnotations'),
-                dict(type='PackSegInputs', meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape',
-                                                      'scale_factor', 'flip', 'flip_direction', 'sample_idx'))]
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(88, 60)),
+        dict(type='LoadAnnotations'),
+        dict(
+            type='PackSegInputs',
+            meta_keys=(
+                'img_path',
+                'seg_map_path',
+                'ori_shape',
+                'img_shape',
+                'scale_factor',
+                'flip',
+                'flip_direction',
+                'sample_idx',
+            ),
+        ),
+    ]
 
     def loader(split: str) -> dict:
-        return dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(
-            type='BaseSegDataset', data_root=str(folder), img_suffix='.png', metainfo=dict(classes=CLASSES,
-                                                                                          palette=PALETTE),
-            data_prefix=dict(img_path=f'img/{split}', seg_map_path=f'ann/{split}'), pipeline=pipeline))
+        return dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                type='BaseSegDataset',
+                data_root=str(folder),
+                img_suffix='.png',
+                metainfo=dict(classes=CLASSES, palette=PALETTE),
+                data_prefix=dict(img_path=f'img/{split}', seg_map_path=f'ann/{split}'),
+                pipeline=pipeline,
+            ),
+        )
 
     evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='mmcascade.CascadeCost')]
-    return Config(dict(
-        default_scope='mmseg', work_dir=str(folder / 'work'), test_pipeline=pipeline,
-        model=dict(type='mmcascade.CascadeSegmentor', members=dict(
-            small=dict(model=member(4), checkpoint=str(folder / 'small.pth')),
-            large=dict(model=member(8), checkpoint=str(folder / 'large.pth'))),
-            stages=[dict(member='small'), dict(member='large')], grid=dict(cell=32, margin=4), **model),
-        val_dataloader=loader('val'), val_cfg=dict(), val_evaluator=evaluator,
-        test_dataloader=loader('test'), test_cfg=dict(), test_evaluator=evaluator))
+    return Config(
+        dict(
+            default_scope='mmseg',
+            work_dir=str(folder / 'work'),
+            test_pipeline=pipeline,
+            model=dict(
+                type='mmcascade.CascadeSegmentor',
+                members=dict(
+                    small=dict(model=member(4), checkpoint=str(folder / 'small.pth')),
+                    large=dict(model=member(8), checkpoint=str(folder / 'large.pth')),
+                ),
+                stages=[dict(member='small'), dict(member='large')],
+                grid=dict(cell=32, margin=4),
+                **model,
+            ),
+            val_dataloader=loader('val'),
+            val_cfg=dict(),
+            val_evaluator=evaluator,
+            test_dataloader=loader('test'),
+            test_cfg=dict(),
+            test_evaluator=evaluator,
+        )
+    )

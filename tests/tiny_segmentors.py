@@ -10,30 +10,77 @@ from torch.nn import functional
 CLASSES = 5
 
 _NORM = dict(type='BN')
-_RESNET = dict(type='ResNet', depth=18, base_channels=4, num_stages=2, strides=(1, 2), dilations=(1, 1),
-               out_indices=(0, 1), norm_cfg=_NORM)
+_RESNET = dict(
+    type='ResNet',
+    depth=18,
+    base_channels=4,
+    num_stages=2,
+    strides=(1, 2),
+    dilations=(1, 1),
+    out_indices=(0, 1),
+    norm_cfg=_NORM,
+)
 _SLIDE = dict(mode='slide', crop_size=(40, 40), stride=(24, 24))
 
 
 def _preprocessor(**test_cfg):
-    return dict(type='SegDataPreProcessor', mean=[120.0, 115.0, 100.0], std=[58.0, 57.0, 56.0], bgr_to_rgb=True,
-                pad_val=0, seg_pad_val=255, **(dict(test_cfg=test_cfg) if test_cfg else {}))
+    return dict(
+        type='SegDataPreProcessor',
+        mean=[120.0, 115.0, 100.0],
+        std=[58.0, 57.0, 56.0],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        **(dict(test_cfg=test_cfg) if test_cfg else {}),
+    )
 
 
 def _fcn(preprocessor=None, test_cfg=None, align_corners=False, classes=CLASSES, base_channels=4, **head):
     return dict(
-        type='EncoderDecoder', data_preprocessor=preprocessor or _preprocessor(),
+        type='EncoderDecoder',
+        data_preprocessor=preprocessor or _preprocessor(),
         backbone=_RESNET | dict(base_channels=base_channels),
-        decode_head=dict(type='FCNHead', in_channels=2 * base_channels, in_index=1, channels=8, num_convs=1,
-                         num_classes=classes, norm_cfg=_NORM, align_corners=align_corners, dropout_ratio=0) | head,
-        train_cfg=dict(), test_cfg=test_cfg or dict(mode='whole'))
+        decode_head=dict(
+            type='FCNHead',
+            in_channels=2 * base_channels,
+            in_index=1,
+            channels=8,
+            num_convs=1,
+            num_classes=classes,
+            norm_cfg=_NORM,
+            align_corners=align_corners,
+            dropout_ratio=0,
+        )
+        | head,
+        train_cfg=dict(),
+        test_cfg=test_cfg or dict(mode='whole'),
+    )
 
 
 _OCR_HEADS = [
-    dict(type='FCNHead', in_channels=8, in_index=1, channels=8, num_convs=1, num_classes=CLASSES, norm_cfg=_NORM,
-         align_corners=False, dropout_ratio=0),
-    dict(type='OCRHead', in_channels=8, in_index=1, channels=8, ocr_channels=4, num_classes=CLASSES, norm_cfg=_NORM,
-         align_corners=False, dropout_ratio=0)]
+    dict(
+        type='FCNHead',
+        in_channels=8,
+        in_index=1,
+        channels=8,
+        num_convs=1,
+        num_classes=CLASSES,
+        norm_cfg=_NORM,
+        align_corners=False,
+        dropout_ratio=0,
+    ),
+    dict(
+        type='OCRHead',
+        in_channels=8,
+        in_index=1,
+        channels=8,
+        ocr_channels=4,
+        num_classes=CLASSES,
+        norm_cfg=_NORM,
+        align_corners=False,
+        dropout_ratio=0,
+    ),
+]
 
 TINY = {
     'fcn': _fcn(),
@@ -43,20 +90,72 @@ TINY = {
     'corners': _fcn(align_corners=True),
     'slide': _fcn(test_cfg=_SLIDE),
     'slide_padded': _fcn(_preprocessor(size_divisor=32), _SLIDE, align_corners=True),
-    'pooled': _fcn() | dict(decode_head=dict(  # looks at the whole image
-        type='PSPHead', in_channels=8, in_index=1, channels=8, pool_scales=(1, 2), num_classes=CLASSES, norm_cfg=_NORM,
-        align_corners=False, dropout_ratio=0)),
+    'pooled': _fcn()
+    | dict(
+        decode_head=dict(  # looks at the whole image
+            type='PSPHead',
+            in_channels=8,
+            in_index=1,
+            channels=8,
+            pool_scales=(1, 2),
+            num_classes=CLASSES,
+            norm_cfg=_NORM,
+            align_corners=False,
+            dropout_ratio=0,
+        )
+    ),
     'refined': _fcn() | dict(type='CascadeEncoderDecoder', num_stages=2, decode_head=_OCR_HEADS),
-    'segformer': _fcn() | dict(
-        backbone=dict(type='MixVisionTransformer', embed_dims=8, num_layers=[1, 1], num_heads=[1, 2], num_stages=2,
-                      patch_sizes=[7, 3], strides=[4, 2], sr_ratios=[2, 1], out_indices=(0, 1), mlp_ratio=2),
-        decode_head=dict(type='SegformerHead', in_channels=[8, 16], in_index=[0, 1], channels=8, num_classes=CLASSES,
-                         norm_cfg=_NORM, align_corners=False, dropout_ratio=0)),
-    'fixed': _fcn() | dict(
-        backbone=dict(type='BEiT', img_size=(64, 96), patch_size=16, embed_dims=8, num_layers=1, num_heads=2,
-                      mlp_ratio=2, out_indices=(0,), qv_bias=True, init_values=0.1),
-        decode_head=dict(type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=CLASSES,
-                         norm_cfg=_NORM, align_corners=False, dropout_ratio=0)),
+    'segformer': _fcn()
+    | dict(
+        backbone=dict(
+            type='MixVisionTransformer',
+            embed_dims=8,
+            num_layers=[1, 1],
+            num_heads=[1, 2],
+            num_stages=2,
+            patch_sizes=[7, 3],
+            strides=[4, 2],
+            sr_ratios=[2, 1],
+            out_indices=(0, 1),
+            mlp_ratio=2,
+        ),
+        decode_head=dict(
+            type='SegformerHead',
+            in_channels=[8, 16],
+            in_index=[0, 1],
+            channels=8,
+            num_classes=CLASSES,
+            norm_cfg=_NORM,
+            align_corners=False,
+            dropout_ratio=0,
+        ),
+    ),
+    'fixed': _fcn()
+    | dict(
+        backbone=dict(
+            type='BEiT',
+            img_size=(64, 96),
+            patch_size=16,
+            embed_dims=8,
+            num_layers=1,
+            num_heads=2,
+            mlp_ratio=2,
+            out_indices=(0,),
+            qv_bias=True,
+            init_values=0.1,
+        ),
+        decode_head=dict(
+            type='FCNHead',
+            in_channels=8,
+            in_index=0,
+            channels=8,
+            num_convs=1,
+            num_classes=CLASSES,
+            norm_cfg=_NORM,
+            align_corners=False,
+            dropout_ratio=0,
+        ),
+    ),
     'few': _fcn(classes=3),
     'binary': _fcn(classes=2, out_channels=1, threshold=0.5),
     'many': _fcn(classes=300),
@@ -66,6 +165,7 @@ TINY = {
 def tiny(kind, seed=0, spread=2.0):
     """A model with random weights whose labels and confidences differ over an image."""
     from mmseg.registry import MODELS
+
     torch.manual_seed(seed)
     model = MODELS.build(ConfigDict(TINY[kind], _scope_='mmseg')).eval()
     for name, parameter in model.named_parameters():
@@ -83,8 +183,10 @@ def tiny(kind, seed=0, spread=2.0):
         part.momentum = None
         part.train()
     with torch.no_grad():
-        model.encode_decode(model.data_preprocessor(batch(4, 64, 96), False)['inputs'],
-                            [dict(img_shape=(64, 96), ori_shape=(64, 96), pad_shape=(64, 96))] * 4)
+        model.encode_decode(
+            model.data_preprocessor(batch(4, 64, 96), False)['inputs'],
+            [dict(img_shape=(64, 96), ori_shape=(64, 96), pad_shape=(64, 96))] * 4,
+        )
     for part in norms:
         part.momentum = 0.1
     return model.eval()
@@ -101,11 +203,21 @@ def image(height=64, width=96, seed=0):
 
 def sample(height=64, width=96, ori=None, flip=None, **meta):
     from mmseg.structures import SegDataSample
-    return SegDataSample(metainfo=dict(ori_shape=ori or (height, width), img_shape=(height, width),
-                                       flip=flip is not None, flip_direction=flip, **meta))
+
+    return SegDataSample(
+        metainfo=dict(
+            ori_shape=ori or (height, width),
+            img_shape=(height, width),
+            flip=flip is not None,
+            flip_direction=flip,
+            **meta,
+        )
+    )
 
 
 def batch(n=1, height=64, width=96, seed=0, first=0, ori=None, flip=None):
     """What a data loader of MMSegmentation gives."""
-    return dict(inputs=[image(height, width, seed + i) for i in range(n)],
-                data_samples=[sample(height, width, ori, flip, sample_idx=first + i) for i in range(n)])
+    return dict(
+        inputs=[image(height, width, seed + i) for i in range(n)],
+        data_samples=[sample(height, width, ori, flip, sample_idx=first + i) for i in range(n)],
+    )

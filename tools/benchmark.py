@@ -29,8 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--costs', help='also write the milliseconds of every stage, which search takes as cost')
     parser.add_argument('--images', type=int, help='how many images to run (default 256; 16 for segmentation)')
     parser.add_argument('--batch-size', type=int, help="of the loader (default: the config's)")
-    parser.add_argument('--max-batch', type=int,
-                        help='largest batch size to try for a member (default 512; 8 for segmentation)')
+    parser.add_argument(
+        '--max-batch', type=int, help='largest batch size to try for a member (default 512; 8 for segmentation)'
+    )
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
     parser.add_argument('--repeats', type=int, help='rounds, in which the systems take turns (default 5)')
     parser.add_argument('--single-images', type=int, help='images for the latency (default 50)')
@@ -70,9 +71,11 @@ def main() -> None:
     picture = Path(args.out).with_suffix('.png')
     plot_benchmark(result, picture)
     print(benchmark_table(result))
-    print(f"{args.out}, {picture}: {result['images']} images ({result['distinct_images']} different), "
-          f"load {result['machine']['load_before']} before, {result['machine']['load_after']} after; "
-          f"other exits when deferred: {result['other_exits_when_deferred']}")
+    print(
+        f'{args.out}, {picture}: {result["images"]} images ({result["distinct_images"]} different), '
+        f'load {result["machine"]["load_before"]} before, {result["machine"]["load_after"]} after; '
+        f'other exits when deferred: {result["other_exits_when_deferred"]}'
+    )
 
 
 if __name__ == '__main__':

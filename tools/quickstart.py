@@ -33,8 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', default='work_dirs/quickstart', help='folder for everything that is made')
     parser.add_argument('--data', default='data/fashion_mnist', help='folder of the data, fetched if it is not there')
-    parser.add_argument('--ood-data', default='data/ood', help='folder of the out-of-distribution sets, written if '
-                        'it is not there')
+    parser.add_argument(
+        '--ood-data', default='data/ood', help='folder of the out-of-distribution sets, written if it is not there'
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of all configs')
     args = parser.parse_args()
     start = time.monotonic()
@@ -47,9 +48,10 @@ def main() -> None:
         run_process(TOOLS / 'dataset_converters/fashion_mnist.py', args.data)
         work_dir = Path(args.work_dir)
         cfg = _config('cascade', args)
-        cfg.model.members = {name: dict(model=str(CONFIGS / f'{member}.py'),
-                                        checkpoint=str(_train(member, work_dir, args, say)))
-                             for name, member in MEMBERS.items()}
+        cfg.model.members = {
+            name: dict(model=str(CONFIGS / f'{member}.py'), checkpoint=str(_train(member, work_dir, args, say)))
+            for name, member in MEMBERS.items()
+        }
         results = run_quickstart(cfg, work_dir, TOOLS, say)
         run_process(TOOLS / 'dataset_converters/digits.py', args.ood_data)
         ood_cfg = Config.fromfile(OOD_CONFIG)
@@ -88,8 +90,14 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
         return checkpoint
     say(f'training {member}, {epochs} epochs')
     options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
-    run_process(TOOLS / 'train.py', str(CONFIGS / f'{member}.py'), '--work-dir', str(work_dir / member), '--resume',
-                *(['--cfg-options', *options] if options else []))
+    run_process(
+        TOOLS / 'train.py',
+        str(CONFIGS / f'{member}.py'),
+        '--work-dir',
+        str(work_dir / member),
+        '--resume',
+        *(['--cfg-options', *options] if options else []),
+    )
     return checkpoint
 
 

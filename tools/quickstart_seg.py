@@ -29,10 +29,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', default='work_dirs/quickstart_seg', help='folder for everything that is made')
     parser.add_argument('--data', default='data/composed_fashion', help='folder of the canvases')
-    parser.add_argument('--fashion-mnist', default='data/fashion_mnist', help='folder of the garments, fetched if they '
-                        'are not there')
-    parser.add_argument('--canvases', type=int, nargs=3, metavar=('TRAIN', 'VAL', 'TEST'), default=[160, 16, 16],
-                        help='how many to compose (default: %(default)s)')
+    parser.add_argument(
+        '--fashion-mnist', default='data/fashion_mnist', help='folder of the garments, fetched if they are not there'
+    )
+    parser.add_argument(
+        '--canvases',
+        type=int,
+        nargs=3,
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        default=[160, 16, 16],
+        help='how many to compose (default: %(default)s)',
+    )
     parser.add_argument('--iterations', type=int, help="of the training, in place of the configs'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help="override settings of the cascade's config")
     args = parser.parse_args()
@@ -43,15 +50,25 @@ def main() -> None:
 
     with one_line_errors(ValueError):
         say('composing canvases')
-        counts = [word for split, count in zip(('train', 'val', 'test'), args.canvases, strict=True)
-                  for word in (f'--{split}', str(count))]
-        run_process(TOOLS / 'dataset_converters/fashion_mnist_canvases.py', args.data,
-                    '--fashion-mnist', args.fashion_mnist, *counts)
+        counts = [
+            word
+            for split, count in zip(('train', 'val', 'test'), args.canvases, strict=True)
+            for word in (f'--{split}', str(count))
+        ]
+        run_process(
+            TOOLS / 'dataset_converters/fashion_mnist_canvases.py',
+            args.data,
+            '--fashion-mnist',
+            args.fashion_mnist,
+            *counts,
+        )
         work_dir = Path(args.work_dir)
         cfg = Config.fromfile(CONFIGS / 'cascade.py')
         cfg.merge_from_dict(args.cfg_options or {})
-        cfg.model.members = {name: dict(model=str(CONFIGS / f'{name}.py'),
-                                        checkpoint=str(_train(name, work_dir, args, say))) for name in MEMBERS}
+        cfg.model.members = {
+            name: dict(model=str(CONFIGS / f'{name}.py'), checkpoint=str(_train(name, work_dir, args, say)))
+            for name in MEMBERS
+        }
         for split in ('val_dataloader', 'test_dataloader'):
             cfg[split].dataset.data_root = args.data
         results = Comparison(cfg, work_dir, TOOLS, say=say).run()
@@ -69,9 +86,19 @@ def _train(member: str, work_dir: Path, args: argparse.Namespace, say: Callable[
         return checkpoint
     say(f'training {member}, {iterations} iterations')
     roots = [f'{split}_dataloader.dataset.data_root={args.data}' for split in ('train', 'val', 'test')]
-    run_process(TOOLS / 'train.py', str(config), '--work-dir', str(work_dir / member), '--resume', '--no-validate',
-                '--cfg-options', *roots, f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}',
-                f'param_scheduler.total_steps={iterations}')
+    run_process(
+        TOOLS / 'train.py',
+        str(config),
+        '--work-dir',
+        str(work_dir / member),
+        '--resume',
+        '--no-validate',
+        '--cfg-options',
+        *roots,
+        f'train_cfg.max_iters={iterations}',
+        f'train_cfg.val_interval={iterations}',
+        f'param_scheduler.total_steps={iterations}',
+    )
     return checkpoint
 
 

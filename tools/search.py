@@ -38,28 +38,48 @@ def parse_args() -> argparse.Namespace:
     add('stores', nargs='+', metavar='STORE', help='folder(s) with scores of the same images')
     add('--out', required=True, help='folder for the results; must not exist, or be empty')
     add('--quality', help=f'what should be good: {NAMES} (default accuracy); of segmentations miou, and nothing else')
-    add('--policy', choices=['window', 'threshold'], help='who goes on: those in a window, or all below a threshold '
-        '(default window; threshold with --convert)')
+    add(
+        '--policy',
+        choices=['window', 'threshold'],
+        help='who goes on: those in a window, or all below a threshold (default window; threshold with --convert)',
+    )
     add('--confidence', choices=sorted(CONFIDENCES), help="default: that of the store's config, else max_prob")
     add('--fusion', choices=FUSIONS, help="default: that of the store's config, else prob")
     add('--max-stages', type=int, default=MAX_STAGES, help=f'longest chain (default {MAX_STAGES})')
     add('--order', choices=ORDERS, default='cost', help='cost: no stage after a more expensive one; any: all orders')
     add('--max-cost', '--max-macs', type=float, help='highest mean cost per image')
     add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain')
-    add('--max-cells', type=int, help='of segmentations: let at most so many cells of an image go on after stage 0, '
-        'the least confident ones')
+    add(
+        '--max-cells',
+        type=int,
+        help='of segmentations: let at most so many cells of an image go on after stage 0, the least confident ones',
+    )
     add('--min-accuracy', type=float, help='lowest accuracy, a fraction')
     add('--reach', type=float, help='what the quality must reach, a fraction')
-    add('--costs', help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds; '
-        'for cells {"member on images": 1.5, "member on cells": 0.7, ...}; tools/benchmark.py --costs writes it')
+    add(
+        '--costs',
+        help='JSON file with milliseconds per image, {"member@view": 1.5, ...}, in place of multiply-adds; '
+        'for cells {"member on images": 1.5, "member on cells": 0.7, ...}; tools/benchmark.py --costs writes it',
+    )
     add('--convert', metavar='STAGES', help='turn the ensemble of these stages, such as small0,small1, into a cascade')
-    add('--match', choices=['accuracy', 'macs', 'cost'], default='accuracy', help='with --convert: lowest cost at the '
-        "ensemble's accuracy (default), or highest accuracy at its cost")
-    add('--compare-confidences', metavar='STAGES', help='only draw how well the confidence functions rank the '
-        'predictions of a stage or ensemble')
+    add(
+        '--match',
+        choices=['accuracy', 'macs', 'cost'],
+        default='accuracy',
+        help="with --convert: lowest cost at the ensemble's accuracy (default), or highest accuracy at its cost",
+    )
+    add(
+        '--compare-confidences',
+        metavar='STAGES',
+        help='only draw how well the confidence functions rank the predictions of a stage or ensemble',
+    )
     add('--points', type=int, default=20, help='write at most so many points of the front (default 20)')
-    add('--max-settings', type=float, default=Plan.max_settings, help='evaluate about so many settings at most '
-        f'(default {Plan.max_settings:g})')
+    add(
+        '--max-settings',
+        type=float,
+        default=Plan.max_settings,
+        help=f'evaluate about so many settings at most (default {Plan.max_settings:g})',
+    )
     add('--seed', type=int, default=0, help='of the division of the images into halves')
     return parser.parse_args()
 
@@ -69,8 +89,9 @@ def main() -> None:
     with one_line_errors(ValueError, OSError, interrupted='nothing was written'):
         costs = json.loads(Path(args.costs).read_text()) if args.costs else None
         cells = holds_cells(args.stores[0])
-        run = (CellSearchRun if cells else SearchRun).open(args.stores, args.out, costs, seed=args.seed,
-                                                           points=args.points)
+        run = (CellSearchRun if cells else SearchRun).open(
+            args.stores, args.out, costs, seed=args.seed, points=args.points
+        )
         plan = make_cell_plan(args, run) if cells else make_plan(args, run)
         if args.compare_confidences:
             for name, area in run.confidences(args.compare_confidences, plan.fusion).items():
@@ -97,27 +118,48 @@ def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
     model = (stored_config(run.stores) or {}).get('model', {})
     confidence = args.confidence or model.get('confidence', 'max_prob')
     if not isinstance(confidence, str):
-        raise ValueError(f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
-                         'only, so name one of its functions with --confidence')
+        raise ValueError(
+            f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
+            'only, so name one of its functions with --confidence'
+        )
     limits = Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach)
-    return Plan(Quality.parse(args.quality or 'accuracy'), limits, None, args.max_stages, args.order,
-                args.policy or ('threshold' if args.convert else 'window'), args.max_settings,
-                confidence, args.fusion or model.get('fusion', 'prob'))
+    return Plan(
+        Quality.parse(args.quality or 'accuracy'),
+        limits,
+        None,
+        args.max_stages,
+        args.order,
+        args.policy or ('threshold' if args.convert else 'window'),
+        args.max_settings,
+        confidence,
+        args.fusion or model.get('fusion', 'prob'),
+    )
 
 
 def make_cell_plan(args: argparse.Namespace, run: CellSearchRun) -> CellPlan:
     filled = 'the store was filled with one'
-    for option, instead in (('confidence', filled), ('fusion', filled),
-                            ('min_accuracy', 'give the lowest mIoU with --reach')):
+    for option, instead in (
+        ('confidence', filled),
+        ('fusion', filled),
+        ('min_accuracy', 'give the lowest mIoU with --reach'),
+    ):
         if getattr(args, option) is not None:
-            raise ValueError(f"--{option.replace('_', '-')} is for stores of scores, and {args.stores[0]} holds cells: "
-                             f'{instead}')
+            raise ValueError(
+                f'--{option.replace("_", "-")} is for stores of scores, and {args.stores[0]} holds cells: {instead}'
+            )
     if args.quality not in (None, 'miou'):
         raise ValueError(f'a store of cells is searched for --quality miou, got {args.quality!r}')
     header = run.stores[0].header
-    return CellPlan(limits=Limits(args.max_cost, args.max_worst_case, None, args.reach), max_stages=args.max_stages,
-                    order=args.order, policy=args.policy or 'window', max_settings=args.max_settings,
-                    confidence=header['confidence'], fusion=header['fusion'], max_cells=args.max_cells)
+    return CellPlan(
+        limits=Limits(args.max_cost, args.max_worst_case, None, args.reach),
+        max_stages=args.max_stages,
+        order=args.order,
+        policy=args.policy or 'window',
+        max_settings=args.max_settings,
+        confidence=header['confidence'],
+        fusion=header['fusion'],
+        max_cells=args.max_cells,
+    )
 
 
 if __name__ == '__main__':

@@ -22,17 +22,32 @@ from mmcascade.engine.console.command_line import one_line_errors
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file; a config is a program, so read it before you run it')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the whole model; leave it out (or write none) '
-                        'where the members of a cascade load their own')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint of the whole model; leave it out (or write none) '
+        'where the members of a cascade load their own',
+    )
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='file for predictions (.pkl) or metrics (.json)')
-    parser.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out holds; by default metrics for a '
-                        '.json file, else predictions')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs such '
-                        'as test_dataloader.batch_size=64 or key="[a,b]"')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out holds; by default metrics for a .json file, else predictions',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key=value pairs such as test_dataloader.batch_size=64 or key="[a,b]"',
+    )
     parser.add_argument('--amp', action='store_true', help='test in mixed precision')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation: tta_pipeline of the '
-                        'config, or image and mirror image; for a cascade tta_model says where it may stop')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: tta_pipeline of the '
+        'config, or image and mirror image; for a cascade tta_model says where it may stop',
+    )
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--show', action='store_true', help='open a window for each picture')
     parser.add_argument('--interval', type=int, default=1, help='draw every so many images')
@@ -58,9 +73,20 @@ def main() -> None:
         if args.out:
             check_writable(args.out)
         prepare_test(
-            cfg, config_path=args.config, checkpoint=args.checkpoint, work_dir=args.work_dir, launcher=args.launcher,
-            amp=args.amp, tta=args.tta, show=args.show, show_dir=args.show_dir, interval=args.interval,
-            wait_time=args.wait_time, pin_memory=not args.no_pin_memory, cfg_options=args.cfg_options)
+            cfg,
+            config_path=args.config,
+            checkpoint=args.checkpoint,
+            work_dir=args.work_dir,
+            launcher=args.launcher,
+            amp=args.amp,
+            tta=args.tta,
+            show=args.show,
+            show_dir=args.show_dir,
+            interval=args.interval,
+            wait_time=args.wait_time,
+            pin_memory=not args.no_pin_memory,
+            cfg_options=args.cfg_options,
+        )
     with one_line_errors(interrupted='there are no metrics'):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if args.out and args.out_item == 'pred':

@@ -8,12 +8,14 @@ model = dict(
     type='mmcascade.CascadeSegmentor',
     members=dict(
         small=dict(model='configs/camvid/small.py', checkpoint='work_dirs/camvid/small/iter_300.pth'),
-        large=dict(model='configs/camvid/large.py', checkpoint='work_dirs/camvid/large/iter_300.pth')),
+        large=dict(model='configs/camvid/large.py', checkpoint='work_dirs/camvid/large/iter_300.pth'),
+    ),
     stages=[dict(member='small', scale=0.5), dict(member='large')],
     grid=dict(cell=(120, 480), margin=20),
     confidence='neg_entropy',
     fusion='replace',
-    confidence_map=True)
+    confidence_map=True,
+)
 test_evaluator = [
     dict(type='IoUMetric', iou_metrics=['mIoU']),
     dict(type='mmcascade.CascadeCost'),

@@ -4,8 +4,10 @@ _base_ = '_base_/member.py'
 
 model = dict(
     backbone=dict(
-        model_name='tf_efficientnet_lite2', init_cfg=dict(checkpoint='work_dirs/efficientnet-lite/lite2.pth')),
-    decode_head=dict(num_convs=1, kernel_size=1, in_channels=(48, 120, 352), channels=96))
+        model_name='tf_efficientnet_lite2', init_cfg=dict(checkpoint='work_dirs/efficientnet-lite/lite2.pth')
+    ),
+    decode_head=dict(num_convs=1, kernel_size=1, in_channels=(48, 120, 352), channels=96),
+)
 
 load, annotations, pack = _base_.pipeline
 train_pipeline = [

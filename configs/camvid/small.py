@@ -3,8 +3,10 @@ _base_ = '_base_/member.py'
 
 model = dict(
     backbone=dict(
-        model_name='tf_efficientnet_lite0', init_cfg=dict(checkpoint='work_dirs/efficientnet-lite/lite0.pth')),
-    decode_head=dict(num_convs=0, in_channels=(40, 112, 320), channels=472))
+        model_name='tf_efficientnet_lite0', init_cfg=dict(checkpoint='work_dirs/efficientnet-lite/lite0.pth')
+    ),
+    decode_head=dict(num_convs=0, in_channels=(40, 112, 320), channels=472),
+)
 
 load, annotations, pack = _base_.pipeline
 half = dict(type='Resize', scale=(240, 180))

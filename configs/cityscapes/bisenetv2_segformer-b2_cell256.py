@@ -6,11 +6,13 @@ model = dict(
     type='mmcascade.CascadeSegmentor',
     members=dict(
         bisenet=dict(model='bisenetv2_fcn_4xb8-160k_cityscapes-1024x1024', checkpoint='zoo'),
-        segformer=dict(model='segformer_mit-b2_8xb1-160k_cityscapes-1024x1024', checkpoint='zoo')),
+        segformer=dict(model='segformer_mit-b2_8xb1-160k_cityscapes-1024x1024', checkpoint='zoo'),
+    ),
     stages=[dict(member='bisenet'), dict(member='segformer', on='cell')],
     grid=dict(cell=256, margin=64),
     confidence=dict(type='mmcascade.CellConfidence', pixel='max_prob', reduce='mean', t_unk=0.5),
     fusion='prob',
     confidence_map=True,
     # A starting value. Calibrate it on your own data.
-    policy=dict(type='mmcascade.CellBudgetPolicy', windows=[(None, 0.95)], max_cells=12))
+    policy=dict(type='mmcascade.CellBudgetPolicy', windows=[(None, 0.95)], max_cells=12),
+)

@@ -7,7 +7,8 @@ model = dict(
     type='mmcascade.CascadeSegmentor',
     members=dict(
         r50=dict(model='deeplabv3_r50-d8_4xb2-80k_cityscapes-512x1024', checkpoint='zoo'),
-        r101=dict(model='deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024', checkpoint='zoo')),
+        r101=dict(model='deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024', checkpoint='zoo'),
+    ),
     stages=[dict(member='r50'), dict(member='r101', on='cell')],
     grid=dict(cell=512, margin=0),
     confidence=dict(type='mmcascade.CellConfidence', pixel='max_prob', reduce='mean', t_unk=0.5),
@@ -15,4 +16,5 @@ model = dict(
     confidence_map=True,
     # A starting value. To place it: tools/calibrate.py THIS OUT.json --target miou=0.8 (or macs=, deferred=), and then
     # policy=None, calibration='OUT.json'.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.97]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.97]),
+)

@@ -11,4 +11,5 @@ model = dict(
     fusion='prob',
     confidence_map=True,
     # A starting value. Calibrate it on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.95]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.95]),
+)

@@ -9,7 +9,8 @@ model = dict(
         b1=dict(model='efficientnet-b1_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
         b2=dict(model='efficientnet-b2_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
         b3=dict(model='efficientnet-b3_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
-        b4=dict(model='efficientnet-b4_3rdparty_8xb32-aa_in1k', checkpoint='zoo')),
+        b4=dict(model='efficientnet-b4_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='b0', view=0),
         dict(member='b1', view=1),
@@ -20,7 +21,8 @@ model = dict(
     confidence='max_prob',
     fusion='logit',
     # Starting values. Search for others on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7, 0.7, 0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7, 0.7, 0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),
@@ -33,7 +35,8 @@ pipeline = [
             [dict(type='EfficientNetCenterCrop', crop_size=260)],
             [dict(type='EfficientNetCenterCrop', crop_size=300)],
             [dict(type='EfficientNetCenterCrop', crop_size=380)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -7,7 +7,8 @@ model = dict(
     members=dict(
         b3=dict(model='efficientnet-b3_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
         b5=dict(model='efficientnet-b5_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
-        b7=dict(model='efficientnet-b7_3rdparty_8xb32-aa_in1k', checkpoint='zoo')),
+        b7=dict(model='efficientnet-b7_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='b3', view=0),
         dict(member='b5', view=1),
@@ -16,7 +17,8 @@ model = dict(
     confidence='max_prob',
     fusion='logit',
     # Starting values. Search for others on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),
@@ -27,7 +29,8 @@ pipeline = [
             [dict(type='EfficientNetCenterCrop', crop_size=300)],
             [dict(type='EfficientNetCenterCrop', crop_size=456)],
             [dict(type='EfficientNetCenterCrop', crop_size=600)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -6,7 +6,8 @@ model = dict(
     members=dict(
         r50=dict(model='resnet50_8xb32_in1k', checkpoint='zoo'),
         r101=dict(model='resnet101_8xb32_in1k', checkpoint='zoo'),
-        r152=dict(model='resnet152_8xb32_in1k', checkpoint='zoo')),
+        r152=dict(model='resnet152_8xb32_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='r50', view=0),
         dict(member='r101', view=0),
@@ -15,7 +16,8 @@ model = dict(
     confidence='max_prob',
     fusion='logit',
     # Starting values. Search for others on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),

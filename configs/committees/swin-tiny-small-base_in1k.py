@@ -6,7 +6,8 @@ model = dict(
     members=dict(
         t=dict(model='swin-tiny_16xb64_in1k', checkpoint='zoo'),
         s=dict(model='swin-small_16xb64_in1k', checkpoint='zoo'),
-        b=dict(model='swin-base_16xb64_in1k', checkpoint='zoo')),
+        b=dict(model='swin-base_16xb64_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='t', view=0),
         dict(member='s', view=0),
@@ -15,7 +16,8 @@ model = dict(
     confidence='max_prob',
     fusion='logit',
     # Starting values. Search for others on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),

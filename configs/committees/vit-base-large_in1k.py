@@ -6,7 +6,8 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         base=dict(model='vit-base-p16_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo'),
-        large=dict(model='vit-large-p16_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo')),
+        large=dict(model='vit-large-p16_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='base', view=0),
         dict(member='large', view=0),
@@ -14,7 +15,8 @@ model = dict(
     confidence='max_prob',
     fusion='logit',
     # A starting value. Search for one on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),

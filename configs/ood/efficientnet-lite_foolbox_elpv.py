@@ -8,28 +8,40 @@ model = dict(
     # Set by hand to where the photos' energies meet those of the other pictures: there are too few
     # photos to calibrate on.
     policy=dict(windows=[(8.0, 9.4), (8.0, 8.8)]),
-    accept=None)
+    accept=None,
+)
 
 data_root = 'data/ood-imagenet'
 views = _base_.test_pipeline[:-1]
 pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
-photos = dict(
-    type='ImageNet', data_root='data/foolbox', split='val', pipeline=_base_.test_pipeline)
+photos = dict(type='ImageNet', data_root='data/foolbox', split='val', pipeline=_base_.test_pipeline)
 elpv = dict(
-    type='CustomDataset', data_root=data_root, data_prefix='elpv', with_label=False, test_mode=True,
-    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='elpv'), pack])
+    type='CustomDataset',
+    data_root=data_root,
+    data_prefix='elpv',
+    with_label=False,
+    test_mode=True,
+    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='elpv'), pack],
+)
 cifar = dict(
-    type='CustomDataset', data_root=data_root, data_prefix='cifar', with_label=False, test_mode=True,
-    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='cifar'), pack])
+    type='CustomDataset',
+    data_root=data_root,
+    data_prefix='cifar',
+    with_label=False,
+    test_mode=True,
+    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='cifar'), pack],
+)
 mnist = dict(
-    type='CustomDataset', data_root=data_root, data_prefix='mnist', with_label=False, test_mode=True,
-    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='mnist'), pack])
+    type='CustomDataset',
+    data_root=data_root,
+    data_prefix='mnist',
+    with_label=False,
+    test_mode=True,
+    pipeline=[*views, dict(type='mmcascade.MarkOOD', name='mnist'), pack],
+)
 test_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='ConcatDataset',
-        datasets=[photos, elpv, cifar, mnist],
-        ignore_keys=['classes']))
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[photos, elpv, cifar, mnist], ignore_keys=['classes'])
+)
 test_evaluator = [
     dict(type='mmcascade.SubsetMetric', metric=dict(type='Accuracy', topk=(1, 5))),
     dict(type='mmcascade.SelectiveRisk', risks=(0.05, 0.10), coverages=(0.5, 0.8)),

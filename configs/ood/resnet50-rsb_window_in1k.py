@@ -17,17 +17,17 @@ test_dataloader = dict(
         type='ConcatDataset',
         datasets=[
             dict(
-                type='mmcascade.CalibrationSplit', fraction=0.2, seed=0, part='rest',
-                dataset=dict(pipeline=_base_.test_pipeline, **_base_.images)),
-            dict(
-                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='openimage-o'), pack],
-                **_base_.openimage_o),
-            dict(
-                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='inaturalist'), pack],
-                **_base_.inaturalist),
-            dict(
-                pipeline=[*views, dict(type='mmcascade.MarkOOD', name='textures'), pack],
-                **_base_.textures),
+                type='mmcascade.CalibrationSplit',
+                fraction=0.2,
+                seed=0,
+                part='rest',
+                dataset=dict(pipeline=_base_.test_pipeline, **_base_.images),
+            ),
+            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='openimage-o'), pack], **_base_.openimage_o),
+            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='inaturalist'), pack], **_base_.inaturalist),
+            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='textures'), pack], **_base_.textures),
         ],
-        ignore_keys=['classes']))
+        ignore_keys=['classes'],
+    )
+)
 test_evaluator = _base_.ood_evaluator

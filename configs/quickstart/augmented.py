@@ -6,8 +6,12 @@ _base_ = 'small-seed0.py'
 model = dict(backbone=dict(strides=(1, 1, 2, 1)))
 pipeline = [
     dict(
-        type='RandomResizedCrop', scale=28, crop_ratio_range=(0.6, 1.0),
-        aspect_ratio_range=(0.9, 1.1), interpolation='bicubic'),
+        type='RandomResizedCrop',
+        scale=28,
+        crop_ratio_range=(0.6, 1.0),
+        aspect_ratio_range=(0.9, 1.1),
+        interpolation='bicubic',
+    ),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackInputs'),
 ]

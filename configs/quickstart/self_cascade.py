@@ -6,9 +6,8 @@ _base_ = ['_base_/fashion_mnist.py', '../_base_/default_runtime.py']
 model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
-        augmented=dict(
-            model='configs/quickstart/augmented.py',
-            checkpoint='work_dirs/quickstart/augmented/epoch_5.pth')),
+        augmented=dict(model='configs/quickstart/augmented.py', checkpoint='work_dirs/quickstart/augmented/epoch_5.pth')
+    ),
     stages=[
         dict(member='augmented', view=0),
         dict(member='augmented', view=0, flip=True),
@@ -18,7 +17,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     policy=None,
-    calibration=None)
+    calibration=None,
+)
 
 zoom = [dict(type='Resize', scale=30, interpolation='bicubic'), dict(type='CenterCrop', crop_size=28)]
 pipeline = [dict(type='MultiView', num_views=[1, 1], transforms=[[], zoom]), dict(type='PackInputs')]

@@ -6,12 +6,14 @@ model = dict(
     type='mmcascade.CascadeSegmentor',
     members=dict(
         small=dict(model='configs/quickstart_seg/small.py', checkpoint='work_dirs/quickstart_seg/small/iter_1200.pth'),
-        large=dict(model='configs/quickstart_seg/large.py', checkpoint='work_dirs/quickstart_seg/large/iter_800.pth')),
+        large=dict(model='configs/quickstart_seg/large.py', checkpoint='work_dirs/quickstart_seg/large/iter_800.pth'),
+    ),
     stages=[dict(member='small', scale=0.5), dict(member='large')],
     grid=dict(cell=512, margin=32),
     # At half the size the small member sees too little of small garments to add to the large one's vote.
     fusion='replace',
-    confidence_map=True)
+    confidence_map=True,
+)
 test_evaluator = [
     dict(type='IoUMetric', iou_metrics=['mIoU']),
     dict(type='mmcascade.CascadeCost'),

@@ -5,7 +5,8 @@ _base_ = '_base_/member.py'
 model = dict(
     backbone=dict(stem_channels=16, base_channels=16),
     neck=dict(in_channels=[16, 32, 64, 128], out_channels=24),
-    decode_head=dict(in_channels=[24, 24, 24, 24], channels=24))
+    decode_head=dict(in_channels=[24, 24, 24, 24], channels=24),
+)
 half = dict(type='Resize', scale_factor=0.5)
 # Larger crops with more background than the large member's: what it is sure of stays with it.
 crop = dict(type='RandomCrop', crop_size=(384, 384), cat_max_ratio=0.9)

@@ -9,7 +9,8 @@ model = dict(
         b0=dict(model='efficientnet-b0_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
         b1=dict(model='efficientnet-b1_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
         b2=dict(model='efficientnet-b2_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
-        b3=dict(model='efficientnet-b3_3rdparty_8xb32-aa_in1k', checkpoint='zoo')),
+        b3=dict(model='efficientnet-b3_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='b0', view=0),
         dict(member='b1', view=1),
@@ -19,7 +20,8 @@ model = dict(
     confidence='prob_gap',
     fusion='prob',
     # Starting values. Calibrate the thresholds on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.5, 0.5, 0.5]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.5, 0.5, 0.5]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -31,7 +33,8 @@ test_pipeline = [
             [dict(type='EfficientNetCenterCrop', crop_size=240)],
             [dict(type='EfficientNetCenterCrop', crop_size=260)],
             [dict(type='EfficientNetCenterCrop', crop_size=300)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -7,7 +7,8 @@ model = dict(
     members=dict(
         plain=dict(model='efficientnet-b0_3rdparty_8xb32_in1k', checkpoint='zoo'),
         aa=dict(model='efficientnet-b0_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
-        advprop=dict(model='efficientnet-b0_3rdparty_8xb32-aa-advprop_in1k', checkpoint='zoo')),
+        advprop=dict(model='efficientnet-b0_3rdparty_8xb32-aa-advprop_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='plain', view=0),
         dict(member='aa', view=0),
@@ -16,7 +17,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # Starting values. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7), (0.35, 0.65)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7), (0.35, 0.65)]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -5,12 +5,14 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         mobilenet=dict(model='mobilenet-v2_8xb32_in1k', checkpoint='zoo'),
-        efficientnet=dict(model='efficientnet-b0_3rdparty_8xb32-aa_in1k', checkpoint='zoo')),
+        efficientnet=dict(model='efficientnet-b0_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
+    ),
     stages=[dict(member='mobilenet', view=0), dict(member='efficientnet', view=1)],
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -23,7 +25,8 @@ test_pipeline = [
                 dict(type='CenterCrop', crop_size=224),
             ],
             [dict(type='EfficientNetCenterCrop', crop_size=224)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -11,14 +11,15 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         w100=dict(
-            model=dict(model_name='mobilenetv2_100.ra_in1k', **timm),
-            checkpoint='checkpoints/mobilenetv2_100.pth'),
+            model=dict(model_name='mobilenetv2_100.ra_in1k', **timm), checkpoint='checkpoints/mobilenetv2_100.pth'
+        ),
         w120d=dict(
-            model=dict(model_name='mobilenetv2_120d.ra_in1k', **timm),
-            checkpoint='checkpoints/mobilenetv2_120d.pth'),
+            model=dict(model_name='mobilenetv2_120d.ra_in1k', **timm), checkpoint='checkpoints/mobilenetv2_120d.pth'
+        ),
         w140=dict(
-            model=dict(model_name='mobilenetv2_140.ra_in1k', **timm),
-            checkpoint='checkpoints/mobilenetv2_140.pth')),
+            model=dict(model_name='mobilenetv2_140.ra_in1k', **timm), checkpoint='checkpoints/mobilenetv2_140.pth'
+        ),
+    ),
     stages=[
         dict(member='w100', view=0),
         dict(member='w120d', view=0),
@@ -27,7 +28,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # Starting values. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7), (0.35, 0.65)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7), (0.35, 0.65)]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -6,12 +6,14 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         rsb_a2=dict(model='resnet50_8xb256-rsb-a2-300e_in1k', checkpoint='zoo'),
-        rsb_a1=dict(model='resnet50_8xb256-rsb-a1-600e_in1k', checkpoint='zoo')),
+        rsb_a1=dict(model='resnet50_8xb256-rsb-a1-600e_in1k', checkpoint='zoo'),
+    ),
     stages=[dict(member='rsb_a2', view=0), dict(member='rsb_a1', view=0)],
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.6)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.6)]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -9,7 +9,8 @@ model = dict(
         plain=dict(model='resnet50_8xb32_in1k', checkpoint='zoo'),
         rsb_a3=dict(model='resnet50_8xb256-rsb-a3-100e_in1k', checkpoint='zoo'),
         rsb_a2=dict(model='resnet50_8xb256-rsb-a2-300e_in1k', checkpoint='zoo'),
-        rsb_a1=dict(model='resnet50_8xb256-rsb-a1-600e_in1k', checkpoint='zoo')),
+        rsb_a1=dict(model='resnet50_8xb256-rsb-a1-600e_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='plain', view=0),
         dict(member='rsb_a3', view=1),
@@ -18,7 +19,8 @@ model = dict(
     ],
     confidence='max_prob',
     fusion='prob',
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(None, None)] * 3))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(None, None)] * 3),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -31,11 +33,11 @@ test_pipeline = [
                 dict(type='CenterCrop', crop_size=224),
             ],
             [
-                dict(type='ResizeEdge', scale=236, edge='short', backend='pillow',
-                     interpolation='bicubic'),
+                dict(type='ResizeEdge', scale=236, edge='short', backend='pillow', interpolation='bicubic'),
                 dict(type='CenterCrop', crop_size=224),
             ],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 test_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))

@@ -6,12 +6,14 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         p32=dict(model='vit-base-p32_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo'),
-        p16=dict(model='vit-base-p16_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo')),
+        p16=dict(model='vit-base-p16_in21k-pre_3rdparty_in1k-384px', checkpoint='zoo'),
+    ),
     stages=[dict(member='p32', view=0), dict(member='p16', view=0)],
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]),
+)
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -9,7 +9,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate the bounds on your own data.
-    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]))
+    policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.7)]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),

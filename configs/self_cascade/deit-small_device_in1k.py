@@ -9,7 +9,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate it on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),

@@ -6,7 +6,8 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         b0=dict(model='efficientnet-b0_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
-        b2=dict(model='efficientnet-b2_3rdparty_8xb32-aa_in1k', checkpoint='zoo')),
+        b2=dict(model='efficientnet-b2_3rdparty_8xb32-aa_in1k', checkpoint='zoo'),
+    ),
     stages=[
         dict(member='b0', view=0),
         dict(member='b0', view=0, flip=True),
@@ -15,7 +16,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # Starting values. Calibrate them on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.6]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, 0.6]),
+)
 
 pipeline = [
     dict(type='LoadImageFromFile'),
@@ -25,7 +27,8 @@ pipeline = [
         transforms=[
             [dict(type='EfficientNetCenterCrop', crop_size=224)],
             [dict(type='EfficientNetCenterCrop', crop_size=260)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -8,7 +8,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # A starting value. Calibrate it on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7]),
+)
 
 bicubic = dict(type='ResizeEdge', edge='short', backend='pillow', interpolation='bicubic')
 pipeline = [
@@ -19,7 +20,8 @@ pipeline = [
         transforms=[
             [dict(scale=236, **bicubic), dict(type='CenterCrop', crop_size=224)],
             [dict(scale=303, **bicubic), dict(type='CenterCrop', crop_size=288)],
-        ]),
+        ],
+    ),
     dict(type='PackInputs'),
 ]
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -9,7 +9,8 @@ model = dict(
     confidence='max_prob',
     fusion='prob',
     # Starting values. Calibrate them on your own data.
-    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.8, 0.7, 0.6]))
+    policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.8, 0.7, 0.6]),
+)
 
 resize = dict(type='ResizeEdge', edge='short')
 small = [dict(scale=256, **resize), dict(type='CenterCrop', crop_size=224)]
@@ -17,10 +18,7 @@ large = [dict(scale=329, **resize), dict(type='CenterCrop', crop_size=288)]
 mirror = dict(type='RandomFlip', prob=1.0)
 pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='MultiView',
-        num_views=[1, 1, 1, 1],
-        transforms=[small, [*small, mirror], large, [*large, mirror]]),
+    dict(type='MultiView', num_views=[1, 1, 1, 1], transforms=[small, [*small, mirror], large, [*large, mirror]]),
     dict(type='PackInputs'),
 ]
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -21,7 +21,8 @@ def machine() -> dict[str, Any]:
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         python=platform.python_version(),
         torch=torch.__version__,
-        numpy=numpy.__version__)
+        numpy=numpy.__version__,
+    )
 
 
 def cpu_model() -> str:

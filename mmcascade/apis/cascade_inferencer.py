@@ -31,14 +31,22 @@ class CascadeInferencer(ImageClassificationInferencer):
         {'pred_label': 281, 'pred_class': 'tabby', 'confidence': 0.83, 'exit_stage': 0, 'macs': 384879248.0, ...}
     """
 
-    def __init__(self, model: str | PathLike | Config | BaseModel, pretrained: str | None = None,
-                 device: str | torch.device | None = None, classes: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: str | PathLike | Config | BaseModel,
+        pretrained: str | None = None,
+        device: str | torch.device | None = None,
+        classes: Any = None,
+        **kwargs: Any,
+    ) -> None:
         if device is None:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         super().__init__(model, pretrained=pretrained or False, device=device, classes=classes, **kwargs)
         if not hasattr(self.model, 'router'):
-            raise TypeError(f'CascadeInferencer runs cascades, got a {type(self.model).__name__}; use '
-                            "mmpretrain's ImageClassificationInferencer for a single classifier")
+            raise TypeError(
+                f'CascadeInferencer runs cascades, got a {type(self.model).__name__}; use '
+                "mmpretrain's ImageClassificationInferencer for a single classifier"
+            )
         if self.classes is None:
             self.classes = self.model.classes
 
@@ -50,13 +58,21 @@ class CascadeInferencer(ImageClassificationInferencer):
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
             return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
-    def postprocess(self, preds: list[DataSample], visualization: list[np.ndarray],
-                    return_datasamples: bool = False) -> list:
+    def postprocess(
+        self, preds: list[DataSample], visualization: list[np.ndarray], return_datasamples: bool = False
+    ) -> list:
         """Per image, besides mmpretrain's keys: ``confidence`` (float, higher = more certain), ``accepted`` (bool, or
         None without an accept threshold), ``exit_stage`` (int, from 0) and ``macs`` (multiply-adds)."""
         results = super().postprocess(preds, visualization, return_datasamples)
         if return_datasamples:
             return results
-        return [dict(result, confidence=sample.confidence, accepted=sample.get('accepted'),
-                     exit_stage=sample.exit_stage, macs=sample.macs)
-                for result, sample in zip(results, preds, strict=True)]
+        return [
+            dict(
+                result,
+                confidence=sample.confidence,
+                accepted=sample.get('accepted'),
+                exit_stage=sample.exit_stage,
+                macs=sample.macs,
+            )
+            for result, sample in zip(results, preds, strict=True)
+        ]

@@ -25,8 +25,9 @@ def coverage_of(result: Replay, labels: np.ndarray, risk: float = 0.05) -> Quali
     return lambda units: coverage_at_risk(result.confidence[units], wrong[units], risk)
 
 
-def claim_intervals(members: Sequence[Quality], ensemble: Quality, policies: dict[str, Sequence[Quality]], n: int,
-                    *, repeats: int = 500) -> dict[str, Interval | None]:
+def claim_intervals(
+    members: Sequence[Quality], ensemble: Quality, policies: dict[str, Sequence[Quality]], n: int, *, repeats: int = 500
+) -> dict[str, Interval | None]:
     """Paired bootstrap intervals, each a mean over both orders of the members.
 
     Args:
@@ -55,4 +56,5 @@ def claim_intervals(members: Sequence[Quality], ensemble: Quality, policies: dic
     return {
         'retained_gain': None if np.isnan(retained(np.arange(n))) else bootstrap(retained, n, repeats=repeats),
         'window_minus_threshold': bootstrap(over('threshold'), n, repeats=repeats),
-        'window_minus_random': bootstrap(over('random'), n, repeats=repeats)}
+        'window_minus_random': bootstrap(over('random'), n, repeats=repeats),
+    }

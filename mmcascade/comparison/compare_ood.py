@@ -20,8 +20,9 @@ from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.calibrate import prepare_store
 
 
-def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
-                progress: Progress = lambda done, total: None) -> dict[str, Any]:
+def compare_ood(
+    cfg: Config, work_dir: Path, target: str | None = None, progress: Progress = lambda done, total: None
+) -> dict[str, Any]:
     """Run all members once over the test loop of a config and replay every detector.
 
     Args:
@@ -53,8 +54,13 @@ def compare_ood(cfg: Config, work_dir: Path, target: str | None = None,
     else:
         calibration = _scores(cfg, 'val_dataloader', work_dir / 'calibration_scores', progress)
         detectors = calibrated_detectors(calibration, test, names, order, [], target)
-    result = {'schema': 1, 'machine': machine(), 'confidence': test.identity.confidence, 'target': target,
-              'systems': compare(detectors, test, names, work_dir / 'roc.png')}
+    result = {
+        'schema': 1,
+        'machine': machine(),
+        'confidence': test.identity.confidence,
+        'target': target,
+        'systems': compare(detectors, test, names, work_dir / 'roc.png'),
+    }
     write_json(work_dir / 'ood.json', result)
     return result
 
@@ -67,6 +73,8 @@ def _names(cfg: Config) -> np.ndarray:
     """The data set of each image of the test loop."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     marked = {id(dataset): name for name, dataset in ood_sets(cfg).items()}
-    parts = [(marked.get(id(dataset), 'id'), len(DATASETS.build(copy.deepcopy(dataset))))
-             for dataset in cfg.test_dataloader.dataset.datasets]
+    parts = [
+        (marked.get(id(dataset), 'id'), len(DATASETS.build(copy.deepcopy(dataset))))
+        for dataset in cfg.test_dataloader.dataset.datasets
+    ]
     return np.repeat([name for name, _ in parts], [size for _, size in parts])

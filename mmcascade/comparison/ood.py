@@ -39,9 +39,12 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     confidence = ood_cfg.model.confidence
     calibration, inside = (
         _with_confidence(member_scores(cfg, work_dir / f'{name}_scores', f'{split}_dataloader', say), confidence)
-        for name, split in (('calibration', 'val'), ('test', 'test')))
-    outside = {name: _with_confidence(_ood_scores(cfg, ood_cfg, dataset, name, work_dir, say), confidence)
-               for name, dataset in ood_sets(ood_cfg).items()}
+        for name, split in (('calibration', 'val'), ('test', 'test'))
+    )
+    outside = {
+        name: _with_confidence(_ood_scores(cfg, ood_cfg, dataset, name, work_dir, say), confidence)
+        for name, dataset in ood_sets(ood_cfg).items()
+    }
     everything, names = _joined(inside, outside)
     say('replaying the stored scores as OOD detectors')
     part: dict[str, Any] = {'confidence': confidence, 'targets': {}}
@@ -54,8 +57,9 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     return part
 
 
-def compare(detectors: Mapping[str, Detector], test: Scores, names: np.ndarray,
-            picture: Path) -> dict[str, dict[str, float]]:
+def compare(
+    detectors: Mapping[str, Detector], test: Scores, names: np.ndarray, picture: Path
+) -> dict[str, dict[str, float]]:
     """The metrics of every detector on the same scores, and a picture of their ROC curves."""
     replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
     plot_roc(replays, names, picture)
@@ -76,8 +80,9 @@ def _with_confidence(scores: Scores, confidence: str) -> Scores:
     return replace(scores, identity=replace(scores.identity, confidence=confidence))
 
 
-def _ood_scores(cfg: Config, ood_cfg: Config, dataset: Mapping[str, Any], name: str, work_dir: Path,
-                say: Say) -> Scores:
+def _ood_scores(
+    cfg: Config, ood_cfg: Config, dataset: Mapping[str, Any], name: str, work_dir: Path, say: Say
+) -> Scores:
     own = copy.deepcopy(cfg)
     own.test_dataloader = dict(ood_cfg.test_dataloader, dataset=dataset)
     return member_scores(own, work_dir / f'{name}_scores', 'test_dataloader', say)
@@ -90,7 +95,10 @@ def _joined(inside: Scores, outside: Mapping[str, Scores]) -> tuple[Scores, np.n
     for name, first in inside.stages.items():
         pieces = [part.stages[name] for part in parts.values()]
         stages[name] = CachedStage(
-            torch.cat([piece.values for piece in pieces]), is_logits=first.is_logits, source=first.source,
-            macs=torch.cat([torch.as_tensor(piece.macs) for piece in pieces]))
+            torch.cat([piece.values for piece in pieces]),
+            is_logits=first.is_logits,
+            source=first.source,
+            macs=torch.cat([torch.as_tensor(piece.macs) for piece in pieces]),
+        )
     names = np.repeat(list(parts), [len(part.labels) for part in parts.values()])
     return replace(inside, stages=stages, labels=np.concatenate([part.labels for part in parts.values()])), names

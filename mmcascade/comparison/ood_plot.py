@@ -32,13 +32,20 @@ def plot_roc(replays: Mapping[str, Replay], names: np.ndarray, path: Path) -> No
         for system, result in replays.items():
             confidence = result.confidence[chosen]
             curve = roc_curve(confidence, inside)
-            axis.plot(100 * np.r_[0, curve.fpr], 100 * np.r_[0, curve.tpr],
-                      label=f'{system}, AUROC {100 * auroc(confidence, inside):.1f}',
-                      linewidth=2 if system == 'cascade' else 1.2)
+            axis.plot(
+                100 * np.r_[0, curve.fpr],
+                100 * np.r_[0, curve.tpr],
+                label=f'{system}, AUROC {100 * auroc(confidence, inside):.1f}',
+                linewidth=2 if system == 'cascade' else 1.2,
+            )
         for rate in (80, 95):
             axis.axhline(rate, color='grey', linewidth=0.8, linestyle=':')
-        axis.set(xlabel=f'{name} accepted (%)', ylabel='in distribution accepted (%)', ylim=(50, 100.5),
-                 title=f'In distribution against {name}')
+        axis.set(
+            xlabel=f'{name} accepted (%)',
+            ylabel='in distribution accepted (%)',
+            ylim=(50, 100.5),
+            title=f'In distribution against {name}',
+        )
         axis.legend(fontsize='small', loc='lower right')
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -19,7 +19,8 @@ from mmcascade.routing.policies.policies import Window
 METRICS = (
     dict(type='mmcascade.OODDetection', tprs=(0.80, 0.95)),
     dict(type='mmcascade.SCOD', coverages=(0.5, 0.8)),
-    dict(type='mmcascade.CascadeCost'))
+    dict(type='mmcascade.CascadeCost'),
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Detector:
     accept: float | None = None
 
 
-def calibrated_detectors(calibration: Scores, test: Scores, names: np.ndarray, order: Sequence[str],
-                         others: Sequence[str], target: str) -> dict[str, Detector]:
+def calibrated_detectors(
+    calibration: Scores, test: Scores, names: np.ndarray, order: Sequence[str], others: Sequence[str], target: str
+) -> dict[str, Detector]:
     """Detectors whose windows and accept thresholds are placed on in-distribution data.
 
     Args:
@@ -46,33 +48,42 @@ def calibrated_detectors(calibration: Scores, test: Scores, names: np.ndarray, o
     systems = {name: fixed_system(calibration, [name], target, []) for name in (*order, *others)}
     systems['ensemble'] = fixed_system(calibration, order, target, [(None, None)] * (len(order) - 1))
     systems |= cascade_systems(calibration, order, target)
-    detectors = {name: Detector(system.order, system.policy, system.calibration.accept)
-                 for name, system in systems.items()}
+    detectors = {
+        name: Detector(system.order, system.policy, system.calibration.accept) for name, system in systems.items()
+    }
     mixture = mixed_units(names)
     first = test.stages[order[0]]
-    seen = CachedStage(first.values[mixture], is_logits=first.is_logits, source=first.source,
-                       features=None if first.features is None else first.features[mixture])
+    seen = CachedStage(
+        first.values[mixture],
+        is_logits=first.is_logits,
+        source=first.source,
+        features=None if first.features is None else first.features[mixture],
+    )
     adjusted = adjust(systems['cascade'].calibration, seen, len(mixture))
     return {**detectors, 'adjusted': Detector(tuple(order), adjusted.policy(), adjusted.accept)}
 
 
-def given_detectors(test: Scores, names: np.ndarray, order: Sequence[str],
-                    windows: Sequence[Window | None]) -> dict[str, Detector]:
+def given_detectors(
+    test: Scores, names: np.ndarray, order: Sequence[str], windows: Sequence[Window | None]
+) -> dict[str, Detector]:
     """Detectors around given windows, without accept thresholds; the shares are those of the ID test images."""
     cascade = WindowPolicy(windows)
     inside = test.only(np.flatnonzero(names == 'id'))
     shares = deferred_shares(inside.replay(order, cascade).reached(len(order)))
     alone = {name: Detector((name,), WindowPolicy([])) for name in order}
-    policies = {'ensemble': WindowPolicy([(None, None)] * len(shares)), 'cascade': cascade,
-                'threshold': WindowPolicy(thresholds_for_shares(inside, order, shares)),
-                'random': RandomPolicy(shares)}
+    policies = {
+        'ensemble': WindowPolicy([(None, None)] * len(shares)),
+        'cascade': cascade,
+        'threshold': WindowPolicy(thresholds_for_shares(inside, order, shares)),
+        'random': RandomPolicy(shares),
+    }
     return {**alone, **{name: Detector(tuple(order), policy) for name, policy in policies.items()}}
 
 
 def mixed_units(names: np.ndarray, seed: int = 0) -> np.ndarray:
     """Indexes of as many ID as OOD images, or all ID images if they are fewer."""
     inside, outside = np.flatnonzero(names == 'id'), np.flatnonzero(names != 'id')
-    return np.r_[np.random.RandomState(seed).permutation(inside)[:len(outside)], outside]
+    return np.r_[np.random.RandomState(seed).permutation(inside)[: len(outside)], outside]
 
 
 def measure(result: Replay, labels: np.ndarray, names: np.ndarray, accept: float | None = None) -> dict[str, float]:
@@ -86,8 +97,13 @@ def measure(result: Replay, labels: np.ndarray, names: np.ndarray, accept: float
     """
     samples = []
     for unit, label in enumerate(labels.tolist()):
-        sample = dict(confidence=result.confidence[unit], pred_label=result.label[unit], gt_label=label,
-                      macs=result.macs[unit], exit_stage=result.exit_stage[unit])
+        sample = dict(
+            confidence=result.confidence[unit],
+            pred_label=result.label[unit],
+            gt_label=label,
+            macs=result.macs[unit],
+            exit_stage=result.exit_stage[unit],
+        )
         if label < 0:
             sample |= dict(ood=True, dataset=names[unit])
         if accept is not None:

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 LABELS = {
-    'ensemble': 'ensemble', 'cascade': 'window cascade', 'adjusted': 'window cascade, adjusted',
-    'threshold': 'threshold cascade', 'random': 'random deferral'}
+    'ensemble': 'ensemble',
+    'cascade': 'window cascade',
+    'adjusted': 'window cascade, adjusted',
+    'threshold': 'threshold cascade',
+    'random': 'random deferral',
+}
 
 Systems = Mapping[str, Mapping[str, float]]
 
@@ -21,15 +25,26 @@ def ood_rows(systems: Systems, tpr: str = '95') -> list[list[str]]:
         tpr: the true positive rate at which the false positive rate is shown, in percent.
     """
     sets, known = ood_names(systems), next(iter(systems.values()))
-    columns = {f'ood/{name}/{key}': f'{name} {title}' for name in sets for key, title in (
-        ('auroc', 'AUROC'), (f'fpr@tpr{tpr}', f'FPR@TPR{tpr}'), ('deployed_fpr', 'deployed FPR'))}
-    columns |= {'ood/all/deployed_tpr': 'deployed TPR', 'cost/id/macs': 'MMACs ID',
-                **{f'cost/{name}/macs': f'MMACs {name}' for name in sets}, 'cost/mixture/macs': 'MMACs 1:1 mixture'}
+    columns = {
+        f'ood/{name}/{key}': f'{name} {title}'
+        for name in sets
+        for key, title in (('auroc', 'AUROC'), (f'fpr@tpr{tpr}', f'FPR@TPR{tpr}'), ('deployed_fpr', 'deployed FPR'))
+    }
+    columns |= {
+        'ood/all/deployed_tpr': 'deployed TPR',
+        'cost/id/macs': 'MMACs ID',
+        **{f'cost/{name}/macs': f'MMACs {name}' for name in sets},
+        'cost/mixture/macs': 'MMACs 1:1 mixture',
+    }
     columns = {key: title for key, title in columns.items() if key in known}
     rows = [['system', *columns.values()]]
     for system, metrics in systems.items():
-        rows.append([LABELS.get(system, system),
-                     *(f'{metrics[key] * (1e3 if key.startswith("cost/") else 1):.2f}' for key in columns)])
+        rows.append(
+            [
+                LABELS.get(system, system),
+                *(f'{metrics[key] * (1e3 if key.startswith("cost/") else 1):.2f}' for key in columns),
+            ]
+        )
     return rows
 
 
@@ -55,11 +70,14 @@ def ood_sentences(systems: Systems, members: list[str], larger: list[str]) -> li
         verb = 'helps' if change > 0 else 'hurts' if change < 0 else 'changes nothing'
         sentences.append(
             f'{name}: averaging {verb}: AUROC {score["ensemble"]:.2f} for the ensemble, {score[best]:.2f} for its best '
-            f'member {best}.')
+            f'member {best}.'
+        )
         for other in larger:
             if score[other] < score[members[0]]:
-                sentences.append(f'{name}: the larger member {other} is the worse detector: AUROC {score[other]:.2f}, '
-                                 f'against {score[members[0]]:.2f} of {members[0]}.')
+                sentences.append(
+                    f'{name}: the larger member {other} is the worse detector: AUROC {score[other]:.2f}, '
+                    f'against {score[members[0]]:.2f} of {members[0]}.'
+                )
     return sentences
 
 
@@ -74,6 +92,10 @@ def report_lines(part: Mapping[str, Any], members: list[str], larger: list[str])
     lines = []
     for target, systems in part['targets'].items():
         tpr = f'{100 * float(target.partition("=")[2]):g}'
-        lines += ['', f'OOD detection by {part["confidence"]}, placed at {target} on in-distribution data alone:', '',
-                  as_markdown(ood_rows(systems, tpr))]
+        lines += [
+            '',
+            f'OOD detection by {part["confidence"]}, placed at {target} on in-distribution data alone:',
+            '',
+            as_markdown(ood_rows(systems, tpr)),
+        ]
     return [*lines, '', *(f'- {sentence}' for sentence in ood_sentences(systems, members, larger))]

@@ -16,8 +16,13 @@ from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.calibrate import prepare_store
 
 
-def own_store(cfg: Config, folder: Path, dataloader: str, say: Callable[[str], None],
-              progress: Progress = lambda done, total: None) -> tuple[Any, CascadeIdentity]:
+def own_store(
+    cfg: Config,
+    folder: Path,
+    dataloader: str,
+    say: Callable[[str], None],
+    progress: Progress = lambda done, total: None,
+) -> tuple[Any, CascadeIdentity]:
     """The store of a split; one of members that were trained again since, or of other images, is filled again.
 
     Args:

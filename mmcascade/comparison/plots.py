@@ -35,8 +35,9 @@ def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray, path: 
     _save(figure, path)
 
 
-def plot_quality_against_macs(systems: Mapping[str, Mapping[str, float]], path: Path,
-                              quality: str = 'selective/coverage@risk5') -> None:
+def plot_quality_against_macs(
+    systems: Mapping[str, Mapping[str, float]], path: Path, quality: str = 'selective/coverage@risk5'
+) -> None:
     """One point per system: what it costs and how much it may accept."""
     figure, axis = plt.subplots(figsize=(6.4, 4.6), layout='constrained')
     for name, metrics in systems.items():
@@ -55,8 +56,9 @@ def plot_policies(sweep: Mapping[str, Sequence[Mapping[str, float]]], path: Path
         sweep: per policy points with 'macs', 'coverage@risk5' and 'accuracy' (percent), by growing window.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout='constrained')
-    for axis, quality, label in zip(axes, ('coverage@risk5', 'accuracy'),
-                                    ('coverage at 5 % risk (%)', 'accuracy (%)'), strict=True):
+    for axis, quality, label in zip(
+        axes, ('coverage@risk5', 'accuracy'), ('coverage at 5 % risk (%)', 'accuracy (%)'), strict=True
+    ):
         for name, points in sweep.items():
             axis.plot([p['macs'] / 1e6 for p in points], [p[quality] for p in points], '.-', label=name)
         axis.set(xlabel='multiply-adds per image (M)', ylabel=label)

@@ -57,7 +57,7 @@ class Cells:
             cell = 'x'.join(map(str, cell)) if isinstance(cell, (tuple, list)) else str(cell)
         found = re.fullmatch(r'(\d+)(?:x(\d+))?(?:@(\d+))?', cell)
         if found is None:
-            raise ValueError(f"cells are written like 160, 72x480 or 72x480@2, got {cell!r}")
+            raise ValueError(f'cells are written like 160, 72x480 or 72x480@2, got {cell!r}')
         height, width, most = found.groups()
         return cls(int(height), int(width or height), None if most is None else int(most))
 
@@ -104,8 +104,15 @@ class Comparison:
         ValueError: if the config has another number of stages, or the budget is no number > 0.
     """
 
-    def __init__(self, cfg: Config, work_dir: Path, tools: Path, others: Sequence[str] = (), budget: float = 0.75,
-                 say: Say = print) -> None:
+    def __init__(
+        self,
+        cfg: Config,
+        work_dir: Path,
+        tools: Path,
+        others: Sequence[str] = (),
+        budget: float = 0.75,
+        say: Say = print,
+    ) -> None:
         if len(cfg.model.stages) != 2:
             raise ValueError(f'the comparison takes a cascade of two stages, got {len(cfg.model.stages)}')
         if not 0 < budget < math.inf:
@@ -119,10 +126,16 @@ class Comparison:
         self.models: dict[str, Model] = {
             self.second: dict(grid=whole, stages=[second | dict(on='image')]),
             IMAGE: dict(grid=whole, stages=[first, second | dict(on='image')]),
-            ENSEMBLE: dict(grid=whole, stages=[first, second | dict(on='image')],
-                           fusion='prob' if cfg.model.get('fusion') == 'replace' else cfg.model.get('fusion', 'prob')),
-            **{cell.size: dict(grid=grid | dict(cell=cell.shape), stages=[first, second | dict(on='cell')])
-               for cell in self.cells}}
+            ENSEMBLE: dict(
+                grid=whole,
+                stages=[first, second | dict(on='image')],
+                fusion='prob' if cfg.model.get('fusion') == 'replace' else cfg.model.get('fusion', 'prob'),
+            ),
+            **{
+                cell.size: dict(grid=grid | dict(cell=cell.shape), stages=[first, second | dict(on='cell')])
+                for cell in self.cells
+            },
+        }
         work_dir.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> dict[str, Any]:
@@ -133,26 +146,33 @@ class Comparison:
         macs = float(test[self.second].cells.macs.sum() / test[self.second].images)
         systems = self._systems(calibration, f'macs={self.budget * macs:.6g}')
         metrics = {name: self._test(name, system) for name, system in systems.items()}
-        replays = {name: replay_cells(test[system.store], tuple(range(system.policy.num_gaps + 1)), system.policy)
-                   for name, system in systems.items()}
+        replays = {
+            name: replay_cells(test[system.store], tuple(range(system.policy.num_gaps + 1)), system.policy)
+            for name, system in systems.items()
+        }
         results = {
-            'schema': SCHEMA, 'machine': machine(), 'budget': self.budget, 'cell': self.cells[0].size,
+            'schema': SCHEMA,
+            'machine': machine(),
+            'budget': self.budget,
+            'cell': self.cells[0].size,
             'images': {'calibration': calibration[IMAGE][0].images, 'test': test[IMAGE].images},
-            'members': [self.first, self.second], 'systems': metrics,
-            'macs_ratio': {name: row['cost/macs'] / metrics[self.second]['cost/macs']
-                           for name, row in metrics.items()},
-            'intervals': self._intervals(replays), 'groups': self._groups(replays),
+            'members': [self.first, self.second],
+            'systems': metrics,
+            'macs_ratio': {name: row['cost/macs'] / metrics[self.second]['cost/macs'] for name, row in metrics.items()},
+            'intervals': self._intervals(replays),
+            'groups': self._groups(replays),
             'hindsight': {
                 'calibration': hindsight({name: store for name, (store, _) in calibration.items()}, self.budget * macs),
-                'test': hindsight({name: test[name] for name in calibration}, self.budget * macs)}}
-        plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics,
-                               self.work_dir / 'miou_macs.png')
+                'test': hindsight({name: test[name] for name in calibration}, self.budget * macs),
+            },
+        }
+        plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics, self.work_dir / 'miou_macs.png')
         write_json(self.work_dir / 'results.json', results)
         return results
 
     def _store(self, split: str, name: str) -> Stored:
         """Every stage on every cell of a split."""
-        folder = self.work_dir / 'stores' / f"{split.removesuffix('_dataloader')}-{name}"
+        folder = self.work_dir / 'stores' / f'{split.removesuffix("_dataloader")}-{name}'
         self.say(f'all stages on all cells of {split}, cells: {name}')
         return own_store(self._config(name), folder, split, self.say)
 
@@ -170,8 +190,12 @@ class Comparison:
             'cascade': self._cascade('cascade', main.size, fitted[main]),
             **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell.size, fitted[cell]) for cell in others},
             'image level': self._cascade('image level', IMAGE, fit_cells(*stores[IMAGE], target)),
-            'random cells': System(self.models[main.size] | dict(policy=dict(
-                type='mmcascade.RandomPolicy', rates=[share])), main.size, random)}
+            'random cells': System(
+                self.models[main.size] | dict(policy=dict(type='mmcascade.RandomPolicy', rates=[share])),
+                main.size,
+                random,
+            ),
+        }
 
     def _cascade(self, name: str, store: str, calibration: Calibration) -> System:
         path = self._path(name, 'json')
@@ -184,14 +208,23 @@ class Comparison:
         config_path, out = self._path(name, 'py'), self._path(name, 'metrics.json')
         self._config_of(system.model).dump(config_path)
         pictures = ['--show-dir', self.work_dir / 'pictures', '--interval', 4] if name == 'cascade' else []
-        run_tool(self.tools / 'test.py', config_path, '--work-dir', self.work_dir / 'systems' / 'runs', '--out', out,
-                 *pictures, '--cfg-options', 'log_level=WARNING')
+        run_tool(
+            self.tools / 'test.py',
+            config_path,
+            '--work-dir',
+            self.work_dir / 'systems' / 'runs',
+            '--out',
+            out,
+            *pictures,
+            '--cfg-options',
+            'log_level=WARNING',
+        )
         return json.loads(out.read_text())
 
     def _path(self, name: str, ending: str) -> Path:
         folder = self.work_dir / 'systems'
         folder.mkdir(exist_ok=True)
-        return folder / f"{name.replace(' ', '_')}.{ending}"
+        return folder / f'{name.replace(" ", "_")}.{ending}'
 
     def _config(self, name: str) -> Config:
         return self._config_of(self.models[name])
@@ -212,8 +245,10 @@ class Comparison:
         def minus(other: str) -> dict[str, float]:
             return asdict(miou_difference(areas['cascade'], areas[other]))
 
-        return {'miou': {name: asdict(miou_interval(*area)) for name, area in areas.items()},
-                'cascade_minus': {name: minus(name) for name in replays if name != 'cascade'}}
+        return {
+            'miou': {name: asdict(miou_interval(*area)) for name, area in areas.items()},
+            'cascade_minus': {name: minus(name) for name in replays if name != 'cascade'},
+        }
 
     def _groups(self, replays: Mapping[str, CellReplay]) -> dict[str, dict[str, float]]:
         """mIoU per drive, where the data set knows of drives."""
@@ -221,9 +256,11 @@ class Comparison:
         drives = np.array([str(dataset.get_data_info(i).get('drive', '')) for i in range(len(dataset))])
         if len(set(drives)) < 2:
             return {}
-        return {drive: {'images': int((drives == drive).sum())} | {
-            name: 100 * result.miou(np.flatnonzero(drives == drive)) for name, result in replays.items()}
-            for drive in sorted(set(drives))}
+        return {
+            drive: {'images': int((drives == drive).sum())}
+            | {name: 100 * result.miou(np.flatnonzero(drives == drive)) for name, result in replays.items()}
+            for drive in sorted(set(drives))
+        }
 
 
 def hindsight(stores: Mapping[str, CellStore], budget: float) -> dict[str, dict[str, float]]:

@@ -17,9 +17,16 @@ def table_rows(results: Mapping[str, Any]) -> list[list[str]]:
     for name, metrics in results['systems'].items():
         interval = results['intervals']['miou'][name]
         share = metrics.get('cost/reached@stage1')
-        rows.append([name, f"{metrics['mIoU']:.2f}", f"{100 * interval['low']:.1f} to {100 * interval['high']:.1f}",
-                     f"{metrics['cost/macs']:.3f}", f"{results['macs_ratio'][name]:.2f}x",
-                     '-' if share is None else f'{share:.1f}'])
+        rows.append(
+            [
+                name,
+                f'{metrics["mIoU"]:.2f}',
+                f'{100 * interval["low"]:.1f} to {100 * interval["high"]:.1f}',
+                f'{metrics["cost/macs"]:.3f}',
+                f'{results["macs_ratio"][name]:.2f}x',
+                '-' if share is None else f'{share:.1f}',
+            ]
+        )
     return rows
 
 
@@ -28,8 +35,13 @@ def group_rows(results: Mapping[str, Any]) -> list[list[str]]:
     if not results['groups']:
         return []
     names = list(results['systems'])
-    return [['drive', 'images', *names], *([drive, str(row['images']), *(f'{row[name]:.2f}' for name in names)]
-                                           for drive, row in results['groups'].items())]
+    return [
+        ['drive', 'images', *names],
+        *(
+            [drive, str(row['images']), *(f'{row[name]:.2f}' for name in names)]
+            for drive, row in results['groups'].items()
+        ),
+    ]
 
 
 def hindsight_rows(results: Mapping[str, Any]) -> list[list[str]]:
@@ -41,16 +53,25 @@ def hindsight_rows(results: Mapping[str, Any]) -> list[list[str]]:
     rows = [['cells', 'best on the calibration images', 'best on the test images']]
     for name in found['calibration']:
         cells = 'whole images' if name == 'image' else f'{name} px'
-        rows.append([cells, *(f"{found[split][name]['mIoU']:.2f}" if name in found[split] else '-'
-                              for split in ('calibration', 'test'))])
+        rows.append(
+            [
+                cells,
+                *(
+                    f'{found[split][name]["mIoU"]:.2f}' if name in found[split] else '-'
+                    for split in ('calibration', 'test')
+                ),
+            ]
+        )
     return rows
 
 
 def sentences(results: Mapping[str, Any]) -> list[str]:
     """What was measured, good or bad, in words."""
     larger = results['members'][1]
-    lines = [f"With {results['cell']}-px cells the cascade spends {results['macs_ratio']['cascade']:.2f} times the "
-             f'multiply-adds of {larger}.']
+    lines = [
+        f'With {results["cell"]}-px cells the cascade spends {results["macs_ratio"]["cascade"]:.2f} times the '
+        f'multiply-adds of {larger}.'
+    ]
     for other, gap in results['intervals']['cascade_minus'].items():
         if other in (larger, 'ensemble', 'image level', 'random cells'):
             estimate, low, high = (f'{100 * gap[key]:.2f}' for key in ('estimate', 'low', 'high'))

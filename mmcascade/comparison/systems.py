@@ -40,8 +40,12 @@ class Scores:
     @classmethod
     def of(cls, store: ScoreStore, identity: CascadeIdentity) -> Scores:
         names = [stage.member for stage in identity.stages]
-        return cls(dict(zip(names, store.stages(), strict=True)), np.asarray(store.labels), identity,
-                   store.header['identity']['data'])
+        return cls(
+            dict(zip(names, store.stages(), strict=True)),
+            np.asarray(store.labels),
+            identity,
+            store.header['identity']['data'],
+        )
 
     def chain(self, order: Sequence[str]) -> list[CachedStage]:
         return [self.stages[name] for name in order]
@@ -52,13 +56,21 @@ class Scores:
 
     def only(self, units: np.ndarray) -> Scores:
         """Some of the units."""
+
         def rows(x: Tensor | None) -> Tensor | None:
             return None if x is None else x[units]
 
-        stages = {name: CachedStage(stage.values[units], is_logits=stage.is_logits, features=rows(stage.features),
-                                    macs=torch.as_tensor(stage.macs).expand(len(self.labels))[units],
-                                    temperature=stage.temperature, source=stage.source)
-                  for name, stage in self.stages.items()}
+        stages = {
+            name: CachedStage(
+                stage.values[units],
+                is_logits=stage.is_logits,
+                features=rows(stage.features),
+                macs=torch.as_tensor(stage.macs).expand(len(self.labels))[units],
+                temperature=stage.temperature,
+                source=stage.source,
+            )
+            for name, stage in self.stages.items()
+        }
         return replace(self, stages=stages, labels=self.labels[units])
 
     def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
@@ -77,8 +89,11 @@ class System:
         """What to change in the quickstart's model config to get this system."""
         stages = [dict(member=name, view=0) for name in self.order]
         if isinstance(self.policy, RandomPolicy):
-            return dict(stages=stages, accept=self.calibration.accept, policy=dict(
-                type='mmcascade.RandomPolicy', rates=self.policy.rules, seed=self.policy.seed))
+            return dict(
+                stages=stages,
+                accept=self.calibration.accept,
+                policy=dict(type='mmcascade.RandomPolicy', rates=self.policy.rules, seed=self.policy.seed),
+            )
         return dict(stages=stages, calibration=calibration_path)
 
 
@@ -92,15 +107,22 @@ def cascade_systems(scores: Scores, order: Sequence[str], target: str, half_widt
 
     The shares are those of the windows on the calibration split.
     """
-    fitted = fit_windows(scores.chain(order), scores.labels, target, half_width=half_width,
-                         confidence=scores.identity.scoring, fusion=scores.identity.fusion)
+    fitted = fit_windows(
+        scores.chain(order),
+        scores.labels,
+        target,
+        half_width=half_width,
+        confidence=scores.identity.scoring,
+        fusion=scores.identity.fusion,
+    )
     window = _finish(scores, order, target, fitted, WindowPolicy(fitted.windows), half_width)
     shares = deferred_shares(window.calibration.measured['reached'])
     thresholds = thresholds_for_shares(scores, order, shares)
     return {
         'cascade': window,
         'threshold': _finish(scores, order, target, FittedWindows(thresholds, []), WindowPolicy(thresholds)),
-        'random': _finish(scores, order, target, FittedWindows([None] * len(shares), []), RandomPolicy(shares))}
+        'random': _finish(scores, order, target, FittedWindows([None] * len(shares), []), RandomPolicy(shares)),
+    }
 
 
 def deferred_shares(reached: Sequence[float]) -> list[float]:
@@ -112,7 +134,7 @@ def thresholds_for_shares(scores: Scores, order: Sequence[str], shares: Sequence
     """One-sided windows, each of which sends on a share of the units that reach it."""
     windows: list[Window | None] = []
     for gap, share in enumerate(shares):
-        so_far = scores.replay(order[:gap + 1], WindowPolicy(windows))
+        so_far = scores.replay(order[: gap + 1], WindowPolicy(windows))
         windows.append(threshold_for_share(so_far.confidence[so_far.exit_stage == gap], share))
     return windows
 
@@ -123,8 +145,22 @@ def threshold_for_share(confidence: np.ndarray, share: float) -> tuple[float | N
     return None if count == 0 else (None, float(np.sort(confidence)[count - 1]))
 
 
-def _finish(scores: Scores, order: Sequence[str], target: str, fitted: FittedWindows, policy: ExitPolicy,
-            half_width: float = 0.0) -> System:
-    calibration = finish(fitted, scores.chain(order), scores.labels, scores.identity_of(order), scores.data, target,
-                         half_width=half_width, policy=policy)
+def _finish(
+    scores: Scores,
+    order: Sequence[str],
+    target: str,
+    fitted: FittedWindows,
+    policy: ExitPolicy,
+    half_width: float = 0.0,
+) -> System:
+    calibration = finish(
+        fitted,
+        scores.chain(order),
+        scores.labels,
+        scores.identity_of(order),
+        scores.data,
+        target,
+        half_width=half_width,
+        policy=policy,
+    )
     return System(tuple(order), policy, calibration)

@@ -17,9 +17,14 @@ COLUMNS = {
     'cost/reached@stage1': ('reached stage 1 %', '{:.1f}'),
 }
 LABELS = {
-    'small0': 'member, seed 0', 'small1': 'member, seed 1', 'large': 'larger member',
-    'ensemble': 'ensemble of both seeds', 'cascade': 'window cascade', 'threshold': 'threshold cascade',
-    'random': 'random deferral'}
+    'small0': 'member, seed 0',
+    'small1': 'member, seed 1',
+    'large': 'larger member',
+    'ensemble': 'ensemble of both seeds',
+    'cascade': 'window cascade',
+    'threshold': 'threshold cascade',
+    'random': 'random deferral',
+}
 
 
 def table_rows(results: Mapping[str, Any]) -> list[list[str]]:
@@ -41,17 +46,22 @@ def claim_sentences(results: Mapping[str, Any]) -> list[str]:
     claim = results['claim']
     sentences = [
         'The figures below are means over both orders of the two members, with paired 95 % bootstrap intervals. With '
-        f"the default window the cascade costs {claim['macs_ratio']:.2f} times one member."]
+        f'the default window the cascade costs {claim["macs_ratio"]:.2f} times one member.'
+    ]
     for entry in claim['by_half_width']:
         threshold, random = (_interval(entry[name], 2) for name in ('window_minus_threshold', 'window_minus_random'))
-        window = f"window of {100 * entry['half_width']:.0f} % of the images on each side of tau"
+        window = f'window of {100 * entry["half_width"]:.0f} % of the images on each side of tau'
         gain = entry['retained_gain']
-        kept = (f'A {window}: the ensemble gains nothing here over one member in coverage at 5 % risk.' if gain is None
-                else f'A {window} keeps {_interval(gain, 0)} % of what the ensemble gains over one member in coverage '
-                     'at 5 % risk.')
+        kept = (
+            f'A {window}: the ensemble gains nothing here over one member in coverage at 5 % risk.'
+            if gain is None
+            else f'A {window} keeps {_interval(gain, 0)} % of what the ensemble gains over one member in coverage '
+            'at 5 % risk.'
+        )
         sentences.append(
             f'{kept} At the same deferred share its coverage differs by {threshold} points from that of a threshold, '
-            f'and by {random} points from that of random deferral.')
+            f'and by {random} points from that of random deferral.'
+        )
     return sentences
 
 

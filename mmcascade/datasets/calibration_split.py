@@ -42,13 +42,14 @@ def stratified_indices(labels: Sequence[Any] | np.ndarray, num: int, seed: int =
     classes, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     total = len(members)
     quotas, remainders = np.divmod(num * sizes, total)
-    quotas[np.argsort(-remainders, kind='stable')[:num - quotas.sum()]] += 1
+    quotas[np.argsort(-remainders, kind='stable')[: num - quotas.sum()]] += 1
     for label, size, quota in zip(classes, sizes, quotas, strict=True):
         if not 0 < quota < size:
             raise ValueError(
                 f'{kind} {label} is too small to be split: of its {size} sample(s), {quota} would '
                 f'go to the calibration part ({num} of {total} samples in all), and each part '
-                f'needs at least one. Change fraction= or num=, or leave the {kind} out')
+                f'needs at least one. Change fraction= or num=, or leave the {kind} out'
+            )
     # RandomState, since NumPy keeps its streams for good; those of default_rng may change.
     order = np.random.RandomState(seed).permutation(total)
     by_class = order[np.argsort(members[order], kind='stable')]
@@ -87,16 +88,24 @@ class CalibrationSplit(Dataset):
         fraction=0.1, dataset=dict(type='CIFAR10', split='train', ...)), ...)``
     """
 
-    def __init__(self, dataset: Mapping[str, Any] | BaseDataset, *, fraction: float | None = None,
-                 num: int | None = None, seed: int = 0, part: str,
-                 lazy_init: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Mapping[str, Any] | BaseDataset,
+        *,
+        fraction: float | None = None,
+        num: int | None = None,
+        seed: int = 0,
+        part: str,
+        lazy_init: bool = False,
+    ) -> None:
         _check_arguments(fraction, num, seed, part)
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         if not isinstance(self.dataset, BaseDataset):
             raise TypeError(
                 'dataset= of CalibrationSplit is the config or object of a plain data set, a '
                 f'BaseDataset of mmengine, got {type(self.dataset).__name__}; split each plain '
-                'data set and wrap the splits')
+                'data set and wrap the splits'
+            )
         self.fraction, self.num, self.seed, self.part = fraction, num, seed, part
         self._fully_initialized = False
         if not lazy_init:
@@ -114,7 +123,8 @@ class CalibrationSplit(Dataset):
             raise ValueError(
                 f'{asked} leaves one part of the {len(labels)} samples of '
                 f'{type(self.dataset).__name__} empty; expected 1 to {len(labels) - 1} of them '
-                'for calibration')
+                'for calibration'
+            )
         indices = stratified_indices(labels, num, self.seed, kind)
         if self.part == 'rest':
             indices = np.setdiff1d(np.arange(len(labels)), indices, assume_unique=True)
@@ -153,12 +163,14 @@ class CalibrationSplit(Dataset):
             failed, idx = idx, np.random.randint(len(self))
         raise RuntimeError(
             f'the pipeline of {type(self.dataset).__name__} gave None for sample '
-            f'{self.indices[failed]}; look at its file and at the transforms')
+            f'{self.indices[failed]}; look at its file and at the transforms'
+        )
 
     def get_subset(self, indices: Any) -> None:
         raise NotImplementedError(
             'CalibrationSplit has no subsets, since they would renumber its samples; give the '
-            'wrapped data set indices=... instead')
+            'wrapped data set indices=... instead'
+        )
 
     get_subset_ = get_subset
 
@@ -171,15 +183,15 @@ def _check_arguments(fraction: Any, num: Any, seed: Any, part: Any) -> None:
     if (fraction is None) == (num is None):
         raise ValueError(
             'CalibrationSplit takes either fraction=, in (0, 1), or num=, the number of samples '
-            f'for calibration, got fraction={fraction!r} and num={num!r}')
+            f'for calibration, got fraction={fraction!r} and num={num!r}'
+        )
     if fraction is not None and not (_is_number(fraction, float) and 0 < fraction < 1):
         raise ValueError(
             'fraction= is the share of the samples that is for calibration, a number in (0, 1), '
-            f'got {fraction!r}; give a number of samples as num=')
+            f'got {fraction!r}; give a number of samples as num='
+        )
     if num is not None and not _is_number(num):
-        raise ValueError(
-            f'num= is a whole number of samples for calibration, got {num!r}; give a share as '
-            'fraction=')
+        raise ValueError(f'num= is a whole number of samples for calibration, got {num!r}; give a share as fraction=')
     if not _is_number(seed) or not 0 <= seed < 2**32:
         raise ValueError(f'seed= is a whole number in [0, 2 ** 32), got {seed!r}')
     if part not in PARTS:
@@ -211,5 +223,6 @@ def _read_labels(dataset: BaseDataset) -> np.ndarray:
         if len(label) != 1:
             raise ValueError(
                 f'sample {index} of {name} has {len(label)} class labels, {label}, and a split by '
-                'class needs exactly one; split its annotation file instead')
+                'class needs exactly one; split its annotation file instead'
+            )
     return np.array(labels, dtype=np.int64).ravel()

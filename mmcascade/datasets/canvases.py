@@ -23,7 +23,8 @@ DENSE = Layout(crowds=(3, 4), alone=(2, 7))
 CITIES = {
     'train': ('composed-a', 'composed-b', 'composed-c', 'composed-d'),
     'val': ('composed-e', 'composed-f'),
-    'test': ('composed-g', 'composed-h')}
+    'test': ('composed-g', 'composed-h'),
+}
 
 
 class CanvasFolderError(Exception):
@@ -43,7 +44,8 @@ def source_garments(fashion_mnist_root: Path, split: str) -> tuple[np.ndarray, n
     prefix = 't10k' if split == 'test' else 'train'
     images, labels = (
         np.frombuffer((fashion_mnist_root / f'{prefix}-{name}-ubyte').read_bytes(), np.uint8, offset=header)
-        for name, header in (('images-idx3', 16), ('labels-idx1', 8)))
+        for name, header in (('images-idx3', 16), ('labels-idx1', 8))
+    )
     images = images.reshape(-1, 28, 28)
     if split == 'test':
         return images, labels
@@ -52,9 +54,19 @@ def source_garments(fashion_mnist_root: Path, split: str) -> tuple[np.ndarray, n
     return images[part], labels[part]
 
 
-def build_canvases(fashion_mnist_root: Path, out: Path, *, train: int = 160, val: int = 16, test: int = 16,
-                   seed: int = 0, height: int = 1024, width: int = 2048, scale: float = 1.0,
-                   progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+def build_canvases(
+    fashion_mnist_root: Path,
+    out: Path,
+    *,
+    train: int = 160,
+    val: int = 16,
+    test: int = 16,
+    seed: int = 0,
+    height: int = 1024,
+    width: int = 2048,
+    scale: float = 1.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Write ``out/leftImg8bit`` and ``out/gtFine`` as Cityscapes has them. What is there already is kept.
 
     A canvas depends on the seed, its split and its number only, and an interrupted run continues. Canvases to train
@@ -95,8 +107,10 @@ def canvas_paths(out: Path, split: str, index: int) -> tuple[Path, Path]:
     cities = CITIES[split]
     city = cities[index % len(cities)]
     stem = f'{city}_{index // len(cities):06d}_000019'
-    return (out / 'leftImg8bit' / split / city / f'{stem}_leftImg8bit.png',
-            out / 'gtFine' / split / city / f'{stem}_gtFine_labelTrainIds.png')
+    return (
+        out / 'leftImg8bit' / split / city / f'{stem}_leftImg8bit.png',
+        out / 'gtFine' / split / city / f'{stem}_gtFine_labelTrainIds.png',
+    )
 
 
 def _claim(out: Path, settings: dict[str, float]) -> None:
@@ -105,8 +119,10 @@ def _claim(out: Path, settings: dict[str, float]) -> None:
     if path.exists():
         found = json.loads(path.read_text())
         if found != settings:
-            raise CanvasFolderError(f'{out} holds canvases made with {found}, and {settings} are asked for. Name '
-                                    'another folder, or delete this one')
+            raise CanvasFolderError(
+                f'{out} holds canvases made with {found}, and {settings} are asked for. Name '
+                'another folder, or delete this one'
+            )
         return
     out.mkdir(parents=True, exist_ok=True)
     _replace(path, (json.dumps(settings, indent=2) + '\n').encode())

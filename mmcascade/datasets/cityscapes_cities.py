@@ -39,7 +39,7 @@ class CityscapesCities(CityscapesDataset):
             return images
         there = sorted({info['drive'] for info in images})
         if missing := sorted(set(self.cities) - set(there)):
-            raise ValueError(f"no image of {missing} in {self.data_prefix['img_path']!r}; there are images of {there}")
+            raise ValueError(f'no image of {missing} in {self.data_prefix["img_path"]!r}; there are images of {there}')
         return [info for info in images if info['drive'] in self.cities]
 
 

@@ -36,9 +36,16 @@ class Layout:
 #: Most cells of 512 pixels are empty or easy, and some are crowded.
 SPARSE = Layout(crowds=(0, 1, 2, 3), alone=(1, 4), square=512)
 
-def compose_canvas(rng: np.random.RandomState, garments: np.ndarray, labels: np.ndarray, height: int = 1024,
-                   width: int = 2048, layout: Layout = SPARSE,
-                   scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+
+def compose_canvas(
+    rng: np.random.RandomState,
+    garments: np.ndarray,
+    labels: np.ndarray,
+    height: int = 1024,
+    width: int = 2048,
+    layout: Layout = SPARSE,
+    scale: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Compose one canvas: a smooth background with clutter, some garments alone, and crowds of small ones.
 
     Args:
@@ -98,12 +105,21 @@ def _clutter(rng: np.random.RandomState, canvas: np.ndarray, scale: float) -> No
         cv2.rectangle(canvas, (x, y - high), (x + wide, y), _colour(rng, 30, 110).tolist(), -1)
     for _ in range(rng.randint(10, 25)):
         axes = (max(1, int(scale * rng.randint(4, 60))), max(1, int(scale * rng.randint(4, 60))))
-        cv2.ellipse(canvas, (rng.randint(width), rng.randint(height)), axes, rng.randint(180), 0, 360,
-                    _colour(rng, 30, 110).tolist(), -1)
+        cv2.ellipse(
+            canvas,
+            (rng.randint(width), rng.randint(height)),
+            axes,
+            rng.randint(180),
+            0,
+            360,
+            _colour(rng, 30, 110).tolist(),
+            -1,
+        )
 
 
-def _places(rng: np.random.RandomState, height: int, width: int, scale: float,
-            layout: Layout) -> Iterator[tuple[int, int, int, bool]]:
+def _places(
+    rng: np.random.RandomState, height: int, width: int, scale: float, layout: Layout
+) -> Iterator[tuple[int, int, int, bool]]:
     """Where garments are tried: side, top, left, and whether in a crowd."""
     for _ in range(rng.randint(*layout.alone)):
         size = _size(rng, LONE_SIZES, scale)
@@ -116,7 +132,7 @@ def _places(rng: np.random.RandomState, height: int, width: int, scale: float,
         else:
             top = square * rng.randint(height // square) + rng.randint(square - high)
             left = square * rng.randint(width // square) + rng.randint(square - wide)
-        for _ in range(int(CROWD_DENSITY * high * wide / (100 * scale)**2)):
+        for _ in range(int(CROWD_DENSITY * high * wide / (100 * scale) ** 2)):
             size = _size(rng, CROWD_SIZES, scale)
             yield size, top + rng.randint(high - size), left + rng.randint(wide - size), True
 
@@ -126,14 +142,23 @@ def _size(rng: np.random.RandomState, sizes: tuple[int, int], scale: float) -> i
     return max(6, round(scale * float(np.exp(rng.uniform(*np.log(sizes))))))
 
 
-def _paste(rng: np.random.RandomState, canvas: np.ndarray, label: np.ndarray, garment: np.ndarray, class_: int,
-           size: int, top: int, left: int, crowded: bool) -> None:
+def _paste(
+    rng: np.random.RandomState,
+    canvas: np.ndarray,
+    label: np.ndarray,
+    garment: np.ndarray,
+    class_: int,
+    size: int,
+    top: int,
+    left: int,
+    crowded: bool,
+) -> None:
     """Paste a garment with a tint and a contrast of its own, unless it would hide much of another one."""
     outline, _ = cv2.findContours((garment > 12).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(garment), outline, -1, 255, -1)
     alpha = cv2.resize(filled, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
     grey = cv2.resize(garment, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
-    here = np.s_[top:top + size, left:left + size]
+    here = np.s_[top : top + size, left : left + size]
     inside = alpha >= 0.5
     if not inside.any() or np.mean(label[here][inside] > 0) > 0.1:
         return

@@ -20,7 +20,30 @@ class ComposedFashionDataset(CityscapesDataset):
     """
 
     METAINFO = dict(
-        classes=('background', 't-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag',
-                 'ankle boot'),
-        palette=[[60, 60, 60], [220, 20, 60], [0, 0, 142], [119, 11, 32], [250, 170, 30], [0, 80, 100], [152, 251, 152],
-                 [244, 35, 232], [0, 170, 230], [220, 220, 0], [107, 142, 35]])
+        classes=(
+            'background',
+            't-shirt',
+            'trouser',
+            'pullover',
+            'dress',
+            'coat',
+            'sandal',
+            'shirt',
+            'sneaker',
+            'bag',
+            'ankle boot',
+        ),
+        palette=[
+            [60, 60, 60],
+            [220, 20, 60],
+            [0, 0, 142],
+            [119, 11, 32],
+            [250, 170, 30],
+            [0, 80, 100],
+            [152, 251, 152],
+            [244, 35, 232],
+            [0, 170, 230],
+            [220, 220, 0],
+            [107, 142, 35],
+        ],
+    )

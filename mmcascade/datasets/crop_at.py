@@ -11,8 +11,13 @@ from mmcv.transforms import BaseTransform
 from mmcascade.registry import TRANSFORMS
 
 #: Share of the free rows and columns that lie before the crop.
-POSITIONS = {'center': (0.5, 0.5), 'top_left': (0.0, 0.0), 'top_right': (0.0, 1.0), 'bottom_left': (1.0, 0.0),
-             'bottom_right': (1.0, 1.0)}
+POSITIONS = {
+    'center': (0.5, 0.5),
+    'top_left': (0.0, 0.0),
+    'top_right': (0.0, 1.0),
+    'bottom_left': (1.0, 0.0),
+    'bottom_right': (1.0, 1.0),
+}
 
 
 @TRANSFORMS.register_module()
@@ -50,8 +55,10 @@ def crop_at(image: np.ndarray, size: int, position: str) -> np.ndarray:
     """A square of ``(H, W)`` or ``(H, W, C)``, ``size`` pixels a side; its centre rounded as in CenterCrop."""
     height, width = image.shape[:2]
     if min(height, width) < size:
-        raise ValueError(f'a crop of {size} pixels does not fit into an image of {height} x {width}; resize the image '
-                         'before, such as with ResizeEdge')
+        raise ValueError(
+            f'a crop of {size} pixels does not fit into an image of {height} x {width}; resize the image '
+            'before, such as with ResizeEdge'
+        )
     down, right = POSITIONS[position]
     top, left = int(round((height - size) * down)), int(round((width - size) * right))
-    return image[top:top + size, left:left + size]
+    return image[top : top + size, left : left + size]

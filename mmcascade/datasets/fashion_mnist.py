@@ -32,8 +32,7 @@ class SourceError(Exception):
     """A source does not have the files; the message says why."""
 
 
-def fetch_fashion_mnist(out_dir: Path, source: Path | None = None,
-                        log: Callable[[str], None] = print) -> None:
+def fetch_fashion_mnist(out_dir: Path, source: Path | None = None, log: Callable[[str], None] = print) -> None:
     """Put the four unpacked files into ``out_dir``; what is there and intact is kept.
 
     Tried in turn: the files (``.gz`` or unpacked) in ``out_dir`` itself, the installed Debian
@@ -77,7 +76,8 @@ def fetch_fashion_mnist(out_dir: Path, source: Path | None = None,
         raise SourceError(
             'no source has the files of Fashion-MNIST:\n' + '\n'.join(failures) + f'\nGet them '
             f'from {HOME_PAGE} and put them into {folder}: {", ".join(SHA256)}, each with or '
-            'without .gz')
+            'without .gz'
+        )
 
 
 def debian_package(scratch: Path) -> Path:
@@ -85,8 +85,7 @@ def debian_package(scratch: Path) -> Path:
     for program in ('apt-get', 'dpkg'):
         if shutil.which(program) is None:
             raise SourceError(f'there is no {program} on this machine')
-    apt = ['apt-get', '-q', '-o', f'Acquire::http::Timeout={SECONDS_OF_SILENCE}',
-           '-o', 'Acquire::Retries=1']
+    apt = ['apt-get', '-q', '-o', f'Acquire::http::Timeout={SECONDS_OF_SILENCE}', '-o', 'Acquire::Retries=1']
     try:
         _run([*apt, 'download', DEBIAN_PACKAGE], scratch)
     except SourceError:
@@ -105,6 +104,7 @@ def debian_package(scratch: Path) -> Path:
 def mmpretrain_download(scratch: Path) -> Path:
     """Let MMPretrain's ``FashionMNIST`` download its files to ``scratch``."""
     from mmpretrain.datasets import FashionMNIST
+
     try:
         with _socket_timeout(SECONDS_OF_SILENCE):
             FashionMNIST(data_root=str(scratch), split='train', download=True)
@@ -129,14 +129,14 @@ def _content(path: Path, sha256: str) -> bytes:
     else:
         raise SourceError(f'there is no {packed}')
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise SourceError(f'{path} is not that of Fashion-MNIST: its {len(content)} bytes, '
-                          'unpacked, have another SHA-256')
+        raise SourceError(
+            f'{path} is not that of Fashion-MNIST: its {len(content)} bytes, unpacked, have another SHA-256'
+        )
     return content
 
 
 def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.splitlines()
         errors = [line for line in lines if line.startswith('E:')] or lines

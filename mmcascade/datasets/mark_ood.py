@@ -35,8 +35,10 @@ class MarkOOD(BaseTransform):
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name or '/' in name or name in RESERVED_NAMES:
-            raise ValueError(f"name= of MarkOOD becomes a part of metric keys such as 'ood/<name>/auroc', so it is a "
-                             f"non-empty string without '/' and none of {RESERVED_NAMES}, got {name!r}")
+            raise ValueError(
+                f"name= of MarkOOD becomes a part of metric keys such as 'ood/<name>/auroc', so it is a "
+                f"non-empty string without '/' and none of {RESERVED_NAMES}, got {name!r}"
+            )
         self.name = name
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

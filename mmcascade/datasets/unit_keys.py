@@ -32,4 +32,5 @@ def check_disjoint(calibration: list[bytes], test: list[bytes]) -> None:
         raise ValueError(
             f'{shared} of the {len(calibration)} calibration images are also test images, so the test would not be '
             'one. Let val_dataloader and test_dataloader name different images, for instance with '
-            "mmcascade.CalibrationSplit(part='calibration') and part='rest'")
+            "mmcascade.CalibrationSplit(part='calibration') and part='rest'"
+        )

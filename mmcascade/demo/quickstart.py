@@ -53,20 +53,29 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
     test = member_scores(cfg, work_dir / 'test_scores', 'test_dataloader', say)
     systems, reverse = _systems(calibration)
     metrics = {name: _test(system, name, cfg, work_dir, tools, say) for name, system in systems.items()}
-    reversed_metrics = {name: _test(system, f'{name}-reversed', cfg, work_dir, tools, say)
-                        for name, system in reverse.items()}
+    reversed_metrics = {
+        name: _test(system, f'{name}-reversed', cfg, work_dir, tools, say) for name, system in reverse.items()
+    }
     say('replaying the stored scores for the intervals and pictures')
     replays = {name: test.replay(system.order, system.policy) for name, system in systems.items()}
     sweep = _sweep(calibration, test)
     results = {
-        'schema': SCHEMA, 'machine': machine(), 'target': TARGET, 'systems': metrics,
+        'schema': SCHEMA,
+        'machine': machine(),
+        'target': TARGET,
+        'systems': metrics,
         'orders': {','.join(PAIR): {name: metrics[name] for name in reverse}, ','.join(PAIR[::-1]): reversed_metrics},
         'claim': {
             'macs_ratio': _macs_ratio(metrics, reversed_metrics),
-            'by_half_width': [_claim(calibration, test, half_width) for half_width in CLAIM_HALF_WIDTHS]},
-        'policies': sweep}
-    plot_risk_coverage({name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')},
-                       test.labels, work_dir / 'risk_coverage.png')
+            'by_half_width': [_claim(calibration, test, half_width) for half_width in CLAIM_HALF_WIDTHS],
+        },
+        'policies': sweep,
+    }
+    plot_risk_coverage(
+        {name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')},
+        test.labels,
+        work_dir / 'risk_coverage.png',
+    )
     plot_quality_against_macs(metrics, work_dir / 'quality_macs.png')
     plot_policies(sweep, work_dir / 'policies.png')
     write_json(work_dir / 'results.json', results)
@@ -93,8 +102,10 @@ def _systems(calibration: Scores) -> tuple[dict[str, System], dict[str, System]]
     """All systems with the pair in its order, and the policies with the pair the other way round."""
     alone = {name: fixed_system(calibration, [name], TARGET, []) for name in (*PAIR, LARGE)}
     ensemble = fixed_system(calibration, PAIR, TARGET, [(None, None)])
-    return ({**alone, 'ensemble': ensemble, **cascade_systems(calibration, PAIR, TARGET)},
-            cascade_systems(calibration, PAIR[::-1], TARGET))
+    return (
+        {**alone, 'ensemble': ensemble, **cascade_systems(calibration, PAIR, TARGET)},
+        cascade_systems(calibration, PAIR[::-1], TARGET),
+    )
 
 
 def _test(system: System, name: str, cfg: Config, work_dir: Path, tools: Path, say: Say) -> dict[str, float | None]:
@@ -110,8 +121,9 @@ def _test(system: System, name: str, cfg: Config, work_dir: Path, tools: Path, s
         config.model.pop(key, None)
     config.model.update(system.model_options(str(calibration_path)))
     config.dump(config_path)
-    run_tool(tools / 'test.py', config_path, '--work-dir', folder / name, '--out', out, '--cfg-options',
-             'log_level=WARNING')
+    run_tool(
+        tools / 'test.py', config_path, '--work-dir', folder / name, '--out', out, '--cfg-options', 'log_level=WARNING'
+    )
     return json.loads(out.read_text())
 
 
@@ -135,8 +147,12 @@ def _claim(calibration: Scores, test: Scores, half_width: float) -> dict[str, An
 
     by_order = [(order, cascade_systems(calibration, order, TARGET, half_width)) for order in (PAIR, PAIR[::-1])]
     policies = {name: [quality(order, systems[name].policy) for order, systems in by_order] for name in POLICIES}
-    intervals = claim_intervals([quality([name], WindowPolicy([])) for name in PAIR],
-                                quality(PAIR, WindowPolicy([(None, None)])), policies, len(labels))
+    intervals = claim_intervals(
+        [quality([name], WindowPolicy([])) for name in PAIR],
+        quality(PAIR, WindowPolicy([(None, None)])),
+        policies,
+        len(labels),
+    )
     return {'half_width': half_width, **{name: interval and asdict(interval) for name, interval in intervals.items()}}
 
 
@@ -153,15 +169,25 @@ def _sweep(calibration: Scores, test: Scores) -> dict[str, list[dict[str, float]
     """
     points: dict[str, list[dict[str, float]]] = {name: [] for name in POLICIES}
     for half_width in HALF_WIDTHS:
-        by_order = [(order, cascade_systems(calibration, order, TARGET, float(half_width)))
-                    for order in (PAIR, PAIR[::-1])]
+        by_order = [
+            (order, cascade_systems(calibration, order, TARGET, float(half_width))) for order in (PAIR, PAIR[::-1])
+        ]
         for name, line in points.items():
             results = [test.replay(order, systems[name].policy) for order, systems in by_order]
             wrong = [result.label != test.labels for result in results]
-            line.append({
-                'half_width': float(half_width),
-                'macs': float(np.mean([result.macs.mean() for result in results])),
-                'coverage@risk5': float(np.mean([100 * coverage_at_risk(result.confidence, errors, 0.05)
-                                                 for result, errors in zip(results, wrong, strict=True)])),
-                'accuracy': float(np.mean([100 * (1 - errors.mean()) for errors in wrong]))})
+            line.append(
+                {
+                    'half_width': float(half_width),
+                    'macs': float(np.mean([result.macs.mean() for result in results])),
+                    'coverage@risk5': float(
+                        np.mean(
+                            [
+                                100 * coverage_at_risk(result.confidence, errors, 0.05)
+                                for result, errors in zip(results, wrong, strict=True)
+                            ]
+                        )
+                    ),
+                    'accuracy': float(np.mean([100 * (1 - errors.mean()) for errors in wrong])),
+                }
+            )
     return points

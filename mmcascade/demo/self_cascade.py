@@ -83,8 +83,9 @@ def view_systems(stages: Sequence[CachedStage], labels: np.ndarray, names: Seque
     return systems
 
 
-def _best_pair(stages: Sequence[CachedStage], labels: np.ndarray,
-               fitted: Callable[[tuple[int, ...], Target], ViewCascade]) -> ViewCascade:
+def _best_pair(
+    stages: Sequence[CachedStage], labels: np.ndarray, fitted: Callable[[tuple[int, ...], Target], ViewCascade]
+) -> ViewCascade:
     cost = [float(_alone(stage, len(labels)).macs.mean()) for stage in stages]
     pairs = [(a, b) for a, b in itertools.permutations(range(len(stages)), 2) if cost[a] <= cost[b]]
     budget = cost[0] if min(cost) < cost[0] else 2 * cost[0]
@@ -96,8 +97,9 @@ def _alone(stage: CachedStage, units: int) -> Replay:
     return replay([stage], WindowPolicy([]), units)
 
 
-def measure(systems: Mapping[str, ViewCascade], stages: Sequence[CachedStage],
-            labels: np.ndarray) -> dict[str, dict[str, Any]]:
+def measure(
+    systems: Mapping[str, ViewCascade], stages: Sequence[CachedStage], labels: np.ndarray
+) -> dict[str, dict[str, Any]]:
     """Per system what it reaches on a split: percent, multiply-adds in G, and the share of images per number of views.
 
     'kept' is the share of the accuracy that all views add to the first one, with its paired 95 % interval.
@@ -113,7 +115,8 @@ def measure(systems: Mapping[str, ViewCascade], stages: Sequence[CachedStage],
             'selective/coverage@risk5': 100 * coverage_at_risk(result.confidence, ~right[name], 0.05),
             'selective/aurc': 100 * aurc(result.confidence, ~right[name]),
             'cost/macs': float(result.macs.mean()) / 1e9,
-            'reached': [100 * share for share in result.reached(len(systems[name].stages))]}
+            'reached': [100 * share for share in result.reached(len(systems[name].stages))],
+        }
         if len(systems[name].stages) > 1 and name != 'all views':
             row['kept'] = _kept(right[name], first, full)
         rows[name] = row
@@ -122,6 +125,7 @@ def measure(systems: Mapping[str, ViewCascade], stages: Sequence[CachedStage],
 
 def _kept(right: np.ndarray, first: np.ndarray, full: np.ndarray) -> dict[str, float] | None:
     """Share of the gain, in percent; None where all views gain nothing."""
+
     def share(units: np.ndarray) -> float:
         gain = float(full[units].mean()) - float(first[units].mean())
         return 100 * (float(right[units].mean()) - float(first[units].mean())) / gain if gain > 0 else np.nan
@@ -151,8 +155,11 @@ def run_self_cascade(cfg: Config, work_dir: Path, say: Say = print, *, timed_ima
     for name, speed in _images_per_second(cfg, systems, timed_images).items():
         rows[name]['images_per_second'] = speed
     results = {
-        'schema': SCHEMA, 'machine': machine(), 'units': test.units,
-        'systems': {name: {**asdict(system), **rows[name]} for name, system in systems.items()}}
+        'schema': SCHEMA,
+        'machine': machine(),
+        'units': test.units,
+        'systems': {name: {**asdict(system), **rows[name]} for name, system in systems.items()},
+    }
     write_json(work_dir / 'self_cascade.json', results)
     return results
 
@@ -169,9 +176,14 @@ def _images_per_second(cfg: Config, systems: Mapping[str, ViewCascade], count: i
     model = build_without_calibration(cfg)
     dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
     subset = torch.utils.data.Subset(dataset, range(min(count, len(dataset))))
-    loader = Runner.build_dataloader(dict(
-        cfg.test_dataloader, dataset=subset, sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate')))
+    loader = Runner.build_dataloader(
+        dict(
+            cfg.test_dataloader,
+            dataset=subset,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+        )
+    )
     batches = [as_views(batch['inputs']) for batch in loader]
     speeds = {}
     for name, system in systems.items():
@@ -194,16 +206,33 @@ def _accuracy(result: Replay, labels: np.ndarray) -> float:
 
 def table_rows(results: Mapping[str, Any]) -> list[list[str]]:
     """A header and one row of text per system."""
-    rows = [['system', 'top-1 %', 'coverage at 5 % risk', 'MMACs', 'share of all views', 'gain kept %', 'images / s',
-             'reached %']]
+    rows = [
+        [
+            'system',
+            'top-1 %',
+            'coverage at 5 % risk',
+            'MMACs',
+            'share of all views',
+            'gain kept %',
+            'images / s',
+            'reached %',
+        ]
+    ]
     full = results['systems']['all views']['cost/macs']
     for name, row in results['systems'].items():
         kept = row.get('kept')
-        rows.append([
-            name, f"{row['accuracy/top1']:.2f}", f"{row['selective/coverage@risk5']:.2f}",
-            f"{1e3 * row['cost/macs']:.2f}", f"{row['cost/macs'] / full:.2f}",
-            '-' if kept is None else f"{kept['estimate']:.0f} ({kept['low']:.0f} to {kept['high']:.0f})",
-            f"{row['images_per_second']:.0f}", ', '.join(f'{share:.0f}' for share in row['reached'])])
+        rows.append(
+            [
+                name,
+                f'{row["accuracy/top1"]:.2f}',
+                f'{row["selective/coverage@risk5"]:.2f}',
+                f'{1e3 * row["cost/macs"]:.2f}',
+                f'{row["cost/macs"] / full:.2f}',
+                '-' if kept is None else f'{kept["estimate"]:.0f} ({kept["low"]:.0f} to {kept["high"]:.0f})',
+                f'{row["images_per_second"]:.0f}',
+                ', '.join(f'{share:.0f}' for share in row['reached']),
+            ]
+        )
     return rows
 
 

@@ -37,17 +37,19 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         ValueError: if the model is no cascade, or a member has no checkpoint.
     """
     if 'members' not in cfg.model:
-        raise ValueError(f"{cfg.model.get('type')} is no cascade: its config has no members to bundle")
+        raise ValueError(f'{cfg.model.get("type")} is no cascade: its config has no members to bundle')
     unloaded = [key for key, member in cfg.model.members.items() if member.get('checkpoint') is None]
     if unloaded:
-        raise ValueError(f'member(s) {unloaded} have no checkpoint, so there are no weights to bundle; give each a '
-                         "path or 'zoo'")
+        raise ValueError(
+            f"member(s) {unloaded} have no checkpoint, so there are no weights to bundle; give each a path or 'zoo'"
+        )
     model = MODELS.build(copy.deepcopy(cfg.model))
     bundled = copy.deepcopy(cfg)
     for key, member in bundled.model.members.items():
         bundled.model.members[key] = dict(
             {option: value for option, value in member.items() if option not in ('checkpoint', 'unsafe_checkpoint')},
-            model=model_config(member.model))
+            model=model_config(member.model),
+        )
     if bundled.model.get('calibration') is not None:
         bundled.model.calibration = Calibration.load(cfg.model.calibration).to_json()
     known = {'classes': model.classes, 'palette': model.palette}

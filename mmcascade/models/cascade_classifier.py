@@ -56,11 +56,18 @@ class WindowCascadeClassifier(CascadeModel):
 
     stages: list[ClassifierStage]
 
-    def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
-                 confidence: str | Mapping[str, Any] | Confidence = 'max_prob', fusion: str = 'prob',
-                 policy: Mapping[str, Any] | ExitPolicy | None = None, accept: float | None = None,
-                 calibration: str | Path | Mapping[str, Any] | None = None, data_preprocessor: Any = None,
-                 init_cfg: Any = None) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        stages: Sequence[Mapping[str, Any]],
+        confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
+        fusion: str = 'prob',
+        policy: Mapping[str, Any] | ExitPolicy | None = None,
+        accept: float | None = None,
+        calibration: str | Path | Mapping[str, Any] | None = None,
+        data_preprocessor: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
         super().__init__(members, stages, confidence, fusion, policy, accept, calibration, data_preprocessor, init_cfg)
 
     def _build_member(self, name: str, spec: Any) -> Member:
@@ -74,8 +81,9 @@ class WindowCascadeClassifier(CascadeModel):
         check_confidence(self.confidence, built, self.members)
         return built
 
-    def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list[DataSample] | None = None,
-                mode: str = 'tensor') -> Tensor | list[DataSample]:
+    def forward(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: list[DataSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | list[DataSample]:
         """Route one batch.
 
         Args:
@@ -102,9 +110,17 @@ class WindowCascadeClassifier(CascadeModel):
         outcome = outcome.cpu()
         probs = outcome.probs
         accept = math.inf if self.accept is None else self.accept
-        rows = zip(data_samples, probs, probs.argmax(1, keepdim=True), outcome.confidence.tolist(),
-                   (outcome.confidence >= accept).tolist(), outcome.exit_stage.tolist(), outcome.macs.tolist(),
-                   outcome.finite_stages.tolist(), strict=True)
+        rows = zip(
+            data_samples,
+            probs,
+            probs.argmax(1, keepdim=True),
+            outcome.confidence.tolist(),
+            (outcome.confidence >= accept).tolist(),
+            outcome.exit_stage.tolist(),
+            outcome.macs.tolist(),
+            outcome.finite_stages.tolist(),
+            strict=True,
+        )
         for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages in rows:
             # Copies: pickling a row of the batch would write the whole batch with every sample.
             sample.set_pred_score(score.clone())
@@ -124,6 +140,8 @@ def units_of(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> l
     if indexes is not None and None not in indexes:
         return [int(index) for index in indexes]
     if policy.needs_unit:
-        raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have no "
-                         "'sample_idx'; keep it in the meta_keys of PackInputs")
+        raise ValueError(
+            f"{policy!r} decides by each image's index in the data set, but the data samples have no "
+            "'sample_idx'; keep it in the meta_keys of PackInputs"
+        )
     return None if indexes is None else list(range(len(indexes)))

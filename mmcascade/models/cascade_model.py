@@ -51,10 +51,18 @@ class CascadeModel(BaseModel):
     stages: list[Any]
     confidence: Confidence
 
-    def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], confidence: Any, fusion: str,
-                 policy: Mapping[str, Any] | ExitPolicy | None, accept: float | None,
-                 calibration: str | Path | Mapping[str, Any] | None, data_preprocessor: Any = None,
-                 init_cfg: Any = None) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        stages: Sequence[Mapping[str, Any]],
+        confidence: Any,
+        fusion: str,
+        policy: Mapping[str, Any] | ExitPolicy | None,
+        accept: float | None,
+        calibration: str | Path | Mapping[str, Any] | None,
+        data_preprocessor: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         del data_preprocessor
         if not isinstance(members, Mapping):
@@ -78,8 +86,10 @@ class CascadeModel(BaseModel):
         maps = None
         if calibration is not None:
             if policy is not None or accept is not None:
-                raise ValueError('a calibration gives the windows and the accept threshold; leave policy= and accept= '
-                                 'out, or calibration=')
+                raise ValueError(
+                    'a calibration gives the windows and the accept threshold; leave policy= and accept= '
+                    'out, or calibration='
+                )
             loaded = Calibration.load(calibration)
             policy, maps = self._use(loaded), loaded.maps
         if policy is None and len(self.stages) == 1:
@@ -87,10 +97,13 @@ class CascadeModel(BaseModel):
         if isinstance(policy, Mapping):
             policy = TASK_UTILS.build(policy)
         if not isinstance(policy, ExitPolicy | None):
-            raise TypeError("policy is a config such as dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.4)]) or "
-                            f'an exit policy, got {policy!r}')
-        self.router = None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion, maps,
-                                                                self.results)
+            raise TypeError(
+                "policy is a config such as dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.4)]) or "
+                f'an exit policy, got {policy!r}'
+            )
+        self.router = (
+            None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion, maps, self.results)
+        )
         self.eval()
 
     def _build_member(self, name: str, spec: Any) -> Member:
@@ -121,8 +134,10 @@ class CascadeModel(BaseModel):
     def forward(self, inputs: Any, data_samples: list[Any] | None = None, mode: str = 'tensor') -> Any:
         """Route one batch in mode 'predict', which gives data samples, or 'tensor', which gives tensors."""
         if mode == 'loss':
-            raise RuntimeError('a cascade has no loss: its members are trained one by one, with their own configs, and '
-                               'then named in members=dict(...)')
+            raise RuntimeError(
+                'a cascade has no loss: its members are trained one by one, with their own configs, and '
+                'then named in members=dict(...)'
+            )
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"unknown mode {mode!r}; expected 'tensor' or 'predict'")
         sources, units, samples = self.unpack(dict(inputs=inputs, data_samples=data_samples))
@@ -150,8 +165,9 @@ class CascadeModel(BaseModel):
 
     val_step = test_step
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = '',
-                   keep_vars: bool = False) -> dict[str, Tensor]:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = '', keep_vars: bool = False
+    ) -> dict[str, Tensor]:
         """The members' weights under ``members.<name>.``, each as the member itself saves them."""
         # Wrapping classifiers rename their keys in a hook that works only on a state dict of their own.
         destination = OrderedDict() if destination is None else destination
@@ -165,12 +181,15 @@ class CascadeModel(BaseModel):
 
     def identity(self, with_weights: bool = True) -> CascadeIdentity:
         """What thresholds depend on. Fingerprints of the weights read every weight once."""
-        weights = {name: module_fingerprint(member) if with_weights else ''
-                   for name, member in self.members.items()}
+        weights = {name: module_fingerprint(member) if with_weights else '' for name, member in self.members.items()}
         return CascadeIdentity(
-            tuple(stage.identity(weights[stage.member]) for stage in self.stages), self.confidence.name, self.fusion,
-            self._precision(), self._grid_name(),
-            None if self.confidence in CONFIDENCES.values() else self.confidence)
+            tuple(stage.identity(weights[stage.member]) for stage in self.stages),
+            self.confidence.name,
+            self.fusion,
+            self._precision(),
+            self._grid_name(),
+            None if self.confidence in CONFIDENCES.values() else self.confidence,
+        )
 
     def _grid_name(self) -> str | None:
         return None
@@ -179,8 +198,10 @@ class CascadeModel(BaseModel):
         calibration.without_weights().check(self.identity(with_weights=False))
         given = [stage.temperature for stage in self.stages]
         if any(temperature != 1 for temperature in given) and given != list(calibration.temperatures):
-            raise ValueError(f'the calibration gives the temperatures {calibration.temperatures}, and the stages '
-                             f'{given}; leave temperature= out of the stages, or calibrate again')
+            raise ValueError(
+                f'the calibration gives the temperatures {calibration.temperatures}, and the stages '
+                f'{given}; leave temperature= out of the stages, or calibrate again'
+            )
         for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
             stage.temperature = temperature
         self.accept = calibration.accept
@@ -196,8 +217,11 @@ class CascadeModel(BaseModel):
     def _check_calibration(self, calibration: Calibration) -> None:
         calibration.check(self.identity())
         if calibration.cascade.precision != self._precision():
-            warnings.warn(f'the thresholds were calibrated in {calibration.cascade.precision} and this test runs in '
-                          f'{self._precision()}: scores near a bound may fall on its other side', stacklevel=2)
+            warnings.warn(
+                f'the thresholds were calibrated in {calibration.cascade.precision} and this test runs in '
+                f'{self._precision()}: scores near a bound may fall on its other side',
+                stacklevel=2,
+            )
         self._unchecked = None
 
     def check_loaded(self) -> None:
@@ -205,7 +229,8 @@ class CascadeModel(BaseModel):
         if self._unloaded:
             raise NotReadyError(
                 f'no weights were loaded for member(s) {sorted(self._unloaded)}: give each a checkpoint= (a path, or '
-                "'zoo'), or load a bundle made by tools/bundle_checkpoint.py")
+                "'zoo'), or load a bundle made by tools/bundle_checkpoint.py"
+            )
 
     def ready_router(self, sources: Sequence[Source] = ()) -> CascadeRouter:
         """The router, once everything that a test needs is there.
@@ -221,7 +246,8 @@ class CascadeModel(BaseModel):
             raise NotReadyError(
                 f'this cascade of {len(self.stages)} stages has no exit policy; give the model policy=dict(type='
                 f"'mmcascade.WindowPolicy', windows=[...]) with {len(self.stages) - 1} window(s), or calibration= "
-                'with a file made by tools/calibrate.py')
+                'with a file made by tools/calibrate.py'
+            )
         if self._unchecked is not None:
             self._check_calibration(self._unchecked)
         if self._unchecked_features:
@@ -234,13 +260,14 @@ class CascadeModel(BaseModel):
 
 def _check_whole_cascade(model: CascadeModel, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
     """A checkpoint given for the whole cascade must hold the whole cascade, whoever loads it and however strictly."""
-    given = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    given = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
     report = differences(model.state_dict(), given)
     if report:
         raise RuntimeError(
             'the checkpoint does not fit this cascade:\n' + '\n'.join(report) + '\nThe weights of a single member '
             "belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
-            'tools/bundle_checkpoint.py')
+            'tools/bundle_checkpoint.py'
+        )
 
 
 def _mark_loaded(model: CascadeModel, _: Any) -> None:

@@ -36,13 +36,16 @@ def member_from_spec(name: str, spec: Any) -> Member:
 def classifier_from_spec(name: str, spec: Any) -> Member:
     member = member_from_spec(name, spec)
     if hasattr(member.module, 'decode_head'):
-        raise ValueError(f'member {name!r} ({member.source}) is a {type(member.module).__name__}, which labels pixels; '
-                         'a WindowCascadeClassifier takes classifiers')
+        raise ValueError(
+            f'member {name!r} ({member.source}) is a {type(member.module).__name__}, which labels pixels; '
+            'a WindowCascadeClassifier takes classifiers'
+        )
     return member
 
 
-def build_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]],
-                 scores: Scores = class_output) -> list[ClassifierStage]:
+def build_stages(
+    members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
+) -> list[ClassifierStage]:
     counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
     built = []
     for name, options in stage_options(members, stages, _OPTIONS):
@@ -59,8 +62,9 @@ def stage_options(members: nn.ModuleDict, stages: Any, checks: Options) -> list[
         ValueError, TypeError: on anything that is not among the options, or has no valid value.
     """
     if not stages:
-        raise ValueError('a cascade needs at least one stage, got stages=[]; name a member in '
-                         "stages=[dict(member='...'), ...]")
+        raise ValueError(
+            "a cascade needs at least one stage, got stages=[]; name a member in stages=[dict(member='...'), ...]"
+        )
     if not isinstance(stages, Sequence) or isinstance(stages, str):
         raise TypeError(f"stages is a list such as [dict(member='...'), ...], got {stages!r}")
     found = []
@@ -132,16 +136,17 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
         if confidence.needs_logits and not gives_logits(members[stage.member]):
             raise ValueError(
                 f'confidence {confidence.name!r} needs logits, but member {stage.member!r} of stage {index} gives '
-                "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+                "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
+            )
         if confidence.needs_features and (reason := no_features(members[stage.member])):
             raise ValueError(
                 f'confidence {confidence.name!r} reads features, which member {stage.member!r} of stage {index} does '
-                f"not give: {reason}; use 'energy', 'max_prob' or another confidence that reads class scores")
+                f"not give: {reason}; use 'energy', 'max_prob' or another confidence that reads class scores"
+            )
     confidence.check({stage.source: '' for stage in stages})
 
 
 def checked_accept(accept: float | None) -> float | None:
     if accept is not None and (isinstance(accept, bool) or not isinstance(accept, Real) or not math.isfinite(accept)):
-        raise ValueError('accept is the lowest confidence that is accepted, a finite number or None, got '
-                         f'{accept!r}')
+        raise ValueError(f'accept is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
     return None if accept is None else float(accept)

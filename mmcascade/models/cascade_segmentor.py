@@ -72,12 +72,23 @@ class CascadeSegmentor(CascadeModel):
     stages: list[SegmentorStage]
     confidence: CellConfidence
 
-    def __init__(self, members: Mapping[str, Any], stages: Sequence[Mapping[str, Any]],
-                 grid: Mapping[str, Any] | None = None, confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
-                 fusion: str = 'prob', policy: Mapping[str, Any] | ExitPolicy | None = None,
-                 calibration: str | Path | Mapping[str, Any] | None = None, confidence_map: bool = False,
-                 seg_logits: bool = False, data_preprocessor: Any = None, train_cfg: Any = None, test_cfg: Any = None,
-                 pretrained: Any = None, init_cfg: Any = None) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, Any],
+        stages: Sequence[Mapping[str, Any]],
+        grid: Mapping[str, Any] | None = None,
+        confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
+        fusion: str = 'prob',
+        policy: Mapping[str, Any] | ExitPolicy | None = None,
+        calibration: str | Path | Mapping[str, Any] | None = None,
+        confidence_map: bool = False,
+        seg_logits: bool = False,
+        data_preprocessor: Any = None,
+        train_cfg: Any = None,
+        test_cfg: Any = None,
+        pretrained: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
         del train_cfg, test_cfg, pretrained
         options = dict(cell=512, margin=0) | dict(grid or {})
         if set(options) - {'cell', 'margin'}:
@@ -115,8 +126,9 @@ class CascadeSegmentor(CascadeModel):
     def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> list[SegmentorStage]:
         return build_segmentor_stages(self.members, stages, self.cell, self.margin, self.confidence)
 
-    def forward(self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None,
-                mode: str = 'tensor') -> Tensor | list[SegDataSample]:
+    def forward(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | list[SegDataSample]:
         """Label one batch.
 
         Args:
@@ -126,8 +138,7 @@ class CascadeSegmentor(CascadeModel):
         """
         return super().forward(inputs, data_samples, mode)
 
-    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None],
-                                                         list[SegDataSample]]:
+    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None], list[SegDataSample]]:
         inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
         images = list(inputs)
         if samples is None:
@@ -137,10 +148,14 @@ class CascadeSegmentor(CascadeModel):
         if len(shapes) > 1:
             raise ValueError(
                 f'the images of a batch have different sizes {[shape[:2] for shape in shapes]} (originally '
-                f'{[shape[2:] for shape in shapes]}); use batch_size=1 in the data loader, or resize them to one size')
+                f'{[shape[2:] for shape in shapes]}); use batch_size=1 in the data loader, or resize them to one size'
+            )
         policy = self.ready_router(tiles).policy
-        return list(tiles), [self._units(policy, tile, sample)
-                             for tile, sample in zip(tiles, samples, strict=True)], samples
+        return (
+            list(tiles),
+            [self._units(policy, tile, sample) for tile, sample in zip(tiles, samples, strict=True)],
+            samples,
+        )
 
     def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
         return [len(source) for source in sources]
@@ -155,8 +170,10 @@ class CascadeSegmentor(CascadeModel):
             sample.set_metainfo(dict(ori_shape=tuple(image.shape[-2:])))
         flip = sample.metainfo.get('flip_direction') if sample.metainfo.get('flip') else None
         if flip not in (None, 'horizontal', 'vertical'):
-            raise ValueError(f"an image was mirrored {flip!r}; the cells of a cascade can be found again after "
-                             "'horizontal' and 'vertical' only")
+            raise ValueError(
+                f'an image was mirrored {flip!r}; the cells of a cascade can be found again after '
+                "'horizontal' and 'vertical' only"
+            )
         return TiledImage(image, self._grid(sample), flip)
 
     def write_results(self, outcome: Outcome, data_samples: Sequence[SegDataSample]) -> None:
@@ -182,14 +199,21 @@ class CascadeSegmentor(CascadeModel):
             sample.set_data({name: image(name, torch.float32)})
         areas, whole = grid.areas, grid.areas.sum()
         boxes = [grid.box(index) for index in range(len(grid))]
-        sample.set_data(dict(cells=InstanceData(
-            bboxes=torch.tensor([[box.left, box.top, box.right, box.bottom] for box in boxes]),
-            confidence=outcome.confidence.float().clone(), exit_stages=torch.from_numpy(outcome.exit_stage.copy()),
-            macs=torch.from_numpy(outcome.macs.copy()))))
+        sample.set_data(
+            dict(
+                cells=InstanceData(
+                    bboxes=torch.tensor([[box.left, box.top, box.right, box.bottom] for box in boxes]),
+                    confidence=outcome.confidence.float().clone(),
+                    exit_stages=torch.from_numpy(outcome.exit_stage.copy()),
+                    macs=torch.from_numpy(outcome.macs.copy()),
+                )
+            )
+        )
         sample.set_field(float(outcome.macs.sum()), 'macs')
         sample.set_field(float((outcome.exit_stage * areas).sum() / whole), 'mean_exit_stage')
-        sample.set_field([float(areas[outcome.exit_stage >= k].sum() / whole) for k in range(len(self.stages))],
-                         'reached')
+        sample.set_field(
+            [float(areas[outcome.exit_stage >= k].sum() / whole) for k in range(len(self.stages))], 'reached'
+        )
         sample.set_field(int((outcome.finite_stages == 0).sum()), 'nonfinite_cells')
         sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
 
@@ -201,8 +225,10 @@ class CascadeSegmentor(CascadeModel):
         index = sample.get('sample_idx')
         if index is None:
             if policy.needs_unit:
-                raise ValueError(f"{policy!r} decides by each image's index in the data set, but the data samples have "
-                                 "no 'sample_idx'; keep it in the meta_keys of PackSegInputs")
+                raise ValueError(
+                    f"{policy!r} decides by each image's index in the data set, but the data samples have "
+                    "no 'sample_idx'; keep it in the meta_keys of PackSegInputs"
+                )
             self._unnumbered -= 1  # a budget per image must tell images of several batches apart
             index = self._unnumbered
         return int(index) * CELLS_PER_IMAGE + np.arange(len(tile))

@@ -47,25 +47,34 @@ def cell_confidence(confidence: Any) -> CellConfidence:
     if isinstance(confidence, CellConfidence):
         return confidence
     if not isinstance(confidence, (str, Confidence)):
-        raise TypeError("confidence is a name such as 'max_prob', or a config such as "
-                        f"dict(type='mmcascade.CellConfidence', pixel='max_prob', t_unk=0.5), got {confidence!r}")
+        raise TypeError(
+            "confidence is a name such as 'max_prob', or a config such as "
+            f"dict(type='mmcascade.CellConfidence', pixel='max_prob', t_unk=0.5), got {confidence!r}"
+        )
     return CellConfidence(confidence)
 
 
-def build_segmentor_stages(members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], cell: Size | None, margin: int,
-                           confidence: CellConfidence) -> list[SegmentorStage]:
+def build_segmentor_stages(
+    members: nn.ModuleDict,
+    stages: Sequence[Mapping[str, Any]],
+    cell: Size | None,
+    margin: int,
+    confidence: CellConfidence,
+) -> list[SegmentorStage]:
     counters = {name: count_function(module) for name, module in members.items()}
     built = []
     for index, (name, options) in enumerate(stage_options(members, stages, _OPTIONS)):
         default = 'image' if index == 0 or cell is None else 'cell'
         options.setdefault('on', default)
         if options['on'] == 'cell' and index == 0:
-            raise ValueError("stage 0 labels the whole image, from which cells are chosen; leave on='cell' to later "
-                             'stages')
+            raise ValueError(
+                "stage 0 labels the whole image, from which cells are chosen; leave on='cell' to later stages"
+            )
         if confidence.needs_logits and not gives_logits(members[name]):
             raise ValueError(
                 f'confidence {confidence.pixel.name!r} needs logits, but the head of member {name!r} in stage {index} '
-                "gives sums of mask probabilities; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+                "gives sums of mask probabilities; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
+            )
         stage = SegmentorStage(name, members[name], counters[name], margin=margin, **options)
         if stage.on == 'cell' and cell is not None:
             _check_cell(stage, members[name], index, cell)
@@ -80,9 +89,11 @@ def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size
     stage.counted(TiledImage(pixels, Grid(crop, cell)))
     stride = output_stride(module)
     if stride is not None and min(scaled(cell, stage.scale)) < stride:
-        raise ValueError(f'a cell of {cell[0]} x {cell[1]} pixels at scale {stage.scale:g} is smaller than the stride '
-                         f'{stride} of the backbone of member {stage.member!r} in stage {index}, so it has less than '
-                         'one feature of its own; make cell= larger')
+        raise ValueError(
+            f'a cell of {cell[0]} x {cell[1]} pixels at scale {stage.scale:g} is smaller than the stride '
+            f'{stride} of the backbone of member {stage.member!r} in stage {index}, so it has less than '
+            'one feature of its own; make cell= larger'
+        )
 
 
 @torch.no_grad()

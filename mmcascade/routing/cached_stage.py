@@ -26,9 +26,17 @@ class CachedStage:
     views: tuple[int, ...] = ()
     by_source = False
 
-    def __init__(self, values: Tensor, *, is_logits: bool = True, macs: float | Tensor = 0.0,
-                 temperature: float = 1.0, batch_size: int | None = None, features: Tensor | None = None,
-                 source: str = '') -> None:
+    def __init__(
+        self,
+        values: Tensor,
+        *,
+        is_logits: bool = True,
+        macs: float | Tensor = 0.0,
+        temperature: float = 1.0,
+        batch_size: int | None = None,
+        features: Tensor | None = None,
+        source: str = '',
+    ) -> None:
         self.values = values
         self.is_logits = is_logits
         self.macs = macs
@@ -44,6 +52,10 @@ class CachedStage:
             return stored.index_select(0, unit.to(stored.device))
 
         values = rows(self.values)
-        return StageOutput(logits=values if self.is_logits else None, probabilities=None if self.is_logits else values,
-                           features=None if self.features is None else rows(self.features),
-                           macs=rows(self.macs) if isinstance(self.macs, Tensor) else self.macs, source=self.source)
+        return StageOutput(
+            logits=values if self.is_logits else None,
+            probabilities=None if self.is_logits else values,
+            features=None if self.features is None else rows(self.features),
+            macs=rows(self.macs) if isinstance(self.macs, Tensor) else self.macs,
+            source=self.source,
+        )

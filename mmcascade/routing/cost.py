@@ -23,9 +23,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # Built-in operators that multiply and add in bulk but that torch's counter has no rule for.
 _UNCOUNTED_ATEN = (
-    '_native_multi_head_attention', '_transformer_encoder_layer_fwd', '_fused_sdp',
-    '_scaled_dot_product', '_flash_attention', '_efficient_attention', 'grid_sampler', '_cdist',
-    '_embedding_bag', '_cudnn_rnn', 'mkldnn_rnn', '_thnn_fused', 'deform_conv',
+    '_native_multi_head_attention',
+    '_transformer_encoder_layer_fwd',
+    '_fused_sdp',
+    '_scaled_dot_product',
+    '_flash_attention',
+    '_efficient_attention',
+    'grid_sampler',
+    '_cdist',
+    '_embedding_bag',
+    '_cudnn_rnn',
+    'mkldnn_rnn',
+    '_thnn_fused',
+    'deform_conv',
 )
 
 
@@ -40,7 +50,9 @@ def count_macs(function: Callable[..., Any], *args: Any) -> float:
     if witness.uncounted:
         warnings.warn(
             'the multiply-adds of these operators cannot be counted and are missing from the cost: '
-            f'{", ".join(sorted(witness.uncounted))}. Give the stage its cost with macs=...', stacklevel=2)
+            f'{", ".join(sorted(witness.uncounted))}. Give the stage its cost with macs=...',
+            stacklevel=2,
+        )
     return counter.get_total_flops() / 2
 
 
@@ -95,15 +107,18 @@ def _math_attention() -> Iterator[None]:
 @contextmanager
 def _no_autocast(device_type: str) -> Iterator[None]:
     """Autocast would keep its half-precision copies of the weights, fake ones, for the real run."""
-    with (torch.autocast('cpu', enabled=False, cache_enabled=False),
-          torch.autocast('cuda' if device_type == 'cpu' else device_type, enabled=False, cache_enabled=False)):
+    with (
+        torch.autocast('cpu', enabled=False, cache_enabled=False),
+        torch.autocast('cuda' if device_type == 'cpu' else device_type, enabled=False, cache_enabled=False),
+    ):
         yield
 
 
 @contextmanager
 def _sleeping_hooks(module: nn.Module | None) -> Iterator[None]:
-    awake = [(part, part._forward_hooks, part._forward_pre_hooks)
-             for part in ([] if module is None else module.modules())]
+    awake = [
+        (part, part._forward_hooks, part._forward_pre_hooks) for part in ([] if module is None else module.modules())
+    ]
     for part, *_ in awake:
         part._forward_hooks, part._forward_pre_hooks = OrderedDict(), OrderedDict()
     try:

@@ -70,19 +70,26 @@ class CascadeRouter:
             names.
     """
 
-    def __init__(self, stages: Sequence[Stage], policy: ExitPolicy,
-                 confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-                 maps: Sequence[ScoreMap | None] | None = None, results: Results = keep_probs) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        policy: ExitPolicy,
+        confidence: str | Confidence = 'max_prob',
+        fusion: str = 'prob',
+        maps: Sequence[ScoreMap | None] | None = None,
+        results: Results = keep_probs,
+    ) -> None:
         if not stages:
             raise ValueError('a cascade needs at least one stage, got none')
         if policy.num_gaps != len(stages) - 1:
-            raise ValueError(f'{len(stages)} stages have {len(stages) - 1} gaps between them, but {policy!r} decides '
-                             f'{policy.num_gaps}; give it one entry per gap')
+            raise ValueError(
+                f'{len(stages)} stages have {len(stages) - 1} gaps between them, but {policy!r} decides '
+                f'{policy.num_gaps}; give it one entry per gap'
+            )
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
         if maps is not None and len(maps) != len(stages):
-            raise ValueError(f'{len(stages)} stages need as many score maps, None where there is none, got '
-                             f'{len(maps)}')
+            raise ValueError(f'{len(stages)} stages need as many score maps, None where there is none, got {len(maps)}')
         self.stages = list(stages)
         self.policy = policy
         self.confidence = build_confidence(confidence)
@@ -148,20 +155,38 @@ class CascadeRouter:
         if gap == len(self.stages) - 1 or policy.is_closed(gap):
             return np.zeros(0, dtype=np.int64)
         assert batch.state is not None
-        return rows_where(going_on(policy, gap, confidence, batch.state.has_finite, torch.as_tensor(batch.unit),
-                                   self.confidence.empty))
+        return rows_where(
+            going_on(
+                policy, gap, confidence, batch.state.has_finite, torch.as_tensor(batch.unit), self.confidence.empty
+            )
+        )
 
-    def _finish(self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray | None,
-                stage: int) -> Outcome:
+    def _finish(
+        self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray | None, stage: int
+    ) -> Outcome:
         state = batch.state
         assert state is not None
         if rows is None:
-            return Outcome(batch.ticket, batch.unit, self.results(state, output, None), confidence,
-                           np.full(len(batch), stage), batch.macs, state.finite)
+            return Outcome(
+                batch.ticket,
+                batch.unit,
+                self.results(state, output, None),
+                confidence,
+                np.full(len(batch), stage),
+                batch.macs,
+                state.finite,
+            )
         index = torch.as_tensor(rows).to(confidence.device)
         state = state.select(index)
-        return Outcome(batch.ticket[rows], batch.unit[rows], self.results(state, output, index),
-                       confidence.index_select(0, index), np.full(len(rows), stage), batch.macs[rows], state.finite)
+        return Outcome(
+            batch.ticket[rows],
+            batch.unit[rows],
+            self.results(state, output, index),
+            confidence.index_select(0, index),
+            np.full(len(rows), stage),
+            batch.macs[rows],
+            state.finite,
+        )
 
 
 def _full_precision(device_type: str) -> AbstractContextManager:

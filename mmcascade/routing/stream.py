@@ -41,14 +41,17 @@ class Stream:
     def __enter__(self) -> Stream:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         waiting = self.waiting
         for queue in self._queues:
             queue.clear()
         if error is None and waiting:
-            raise RuntimeError(f'{waiting} units were still waiting for a stage when the stream was closed; '
-                               'call flush() at the end to get their outcome')
+            raise RuntimeError(
+                f'{waiting} units were still waiting for a stage when the stream was closed; '
+                'call flush() at the end to get their outcome'
+            )
 
     @property
     def waiting(self) -> int:
@@ -110,8 +113,11 @@ class Stream:
             if size is None and index:
                 size = self._wait_for_sources if stage.by_source else self.wait_for
             # A source runs once, so it waits for those of its units that may still come.
-            held = () if flush or not stage.by_source else {
-                source for earlier in self._queues[:index] for batch in earlier for source in batch.sources}
+            held = (
+                ()
+                if flush or not stage.by_source
+                else {source for earlier in self._queues[:index] for batch in earlier for source in batch.sources}
+            )
             for batch in queue.batches(size, flush, held):
                 self.running = index, batch.ticket
                 finished, survivors = self.router.run_stage(index, batch, self.policy)
@@ -129,4 +135,5 @@ class Stream:
                 if not 0 <= view < count:
                     raise ValueError(
                         f'stage {index} reads view {view}, but the pipeline makes {count} view(s); add a view to '
-                        "the data pipeline (mmpretrain's MultiView) or correct the stage's view=")
+                        "the data pipeline (mmpretrain's MultiView) or correct the stage's view="
+                    )

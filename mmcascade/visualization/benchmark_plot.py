@@ -21,11 +21,14 @@ def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
     for member in result['members']:
         sizes = [int(size) for size in member['ms']]
-        line, = left.plot(sizes, list(member['ms'].values()), marker='.', label=member['name'])
+        (line,) = left.plot(sizes, list(member['ms'].values()), marker='.', label=member['name'])
         left.axvline(member['batch_size'], color=line.get_color(), linestyle=':', linewidth=1)
     crops = any(member['stage'] is None for member in result['members'])
-    left.set(xlabel='batch size (dotted: used)', ylabel='ms per image or crop' if crops else 'ms per image',
-             title='members by themselves')
+    left.set(
+        xlabel='batch size (dotted: used)',
+        ylabel='ms per image or crop' if crops else 'ms per image',
+        title='members by themselves',
+    )
     left.set_xscale('log', base=2)
     left.set_ylim(bottom=0)
     left.legend(frameon=False)
@@ -37,7 +40,7 @@ def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
     right.barh(names, speed, xerr=[low, high], color='#9ecae1', error_kw=dict(linewidth=1))
     limits = [median / system['share_of_limit']['median'] for median, system in zip(speed, systems, strict=True)]
     right.plot(limits, names, '|', color='#08306b', markersize=18, label='limit')
-    right.set(xlabel='images per second, without data loading', title=f"loader batch {result['batch_size']}")
+    right.set(xlabel='images per second, without data loading', title=f'loader batch {result["batch_size"]}')
     right.legend(frameon=False, loc='lower left', bbox_to_anchor=(0.8, 1))
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -45,17 +48,31 @@ def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
 
 def benchmark_table(result: Mapping[str, Any]) -> str:
     """One line per system; lowest and highest of the repeats in brackets."""
-    table = Table('system', 'images/s', '% of limit', 'with loading', 'latency p50 / p95 / p99 ms', 'GMACs',
-                  'MACs x', 'time x', 'reached %')
+    table = Table(
+        'system',
+        'images/s',
+        '% of limit',
+        'with loading',
+        'latency p50 / p95 / p99 ms',
+        'GMACs',
+        'MACs x',
+        'time x',
+        'reached %',
+    )
     for system in result['systems']:
         latency = system['latency_ms']
         ratio = system['macs_ratio']
         table.add_row(
-            system['name'], _with_spread(system['units_per_s']), _with_spread(system['share_of_limit'], 100),
+            system['name'],
+            _with_spread(system['units_per_s']),
+            _with_spread(system['share_of_limit'], 100),
             _with_spread(system['units_per_s_with_loading']),
-            f"{latency['p50']:.3g} / {latency['p95']:.3g} / {latency['p99']:.3g}", f"{system['macs'] / 1e9:.3g}",
-            'n/a' if ratio is None else f'{ratio:.3g}', f"{system['time_ratio']:.3g}",
-            ' '.join(f'{100 * share:.3g}' for share in system['reached']))
+            f'{latency["p50"]:.3g} / {latency["p95"]:.3g} / {latency["p99"]:.3g}',
+            f'{system["macs"] / 1e9:.3g}',
+            'n/a' if ratio is None else f'{ratio:.3g}',
+            f'{system["time_ratio"]:.3g}',
+            ' '.join(f'{100 * share:.3g}' for share in system['reached']),
+        )
     console = Console(file=io.StringIO(), width=180)
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined]

@@ -27,8 +27,11 @@ def plot_calibration(store: ScoreStore, calibration: Calibration, path: str | Pa
     scoring = (len(labels), calibration.cascade.scoring, calibration.cascade.fusion)
     gaps = len(stages) - 1
     first = replay(stages, WindowPolicy([None] * gaps), *scoring)
-    replays = {'stage 0 alone': first, 'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),
-               'cascade': replay(stages, WindowPolicy(calibration.windows), *scoring, calibration.maps)}
+    replays = {
+        'stage 0 alone': first,
+        'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),
+        'cascade': replay(stages, WindowPolicy(calibration.windows), *scoring, calibration.maps),
+    }
 
     panels = 2 if calibration.maps is None else 3
     figure, axes = plt.subplots(1, panels, figsize=(5.5 * panels, 4.2), layout='constrained')
@@ -44,13 +47,17 @@ def _draw_scores(axis: plt.Axes, first: Replay, labels: np.ndarray, calibration:
     scores, right = first.confidence, first.label == labels
     finite = np.isfinite(scores)
     edges = np.linspace(scores[finite].min(), scores[finite].max() + 1e-9, 51)
-    axis.hist([scores[finite & right], scores[finite & ~right]], edges.tolist(), stacked=True,
-              label=['right', 'wrong'])
+    axis.hist([scores[finite & right], scores[finite & ~right]], edges.tolist(), stacked=True, label=['right', 'wrong'])
     axis.set(xlabel=f'{calibration.cascade.confidence} of stage 0', ylabel='units', yscale='log')
     if calibration.windows and calibration.windows[0] is not None:
         low, high = calibration.windows[0]
-        axis.axvspan(edges[0] if low is None else low, edges[-1] if high is None else high, color='grey', alpha=0.3,
-                     label='goes on')
+        axis.axvspan(
+            edges[0] if low is None else low,
+            edges[-1] if high is None else high,
+            color='grey',
+            alpha=0.3,
+            label='goes on',
+        )
     if calibration.tau:
         axis.axvline(calibration.tau[0], color='black', linewidth=0.8, label='tau')
     axis.legend()
@@ -62,8 +69,13 @@ def _draw_curves(axis: plt.Axes, replays: dict[str, Replay], labels: np.ndarray,
         axis.plot(100 * curve.coverage, 100 * curve.risk, label=name)
     measured = calibration.measured
     if calibration.accept is not None:
-        axis.plot(100 * measured['coverage'], 100 * measured['risk'], 'o', color='black',
-                  label=f'accepted at {calibration.accept:.4g}')
+        axis.plot(
+            100 * measured['coverage'],
+            100 * measured['risk'],
+            'o',
+            color='black',
+            label=f'accepted at {calibration.accept:.4g}',
+        )
     accept_target = calibration.accept_target or ''
     if accept_target.startswith('risk='):
         axis.axhline(100 * float(accept_target[5:]), color='grey', linewidth=0.8, linestyle=':')

@@ -26,8 +26,13 @@ def plot_cell_calibration(store: CellStore, calibration: Calibration, path: str 
     window = calibration.windows[0] if calibration.windows else None
     if window is not None:
         low, high = window
-        left.axvspan(scores.min() if low is None else low, scores.max() if high is None else high, color='grey',
-                     alpha=0.3, label='goes on')
+        left.axvspan(
+            scores.min() if low is None else low,
+            scores.max() if high is None else high,
+            color='grey',
+            alpha=0.3,
+            label='goes on',
+        )
         left.legend()
     left.set(xlabel=f'confidence of a cell after stage 0\n({calibration.cascade.confidence})', ylabel='cells')
 

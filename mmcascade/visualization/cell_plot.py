@@ -21,9 +21,16 @@ _LEAST_SHARE = 1e-3  # of the image, for a class to be in the legend
 _LEAST_FONT = 3.5  # smaller digits cannot be read
 
 
-def plot_cells(image: np.ndarray, label: np.ndarray | None, prediction: np.ndarray, cells: Mapping[str, Any],
-               classes: Sequence[str] | None = None, palette: Sequence[Sequence[int]] | None = None, title: str = '',
-               num_stages: int | None = None) -> Figure:
+def plot_cells(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    prediction: np.ndarray,
+    cells: Mapping[str, Any],
+    classes: Sequence[str] | None = None,
+    palette: Sequence[Sequence[int]] | None = None,
+    title: str = '',
+    num_stages: int | None = None,
+) -> Figure:
     """Draw the image, its labels where there are any, the prediction, and the cells by exit stage.
 
     Labels outside the classes, such as ignored pixels, are black. Large images are shrunk for display.
@@ -61,11 +68,12 @@ def plot_cells(image: np.ndarray, label: np.ndarray | None, prediction: np.ndarr
         _show(axis, name, colours[_entries(_shrunk(labels.astype(np.int32), cv2.INTER_NEAREST), colours)], image.shape)
     last = axes[len(painted) + 1]
     _draw_cells(last, image, cells, exits, num_stages)
-    for axis in axes[len(painted) + 2:]:
+    for axis in axes[len(painted) + 2 :]:
         axis.set_axis_off()
     handles = _class_handles(painted.values(), classes, colours)
-    figure.legend(handles=handles, loc='outside lower center', ncols=min(10, max(1, len(handles))), fontsize=9,
-                  frameon=False)
+    figure.legend(
+        handles=handles, loc='outside lower center', ncols=min(10, max(1, len(handles))), fontsize=9, frameon=False
+    )
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -82,23 +90,50 @@ def _draw_cells(axis: Axes, image: np.ndarray, cells: Mapping[str, Any], exits: 
     _show(axis, '', np.repeat(grey[..., None], 3, 2), image.shape)
     points_per_pixel = 72 * _WIDTH / image.shape[1]
     texts = confidence_texts(np.asarray(cells['confidence']).tolist())
-    for (x1, y1, x2, y2), text, stage in zip(
-            np.asarray(cells['bboxes']).tolist(), texts, exits.tolist(), strict=True):
+    for (x1, y1, x2, y2), text, stage in zip(np.asarray(cells['bboxes']).tolist(), texts, exits.tolist(), strict=True):
         colour = STAGE_COLOURS[stage % len(STAGE_COLOURS)]
         line = min(1.5, 0.08 * points_per_pixel * min(x2 - x1, y2 - y1))
         inset = line / points_per_pixel / 2  # outlines of neighbours lie side by side
-        axis.add_patch(Rectangle(
-            (x1 + inset, y1 + inset), x2 - x1 - 2 * inset, y2 - y1 - 2 * inset, linewidth=line, edgecolor=colour,
-            facecolor=(colour, 0.35)))
+        axis.add_patch(
+            Rectangle(
+                (x1 + inset, y1 + inset),
+                x2 - x1 - 2 * inset,
+                y2 - y1 - 2 * inset,
+                linewidth=line,
+                edgecolor=colour,
+                facecolor=(colour, 0.35),
+            )
+        )
         font = min(12, points_per_pixel * min((x2 - x1) / (0.75 * len(text)), (y2 - y1) / 1.6))
         if font >= _LEAST_FONT:
-            axis.text((x1 + x2) / 2, (y1 + y2) / 2, text, fontsize=font, ha='center', va='center', color='black',
-                      bbox=dict(boxstyle='square,pad=0.15', facecolor='white', edgecolor='none', alpha=0.75))
+            axis.text(
+                (x1 + x2) / 2,
+                (y1 + y2) / 2,
+                text,
+                fontsize=font,
+                ha='center',
+                va='center',
+                color='black',
+                bbox=dict(boxstyle='square,pad=0.15', facecolor='white', edgecolor='none', alpha=0.75),
+            )
     axis.legend(
-        handles=[Patch(facecolor=(STAGE_COLOURS[k % len(STAGE_COLOURS)], 0.5), label=f'left after stage {k}',
-                       edgecolor=STAGE_COLOURS[k % len(STAGE_COLOURS)]) for k in range(num_stages)],
-        loc='lower center', bbox_to_anchor=(0.5, 1), ncols=num_stages, fontsize=9, frameon=False, borderpad=0.1,
-        title='cells and their confidence', title_fontsize=10)
+        handles=[
+            Patch(
+                facecolor=(STAGE_COLOURS[k % len(STAGE_COLOURS)], 0.5),
+                label=f'left after stage {k}',
+                edgecolor=STAGE_COLOURS[k % len(STAGE_COLOURS)],
+            )
+            for k in range(num_stages)
+        ],
+        loc='lower center',
+        bbox_to_anchor=(0.5, 1),
+        ncols=num_stages,
+        fontsize=9,
+        frameon=False,
+        borderpad=0.1,
+        title='cells and their confidence',
+        title_fontsize=10,
+    )
 
 
 def _show(axis: Axes, name: str, picture: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -142,5 +177,7 @@ def confidence_texts(confidences: Sequence[float]) -> list[str]:
     known = [confidence for confidence in confidences if not np.isnan(confidence)]
     distinct = {decimals: len({round(confidence, decimals) for confidence in known}) for decimals in (2, 3, 4)}
     decimals = min((d for d in distinct if distinct[d] >= 0.9 * distinct[4]), default=2)
-    return ['-' if np.isnan(confidence) else f'{confidence:.{decimals}f}' if abs(confidence) < 10 else
-            f'{confidence:.3g}' for confidence in confidences]
+    return [
+        '-' if np.isnan(confidence) else f'{confidence:.{decimals}f}' if abs(confidence) < 10 else f'{confidence:.3g}'
+        for confidence in confidences
+    ]

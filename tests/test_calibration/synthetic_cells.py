@@ -16,8 +16,9 @@ NAMES = ['small', 'middle', 'large', 'huge']
 COSTS = [100.0, 40.0, 80.0, 200.0]  # of stage 0 per image, else per cell
 
 
-def image_records(rng: np.random.Generator, cells: int, classes: int, on: list[str], fusion: str,
-                  odd: float = 0.0) -> CellRecords:
+def image_records(
+    rng: np.random.Generator, cells: int, classes: int, on: list[str], fusion: str, odd: float = 0.0
+) -> CellRecords:
     """One image. Later and larger subsets are right more often; a share ``odd`` of confidences is NaN or -inf."""
     subsets = stored_subsets(len(on), fusion)
     area = rng.integers(30, 60, cells)
@@ -28,30 +29,65 @@ def image_records(rng: np.random.Generator, cells: int, classes: int, on: list[s
     predicted, confidence = intersect.copy(), np.zeros((cells, len(subsets)), np.float32)
     for at, subset in enumerate(subsets):
         skill = 0.5 + 0.1 * max(subset) + 0.04 * len(subset)
-        right = rng.binomial(label, (skill * ease ** 0.3)[:, None].clip(0, 1))
+        right = rng.binomial(label, (skill * ease**0.3)[:, None].clip(0, 1))
         wrong = np.stack([rng.multinomial(n, np.full(classes, 1 / classes)) for n in (label - right).sum(1)])
         intersect[:, at], predicted[:, at] = right, right + wrong
         confidence[:, at] = (right.sum(1) + 1) / (label.sum(1) + 2) * 0.7 + 0.3 * rng.uniform(0, 1, cells)
     strange = rng.uniform(size=confidence.shape)
     confidence[strange < odd] = np.nan
     confidence[strange < odd / 2] = -np.inf
-    macs = np.stack([COSTS[k] * area / area.sum() if k == 0 and kind == 'image' else
-                     np.full(cells, COSTS[k] * (cells if kind == 'image' else 1)) for k, kind in enumerate(on)], 1)
+    macs = np.stack(
+        [
+            COSTS[k] * area / area.sum()
+            if k == 0 and kind == 'image'
+            else np.full(cells, COSTS[k] * (cells if kind == 'image' else 1))
+            for k, kind in enumerate(on)
+        ],
+        1,
+    )
     return CellRecords(np.arange(cells), area, label.astype(np.int32), confidence, intersect, predicted, macs)
 
 
-def make_cell_store(folder: Path, images: int = 20, *, cells: int = 8, classes: int = 5, stages: int = 3,
-                    fusion: str = 'prob', empty: str = 'go_on', on: list[str] | None = None, odd: float = 0.0,
-                    seed: int = 0, filled: int | None = None, **header: Any) -> CellStore:
+def make_cell_store(
+    folder: Path,
+    images: int = 20,
+    *,
+    cells: int = 8,
+    classes: int = 5,
+    stages: int = 3,
+    fusion: str = 'prob',
+    empty: str = 'go_on',
+    on: list[str] | None = None,
+    odd: float = 0.0,
+    seed: int = 0,
+    filled: int | None = None,
+    **header: Any,
+) -> CellStore:
     """A store of images of ``cells`` or one cell less."""
     on = on or ['image', *['cell'] * (stages - 1)]
     rng = np.random.default_rng(seed)
     identity = {
-        'cascade': {'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in NAMES[:stages]],
-                    'confidence': 'max_prob', 'fusion': fusion, 'precision': 'float32'},
-        'data': {'units': images, 'fingerprint': 'd'}, 'preprocessing': 'p'}
-    store = CellStore.create(folder, identity, images=images, classes=classes, stages=NAMES[:stages], on=on,
-                             fusion=fusion, confidence='max_prob', empty=empty, **header)
+        'cascade': {
+            'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in NAMES[:stages]],
+            'confidence': 'max_prob',
+            'fusion': fusion,
+            'precision': 'float32',
+        },
+        'data': {'units': images, 'fingerprint': 'd'},
+        'preprocessing': 'p',
+    }
+    store = CellStore.create(
+        folder,
+        identity,
+        images=images,
+        classes=classes,
+        stages=NAMES[:stages],
+        on=on,
+        fusion=fusion,
+        confidence='max_prob',
+        empty=empty,
+        **header,
+    )
     with mock.patch('os.fsync'):  # nobody pulls the plug here
         for image in range(images if filled is None else filled):
             store.append(image, image_records(rng, cells - image % 2, classes, on, fusion, odd))

@@ -17,8 +17,9 @@ from tests.test_calibration.synthetic import identity, members, store_of
 
 @pytest.fixture(scope='module')
 def calibration(tmp_path_factory):
-    return fit_store(store_of(tmp_path_factory.mktemp('store'), *members(2000, 0)), identity(2), 'risk=0.1',
-                     temperatures='fit')
+    return fit_store(
+        store_of(tmp_path_factory.mktemp('store'), *members(2000, 0)), identity(2), 'risk=0.1', temperatures='fit'
+    )
 
 
 def test_the_window_moves_and_tau_stays(calibration):
@@ -26,8 +27,9 @@ def test_the_window_moves_and_tau_stays(calibration):
     noise = torch.randn(3000, 4, generator=torch.Generator().manual_seed(0))
     mixture = CachedStage(torch.cat([known.values, noise]))
     adjusted = adjust(calibration, mixture, 6000)
-    scores = replay([CachedStage(mixture.values, temperature=calibration.temperatures[0])], WindowPolicy([]),
-                    6000).confidence
+    scores = replay(
+        [CachedStage(mixture.values, temperature=calibration.temperatures[0])], WindowPolicy([]), 6000
+    ).confidence
     assert adjusted.windows[0] == pytest.approx(quantile_window(scores, calibration.tau[0], calibration.half_width))
     assert adjusted == replace(calibration, windows=adjusted.windows)
 

@@ -13,11 +13,25 @@ from mmcascade.routing import AdjustedWindowPolicy, ScoreMap, WindowPolicy
 
 IDENTITY = CascadeIdentity((StageIdentity('a', 0, '11'), StageIdentity('b', 1, '22')), 'max_prob', 'prob')
 CALIBRATION = Calibration(
-    cascade=IDENTITY, windows=[(0.25, None)], accept=0.5, temperatures=[1.0, 2.0], target='risk=0.05', rule='safe',
-    half_width=0.1, tau=[0.4], data={'units': 10, 'fingerprint': 'ff'}, measured={'risk': 0.04})
+    cascade=IDENTITY,
+    windows=[(0.25, None)],
+    accept=0.5,
+    temperatures=[1.0, 2.0],
+    target='risk=0.05',
+    rule='safe',
+    half_width=0.1,
+    tau=[0.4],
+    data={'units': 10, 'fingerprint': 'ff'},
+    measured={'risk': 0.04},
+)
 FULL = replace(
-    CALIBRATION, fit_on='all', accept_target='risk=0.05', maps=[ScoreMap([0.1, 0.9], [0.2, 0.8]), ScoreMap([1], [0.5])],
-    guarantee=Guarantee(0.05, 0.1, 500, 0.5, 0, 0.5, 300, 4, 0.04, 0.03), adapt=500)
+    CALIBRATION,
+    fit_on='all',
+    accept_target='risk=0.05',
+    maps=[ScoreMap([0.1, 0.9], [0.2, 0.8]), ScoreMap([1], [0.5])],
+    guarantee=Guarantee(0.05, 0.1, 500, 0.5, 0, 0.5, 300, 4, 0.04, 0.03),
+    adapt=500,
+)
 
 
 @pytest.mark.parametrize('calibration', [CALIBRATION, FULL])
@@ -34,21 +48,30 @@ def test_goes_round_and_stays_readable(tmp_path, calibration):
     assert [p.name for p in path.parent.iterdir()] == ['c.json']
 
 
-@pytest.mark.parametrize('text, message', [
-    ('{"schema": 2}', 'schema 2, and this version of mmcascade reads up to 1'),
-    ('{"schema": ', 'cannot be read'),
-    ('[]', 'holds a list'),
-    ('{}', 'is no calibration file'),
-    (json.dumps(CALIBRATION.to_json() | {'windows': [[0.5, 0.1]]}), 'low > high'),
-    (json.dumps({k: v for k, v in CALIBRATION.to_json().items() if k != 'tau'}), 'tau'),
-    (json.dumps(CALIBRATION.to_json() | {'extra': 1}), 'extra'),
-    (json.dumps(CALIBRATION.to_json() | {'temperatures': [1.0]}), '2 stages need 2 temperatures, got 1'),
-    (json.dumps(CALIBRATION.to_json() | {'windows': []}), '2 stages need 1 windows, got 0'),
-    (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0], 'values': [0.5]}]}), '2 stages need 2 maps, got 1'),
-    (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0]}]}), 'values'),
-    (json.dumps(CALIBRATION.to_json() | {'guarantee': {'risk': 0.1}}), 'delta'),
-    (json.dumps(CALIBRATION.to_json() | {'max_cells': 2, 'adapt': 500}), 'max_cells=2 belongs to cells and adapt=500'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('{"schema": 2}', 'schema 2, and this version of mmcascade reads up to 1'),
+        ('{"schema": ', 'cannot be read'),
+        ('[]', 'holds a list'),
+        ('{}', 'is no calibration file'),
+        (json.dumps(CALIBRATION.to_json() | {'windows': [[0.5, 0.1]]}), 'low > high'),
+        (json.dumps({k: v for k, v in CALIBRATION.to_json().items() if k != 'tau'}), 'tau'),
+        (json.dumps(CALIBRATION.to_json() | {'extra': 1}), 'extra'),
+        (json.dumps(CALIBRATION.to_json() | {'temperatures': [1.0]}), '2 stages need 2 temperatures, got 1'),
+        (json.dumps(CALIBRATION.to_json() | {'windows': []}), '2 stages need 1 windows, got 0'),
+        (
+            json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0], 'values': [0.5]}]}),
+            '2 stages need 2 maps, got 1',
+        ),
+        (json.dumps(CALIBRATION.to_json() | {'maps': [{'scores': [1.0]}]}), 'values'),
+        (json.dumps(CALIBRATION.to_json() | {'guarantee': {'risk': 0.1}}), 'delta'),
+        (
+            json.dumps(CALIBRATION.to_json() | {'max_cells': 2, 'adapt': 500}),
+            'max_cells=2 belongs to cells and adapt=500',
+        ),
+    ],
+)
 def test_what_cannot_be_read_says_why(tmp_path, text, message):
     path = tmp_path / 'c.json'
     path.write_text(text)
@@ -57,8 +80,11 @@ def test_what_cannot_be_read_says_why(tmp_path, text, message):
 
 
 def test_files_without_the_newer_fields_are_read(tmp_path):
-    old = {key: value for key, value in CALIBRATION.to_json().items()
-           if key not in ('fit_on', 'accept_target', 'maps', 'guarantee', 'adapt')}
+    old = {
+        key: value
+        for key, value in CALIBRATION.to_json().items()
+        if key not in ('fit_on', 'accept_target', 'maps', 'guarantee', 'adapt')
+    }
     assert Calibration.load(old) == CALIBRATION
 
 

@@ -39,10 +39,17 @@ def all_shares(store, max_cells=None):
     return CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
 
 
-options = st.fixed_dictionaries(dict(
-    seed=st.integers(0, 99), odd=st.sampled_from([0.0, 0.3]), cells=st.integers(2, 6), stages=st.just(3),
-    fusion=st.sampled_from(['prob', 'replace']), empty=st.sampled_from(['go_on', 'exit']),
-    on=st.sampled_from([['image', 'cell', 'cell'], ['image', 'cell', 'image'], ['cell', 'image', 'cell']])))
+options = st.fixed_dictionaries(
+    dict(
+        seed=st.integers(0, 99),
+        odd=st.sampled_from([0.0, 0.3]),
+        cells=st.integers(2, 6),
+        stages=st.just(3),
+        fusion=st.sampled_from(['prob', 'replace']),
+        empty=st.sampled_from(['go_on', 'exit']),
+        on=st.sampled_from([['image', 'cell', 'cell'], ['image', 'cell', 'image'], ['cell', 'image', 'cell']]),
+    )
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -116,8 +123,14 @@ def test_what_is_measured_and_written(tmp_path):
     fitted = fit_cells(store, identity(store), 'deferred=0.2', max_cells=3)
     result = replay_cells(store, (0, 1, 2), fitted.policy())
     assert fitted.measured == {
-        'images': 10, 'cells': 75, 'miou': result.miou(), 'macs': result.macs.mean(), 'reached': result.reached,
-        'deferred': result.deferred, 'worst_case': pytest.approx(100.0 + 3 * (40 + 80))}
+        'images': 10,
+        'cells': 75,
+        'miou': result.miou(),
+        'macs': result.macs.mean(),
+        'reached': result.reached,
+        'deferred': result.deferred,
+        'worst_case': pytest.approx(100.0 + 3 * (40 + 80)),
+    }
     assert (fitted.temperatures, fitted.max_cells, fitted.accept) == ([1.0, 2.0, 1.5], 3, None)
     fitted.save(tmp_path / 'c.json')
     read = Calibration.load(tmp_path / 'c.json')
@@ -163,12 +176,19 @@ def test_a_closed_gap_bounds_the_cost(tmp_path):
     assert fitted.measured['worst_case'] == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize('target, message', [
-    ('risk=0.05', 'asks for a decision to accept'), ('coverage=0.5', 'asks for a decision'),
-    ('tpr=0.95', 'asks for a decision'), ('accuracy=0.9', 'is a target of classifiers'),
-    ('miou=0.99', r'miou=0.99 cannot be reached: .* the mIoU lies between 0\.\d+ and 0\.\d+ and the cost'),
-    ('macs=3', r'macs=3 cannot be reached: .* the cost between 100 and \d+'),
-    ('miou=70', r'target miou'), ('miou=0', r'target miou')])
+@pytest.mark.parametrize(
+    'target, message',
+    [
+        ('risk=0.05', 'asks for a decision to accept'),
+        ('coverage=0.5', 'asks for a decision'),
+        ('tpr=0.95', 'asks for a decision'),
+        ('accuracy=0.9', 'is a target of classifiers'),
+        ('miou=0.99', r'miou=0.99 cannot be reached: .* the mIoU lies between 0\.\d+ and 0\.\d+ and the cost'),
+        ('macs=3', r'macs=3 cannot be reached: .* the cost between 100 and \d+'),
+        ('miou=70', r'target miou'),
+        ('miou=0', r'target miou'),
+    ],
+)
 def test_other_targets_say_why_not(tmp_path, target, message):
     store = make_cell_store(tmp_path, 5)
     with pytest.raises(ValueError, match=message):
@@ -186,6 +206,7 @@ def test_scores_that_tell_nothing_and_other_cascades_are_refused(tmp_path):
 
 def test_a_classifier_has_no_miou(tmp_path):
     from mmcascade.calibration.fit.deferred_shares import fit_shares
+
     assert Target.parse('miou=0.7') == Target('miou', 0.7) and not Target('miou', 0.7).is_decision
     with pytest.raises(ValueError, match='miou=0.7 is a target of segmentation cascades'):
         fit_shares([], np.zeros(1), Target('miou', 0.7))

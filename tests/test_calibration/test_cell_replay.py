@@ -34,7 +34,7 @@ def slow_replay(store, chain, go_on, images):
                     spent += cells.macs[row, stage]
                 paid.add(stage)
                 area[k] += cells.area[row]
-                at = store.subsets.index((stage,) if replace else tuple(sorted(chain[:k + 1])))
+                at = store.subsets.index((stage,) if replace else tuple(sorted(chain[: k + 1])))
                 now = cells.confidence[row, at], cells.intersect[row, at], cells.predicted[row, at]
                 if carried is None or not replace or now[0] != -math.inf:
                     carried = now
@@ -45,8 +45,9 @@ def slow_replay(store, chain, go_on, images):
                 if score == -math.inf:
                     goes = go_on(k, None, image * 65536 + cells.cell[row]) is not None
                 elif math.isnan(score):
-                    goes = (go_on(k, None, image * 65536 + cells.cell[row]) is not None
-                            and store.header['empty'] == 'go_on')
+                    goes = (
+                        go_on(k, None, image * 65536 + cells.cell[row]) is not None and store.header['empty'] == 'go_on'
+                    )
                 else:
                     goes = bool(go_on(k, score, image * 65536 + cells.cell[row]))
                 if not goes:
@@ -63,12 +64,14 @@ def slow_replay(store, chain, go_on, images):
 
 def window(bounds):
     """None from a closed gap, else whether a score lies inside; True where there is no score."""
+
     def go_on(gap, score, unit):
         if bounds[gap] is None:
             return None
         low, high = bounds[gap]
         above = low is None or score is None or score >= np.float32(low)
         return above and (high is None or score is None or score <= np.float32(high))
+
     return go_on
 
 
@@ -88,8 +91,9 @@ def test_replay_is_the_slow_loop(tmp_path, fusion, empty, on):
             result = replay_cells(store, chain, WindowPolicy(bounds), images)
             macs, exits, iou, areas = slow_replay(store, chain, window(bounds), images)
             rows = np.isin(cells.image, images)
-            assert result.exit_stage.tolist() == [exits[i, c] for i, c in
-                                                  zip(cells.image[rows], cells.cell[rows], strict=True)]
+            assert result.exit_stage.tolist() == [
+                exits[i, c] for i, c in zip(cells.image[rows], cells.cell[rows], strict=True)
+            ]
             assert result.macs == pytest.approx(macs, rel=1e-12)
             assert result.class_iou() == pytest.approx(iou, rel=1e-12, nan_ok=True)
             assert result.miou() == pytest.approx(np.nanmean(iou), rel=1e-12)
@@ -111,6 +115,7 @@ def test_units_are_numbered_as_in_routing(tmp_path):
 def test_iou_is_that_of_mmseg():
     pytest.importorskip('mmseg')
     from mmseg.evaluation.metrics import IoUMetric
+
     rng, classes, ignored = np.random.default_rng(0), 6, 255
     totals, ours = [0] * 4, np.zeros((3, classes), np.int64)
     for _ in range(5):
@@ -141,9 +146,15 @@ def test_accuracy_and_means_over_some_images(tmp_path):
     assert result.confidence[first].tolist() == store.cells.confidence[first, 0].tolist()
 
 
-@pytest.mark.parametrize('chain, windows, message', [
-    ((0, 1), [], '2 stages have 1 gaps'), ((1,), [], 'runs stage 0 first'), ((0, 1, 1), [None, None], 'no stage twice'),
-    ((0, 7), [None], r'no outputs of the stages \[0, 7\] together')])
+@pytest.mark.parametrize(
+    'chain, windows, message',
+    [
+        ((0, 1), [], '2 stages have 1 gaps'),
+        ((1,), [], 'runs stage 0 first'),
+        ((0, 1, 1), [None, None], 'no stage twice'),
+        ((0, 7), [None], r'no outputs of the stages \[0, 7\] together'),
+    ],
+)
 def test_a_chain_that_cannot_be_replayed_is_refused(tmp_path, chain, windows, message):
     with pytest.raises(ValueError, match=message):
         replay_cells(make_cell_store(tmp_path, 2), chain, WindowPolicy(windows))
@@ -155,9 +166,15 @@ def test_images_that_are_not_there_are_refused(tmp_path, images):
         replay_cells(make_cell_store(tmp_path, 3), (0,), WindowPolicy([]), images)
 
 
-stores = st.builds(dict, seed=st.integers(0, 50), odd=st.sampled_from([0.0, 0.3]), cells=st.integers(2, 6),
-                   fusion=st.sampled_from(['prob', 'replace']), empty=st.sampled_from(['go_on', 'exit']),
-                   on=st.sampled_from([['image', 'cell', 'cell'], ['image', 'cell', 'image']]))
+stores = st.builds(
+    dict,
+    seed=st.integers(0, 50),
+    odd=st.sampled_from([0.0, 0.3]),
+    cells=st.integers(2, 6),
+    fusion=st.sampled_from(['prob', 'replace']),
+    empty=st.sampled_from(['go_on', 'exit']),
+    on=st.sampled_from([['image', 'cell', 'cell'], ['image', 'cell', 'image']]),
+)
 
 
 @settings(max_examples=25, deadline=None)

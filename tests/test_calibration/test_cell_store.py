@@ -39,7 +39,7 @@ def test_subsets_hold_what_any_chain_fuses():
     assert stored_subsets(3, 'prob') == [(0,), (0, 1), (0, 2), (0, 1, 2)]
     assert stored_subsets(3, 'logit') == stored_subsets(3, 'prob')
     assert stored_subsets(3, 'replace') == [(0,), (1,), (2,)]
-    assert len(stored_subsets(5, 'prob')) == 2 ** 4
+    assert len(stored_subsets(5, 'prob')) == 2**4
 
 
 def test_a_kill_between_records_and_count_loses_that_image_only(tmp_path, monkeypatch):
@@ -115,19 +115,22 @@ def test_an_incomplete_store_and_one_without_labels_give_no_cells(tmp_path):
         _ = store.cells
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda r: {'cell': r.cell[::-1].copy()}, 'do not rise'),
-    (lambda r: {'cell': r.cell + 65536}, 'do not rise within 0 to 65535'),
-    (lambda r: {'area': r.area * 0}, 'no area'),
-    (lambda r: {'label': r.label * 100}, 'more pixels are labelled'),
-    (lambda r: {'label': r.label - 100}, 'negative'),
-    (lambda r: {'predicted': r.predicted * 100}, 'more pixels are predicted'),
-    (lambda r: {'intersect': r.predicted + 1}, 'more pixels are right'),
-    (lambda r: {'confidence': r.confidence + np.inf}, 'a confidence is inf'),
-    (lambda r: {'macs': r.macs * np.nan}, 'a cost is no finite number'),
-    (lambda r: {'macs': r.macs[:, :2]}, r'macs has shape \(3, 2\), expected \(3, 3\)'),
-    (lambda r: {'label': r.label.astype(float)}, 'label has type float64, expected int32'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda r: {'cell': r.cell[::-1].copy()}, 'do not rise'),
+        (lambda r: {'cell': r.cell + 65536}, 'do not rise within 0 to 65535'),
+        (lambda r: {'area': r.area * 0}, 'no area'),
+        (lambda r: {'label': r.label * 100}, 'more pixels are labelled'),
+        (lambda r: {'label': r.label - 100}, 'negative'),
+        (lambda r: {'predicted': r.predicted * 100}, 'more pixels are predicted'),
+        (lambda r: {'intersect': r.predicted + 1}, 'more pixels are right'),
+        (lambda r: {'confidence': r.confidence + np.inf}, 'a confidence is inf'),
+        (lambda r: {'macs': r.macs * np.nan}, 'a cost is no finite number'),
+        (lambda r: {'macs': r.macs[:, :2]}, r'macs has shape \(3, 2\), expected \(3, 3\)'),
+        (lambda r: {'label': r.label.astype(float)}, 'label has type float64, expected int32'),
+    ],
+)
 def test_records_that_contradict_each_other_are_refused(tmp_path, change, message):
     store = make_cell_store(tmp_path, 2, filled=0)
     records = image_records(np.random.default_rng(0), 3, 5, ON, 'prob')
@@ -142,10 +145,16 @@ def test_images_come_in_order(tmp_path):
         store.append(1, some())
 
 
-@pytest.mark.parametrize('change, message', [
-    ({'stages': ['a', 'a']}, 'a name of its own'), ({'on': ['image', 'pixel']}, "'image' or 'cell'"),
-    ({'on': ['image']}, "'image' or 'cell'"), ({'fusion': 'sum'}, "unknown fusion 'sum'"),
-    ({'empty': 'stay'}, "empty is 'go_on' or 'exit'")])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'stages': ['a', 'a']}, 'a name of its own'),
+        ({'on': ['image', 'pixel']}, "'image' or 'cell'"),
+        ({'on': ['image']}, "'image' or 'cell'"),
+        ({'fusion': 'sum'}, "unknown fusion 'sum'"),
+        ({'empty': 'stay'}, "empty is 'go_on' or 'exit'"),
+    ],
+)
 def test_a_store_that_makes_no_sense_is_not_made(tmp_path, change, message):
     good = dict(images=1, classes=3, stages=['a', 'b'], on=['image', 'cell'], fusion='prob', confidence='max_prob')
     with pytest.raises(ValueError, match=message):

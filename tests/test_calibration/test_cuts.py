@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mmcascade.calibration.search.cuts import cut_points
 
 SCORES = st.lists(
-    st.one_of(st.floats(-50, 50, width=32), st.sampled_from([0.5, 1.0, -np.inf])), min_size=1, max_size=40)
+    st.one_of(st.floats(-50, 50, width=32), st.sampled_from([0.5, 1.0, -np.inf])), min_size=1, max_size=40
+)
 
 
 @given(SCORES, st.integers(0, 12))
@@ -38,9 +39,15 @@ def test_every_gap_between_scores_can_be_had():
     assert cut_points(scores, 99).tolist() == [1.5, 2.5, 5.0]
 
 
-@pytest.mark.parametrize('scores', [
-    np.full(7, 0.25, np.float32), np.full(3, -np.inf),
-    np.array([1, np.nextafter(np.float32(1), np.float32(2))], np.float32)], ids=['equal', 'nothing', 'neighbours'])
+@pytest.mark.parametrize(
+    'scores',
+    [
+        np.full(7, 0.25, np.float32),
+        np.full(3, -np.inf),
+        np.array([1, np.nextafter(np.float32(1), np.float32(2))], np.float32),
+    ],
+    ids=['equal', 'nothing', 'neighbours'],
+)
 def test_no_cut_where_nothing_lies_between(scores):
     assert cut_points(scores, 5).size == 0
 

@@ -23,7 +23,7 @@ def three():
 
 def every_share(stages, labels):
     """Accuracy and cost of every share of units, by replaying each."""
-    scores = [replay(stages[:k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(len(stages) - 1)]
+    scores = [replay(stages[: k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(len(stages) - 1)]
     points = []
     for step in range(N + 1):
         here, windows = np.arange(N), []

@@ -22,16 +22,23 @@ N, M, CLASSES = 40, 30, 3
 
 def make_bank(seed=0, images=M):
     rng = np.random.default_rng(seed)
-    features = {s: (rng.standard_normal((images, w)) + 2).astype(np.float32)
-                for s, w in zip(SOURCES, WIDTHS, strict=True)}
+    features = {
+        s: (rng.standard_normal((images, w)) + 2).astype(np.float32) for s, w in zip(SOURCES, WIDTHS, strict=True)
+    }
     return FeatureBank(features, dict.fromkeys(SOURCES, 'w'), rng.integers(CLASSES, size=images), {'units': images})
 
 
 def make_stages(seed=1, shift=2.0):
     generator = torch.Generator().manual_seed(seed)
-    return [CachedStage(torch.randn(N, CLASSES, generator=generator), macs=1.0, source=source,
-                        features=torch.randn(N, width, generator=generator) + shift)
-            for source, width in zip(SOURCES, WIDTHS, strict=True)]
+    return [
+        CachedStage(
+            torch.randn(N, CLASSES, generator=generator),
+            macs=1.0,
+            source=source,
+            features=torch.randn(N, width, generator=generator) + shift,
+        )
+        for source, width in zip(SOURCES, WIDTHS, strict=True)
+    ]
 
 
 def knn(bank):
@@ -159,13 +166,17 @@ def header(**changes):
     return np.array(json.dumps({'schema': 1, 'stages': ['a'], 'weights': {'a': 'w'}, 'data': {}, **changes}))
 
 
-@pytest.mark.parametrize(('arrays', 'message'), [
-    (dict(header=header(schema=2)), 'schema 2.*reads up to 1'),
-    (dict(header=header()), 'is no feature bank of mmcascade'),
-    (dict(header=np.array('nothing')), 'is no feature bank'),
-    (dict(header=np.array({'a': object()})), 'is no feature bank'),  # a pickle, which is not read
-    (dict(header=header(), labels=np.zeros(2), stage0=np.zeros((3, 4))), "no finite row per image for stage 'a'"),
-    (dict(header=header(), labels=np.zeros(2), stage0=np.full((2, 4), np.nan)), 'no finite row per image')])
+@pytest.mark.parametrize(
+    ('arrays', 'message'),
+    [
+        (dict(header=header(schema=2)), 'schema 2.*reads up to 1'),
+        (dict(header=header()), 'is no feature bank of mmcascade'),
+        (dict(header=np.array('nothing')), 'is no feature bank'),
+        (dict(header=np.array({'a': object()})), 'is no feature bank'),  # a pickle, which is not read
+        (dict(header=header(), labels=np.zeros(2), stage0=np.zeros((3, 4))), "no finite row per image for stage 'a'"),
+        (dict(header=header(), labels=np.zeros(2), stage0=np.full((2, 4), np.nan)), 'no finite row per image'),
+    ],
+)
 def test_bad_files_are_named(tmp_path, arrays, message):
     path = tmp_path / 'bank.npz'
     np.savez(path, **arrays)

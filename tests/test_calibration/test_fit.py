@@ -43,8 +43,10 @@ def deployed(calibration: Calibration, labels, stages):
     return result, operating_point(result.confidence, result.label != labels, calibration.accept)
 
 
-@pytest.mark.parametrize('options', [
-    dict(), dict(maps='isotonic'), dict(temperatures='fit'), dict(maps='isotonic', temperatures='fit', fit_on='all')])
+@pytest.mark.parametrize(
+    'options',
+    [dict(), dict(maps='isotonic'), dict(temperatures='fit'), dict(maps='isotonic', temperatures='fit', fit_on='all')],
+)
 def test_the_deployed_risk_is_within_sampling_error_of_its_target(calibration_set, options):
     store, _, _ = calibration_set
     calibration = fit_store(store, identity(2), 'risk=0.1', **options)
@@ -133,7 +135,7 @@ def test_targets_of_routing_set_an_accept_threshold_only_when_asked(calibration_
     assert both.windows == calibration.windows
     assert both.measured['risk'] <= 0.2
     assert both.accept_target == 'risk=0.2'
-    more = fit_store(store, identity(2), f"accuracy={both.measured['accuracy']}")
+    more = fit_store(store, identity(2), f'accuracy={both.measured["accuracy"]}')
     assert more.measured['macs'] <= both.measured['macs']
 
 
@@ -150,17 +152,21 @@ def test_summaries_are_plain_words(calibration_set):
     assert summary_lines(fit_store(store, identity(2), 'deferred=0.1'))[0].startswith('gap 0: confidence <= 0.')
 
 
-@pytest.mark.parametrize('request_, message', [
-    (dict(target='risk=0.1', accept='coverage=0.8'), 'these are one decision; give it once'),
-    (dict(target='macs=3', accept='accuracy=0.8'), 'placed for risk=, coverage= or tpr='),
-    (dict(target='coverage=0.8', certify=0.1), 'only a risk .* can be certified, .* to reach coverage=0.8'),
-    (dict(target='macs=3', certify=0.1), 'only a risk'),
-    (dict(target='risk=0', certify=0.1), 'only a risk strictly between'),
-    (dict(target='risk=0.1', certify=10), 'strictly between 0 and 1, got 10'),
-    (dict(target='risk=0.1', certify=0.1, follows_stream=True), 'certify, or let the window follow'),
-    (dict(target='macs=3', follows_stream=True), 'only a window around a decision'),
-    (dict(target='risk=0.1', maps='platt'), "maps must be one of .*, got 'platt'"),
-    (dict(target='risk=0.1', temperatures='yes'), "temperatures must be one of .*, got 'yes'")])
+@pytest.mark.parametrize(
+    'request_, message',
+    [
+        (dict(target='risk=0.1', accept='coverage=0.8'), 'these are one decision; give it once'),
+        (dict(target='macs=3', accept='accuracy=0.8'), 'placed for risk=, coverage= or tpr='),
+        (dict(target='coverage=0.8', certify=0.1), 'only a risk .* can be certified, .* to reach coverage=0.8'),
+        (dict(target='macs=3', certify=0.1), 'only a risk'),
+        (dict(target='risk=0', certify=0.1), 'only a risk strictly between'),
+        (dict(target='risk=0.1', certify=10), 'strictly between 0 and 1, got 10'),
+        (dict(target='risk=0.1', certify=0.1, follows_stream=True), 'certify, or let the window follow'),
+        (dict(target='macs=3', follows_stream=True), 'only a window around a decision'),
+        (dict(target='risk=0.1', maps='platt'), "maps must be one of .*, got 'platt'"),
+        (dict(target='risk=0.1', temperatures='yes'), "temperatures must be one of .*, got 'yes'"),
+    ],
+)
 def test_contradictions_are_named(request_, message):
     with pytest.raises(ValueError, match=message):
         check_request(**request_)
@@ -183,8 +189,9 @@ def test_what_units_out_of_distribution_count_for(tmp_path):
     marked = np.where(np.arange(900) % 3, labels, -1)
     known = marked >= 0
     mixed = store_of(tmp_path / 'mixed', marked, stages)
-    alone = store_of(tmp_path / 'alone', labels[known],
-                     [CachedStage(stage.values[known], macs=stage.macs) for stage in stages])
+    alone = store_of(
+        tmp_path / 'alone', labels[known], [CachedStage(stage.values[known], macs=stage.macs) for stage in stages]
+    )
 
     def both(target, **options):
         return fit_store(mixed, identity(2), target, **options), fit_store(alone, identity(2), target, **options)

@@ -24,8 +24,7 @@ def test_the_bound_inverts_the_binomial_tail():
 
 
 def test_the_bound_is_elementwise():
-    assert risk_upper_bound([0, 1, 2], [2, 2, 2], 0.5).tolist() == [
-        risk_upper_bound(e, 2, 0.5) for e in range(3)]
+    assert risk_upper_bound([0, 1, 2], [2, 2, 2], 0.5).tolist() == [risk_upper_bound(e, 2, 0.5) for e in range(3)]
 
 
 def slow_certify(confidence, error, risk, delta):
@@ -47,8 +46,7 @@ def slow_certify(confidence, error, risk, delta):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([3, 20, 10**6]), st.floats(0.02, 0.9),
-       st.sampled_from([0.05, 0.2, 0.5]))
+@given(st.integers(0, 2**32), st.sampled_from([3, 20, 10**6]), st.floats(0.02, 0.9), st.sampled_from([0.05, 0.2, 0.5]))
 def test_certify_equals_the_slow_loop(seed, levels, risk, share):
     rng = np.random.default_rng(seed)
     confidence = rng.integers(0, levels, 150) / levels
@@ -99,8 +97,7 @@ def test_the_promise_holds_on_the_verge():
     """A population whose risk is just above the target everywhere: any certificate is broken."""
     rng = np.random.default_rng(1)
     runs, delta = 2000, 0.2
-    broken = sum(certify(rng.random(300), rng.random(300) < 0.0501, 0.05, delta) is not None
-                 for _ in range(runs))
+    broken = sum(certify(rng.random(300), rng.random(300) < 0.0501, 0.05, delta) is not None for _ in range(runs))
     assert 0 < broken <= runs * delta
 
 
@@ -138,8 +135,9 @@ def test_a_guarantee_says_what_it_rests_on():
     accepted = confidence >= promise.threshold
     assert promise.threshold == certify(confidence, error, 0.1, 0.05)
     assert (promise.accepted, promise.errors) == (accepted.sum(), error[accepted].sum())
-    assert promise.bound == pytest.approx(beta.ppf(1 - 0.05 / 10, promise.errors + 1,
-                                                   promise.accepted - promise.errors))
+    assert promise.bound == pytest.approx(
+        beta.ppf(1 - 0.05 / 10, promise.errors + 1, promise.accepted - promise.errors)
+    )
     assert promise.bound <= 0.1
     assert (promise.units, promise.share, promise.seed, promise.delta) == (1000, 0.5, 7, 0.05)
     infeasible = guarantee(confidence, error, 0.001, 0.05, share=0.5, seed=7)
@@ -160,12 +158,16 @@ def test_an_early_slip_does_not_end_the_search():
     assert curves.coverage_at_risk(confidence, error, 0.05) == 1
 
 
-@pytest.mark.parametrize(('n', 'risk', 'delta', 'message'), [
-    (99, 0.05, 0.1, 'at least 100 calibration units, got 99'),
-    (200, 0, 0.1, 'risk must lie strictly between 0 and 1, got 0'),
-    (200, 5, 0.1, 'risk must lie strictly between 0 and 1, got 5'),
-    (200, 0.05, 1, 'delta must lie strictly between 0 and 1, got 1'),
-    (200, 0.05, math.nan, 'delta must lie strictly between 0 and 1, got nan')])
+@pytest.mark.parametrize(
+    ('n', 'risk', 'delta', 'message'),
+    [
+        (99, 0.05, 0.1, 'at least 100 calibration units, got 99'),
+        (200, 0, 0.1, 'risk must lie strictly between 0 and 1, got 0'),
+        (200, 5, 0.1, 'risk must lie strictly between 0 and 1, got 5'),
+        (200, 0.05, 1, 'delta must lie strictly between 0 and 1, got 1'),
+        (200, 0.05, math.nan, 'delta must lie strictly between 0 and 1, got nan'),
+    ],
+)
 def test_bad_input_is_named(n, risk, delta, message):
     with pytest.raises(ValueError, match=message):
         certify(np.arange(n), np.zeros(n), risk, delta)

@@ -53,8 +53,9 @@ def papers_window(scores, tau, half_width=0.10):
 def papers_tau(scores, target):
     """The threshold of the ROC curve nearest to the TPR; the negatives do not matter, and here are noise once drawn."""
     noise = scores + np.random.default_rng(0).standard_normal(len(scores))
-    _, tpr, thresholds = roc_curve(np.r_[np.ones(len(scores)), np.zeros(len(scores))], np.r_[scores, noise],
-                                   drop_intermediate=False)
+    _, tpr, thresholds = roc_curve(
+        np.r_[np.ones(len(scores)), np.zeros(len(scores))], np.r_[scores, noise], drop_intermediate=False
+    )
     return thresholds[np.argmin(np.abs(tpr - target))]
 
 

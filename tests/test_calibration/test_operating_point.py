@@ -30,13 +30,14 @@ def golden():
     return (0.2 + 0.8 * u, v < 0.3 + 0.9 * u), (0.2 + 0.8 * s, v < 0.4 + 0.9 * s)
 
 
-@pytest.mark.parametrize(('stage', 'error', 'aurc', 'cov5', 'cov10', 'risk50', 'risk80',
-                          'auroc', 'augrc', 'e_aurc'), [
-    (0, 0.2715, 0.0909101232, 43.85, 58.50, 6.90, 18.4375, 0.8331039207, 0.069866125, 0.0501753586),
-    (1, 0.1785, 0.0509181580, 58.40, 76.50, 3.00, 10.9375, 0.8319123145, 0.040579125, 0.0339442331),
-])
-def test_golden_stages(golden, stage, error, aurc, cov5, cov10, risk50, risk80, auroc, augrc,
-                       e_aurc):
+@pytest.mark.parametrize(
+    ('stage', 'error', 'aurc', 'cov5', 'cov10', 'risk50', 'risk80', 'auroc', 'augrc', 'e_aurc'),
+    [
+        (0, 0.2715, 0.0909101232, 43.85, 58.50, 6.90, 18.4375, 0.8331039207, 0.069866125, 0.0501753586),
+        (1, 0.1785, 0.0509181580, 58.40, 76.50, 3.00, 10.9375, 0.8319123145, 0.040579125, 0.0339442331),
+    ],
+)
+def test_golden_stages(golden, stage, error, aurc, cov5, cov10, risk50, risk80, auroc, augrc, e_aurc):
     confidence, correct = golden[stage]
     wrong = ~correct
     assert wrong.mean() == error
@@ -51,18 +52,16 @@ def test_golden_stages(golden, stage, error, aurc, cov5, cov10, risk50, risk80, 
     assert excess == pytest.approx(e_aurc, abs=1e-10)
 
 
-@pytest.mark.parametrize(('target', 'tau', 'quantile', 'window', 'accuracy', 'aurc',
-                          'cov5', 'cov10', 'risk50', 'risk80'), [
-    ('risk=0.05', 0.6491197528, 0.5615, (0.569139, 0.728832), 0.7485, 0.0745024384,
-     53.15, 66.40, 3.80, 15.9375),
-    ('risk=0.10', 0.5321772990, 0.4150, (0.452155, 0.611689), 0.7510, 0.0780921598,
-     44.00, 67.50, 6.20, 15.6250),
-    ('coverage=0.5', 0.5999307719, 0.5000, (0.520252, 0.679755), 0.7505, 0.0752287677,
-     52.00, 67.05, 4.60, 15.6875),
-    ('coverage=0.8', 0.3599894229, 0.2000, (0.280140, 0.439989), 0.7610, 0.0829429225,
-     43.85, 58.10, 6.90, 16.2500)])
-def test_golden_cascades(golden, target, tau, quantile, window, accuracy, aurc, cov5, cov10,
-                         risk50, risk80):
+@pytest.mark.parametrize(
+    ('target', 'tau', 'quantile', 'window', 'accuracy', 'aurc', 'cov5', 'cov10', 'risk50', 'risk80'),
+    [
+        ('risk=0.05', 0.6491197528, 0.5615, (0.569139, 0.728832), 0.7485, 0.0745024384, 53.15, 66.40, 3.80, 15.9375),
+        ('risk=0.10', 0.5321772990, 0.4150, (0.452155, 0.611689), 0.7510, 0.0780921598, 44.00, 67.50, 6.20, 15.6250),
+        ('coverage=0.5', 0.5999307719, 0.5000, (0.520252, 0.679755), 0.7505, 0.0752287677, 52.00, 67.05, 4.60, 15.6875),
+        ('coverage=0.8', 0.3599894229, 0.2000, (0.280140, 0.439989), 0.7610, 0.0829429225, 43.85, 58.10, 6.90, 16.2500),
+    ],
+)
+def test_golden_cascades(golden, target, tau, quantile, window, accuracy, aurc, cov5, cov10, risk50, risk80):
     (first, first_correct), (second, second_correct) = golden
     placed = place_tau(first, ~first_correct, target, rule='paper')
     assert placed == pytest.approx(tau, abs=1e-10)
@@ -91,8 +90,7 @@ def literal_paper_tau(confidence, error, kind, value):
     return confidence[order][skipped + np.abs(curve[skipped:] - value).argmin()]
 
 
-@pytest.mark.parametrize('target', [
-    'risk=0.1', 'risk=0.2', 'risk=0.25', 'coverage=0.3', 'coverage=0.777'])
+@pytest.mark.parametrize('target', ['risk=0.1', 'risk=0.2', 'risk=0.25', 'coverage=0.3', 'coverage=0.777'])
 def test_paper_rule_equals_the_published_steps(target):
     rng = np.random.default_rng(3)
     confidence = rng.random(1234)
@@ -107,8 +105,10 @@ def test_paper_rule_for_a_tpr_is_the_nearest_point_of_the_roc():
     confidence = rng.random(333)
     for value in (0.8, 0.95, 0.5):
         _, tpr, threshold = roc_curve(
-            np.r_[np.ones(333), np.zeros(333)], np.r_[confidence, confidence + rng.normal(size=333)],
-            drop_intermediate=False)
+            np.r_[np.ones(333), np.zeros(333)],
+            np.r_[confidence, confidence + rng.normal(size=333)],
+            drop_intermediate=False,
+        )
         distance = np.abs(tpr - value)
         # Points that differ in false positives only are equally near; the paper takes the first.
         expected = threshold[distance.argmin()]
@@ -187,23 +187,27 @@ def test_tau_is_never_infinite():
         place_tau(confidence, error, 'coverage=0.61')
 
 
-@pytest.mark.parametrize(('text', 'message'), [
-    ('risk', "written like 'risk=0.05'"),
-    ('', 'written like'),
-    ('risk=five', "got 'risk=five'"),
-    ('risk=5%', "got 'risk=5%'"),
-    ('recall=0.9', "one of risk, coverage, tpr, accuracy, miou, macs, deferred, got 'recall'"),
-    ('risk=5', r'target risk must be a fraction in \[0, 1\], got 5.0 \(5 % is written 0.05\)'),
-    ('risk=-0.1', 'got -0.1'),
-    ('risk=nan', 'got nan'),
-    ('coverage=0', r'target coverage must be a fraction in \(0, 1\], got 0.0'),
-    ('tpr=95', 'target tpr must be a fraction'),
-    ('accuracy=93', 'target accuracy must be a fraction'),
-    ('accuracy=0', 'target accuracy must be a fraction'),
-    ('deferred=1.2', 'target deferred must be a fraction'),
-    ('macs=0', 'target macs must be a positive number of multiply-adds, got 0.0'),
-    ('macs=inf', 'positive number'),
-    ('macs=nan', 'positive number')])
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('risk', "written like 'risk=0.05'"),
+        ('', 'written like'),
+        ('risk=five', "got 'risk=five'"),
+        ('risk=5%', "got 'risk=5%'"),
+        ('recall=0.9', "one of risk, coverage, tpr, accuracy, miou, macs, deferred, got 'recall'"),
+        ('risk=5', r'target risk must be a fraction in \[0, 1\], got 5.0 \(5 % is written 0.05\)'),
+        ('risk=-0.1', 'got -0.1'),
+        ('risk=nan', 'got nan'),
+        ('coverage=0', r'target coverage must be a fraction in \(0, 1\], got 0.0'),
+        ('tpr=95', 'target tpr must be a fraction'),
+        ('accuracy=93', 'target accuracy must be a fraction'),
+        ('accuracy=0', 'target accuracy must be a fraction'),
+        ('deferred=1.2', 'target deferred must be a fraction'),
+        ('macs=0', 'target macs must be a positive number of multiply-adds, got 0.0'),
+        ('macs=inf', 'positive number'),
+        ('macs=nan', 'positive number'),
+    ],
+)
 def test_bad_targets_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         Target.parse(text)
@@ -218,14 +222,20 @@ def test_targets_need_no_text():
         place_tau(confidence, error, Target('deferred', 0.2))
 
 
-@pytest.mark.parametrize(('call', 'message'), [
-    (lambda: place_tau([0.1], [0], rule='best'), "'safe' or 'paper', got 'best'"),
-    (lambda: place_tau(np.arange(500), np.zeros(500), rule='paper'),
-     "skips the first 500 ranks .* got 500; use rule='safe'"),
-    (lambda: place_tau([], []), 'empty'),
-    (lambda: place_tau([0.1, 0.2], [1, 1]), 'lowest risk at any threshold is 1'),
-    (lambda: quantile_window([0.1, 0.2], math.nan), 'tau must be a finite score, got nan'),
-    (lambda: quantile_window([0.1, 0.2], 0.1, half_width=10), 'half_width must be a fraction')])
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda: place_tau([0.1], [0], rule='best'), "'safe' or 'paper', got 'best'"),
+        (
+            lambda: place_tau(np.arange(500), np.zeros(500), rule='paper'),
+            "skips the first 500 ranks .* got 500; use rule='safe'",
+        ),
+        (lambda: place_tau([], []), 'empty'),
+        (lambda: place_tau([0.1, 0.2], [1, 1]), 'lowest risk at any threshold is 1'),
+        (lambda: quantile_window([0.1, 0.2], math.nan), 'tau must be a finite score, got nan'),
+        (lambda: quantile_window([0.1, 0.2], 0.1, half_width=10), 'half_width must be a fraction'),
+    ],
+)
 def test_bad_calls_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -14,8 +14,9 @@ def test_front_is_what_nothing_beats(points):
     cost, gain = (np.array(column, float) for column in zip(*points, strict=True)) if points else (np.zeros(0),) * 2
     front = pareto_front(cost, gain)
     kept = [(cost[k], gain[k]) for k in front]
-    unbeaten = {(c, g) for c, g in points if g == g and not any(
-        a <= c and b >= g and (a, b) != (c, g) for a, b in points)}
+    unbeaten = {
+        (c, g) for c, g in points if g == g and not any(a <= c and b >= g and (a, b) != (c, g) for a, b in points)
+    }
     assert kept == sorted(unbeaten)
     assert all(k == min(i for i, p in enumerate(points) if p == points[k]) for k in front)
 

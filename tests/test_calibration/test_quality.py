@@ -44,16 +44,25 @@ def test_a_hundred_thresholds_come_close(text):
 def test_measures_are_those_of_the_curves():
     confidence, wrong = scored()
     assert Quality.parse('coverage@risk=0.2').measure(confidence, wrong) == curves.coverage_at_risk(
-        confidence, wrong, 0.2)
+        confidence, wrong, 0.2
+    )
     assert Quality.parse('risk@coverage=0.6').measure(confidence, wrong) == curves.risk_at_coverage(
-        confidence, wrong, 0.6)
+        confidence, wrong, 0.6
+    )
     assert Quality.parse('accuracy').measure(confidence, wrong) == pytest.approx((~wrong).mean())
 
 
-@pytest.mark.parametrize('text, message', [
-    ('mAP', 'written .accuracy'), ('accuracy=0.9', 'written .accuracy'), ('coverage@risk', 'written .accuracy'),
-    ('coverage@risk=x', 'is a number'), ('coverage@risk=5', 'fraction in .0, 1.'),
-    ('risk@coverage=0', 'fraction in .0, 1.')])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('mAP', 'written .accuracy'),
+        ('accuracy=0.9', 'written .accuracy'),
+        ('coverage@risk', 'written .accuracy'),
+        ('coverage@risk=x', 'is a number'),
+        ('coverage@risk=5', 'fraction in .0, 1.'),
+        ('risk@coverage=0', 'fraction in .0, 1.'),
+    ],
+)
 def test_bad_qualities_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         Quality.parse(text)

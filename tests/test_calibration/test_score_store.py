@@ -20,8 +20,10 @@ IDENTITY = {'members': ['a', 'b'], 'data': 'x'}
 def outputs(n, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(n, 4, generator=generator)
-    return [StageOutput(logits=logits, macs=5.0),
-            StageOutput(probabilities=logits.softmax(1), macs=torch.arange(n) * 1.0)]
+    return [
+        StageOutput(logits=logits, macs=5.0),
+        StageOutput(probabilities=logits.softmax(1), macs=torch.arange(n) * 1.0),
+    ]
 
 
 def make(folder, units=5):
@@ -101,22 +103,32 @@ def test_other_members_or_data_are_refused(tmp_path):
         store.write(outputs(1)[::-1], np.zeros(1, dtype=int))
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda folder: (folder / 'store.json').unlink(), 'is no score store'),
-    (lambda folder: (folder / 'store.json').write_text('{'), 'is no score store'),
-    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 9})), 'schema 9'),
-    (lambda folder: (folder / 'stage1.npy').write_bytes((folder / 'stage1.npy').read_bytes()[:-8]), 'is damaged'),
-    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': '1'})), 'is no score store'),
-    (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 1, 'units': 5, 'kinds': 3})),
-     'is damaged'),
-    (lambda folder: (folder / 'macs.npy').write_bytes(b''), 'is damaged'),
-    (lambda folder: (folder / 'macs.npy').unlink(), 'is damaged'),
-    (lambda folder: np.save(folder / 'labels.npy', np.zeros(3)), 'labels.npy has shape'),
-    (lambda folder: (folder / 'progress.json').write_text('x'), 'is damaged'),
-    (lambda folder: (folder / 'progress.json').write_text('[]'), 'is damaged'),
-    *((lambda folder, filled=filled: (folder / 'progress.json').write_text(json.dumps({'filled': filled})),
-       'is damaged: progress.json says that') for filled in (-1, 6, 2.0, None, '5', True)),
-])
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        (lambda folder: (folder / 'store.json').unlink(), 'is no score store'),
+        (lambda folder: (folder / 'store.json').write_text('{'), 'is no score store'),
+        (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 9})), 'schema 9'),
+        (lambda folder: (folder / 'stage1.npy').write_bytes((folder / 'stage1.npy').read_bytes()[:-8]), 'is damaged'),
+        (lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': '1'})), 'is no score store'),
+        (
+            lambda folder: (folder / 'store.json').write_text(json.dumps({'schema': 1, 'units': 5, 'kinds': 3})),
+            'is damaged',
+        ),
+        (lambda folder: (folder / 'macs.npy').write_bytes(b''), 'is damaged'),
+        (lambda folder: (folder / 'macs.npy').unlink(), 'is damaged'),
+        (lambda folder: np.save(folder / 'labels.npy', np.zeros(3)), 'labels.npy has shape'),
+        (lambda folder: (folder / 'progress.json').write_text('x'), 'is damaged'),
+        (lambda folder: (folder / 'progress.json').write_text('[]'), 'is damaged'),
+        *(
+            (
+                lambda folder, filled=filled: (folder / 'progress.json').write_text(json.dumps({'filled': filled})),
+                'is damaged: progress.json says that',
+            )
+            for filled in (-1, 6, 2.0, None, '5', True)
+        ),
+    ],
+)
 def test_damage_is_named(tmp_path, damage, message):
     make(tmp_path)
     damage(tmp_path)

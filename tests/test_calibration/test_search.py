@@ -55,12 +55,14 @@ def test_front_is_exact_and_unbeaten(candidates, text):
         assert setting.cost == pytest.approx(result.macs.mean())
         assert setting.accuracy == pytest.approx(1 - wrong.mean())
         assert float(plan.quality.gain(setting.gain)) == pytest.approx(
-            plan.quality.measure(result.confidence, wrong), abs=1e-12)
+            plan.quality.measure(result.confidence, wrong), abs=1e-12
+        )
     costs, gains = [s.cost for s in found.front], [s.gain for s in found.front]
     assert costs == sorted(set(costs)) and gains == sorted(set(gains))
     for open_chain in found.ensembles:
         assert any(s.cost <= open_chain.cost + 1e-9 and s.gain >= open_chain.gain - 1e-12 for s in found.front), (
-            'a single stage or ensemble beats the front')
+            'a single stage or ensemble beats the front'
+        )
 
 
 def test_pairs_are_searched_without_gaps(candidates):
@@ -149,17 +151,21 @@ def test_limits_are_kept(candidates):
         assert setting.cost <= 40 and setting.accuracy >= 0.55
         assert candidates.worst_case(setting.chain) <= 60
     reach = float(found.front[-1].gain)
-    reaching = search(candidates, units, Plan(Quality('coverage@risk', 0.2), replace(limits, reach=reach),
-                                              max_settings=1e5))
+    reaching = search(
+        candidates, units, Plan(Quality('coverage@risk', 0.2), replace(limits, reach=reach), max_settings=1e5)
+    )
     assert [setting.gain for setting in reaching.front] == [reach]
 
 
-@pytest.mark.parametrize('limits, message', [
-    (Limits(max_cost=5), 'mean cost of at most 5; the lowest mean cost is 10'),
-    (Limits(max_worst_case=9), 'worst case of at most 9; the lowest is 10'),
-    (Limits(min_accuracy=0.999), r'accuracy of at least 0.999; .* best accuracy at any cost is 0\.[678]\d\d\d'),
-    (Limits(reach=1.0), 'no cascade within the limits reaches accuracy 1; the best is 0.[678]'),
-])
+@pytest.mark.parametrize(
+    'limits, message',
+    [
+        (Limits(max_cost=5), 'mean cost of at most 5; the lowest mean cost is 10'),
+        (Limits(max_worst_case=9), 'worst case of at most 9; the lowest is 10'),
+        (Limits(min_accuracy=0.999), r'accuracy of at least 0.999; .* best accuracy at any cost is 0\.[678]\d\d\d'),
+        (Limits(reach=1.0), 'no cascade within the limits reaches accuracy 1; the best is 0.[678]'),
+    ],
+)
 def test_what_is_feasible_is_said(candidates, limits, message):
     with pytest.raises(InfeasibleError, match=message):
         search(candidates, everybody(candidates), Plan(ACCURACY, limits, max_settings=1e4))
@@ -173,13 +179,17 @@ def test_no_unit_may_be_accepted(candidates, tmp_path):
         search(wrong, confident, Plan(Quality('coverage@risk', 0.0), max_settings=100))
 
 
-@pytest.mark.parametrize('call, message', [
-    (lambda: Limits(max_cost=-1), 'max_cost is a positive number'),
-    (lambda: Limits(min_accuracy=95), 'fraction in .0, 1., got 95'),
-    (lambda: Plan(ACCURACY, max_stages=5), '1 to 4 stages'),
-    (lambda: Plan(ACCURACY, policy='random'), "'window' or 'threshold'"),
-    (lambda: Plan(ACCURACY, max_settings=0), 'at least 1'),
-    (lambda: Plan(ACCURACY, max_settings=float('nan')), 'at least 1, got nan')])
+@pytest.mark.parametrize(
+    'call, message',
+    [
+        (lambda: Limits(max_cost=-1), 'max_cost is a positive number'),
+        (lambda: Limits(min_accuracy=95), 'fraction in .0, 1., got 95'),
+        (lambda: Plan(ACCURACY, max_stages=5), '1 to 4 stages'),
+        (lambda: Plan(ACCURACY, policy='random'), "'window' or 'threshold'"),
+        (lambda: Plan(ACCURACY, max_settings=0), 'at least 1'),
+        (lambda: Plan(ACCURACY, max_settings=float('nan')), 'at least 1, got nan'),
+    ],
+)
 def test_bad_plans(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -199,17 +209,23 @@ def test_stores_are_joined_only_if_they_fit(tmp_path):
     whole = make_store(tmp_path / 'whole', logits, labels)
     joined = Candidates.from_stores([a, b])
     assert joined.names == ['s0@0', 's1@0', 's2@0', 's3@0']
-    one, two = (search(c, np.arange(100), Plan(ACCURACY, max_settings=1e3))
-                for c in (joined, Candidates.from_stores([whole])))
+    one, two = (
+        search(c, np.arange(100), Plan(ACCURACY, max_settings=1e3)) for c in (joined, Candidates.from_stores([whole]))
+    )
     assert one.front == two.front
     fewer = make_store(tmp_path / 'fewer', [rows[:50] for rows in logits], labels[:50], names='vwxy')
-    classes = make_store(tmp_path / 'classes', [np.pad(rows, ((0, 0), (0, 1))) for rows in logits], labels,
-                         names='vwxy')
+    classes = make_store(
+        tmp_path / 'classes', [np.pad(rows, ((0, 0), (0, 1))) for rows in logits], labels, names='vwxy'
+    )
     relabelled = make_store(tmp_path / 'labels', logits, (labels + 1) % 5, names='vwxy')
     unlabelled = make_store(tmp_path / 'none', logits, np.full(100, -1))
-    for stores, message in (((a, fewer), r'differ in units \(100 and 50\), data'),
-                            ((a, classes), r'differ in classes \(5 and 6\)'), ((a, relabelled), 'differ in labels'),
-                            ((a, a), 'stage s0@0 is there more than once'), ((unlabelled,), 'units without labels')):
+    for stores, message in (
+        ((a, fewer), r'differ in units \(100 and 50\), data'),
+        ((a, classes), r'differ in classes \(5 and 6\)'),
+        ((a, relabelled), 'differ in labels'),
+        ((a, a), 'stage s0@0 is there more than once'),
+        ((unlabelled,), 'units without labels'),
+    ):
         with pytest.raises(StoreError, match=message):
             Candidates.from_stores(stores)
 
@@ -238,7 +254,10 @@ def test_an_ensemble_becomes_a_cascade(candidates):
             convert(candidates, units, (2, 3), goal, replace(plan, limits=limits))
     with pytest.raises(ValueError, match='at least two members'):
         convert(candidates, units, (2,), 'accuracy', plan)
-    with pytest.raises(ValueError, match="one of .'accuracy', 'cost'.", ):
+    with pytest.raises(
+        ValueError,
+        match="one of .'accuracy', 'cost'.",
+    ):
         best([], 'macs', ensemble)
 
 
@@ -246,7 +265,8 @@ def test_committees_are_no_worse_than_the_single_stage(candidates):
     found = search(candidates, everybody(candidates), Plan(ACCURACY, max_settings=1e5))
     rows = compare(found)
     assert [(row.goal, row.single.chain) for row in rows] == [
-        (goal, (k,)) for k in range(4) for goal in ('accuracy', 'cost')]
+        (goal, (k,)) for k in range(4) for goal in ('accuracy', 'cost')
+    ]
     for row in rows:
         for system in (row.ensemble, row.cascade):
             if system is not None and row.goal == 'accuracy':
@@ -282,7 +302,8 @@ def test_reported_figures_are_replays_of_other_units(candidates):
     assert candidates.mean_costs()[point.baseline] <= point.select.cost
     alone, alone_wrong = replayed(candidates, single, report)
     assert point.difference.estimate == pytest.approx(
-        point.report.quality - curves.coverage_at_risk(alone.confidence, alone_wrong, 0.2))
+        point.report.quality - curves.coverage_at_risk(alone.confidence, alone_wrong, 0.2)
+    )
     assert point.difference.low <= point.difference.estimate <= point.difference.high
     assert reporter.point(found.front[0]).difference is None
 

@@ -26,14 +26,20 @@ def make(units=120, stages=3, seed=0, broken=0.0):
     for rows in logits:
         rows[rng.random(units) < broken] = np.nan
     costs = rng.integers(1, 9, (stages, units)).astype(float)
-    return [CachedStage(torch.from_numpy(rows), macs=torch.from_numpy(cost))
-            for rows, cost in zip(logits, costs, strict=True)], labels, costs
+    return (
+        [
+            CachedStage(torch.from_numpy(rows), macs=torch.from_numpy(cost))
+            for rows, cost in zip(logits, costs, strict=True)
+        ],
+        labels,
+        costs,
+    )
 
 
 def exits_of(stages, labels, confidence='max_prob', fusion='prob'):
     chain = tuple(range(len(stages)))
     found = chain_exits(stages, labels, [chain], confidence, fusion)
-    return [found[chain[:k + 1]] for k in chain]
+    return [found[chain[: k + 1]] for k in chain]
 
 
 def replayed(stages, labels, windows, confidence='max_prob', fusion='prob'):
@@ -47,7 +53,7 @@ def test_exits_and_routes_are_the_routers(confidence, fusion):
     stages, labels, _ = make(broken=0.2)
     exits = exits_of(stages, labels, confidence, fusion)
     for k in range(3):
-        result, wrong = replayed(stages[:k + 1], labels, [(None, None)] * k, confidence, fusion)
+        result, wrong = replayed(stages[: k + 1], labels, [(None, None)] * k, confidence, fusion)
         np.testing.assert_array_equal(exits[k].confidence, result.confidence)
         np.testing.assert_array_equal(exits[k].wrong, wrong)
     bounds = [np.nanquantile(e.confidence[np.isfinite(e.confidence)], [0.3, 0.8]).tolist() for e in exits]
@@ -63,8 +69,13 @@ def test_exits_and_routes_are_the_routers(confidence, fusion):
 
 
 @settings(max_examples=25, deadline=None)
-@given(stages=st.integers(1, 4), seed=st.integers(0, 99), broken=st.sampled_from([0.0, 0.3]),
-       count=st.integers(0, 2), one_sided=st.booleans())
+@given(
+    stages=st.integers(1, 4),
+    seed=st.integers(0, 99),
+    broken=st.sampled_from([0.0, 0.3]),
+    count=st.integers(0, 2),
+    one_sided=st.booleans(),
+)
 def test_every_setting_of_a_grid_is_the_replay(stages, seed, broken, count, one_sided):
     cached, labels, costs = make(25, stages, seed, broken)
     exits = exits_of(cached, labels)
@@ -75,8 +86,10 @@ def test_every_setting_of_a_grid_is_the_replay(stages, seed, broken, count, one_
     accepted, accepted_errors = grid.curves(thresholds).at(windows)
     assert errors.shape == tuple(len(w) for w in windows)
     for place in itertools.islice(np.ndindex(errors.shape), 0, None, max(1, errors.size // 12)):
-        chosen = [bounds(grid.cuts[gap], int(w.low[k]), int(w.high[k])) for gap, (w, k) in
-                  enumerate(zip(windows, place, strict=True))]
+        chosen = [
+            bounds(grid.cuts[gap], int(w.low[k]), int(w.high[k]))
+            for gap, (w, k) in enumerate(zip(windows, place, strict=True))
+        ]
         result, wrong = replayed(cached, labels, chosen)
         assert errors[place] == wrong.sum()
         assert cost[place] == pytest.approx(result.macs.sum())
@@ -89,7 +102,8 @@ def test_every_setting_of_a_grid_is_the_replay(stages, seed, broken, count, one_
 def test_windows_are_all_pairs_of_ends():
     windows = Windows.every(7, step=3)
     assert sorted(zip(windows.low.tolist(), windows.high.tolist(), strict=True)) == list(
-        itertools.combinations([0, 3, 6, 8], 2))
+        itertools.combinations([0, 3, 6, 8], 2)
+    )
     one_sided = Windows.every(2, one_sided=True)
     assert (one_sided.low.tolist(), one_sided.high.tolist()) == ([0, 0, 0], [1, 2, 3])
     assert len(Windows.every(0)) == 1

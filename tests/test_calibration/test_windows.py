@@ -74,7 +74,7 @@ def test_windows_on_reached_units_against_a_plain_loop(stages):
     three = [*stages, stages[0]]
     half_width = 0.15
     fitted = fit_windows(three, labels, 'coverage=0.7', half_width=half_width)
-    after = [replay(three[:k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(2)]
+    after = [replay(three[: k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(2)]
     low, high = fitted.windows[0]
     assert (low, high) == fit_windows(stages, labels, 'coverage=0.7', half_width=half_width, fit_on='all').windows[0]
     goes = (after[0] >= low) & (after[0] <= high)

@@ -29,28 +29,24 @@ class Labelled(BaseDataset):
         super().__init__(**{'serialize_data': False, **kwargs})
 
     def load_data_list(self):
-        return [dict(img=np.full((2, 2, 1), i, np.uint8), gt_label=label)
-                for i, label in enumerate(self.labels)]
+        return [dict(img=np.full((2, 2, 1), i, np.uint8), gt_label=label) for i, label in enumerate(self.labels)]
 
     def get_cat_ids(self, idx):
         return [int(self.get_data_info(idx)['gt_label'])]
 
 
 class Unlabelled(Labelled):
-
     def get_cat_ids(self, idx):
         return BaseDataset.get_cat_ids(self, idx)
 
 
 class SeveralLabels(Labelled):
-
     def get_cat_ids(self, idx):
         return [0, 1] if idx == 3 else [0]
 
 
 def parts(dataset=None, **options):
-    return [CalibrationSplit(dataset or Labelled(), part=part, **options)
-            for part in ('calibration', 'rest')]
+    return [CalibrationSplit(dataset or Labelled(), part=part, **options) for part in ('calibration', 'rest')]
 
 
 def slow_indices(labels, num, seed):
@@ -59,7 +55,7 @@ def slow_indices(labels, num, seed):
     exact = {label: Fraction(num * size, len(labels)) for label, size in sizes.items()}
     quota = {label: int(share) for label, share in exact.items()}
     by_remainder = sorted(exact, key=lambda label: (quota[label] - exact[label], label))
-    for label in by_remainder[:num - sum(quota.values())]:
+    for label in by_remainder[: num - sum(quota.values())]:
         quota[label] += 1
     drawn = []
     for index in np.random.RandomState(seed).permutation(len(labels)).tolist():
@@ -86,8 +82,7 @@ def test_draws_what_a_loop_over_classes_draws(labels, data):
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(2, 40), min_size=1, max_size=6), seed=st.integers(0, 99),
-       data=st.data())
+@given(sizes=st.lists(st.integers(2, 40), min_size=1, max_size=6), seed=st.integers(0, 99), data=st.data())
 def test_parts_are_disjoint_complete_and_in_proportion(sizes, seed, data):
     labels = np.random.RandomState(1).permutation(np.repeat(np.arange(len(sizes)), sizes)).tolist()
     num = data.draw(st.integers(1, len(labels) - 1))
@@ -136,8 +131,13 @@ def packed(info):
 @pytest.mark.parametrize('workers', [0, 2])
 def test_loads_in_worker_processes(workers):
     split = CalibrationSplit(Labelled(pipeline=[packed]), num=6, part='rest')
-    loader = DataLoader(split, batch_size=4, num_workers=workers, collate_fn=default_collate,
-                        sampler=DefaultSampler(split, shuffle=True, seed=3))
+    loader = DataLoader(
+        split,
+        batch_size=4,
+        num_workers=workers,
+        collate_fn=default_collate,
+        sampler=DefaultSampler(split, shuffle=True, seed=3),
+    )
     for _ in range(2):
         seen = [int(i) for batch in loader for i in batch['data_samples']]
         assert sorted(seen) == split.indices.tolist()
@@ -152,8 +152,7 @@ def test_survives_pickling():
 
 def test_builds_from_a_config_in_the_default_scope(tmp_path):
     (tmp_path / 'list.txt').write_text(''.join(f'{i}.png {i % 2}\n' for i in range(8)))
-    inner = dict(type='CustomDataset', ann_file=str(tmp_path / 'list.txt'), data_prefix='',
-                 classes=['a', 'b'])
+    inner = dict(type='CustomDataset', ann_file=str(tmp_path / 'list.txt'), data_prefix='', classes=['a', 'b'])
     config = dict(type='mmcascade.CalibrationSplit', dataset=inner, fraction=0.5, part='rest')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         split = DATASETS.build(config)
@@ -190,33 +189,39 @@ def test_a_pipeline_that_always_fails_is_an_error(test_mode, calls):
     assert seen[0]['sample_idx'] == split.indices[2]
 
 
-@pytest.mark.parametrize('options, words', [
-    (dict(), r'either fraction=.* or num=.*fraction=None and num=None'),
-    (dict(fraction=0.5, num=3), 'either fraction='),
-    (dict(fraction=0), r'number in \(0, 1\), got 0'),
-    (dict(fraction=1.0), r'number in \(0, 1\), got 1.0'),
-    (dict(fraction=float('nan')), r'number in \(0, 1\), got nan'),
-    (dict(fraction='0.1'), r"number in \(0, 1\), got '0.1'"),
-    (dict(num=0.2), 'whole number of samples for calibration, got 0.2; .* fraction='),
-    (dict(num=0), 'num=0 leaves one part of the 16 samples of Labelled empty; expected 1 to 15'),
-    (dict(num=16), 'num=16 leaves one part'),
-    (dict(fraction=0.001), 'fraction=0.001 leaves one part'),
-    (dict(num=6, seed=-1), r'seed= is a whole number in \[0, 2 \*\* 32\), got -1'),
-    (dict(num=6, seed=True), 'seed= is a whole number'),
-    (dict(num=6, part='test'), "'calibration', 'rest'.*got 'test'"),
-    (dict(num=2), 'class 1 is too small to be split: of its 3 sample.*, 0 would go'),
-    (dict(num=15), 'too small to be split'),
-])
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(), r'either fraction=.* or num=.*fraction=None and num=None'),
+        (dict(fraction=0.5, num=3), 'either fraction='),
+        (dict(fraction=0), r'number in \(0, 1\), got 0'),
+        (dict(fraction=1.0), r'number in \(0, 1\), got 1.0'),
+        (dict(fraction=float('nan')), r'number in \(0, 1\), got nan'),
+        (dict(fraction='0.1'), r"number in \(0, 1\), got '0.1'"),
+        (dict(num=0.2), 'whole number of samples for calibration, got 0.2; .* fraction='),
+        (dict(num=0), 'num=0 leaves one part of the 16 samples of Labelled empty; expected 1 to 15'),
+        (dict(num=16), 'num=16 leaves one part'),
+        (dict(fraction=0.001), 'fraction=0.001 leaves one part'),
+        (dict(num=6, seed=-1), r'seed= is a whole number in \[0, 2 \*\* 32\), got -1'),
+        (dict(num=6, seed=True), 'seed= is a whole number'),
+        (dict(num=6, part='test'), "'calibration', 'rest'.*got 'test'"),
+        (dict(num=2), 'class 1 is too small to be split: of its 3 sample.*, 0 would go'),
+        (dict(num=15), 'too small to be split'),
+    ],
+)
 def test_bad_arguments_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         CalibrationSplit(Labelled(), **dict(dict(part='rest'), **options))
 
 
-@pytest.mark.parametrize('dataset, words', [
-    (Unlabelled(), 'Unlabelled gives no class labels .NotImplementedError'),
-    (Labelled([None] * 4), 'Labelled gives no class labels .TypeError'),
-    (SeveralLabels(), r'sample 3 of SeveralLabels has 2 class labels, \[0, 1\]'),
-])
+@pytest.mark.parametrize(
+    'dataset, words',
+    [
+        (Unlabelled(), 'Unlabelled gives no class labels .NotImplementedError'),
+        (Labelled([None] * 4), 'Labelled gives no class labels .TypeError'),
+        (SeveralLabels(), r'sample 3 of SeveralLabels has 2 class labels, \[0, 1\]'),
+    ],
+)
 def test_data_without_one_label_per_sample_is_refused(dataset, words):
     with pytest.raises(ValueError, match=words):
         CalibrationSplit(dataset, num=6, part='rest')

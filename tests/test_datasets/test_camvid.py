@@ -42,8 +42,9 @@ def data_root(tmp_path_factory) -> Path:
 def dataset(data_root, split='test', **options):
     prefix = dict(img_path=f'img_dir/{split}', seg_map_path=f'ann_dir/{split}')
     with DefaultScope.overwrite_default_scope('mmseg'):
-        return DATASETS.build(dict(type='mmcascade.CamVidDataset', data_root=str(data_root), data_prefix=prefix,
-                                   **options))
+        return DATASETS.build(
+            dict(type='mmcascade.CamVidDataset', data_root=str(data_root), data_prefix=prefix, **options)
+        )
 
 
 @pytest.mark.parametrize('split', NAMES)
@@ -92,8 +93,11 @@ def test_what_is_wrong_with_the_source_is_named(source, tmp_path):
 
 
 def test_each_sample_carries_its_drive(data_root):
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
-                dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'drive'))]
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations'),
+        dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'drive')),
+    ]
     data = dataset(data_root, pipeline=pipeline, test_mode=True)
     assert [data.get_data_info(i)['drive'] for i in range(len(data))] == ['0001TP', 'Seq05VD', 'Seq05VD']
     assert len(data.metainfo['classes']) == len(data.metainfo['palette']) == 11
@@ -114,9 +118,14 @@ def test_a_calibration_split_has_its_share_of_every_drive(data_root):
 
 def test_images_without_a_drive_are_split_one_by_one(data_root):
     with DefaultScope.overwrite_default_scope('mmseg'):
-        plain = DATASETS.build(dict(
-            type='BaseSegDataset', data_root=str(data_root), img_suffix='.png',
-            data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train')))
+        plain = DATASETS.build(
+            dict(
+                type='BaseSegDataset',
+                data_root=str(data_root),
+                img_suffix='.png',
+                data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
+            )
+        )
     draws = set()
     for seed in range(20):
         calibration, rest = (CalibrationSplit(plain, num=3, seed=seed, part=part) for part in ('calibration', 'rest'))

@@ -61,7 +61,8 @@ def test_calibrates_on_the_official_val_split_and_tests_on_test(name):
     cfg = config(name)
     for part in ('train', 'val', 'test'):
         assert cfg[f'{part}_dataloader'].dataset.data_prefix == dict(
-            img_path=f'img_dir/{part}', seg_map_path=f'ann_dir/{part}')
+            img_path=f'img_dir/{part}', seg_map_path=f'ann_dir/{part}'
+        )
     assert cfg.randomness.seed == 0
 
 

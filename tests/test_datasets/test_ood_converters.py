@@ -71,8 +71,12 @@ def test_solar_cells_need_their_package(tmp_path, monkeypatch):
     (package / 'data' / 'images').mkdir(parents=True)
     for index in range(6):
         (package / 'data' / 'images' / f'cell{index:04d}.png').write_bytes(b'png')
-    monkeypatch.setattr('importlib.util.find_spec',
-                        lambda name: type('Spec', (), dict(submodule_search_locations=[str(package)])))
+    monkeypatch.setattr(
+        'importlib.util.find_spec', lambda name: type('Spec', (), dict(submodule_search_locations=[str(package)]))
+    )
     run('elpv', tmp_path / 'cells', '--images', 3)
     assert sorted(file.name for file in (tmp_path / 'cells').iterdir()) == [
-        'cell0000.png', 'cell0002.png', 'cell0004.png']
+        'cell0000.png',
+        'cell0002.png',
+        'cell0004.png',
+    ]

@@ -66,17 +66,14 @@ def test_calibration_holds_ten_thousand_training_images_out(name):
         assert (dataset.num, dataset.seed, dataset.dataset.split) == (10000, 0, 'train')
     # Without test_mode mmpretrain's FashionMNIST reads the training images.
     assert cfg.test_dataloader.dataset.split == 'test' and cfg.test_dataloader.dataset.test_mode
-    assert not any(cfg[f'{part}_dataloader'].dataset.get('download', False)
-                   for part in ('train', 'val', 'test'))
+    assert not any(cfg[f'{part}_dataloader'].dataset.get('download', False) for part in ('train', 'val', 'test'))
 
 
 def test_the_three_parts_share_no_image(tiny_data):
     cfg = config('small-seed0', tiny_data)
-    train, val, test = (DATASETS.build(cfg[f'{part}_dataloader'].dataset)
-                        for part in ('train', 'val', 'test'))
+    train, val, test = (DATASETS.build(cfg[f'{part}_dataloader'].dataset) for part in ('train', 'val', 'test'))
     assert (len(train), len(val), len(test)) == (TRAIN - CALIBRATION, CALIBRATION, TEST)
-    images = [{data[i]['inputs'].numpy().tobytes() for i in range(len(data))}
-              for data in (train, val, test)]
+    images = [{data[i]['inputs'].numpy().tobytes() for i in range(len(data))} for data in (train, val, test)]
     assert sum(map(len, images)) == len(set.union(*images)) == TRAIN + TEST
     assert train[0]['inputs'].shape == (1, 28, 28) and train[0]['inputs'].dtype == torch.uint8
 

@@ -82,9 +82,19 @@ def test_the_small_member_at_half_size_costs_a_tenth():
 
 @pytest.mark.parametrize('name', MEMBERS)
 def test_trains_and_tests(canvases, tmp_path, name):
-    cfg = config(name, canvases, **{
-        'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'param_scheduler.total_steps': 2, 'log_level': 'ERROR',
-        'train_dataloader.batch_size': 2, 'train_dataloader.num_workers': 0, 'env_cfg.cudnn_benchmark': False})
+    cfg = config(
+        name,
+        canvases,
+        **{
+            'train_cfg.max_iters': 2,
+            'train_cfg.val_interval': 2,
+            'param_scheduler.total_steps': 2,
+            'log_level': 'ERROR',
+            'train_dataloader.batch_size': 2,
+            'train_dataloader.num_workers': 0,
+            'env_cfg.cudnn_benchmark': False,
+        },
+    )
     prepare_train(cfg, config_path=f'{name}.py', work_dir=str(tmp_path), persistent_workers=False)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -99,7 +109,10 @@ def test_takes_crops_and_other_sizes(name):
     model = MODELS.build(config(name).model).eval()
     for size in ((96, 96), (160, 224), (72, 104)):
         assert model.encode_decode(torch.zeros(1, 3, *size), [dict(img_shape=size, ori_shape=size)]).shape == (
-            1, 11, *size)
+            1,
+            11,
+            *size,
+        )
 
 
 def test_the_cascade_takes_its_members_where_their_training_leaves_them():

@@ -17,11 +17,11 @@ def tiny_files(train: int, test: int) -> dict[str, bytes]:
         images = np.random.RandomState(seed).randint(0, 60, (count, 28, 28))
         for image, label in zip(images, labels, strict=True):
             row, column = divmod(int(label), 4)
-            image[9 * row:9 * row + 9, 7 * column:7 * column + 7] += 150
+            image[9 * row : 9 * row + 9, 7 * column : 7 * column + 7] += 150
         files[f'{prefix}-images-idx3-ubyte'] = (
-            struct.pack('>4i', 0x803, count, 28, 28) + images.astype(np.uint8).tobytes())
-        files[f'{prefix}-labels-idx1-ubyte'] = (
-            struct.pack('>2i', 0x801, count) + labels.astype(np.uint8).tobytes())
+            struct.pack('>4i', 0x803, count, 28, 28) + images.astype(np.uint8).tobytes()
+        )
+        files[f'{prefix}-labels-idx1-ubyte'] = struct.pack('>2i', 0x801, count) + labels.astype(np.uint8).tobytes()
     return files
 
 

@@ -33,7 +33,7 @@ def compose(seed, garments=None, labels=None, **options):
 
 
 def crowds(number, square=None):
-    return Layout(crowds=(number, ), alone=(1, 4), square=square)
+    return Layout(crowds=(number,), alone=(1, 4), square=square)
 
 
 def test_the_generator_decides_everything():
@@ -65,21 +65,24 @@ def test_labels_lie_where_the_garments_are():
 def test_crowds_make_some_cells_hard_and_leave_others_empty():
     cells = np.concatenate([(compose(seed)[1] > 0).reshape(2, 64, 4, 64).mean((1, 3)).ravel() for seed in range(12)])
     assert (cells < 0.01).mean() > 0.2 and (cells > 0.15).mean() > 0.1
-    none, some = ((np.stack([compose(seed, layout=crowds(number))[1] for seed in range(4)]) > 0).mean()
-                  for number in (0, 2))
+    none, some = (
+        (np.stack([compose(seed, layout=crowds(number))[1] for seed in range(4)]) > 0).mean() for number in (0, 2)
+    )
     assert some > 1.5 * none
 
 
 def test_a_crowd_can_lie_within_one_square():
-    nothing_alone = Layout(crowds=(1, ), alone=(0, 1), square=512)
+    nothing_alone = Layout(crowds=(1,), alone=(0, 1), square=512)
     for seed in range(4):
         label = compose(seed, layout=nothing_alone)[1]
         assert np.count_nonzero((label > 0).reshape(2, 64, 4, 64).any((1, 3))) == 1
 
 
 def test_no_image_is_in_two_splits(fashion_mnist):
-    images = {split: {image.tobytes() for image in source_garments(fashion_mnist, split)[0]}
-              for split in ('train', 'val', 'test')}
+    images = {
+        split: {image.tobytes() for image in source_garments(fashion_mnist, split)[0]}
+        for split in ('train', 'val', 'test')
+    }
     assert [len(part) for part in images.values()] == [200, 40, 50]
     assert len(set.union(*images.values())) == 290
     garments, labels = source_garments(fashion_mnist, 'val')
@@ -87,7 +90,7 @@ def test_no_image_is_in_two_splits(fashion_mnist):
     mean_images = {label: garments[labels == label].mean(0) for label in range(10)}
     for label, mean in mean_images.items():  # the bright patch of tiny_files is at the place of its class
         row, column = divmod(label, 4)
-        assert mean[9 * row:9 * row + 9, 7 * column:7 * column + 7].mean() > 150
+        assert mean[9 * row : 9 * row + 9, 7 * column : 7 * column + 7].mean() > 150
 
 
 def content(folder: Path) -> dict[str, bytes]:

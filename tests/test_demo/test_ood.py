@@ -27,8 +27,10 @@ from tests.tiny_project import make_project
 
 N, FAR, NEAR = 40, 12, 9
 EVALUATOR = [
-    dict(type='mmcascade.OODDetection', tprs=(0.8, 0.95)), dict(type='mmcascade.SCOD', coverages=(0.5, 0.8)),
-    dict(type='mmcascade.CascadeCost')]
+    dict(type='mmcascade.OODDetection', tprs=(0.8, 0.95)),
+    dict(type='mmcascade.SCOD', coverages=(0.5, 0.8)),
+    dict(type='mmcascade.CascadeCost'),
+]
 
 
 @pytest.fixture(scope='module')
@@ -46,8 +48,12 @@ def project(tmp_path_factory):
             picture = image if folder == 'near' else np.full_like(image, 10 * index)
             cv2.imwrite(str(root / folder / f'{index}.png'), picture)
     steps = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32, interpolation='bilinear')]
-    cfg.model = dict(type='mmcascade.WindowCascadeClassifier', members=members, confidence='energy',
-                     stages=[dict(member='small0', view=0), dict(member='small1', view=0)])
+    cfg.model = dict(
+        type='mmcascade.WindowCascadeClassifier',
+        members=members,
+        confidence='energy',
+        stages=[dict(member='small0', view=0), dict(member='small1', view=0)],
+    )
     cfg.test_dataloader.dataset.pipeline = [*steps, dict(type='PackInputs')]
     cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
     for split, file, start in (('val_dataloader', 'calibration.txt', 0), ('test_dataloader', 'labels.txt', N)):
@@ -56,10 +62,23 @@ def project(tmp_path_factory):
     ood_cfg = copy.deepcopy(cfg)
     ood_cfg.model.members.pop('large')
     pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
-    ood_cfg.test_dataloader.dataset = dict(type='ConcatDataset', ignore_keys=['classes'], datasets=[
-        cfg.test_dataloader.dataset, *(
-            dict(type='CustomDataset', data_root=str(root), data_prefix=name, with_label=False, pipeline=[
-                *steps, dict(type='mmcascade.MarkOOD', name=name), pack]) for name in ('far', 'near'))])
+    ood_cfg.test_dataloader.dataset = dict(
+        type='ConcatDataset',
+        ignore_keys=['classes'],
+        datasets=[
+            cfg.test_dataloader.dataset,
+            *(
+                dict(
+                    type='CustomDataset',
+                    data_root=str(root),
+                    data_prefix=name,
+                    with_label=False,
+                    pipeline=[*steps, dict(type='mmcascade.MarkOOD', name=name), pack],
+                )
+                for name in ('far', 'near')
+            ),
+        ],
+    )
     ood_cfg.test_evaluator = EVALUATOR
     return cfg, ood_cfg
 
@@ -76,17 +95,21 @@ def test_part_is_added_to_the_results_with_all_systems_and_pictures(part):
     assert json.loads((work_dir / 'results.json').read_text()) == {'schema': 1, 'systems': {}, 'ood': result}
     assert set(result['targets']) == {'tpr=0.95', 'tpr=0.8'}
     for target, systems in result['targets'].items():
-        assert list(systems) == [
-            'small0', 'small1', 'large', 'ensemble', 'cascade', 'threshold', 'random', 'adjusted']
+        assert list(systems) == ['small0', 'small1', 'large', 'ensemble', 'cascade', 'threshold', 'random', 'adjusted']
         assert (work_dir / f'roc_{target.replace("=", "")}.png').stat().st_size > 10_000
         single, ensemble, cascade = (systems[name] for name in ('small0', 'ensemble', 'cascade'))
         assert ensemble['cost/mixture/macs'] == pytest.approx(2 * single['cost/mixture/macs'])
         assert single['cost/id/macs'] < cascade['cost/id/macs'] < ensemble['cost/id/macs']
         for name in ('near', 'far'):
             assert f'scod/{name}/risk@coverage80' in cascade
-        assert cascade['cost/mixture/macs'] == pytest.approx(np.mean([
-            cascade['cost/id/macs'],
-            (FAR * cascade['cost/far/macs'] + NEAR * cascade['cost/near/macs']) / (FAR + NEAR)]))
+        assert cascade['cost/mixture/macs'] == pytest.approx(
+            np.mean(
+                [
+                    cascade['cost/id/macs'],
+                    (FAR * cascade['cost/far/macs'] + NEAR * cascade['cost/near/macs']) / (FAR + NEAR),
+                ]
+            )
+        )
 
 
 def test_replayed_cascade_is_the_one_that_a_test_loop_runs(project, part, tmp_path):
@@ -127,9 +150,17 @@ def test_equal_shares_mean_equal_cost_on_id_images(part):
     assert deferred_shares([1.0, 0.5, 0.1, 0.0, 0.0]) == pytest.approx([0.5, 0.2, 0.0, 0.0])
 
 
-@pytest.mark.parametrize(('change', 'target', 'message'), [
-    (dict(), None, 'no policy with windows; name a target'),
-    (dict(stages=[dict(member='small0'), dict(member='small0')]), 'tpr=0.8', r"the stages run \['small0', 'small0'\]")])
+@pytest.mark.parametrize(
+    ('change', 'target', 'message'),
+    [
+        (dict(), None, 'no policy with windows; name a target'),
+        (
+            dict(stages=[dict(member='small0'), dict(member='small0')]),
+            'tpr=0.8',
+            r"the stages run \['small0', 'small0'\]",
+        ),
+    ],
+)
 def test_configs_that_cannot_be_compared(project, tmp_path, change, target, message):
     cfg = copy.deepcopy(project[1])
     cfg.model.update(change)
@@ -153,18 +184,35 @@ def test_mixture_holds_as_many_of_both_kinds():
 
 
 def metrics(id_auroc, **changes):
-    keys = {f'ood/{name}/{key}': 1.0 for name in ('far', 'all')
-            for key in ('auroc', 'fpr@tpr95', 'deployed_fpr', 'deployed_tpr')}
-    return {**keys, 'ood/far/auroc': id_auroc, 'cost/id/macs': 0.5, 'cost/far/macs': 0.25, 'cost/mixture/macs': 0.375,
-            **changes}
+    keys = {
+        f'ood/{name}/{key}': 1.0
+        for name in ('far', 'all')
+        for key in ('auroc', 'fpr@tpr95', 'deployed_fpr', 'deployed_tpr')
+    }
+    return {
+        **keys,
+        'ood/far/auroc': id_auroc,
+        'cost/id/macs': 0.5,
+        'cost/far/macs': 0.25,
+        'cost/mixture/macs': 0.375,
+        **changes,
+    }
 
 
 def test_table_and_words_say_what_hurts():
     systems = {'a': metrics(90.0), 'b': metrics(80.0), 'ensemble': metrics(85.0)}
     assert ood_names(systems) == ['far']
     header, first, *_ = ood_rows(systems)
-    assert header == ['system', 'far AUROC', 'far FPR@TPR95', 'far deployed FPR', 'deployed TPR', 'MMACs ID',
-                      'MMACs far', 'MMACs 1:1 mixture']
+    assert header == [
+        'system',
+        'far AUROC',
+        'far FPR@TPR95',
+        'far deployed FPR',
+        'deployed TPR',
+        'MMACs ID',
+        'MMACs far',
+        'MMACs 1:1 mixture',
+    ]
     assert first == ['a', '90.00', '1.00', '1.00', '1.00', '500.00', '250.00', '375.00']
     hurts, larger = ood_sentences(systems, ['a', 'b'], ['b'])
     assert 'averaging hurts: AUROC 85.00 for the ensemble, 90.00 for its best member a' in hurts
@@ -176,12 +224,19 @@ def test_table_and_words_say_what_hurts():
     for system in systems.values():
         for key in [key for key in system if 'deployed' in key]:
             del system[key]
-    assert ood_rows(systems)[0] == ['system', 'far AUROC', 'far FPR@TPR95', 'MMACs ID', 'MMACs far',
-                                    'MMACs 1:1 mixture']
+    assert ood_rows(systems)[0] == [
+        'system',
+        'far AUROC',
+        'far FPR@TPR95',
+        'MMACs ID',
+        'MMACs far',
+        'MMACs 1:1 mixture',
+    ]
 
 
 def test_measure_reads_labels_of_id_units_only():
     from mmcascade.calibration.replay.replay import Replay
+
     result = Replay(np.array([3.0, 2.0, 1.0]), np.array([0, 1, 0]), np.array([0, 1, 0]), np.array([1e9, 3e9, 5e9]))
     values = measure(result, np.array([0, 0, -1]), np.array(['id', 'id', 'far']), accept=1.5)
     assert values['ood/far/auroc'] == values['ood/far/deployed_tpr'] == 100

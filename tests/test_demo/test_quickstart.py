@@ -43,11 +43,16 @@ def cfg(tmp_path_factory):
         torch.save({'state_dict': member(seed).state_dict(), 'meta': {}}, root / f'{name}.pth')
         members[name] = dict(model=TINY['resnet'], checkpoint=str(root / f'{name}.pth'))
     cfg = Config.fromfile(config)
-    cfg.model = dict(type='mmcascade.WindowCascadeClassifier', members=members,
-                     stages=[dict(member='small0', view=0), dict(member='small1', view=0)])
+    cfg.model = dict(
+        type='mmcascade.WindowCascadeClassifier',
+        members=members,
+        stages=[dict(member='small0', view=0), dict(member='small1', view=0)],
+    )
     cfg.test_dataloader.dataset.pipeline = [
-        dict(type='LoadImageFromFile'), dict(type='Resize', scale=32, interpolation='bilinear'),
-        dict(type='PackInputs')]
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=32, interpolation='bilinear'),
+        dict(type='PackInputs'),
+    ]
     cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
     labels = easy_labels(cfg, root)
     for split, file, start in (('val_dataloader', 'calibration.txt', 0), ('test_dataloader', 'labels.txt', N)):
@@ -62,7 +67,7 @@ def easy_labels(cfg, root):
     logits = [member_logits(cfg, root, name, range(2 * N)) for name in ('small0', 'small1')]
     rows = loop_cascade(logits, [(None, None)])
     labels = np.array([r['label'] for r in rows])
-    unsure = np.argsort([r['confidence'] for r in rows])[:N // 2]
+    unsure = np.argsort([r['confidence'] for r in rows])[: N // 2]
     labels[unsure] = (labels[unsure] + 1) % CLASSES
     return labels
 
@@ -71,6 +76,7 @@ def member_logits(cfg, root, name, indexes):
     from mmcv.transforms import Compose
     from mmengine.registry import init_default_scope
     from mmpretrain.registry import TRANSFORMS
+
     init_default_scope('mmpretrain')
     pipeline = Compose([TRANSFORMS.build(t) for t in cfg.test_dataloader.dataset.pipeline])
     model = member(MEMBERS[name])
@@ -101,8 +107,12 @@ def test_accuracy_macs_and_shares_equal_an_independent_count(cfg, results):
     calibration = json.loads((work_dir / 'systems' / 'cascade.json').read_text())
     threshold = json.loads((work_dir / 'systems' / 'threshold.json').read_text())
     systems = {
-        'small0': (['small0'], []), 'large': (['large'], []), 'ensemble': (pair, [(None, None)]),
-        'cascade': (pair, [tuple(calibration['windows'][0])]), 'threshold': (pair, [tuple(threshold['windows'][0])])}
+        'small0': (['small0'], []),
+        'large': (['large'], []),
+        'ensemble': (pair, [(None, None)]),
+        'cascade': (pair, [tuple(calibration['windows'][0])]),
+        'threshold': (pair, [tuple(threshold['windows'][0])]),
+    }
     for name, (order, rules) in systems.items():
         rows = loop_cascade([logits[m] for m in order], rules, macs=[costs[m] for m in order])
         measured = results['systems'][name]
@@ -133,7 +143,7 @@ def test_tables_show_what_was_measured(results):
     results, _ = results
     rows = table_rows(results)
     assert len(rows) == 8
-    assert f"{results['systems']['cascade']['accuracy/top1']:.2f}" in rows[5]
+    assert f'{results["systems"]["cascade"]["accuracy/top1"]:.2f}' in rows[5]
     assert as_markdown(results).count('\n') == 8
     assert len(claim_sentences(results)) == 3
 

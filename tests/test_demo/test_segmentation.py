@@ -49,8 +49,15 @@ def results(project):
 
 
 def test_every_system_is_measured_and_replayed_alike(results):
-    assert list(results['systems']) == ['small', 'large', 'ensemble', 'cascade', 'cascade 24x110@2', 'image level',
-                                        'random cells']
+    assert list(results['systems']) == [
+        'small',
+        'large',
+        'ensemble',
+        'cascade',
+        'cascade 24x110@2',
+        'image level',
+        'random cells',
+    ]
     for name, metrics in results['systems'].items():
         interval = results['intervals']['miou'][name]
         assert metrics['mIoU'] == pytest.approx(100 * interval['estimate'], abs=0.006), name
@@ -64,7 +71,7 @@ def test_costs_are_shares_of_the_larger_member(results, project):
     assert costs['ensemble'] == pytest.approx(costs['small'] + costs['large'])
     assert results['macs_ratio']['large'] == 1
     calibration = json.loads((project[0] / 'compare' / 'systems' / 'cascade.json').read_text())
-    assert calibration['target'] == f"macs={0.8 * 1e9 * costs['large']:.6g}"
+    assert calibration['target'] == f'macs={0.8 * 1e9 * costs["large"]:.6g}'
     assert calibration['measured']['macs'] <= 0.8e9 * costs['large']
     assert costs['small'] < costs['cascade']
 
@@ -91,7 +98,7 @@ def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
 def test_tables_hold_the_figures(results):
     rows = table_rows(results)
     assert [row[0] for row in rows[1:]] == list(results['systems'])
-    assert rows[2][1] == f"{results['systems']['large']['mIoU']:.2f}"
+    assert rows[2][1] == f'{results["systems"]["large"]["mIoU"]:.2f}'
     assert as_markdown(rows).count('\n') == len(rows)
     assert group_rows(results) == [], 'the tiny project knows of no drives'
     drives = group_rows(results | dict(groups=dict(a=dict(images=2) | {name: 50.0 for name in results['systems']})))
@@ -145,11 +152,30 @@ def test_stride_benchmark(project, monkeypatch, tmp_path):
 def test_segmentation_benchmark(project, monkeypatch, tmp_path):
     script = runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation.py'))
     monkeypatch.setitem(script['batch'].__globals__, 'peak_memory', lambda args, name: 1.0)
-    monkeypatch.setattr(sys, 'argv', ['segmentation', str(project[0] / 'cascade.py'), '--size', '64', '96', '--images',
-                                      '2', '--repeats', '1', '--json', str(tmp_path / 'rows.json')])
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        [
+            'segmentation',
+            str(project[0] / 'cascade.py'),
+            '--size',
+            '64',
+            '96',
+            '--images',
+            '2',
+            '--repeats',
+            '1',
+            '--json',
+            str(tmp_path / 'rows.json'),
+        ],
+    )
     script['main']()
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
-    assert [row['name'] for row in rows] == ['larger member, whole', 'larger member, slide', 'cascade, image by image',
-                                             'cascade, cells of all images joined']
+    assert [row['name'] for row in rows] == [
+        'larger member, whole',
+        'larger member, slide',
+        'cascade, image by image',
+        'cascade, cells of all images joined',
+    ]
     assert all(0 < row['outside_members'] < 1 for row in rows[2:])
     assert np.isfinite([row['ms_per_image'] for row in rows]).all()

@@ -59,8 +59,9 @@ def test_measures_are_those_of_the_loop(fitted):
     rows = measure(fitted, stages, labels)
     right = {}
     for name, system in fitted.items():
-        expected = loop_cascade([logits[k] for k in system.stages], list(system.windows),
-                                macs=[MACS[k] for k in system.stages])
+        expected = loop_cascade(
+            [logits[k] for k in system.stages], list(system.windows), macs=[MACS[k] for k in system.stages]
+        )
         right[name] = np.array([e['label'] for e in expected]) == labels
         assert rows[name]['accuracy/top1'] == pytest.approx(100 * right[name].mean())
         assert rows[name]['cost/macs'] == pytest.approx(np.mean([e['macs'] for e in expected]) / 1e9)
@@ -76,16 +77,22 @@ def test_measures_are_those_of_the_loop(fitted):
 def test_nothing_is_kept_of_a_gain_that_is_not_there():
     stages, labels, _ = views(2)
     same = [stages[0]] * 2
-    systems = {'view 0': ViewCascade((0,), ()), 'all views': ViewCascade((0, 1), ((None, None),)),
-               'cascade': ViewCascade((0, 1), ((None, 0.5),))}
+    systems = {
+        'view 0': ViewCascade((0,), ()),
+        'all views': ViewCascade((0, 1), ((None, None),)),
+        'cascade': ViewCascade((0, 1), ((None, 0.5),)),
+    }
     assert measure(systems, same, labels)['cascade']['kept'] is None
 
 
 def test_runs_on_real_members(tmp_path):
     cfg = Config.fromfile(make_project(tmp_path / 'here', n=24))
     del cfg.model.members['large']
-    cfg.model.update(policy=None, accept=None, stages=[
-        dict(member='small', view=view, flip=flip) for view in (0, 1) for flip in (False, True)])
+    cfg.model.update(
+        policy=None,
+        accept=None,
+        stages=[dict(member='small', view=view, flip=flip) for view in (0, 1) for flip in (False, True)],
+    )
     cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
     cfg.val_dataloader.dataset.indices, cfg.test_dataloader.dataset.indices = list(range(12)), list(range(12, 24))
     lines = []

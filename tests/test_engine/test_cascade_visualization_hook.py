@@ -23,7 +23,11 @@ def sample(**fields):
 def test_text_names_prediction_confidence_and_exit():
     made = sample(confidence=0.65, exit_stage=1, macs=2.5e9, accepted=False).set_gt_label(0)
     assert describe(made, ['ant', 'bee', 'cat']) == [
-        'predicted 0.700: bee', 'true: ant', 'confidence 0.65, rejected', 'exit stage 1, 2.5 GMACs']
+        'predicted 0.700: bee',
+        'true: ant',
+        'confidence 0.65, rejected',
+        'exit stage 1, 2.5 GMACs',
+    ]
     assert describe(sample(), None) == ['predicted 0.700: 1']
 
 
@@ -36,12 +40,18 @@ def test_picture_is_the_image_over_the_text():
     assert (picture[160:] < 100).any()
 
 
-@pytest.mark.parametrize('inputs', [[torch.full((2, 3, 8, 8), 7, dtype=torch.uint8), torch.zeros(2, 3, 9, 9)],
-                                    torch.full((2, 1, 8, 8), 7, dtype=torch.uint8),
-                                    [torch.full((3, 8, 8), 7, dtype=torch.uint8)] * 2])
+@pytest.mark.parametrize(
+    'inputs',
+    [
+        [torch.full((2, 3, 8, 8), 7, dtype=torch.uint8), torch.zeros(2, 3, 9, 9)],
+        torch.full((2, 1, 8, 8), 7, dtype=torch.uint8),
+        [torch.full((3, 8, 8), 7, dtype=torch.uint8)] * 2,
+    ],
+)
 def test_batches_of_one_and_several_views_are_drawn(tmp_path, inputs):
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2),
-                             visualizer=SimpleNamespace(dataset_meta=None))
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(batch_size=2), visualizer=SimpleNamespace(dataset_meta=None)
+    )
     hook = CascadeVisualizationHook(enable=True, interval=3, out_dir=str(tmp_path))
     for batch in range(3):
         hook.after_test_iter(runner, batch, dict(inputs=inputs), [sample(), sample()])

@@ -18,8 +18,9 @@ from mmcascade.visualization.cell_plot import STAGE_COLOURS, as_image, plot_cell
 SegDataSample = pytest.importorskip('mmseg.structures').SegDataSample
 HEIGHT, WIDTH = 40, 60
 CLASSES, PALETTE = ('sky', 'road', 'car'), ((70, 130, 180), (128, 64, 128), (0, 0, 142))
-CELLS = dict(bboxes=np.array([[0, 0, 30, 40], [30, 0, 60, 40]]), confidence=np.array([0.93, 0.41]),
-             exit_stages=np.array([0, 1]))
+CELLS = dict(
+    bboxes=np.array([[0, 0, 30, 40], [30, 0, 60, 40]]), confidence=np.array([0.93, 0.41]), exit_stages=np.array([0, 1])
+)
 
 
 def maps():
@@ -62,7 +63,7 @@ def test_panels_show_labels_prediction_and_cells():
     stages = [text.get_text() for text in cells.get_legend().get_texts()]
     assert stages == [f'left after stage {k}' for k in range(3)]
     for x, stage in ((5, 0), (55, 1)):
-        tint = 255 * np.array([int(STAGE_COLOURS[stage][k:k + 2], 16) / 255 for k in (1, 3, 5)])
+        tint = 255 * np.array([int(STAGE_COLOURS[stage][k : k + 2], 16) / 255 for k in (1, 3, 5)])
         assert np.abs(colour_at(figure, cells, x, 10) - (0.65 * 200 + 0.35 * tint)).max() <= 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['sky', 'road']
     assert figure.get_suptitle() == 'some title'
@@ -82,8 +83,11 @@ def test_confidence_of_nothing_and_cells_too_small_for_text():
     cells = dict(CELLS, confidence=np.array([np.nan, -np.inf]))
     assert [text.get_text() for text in plot_cells(image, label, prediction, cells).axes[3].texts] == ['-', '-inf']
     starts = np.arange(WIDTH)
-    narrow = dict(bboxes=np.stack([starts, 0 * starts, starts + 1, 0 * starts + HEIGHT], 1),
-                  confidence=np.full(WIDTH, 0.5), exit_stages=np.zeros(WIDTH, int))
+    narrow = dict(
+        bboxes=np.stack([starts, 0 * starts, starts + 1, 0 * starts + HEIGHT], 1),
+        confidence=np.full(WIDTH, 0.5),
+        exit_stages=np.zeros(WIDTH, int),
+    )
     axis = plot_cells(image, label, prediction, narrow).axes[3]
     assert len(axis.patches) == WIDTH and not axis.texts
 
@@ -120,10 +124,14 @@ def test_every_interval_is_drawn(tmp_path, monkeypatch, on_disk):
     image = np.full((HEIGHT, WIDTH, 3), (10, 60, 200), np.uint8)
     mmcv.imwrite(image, str(tmp_path / 'a.png'))
     drawn = []
-    monkeypatch.setattr('mmcascade.engine.hooks.cell_visualization_hook.plot_cells',
-                        lambda *args: drawn.append(args) or plot_cells(*args))
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(batch_size=2),
-                             visualizer=SimpleNamespace(dataset_meta=dict(classes=CLASSES, palette=PALETTE)))
+    monkeypatch.setattr(
+        'mmcascade.engine.hooks.cell_visualization_hook.plot_cells',
+        lambda *args: drawn.append(args) or plot_cells(*args),
+    )
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(batch_size=2),
+        visualizer=SimpleNamespace(dataset_meta=dict(classes=CLASSES, palette=PALETTE)),
+    )
     hook = CellVisualizationHook(draw=True, interval=3, out_dir=str(tmp_path / 'out'))
     samples = [sample(**(dict(img_path=str(tmp_path / 'a.png')) if on_disk else {})) for _ in range(2)]
     inputs = [torch.from_numpy(image).permute(2, 0, 1)] * 2

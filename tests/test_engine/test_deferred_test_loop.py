@@ -67,8 +67,12 @@ def make_runner(project, tmp_path_factory):  # noqa: F811
     def make(loop=None):
         cfg = Config.fromfile(project)
         cfg.experiment_name = f'deferred{next(numbers)}'  # mmengine keeps one runner per name and process
-        prepare_test(cfg, config_path=str(project), work_dir=str(tmp_path_factory.mktemp('work')),
-                     cfg_options={f'test_cfg.{key}': value for key, value in (loop or {}).items()})
+        prepare_test(
+            cfg,
+            config_path=str(project),
+            work_dir=str(tmp_path_factory.mktemp('work')),
+            cfg_options={f'test_cfg.{key}': value for key, value in (loop or {}).items()},
+        )
         return Runner.from_cfg(cfg)
 
     return make
@@ -85,8 +89,10 @@ def run(runner):
 
 
 def fields(sample):
-    return {key: float(sample[key])
-            for key in ('confidence', 'exit_stage', 'macs', 'accepted', 'sample_idx', 'gt_label', 'pred_label')}
+    return {
+        key: float(sample[key])
+        for key in ('confidence', 'exit_stage', 'macs', 'accepted', 'sample_idx', 'gt_label', 'pred_label')
+    }
 
 
 @pytest.fixture(scope='module')
@@ -126,6 +132,7 @@ def watched(forward, seen):
     def call(images):
         seen.append(len(images))
         return forward(images)
+
     return call
 
 
@@ -140,7 +147,6 @@ def test_hooks_see_every_batch_once_and_in_order(make_runner):
     assert [c[1] for c in after] == [0, 1, 2, 3]
     assert sum((c[2] for c in after), []) == list(range(IMAGES))
     assert all('inputs' not in c[3] for c in after)
-
 
 
 def test_images_are_kept_for_hooks_that_may_need_them():
@@ -158,6 +164,7 @@ def test_images_are_kept_for_hooks_that_may_need_them():
     from mmpretrain.engine.hooks import VisualizationHook
 
     from mmcascade.engine.hooks import CascadeVisualizationHook
+
     assert needs_inputs(Unknown(), samples)
     assert not needs_inputs(Silent(), samples)
     assert not needs_inputs(IterTimerHook(), samples)
@@ -187,7 +194,7 @@ def test_bounds_run_what_waits(make_runner, bound):
     _, calls = run(runner)
     assert [len(samples) for _, samples in calls] == [4, 4, 4, 1]
     assert sum(sizes) == 5 and max(sizes) < 5
-    runner.test_loop.max_waiting, runner.test_loop.max_bytes = 1000, 2 ** 30
+    runner.test_loop.max_waiting, runner.test_loop.max_bytes = 1000, 2**30
     sizes.clear()
     runner.test_loop.run()
     assert sizes == [5]
@@ -202,10 +209,11 @@ def test_bounds_below_a_batch_are_refused(make_runner):
         make_runner(dict(DEFERRED, max_bytes=1000)).test()
 
 
-@pytest.mark.parametrize('bound', [dict(max_waiting=True), dict(max_bytes=1e9), dict(max_waiting=-1),
-                                   dict(max_bytes='big')])
+@pytest.mark.parametrize(
+    'bound', [dict(max_waiting=True), dict(max_bytes=1e9), dict(max_waiting=-1), dict(max_bytes='big')]
+)
 def test_bounds_are_whole_numbers(make_runner, bound):
-    (name, value), = bound.items()
+    ((name, value),) = bound.items()
     with pytest.raises(ValueError, match=f'{name} of DeferredTestLoop is a whole number >= 1, got {value!r}'):
         make_runner(dict(DEFERRED, **bound)).test_loop  # noqa: B018
 
@@ -222,7 +230,6 @@ def test_other_models_are_refused(make_runner):
     runner.model = nn.Identity()
     with pytest.raises(TypeError, match='Identity is no cascade'):
         runner.test_loop  # noqa: B018
-
 
 
 @pytest.mark.parametrize('error', [ZeroDivisionError, KeyboardInterrupt])
@@ -265,9 +272,22 @@ def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    run_tool('-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}', ROOT / 'tools' / 'test.py',
-             project, 'none', '--launcher', 'pytorch', '--out', 'metrics.json', '--cfg-options',
-             'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5')
+    run_tool(
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={port}',
+        ROOT / 'tools' / 'test.py',
+        project,
+        'none',
+        '--launcher',
+        'pytorch',
+        '--out',
+        'metrics.json',
+        '--cfg-options',
+        'test_cfg.type=mmcascade.DeferredTestLoop',
+        'model.stages.1.batch_size=5',
+    )
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key, value in ((key, value) for key, value in plain[0].items() if key != 'count'):
         assert metrics[key] == pytest.approx(value, abs=1e-4), key
@@ -284,8 +304,9 @@ def test_any_batching_gives_whole_batches_in_order(data):
     logits = [torch.randn(units, 5, generator=generator) * 2 for _ in range(stages)]
     sizes = data.draw(st.lists(st.one_of(st.none(), st.integers(1, 12)), min_size=stages, max_size=stages))
     windows = [(0.3, data.draw(st.sampled_from([0.3, 0.5, 0.9, 1.0]))) for _ in range(stages - 1)]
-    router = CascadeRouter([CachedStage(z, batch_size=b, macs=1.0) for z, b in zip(logits, sizes, strict=True)],
-                           WindowPolicy(windows))
+    router = CascadeRouter(
+        [CachedStage(z, batch_size=b, macs=1.0) for z, b in zip(logits, sizes, strict=True)], WindowPolicy(windows)
+    )
     expected = CascadeRouter([CachedStage(z, macs=1.0) for z in logits], WindowPolicy(windows)).route([], range(units))
     kept, reported, start = KeptBatches(), [], 0
     with router.stream(wait_for=data.draw(st.one_of(st.none(), st.integers(1, 12)))) as stream:
@@ -293,7 +314,7 @@ def test_any_batching_gives_whole_batches_in_order(data):
             kept.keep(index, None, [DataSample() for _ in range(count)], [1] * count)
             reported += kept.finish(stream.submit([], range(start, start + count)))
             start += count
-            assert kept.images == units - sum(counts[index + 1:]) - sum(len(o) for _, o in reported)
+            assert kept.images == units - sum(counts[index + 1 :]) - sum(len(o) for _, o in reported)
         reported += kept.finish(stream.flush())
     assert [batch.index for batch, _ in reported] == list(range(len(counts)))
     assert [len(outcome) for _, outcome in reported] == counts
@@ -305,4 +326,5 @@ def test_any_batching_gives_whole_batches_in_order(data):
 
 def test_is_registered():
     from mmengine.registry import LOOPS
+
     assert LOOPS.get('mmcascade.DeferredTestLoop') is DeferredTestLoop

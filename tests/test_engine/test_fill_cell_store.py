@@ -45,18 +45,31 @@ def store_of(cfg, folder, **model):
 
 
 POLICIES = {
-    'nobody': WindowPolicy([None]), 'everybody': WindowPolicy([(None, None)]),
-    'threshold': ThresholdPolicy([MIDDLE]), 'window': WindowPolicy([(0.55, 0.68)]),
-    'random': RandomPolicy([0.5], seed=1), 'budget': CellBudgetPolicy([(None, MIDDLE)], max_cells=3),
+    'nobody': WindowPolicy([None]),
+    'everybody': WindowPolicy([(None, None)]),
+    'threshold': ThresholdPolicy([MIDDLE]),
+    'window': WindowPolicy([(0.55, 0.68)]),
+    'random': RandomPolicy([0.5], seed=1),
+    'budget': CellBudgetPolicy([(None, MIDDLE)], max_cells=3),
 }
 
 
-@pytest.fixture(scope='module', params=[
-    dict(), dict(fusion='replace'), dict(fusion='logit', confidence='energy'),
-    dict(confidence=dict(type='mmcascade.CellConfidence', pixel='prob_gap', reduce='quantile', t_unk=0.6,
-                         empty='exit')),
-    dict(stages=[dict(member='small', scale=0.5), dict(member='large', on='image')]),
-    dict(grid=dict(cell=None, margin=0))], ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell'])
+@pytest.fixture(
+    scope='module',
+    params=[
+        dict(),
+        dict(fusion='replace'),
+        dict(fusion='logit', confidence='energy'),
+        dict(
+            confidence=dict(
+                type='mmcascade.CellConfidence', pixel='prob_gap', reduce='quantile', t_unk=0.6, empty='exit'
+            )
+        ),
+        dict(stages=[dict(member='small', scale=0.5), dict(member='large', on='image')]),
+        dict(grid=dict(cell=None, margin=0)),
+    ],
+    ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell'],
+)
 def case(request, project, folder):
     name = '-'.join(sorted(request.param)) or 'default'
     return request.param, store_of(project, folder / name, **request.param)[0]
@@ -139,8 +152,9 @@ def test_given_costs_are_part_of_a_store(project, folder):
 
 def test_bad_annotations_are_named(project, folder):
     cfg = copy.deepcopy(project)
-    cfg.val_dataloader.dataset.pipeline = [t for t in cfg.val_dataloader.dataset.pipeline
-                                           if t.type != 'LoadAnnotations']
+    cfg.val_dataloader.dataset.pipeline = [
+        t for t in cfg.val_dataloader.dataset.pipeline if t.type != 'LoadAnnotations'
+    ]
     with pytest.raises(ValueError, match='0.png has no gt_sem_seg.*LoadAnnotations'):
         prepare_store(cfg, folder / 'unlabelled', device='cpu')
     cfg = copy.deepcopy(project)

@@ -19,8 +19,12 @@ from mmcascade.registry import MODELS
 from tests.tiny_project import make_project
 
 N = 40
-STAGES = [dict(member='small', view=0, resize=24), dict(member='small', view=0),
-          dict(member='small', view=0, flip=True), dict(member='small', view=1)]
+STAGES = [
+    dict(member='small', view=0, resize=24),
+    dict(member='small', view=0),
+    dict(member='small', view=0, flip=True),
+    dict(member='small', view=1),
+]
 
 
 @pytest.fixture(scope='module')

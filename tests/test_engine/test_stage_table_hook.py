@@ -7,16 +7,19 @@ from mmcascade.engine.hooks.stage_table_hook import as_text, stage_rows
 
 
 def stage(member, view, shapes, batch_size=None, flip=False):
-    return SimpleNamespace(member=member, view=view, batch_size=batch_size, macs_by_shape=shapes,
-                           device_view=SimpleNamespace(flip=flip))
+    return SimpleNamespace(
+        member=member, view=view, batch_size=batch_size, macs_by_shape=shapes, device_view=SimpleNamespace(flip=flip)
+    )
 
 
 def test_rows_add_up():
     stages = [stage('small', 0, {(3, 8, 8): 1e9}), stage('large', 1, {(3, 16, 16): 4e9}, 6), stage('huge', 1, {})]
     rows = stage_rows(stages, {'cost/reached@stage1': 20.0, 'cost/reached@stage2': 0.0})
-    assert rows == [('0', 'small', '0', '3x8x8', 'any', '1', '1', '100.00'),
-                    ('1', 'large', '1', '3x16x16', '6', '4', '5', '20.00'),
-                    ('2', 'huge', '1', 'never ran', 'any', 'n/a', 'n/a', '0.00')]
+    assert rows == [
+        ('0', 'small', '0', '3x8x8', 'any', '1', '1', '100.00'),
+        ('1', 'large', '1', '3x16x16', '6', '4', '5', '20.00'),
+        ('2', 'huge', '1', 'never ran', 'any', 'n/a', 'n/a', '0.00'),
+    ]
     text = as_text(rows)
     assert 'reached %' in text
     assert '3x16x16' in text
@@ -37,4 +40,5 @@ def test_stages_on_cells_are_charged_per_crop():
     second = SimpleNamespace(member='large', on='cell', scale=1.0, batch_size=8, macs_by_shape={(3, 48, 48): 4e9})
     assert stage_rows([first, second], {'cost/reached@stage1': 20.0}) == [
         ('0', 'small', 'image at 0.5', '3x32x64', 'any', '1', '1', '100.00'),
-        ('1', 'large', 'cell', '3x48x48', '8', '4', 'n/a', '20.00')]
+        ('1', 'large', 'cell', '3x48x48', '8', '4', 'n/a', '20.00'),
+    ]

@@ -42,14 +42,26 @@ def test_a_cascade_needs_no_checkpoint(cfg, checkpoint):
 
 
 def test_flags_reach_the_config(cfg):
-    prepare(cfg, checkpoint='x.pth', work_dir='w', amp=True, show_dir='pictures', interval=7, pin_memory=False,
-            cfg_options={'test_dataloader.batch_size': 2})
+    prepare(
+        cfg,
+        checkpoint='x.pth',
+        work_dir='w',
+        amp=True,
+        show_dir='pictures',
+        interval=7,
+        pin_memory=False,
+        cfg_options={'test_dataloader.batch_size': 2},
+    )
     assert (cfg.load_from, cfg.work_dir, cfg.test_cfg.fp16) == ('x.pth', 'w', True)
     assert cfg.test_dataloader.batch_size == 2
     assert cfg.test_dataloader.pin_memory is False
     hook = cfg.default_hooks.visualization
     assert (hook.type, hook.enable, hook.out_dir, hook.interval) == (
-        'mmcascade.CascadeVisualizationHook', True, 'pictures', 7)
+        'mmcascade.CascadeVisualizationHook',
+        True,
+        'pictures',
+        7,
+    )
 
 
 def test_tta_of_a_plain_model_flips_like_mmpretrain(cfg):
@@ -64,15 +76,22 @@ def test_tta_of_a_cascade_repeats_its_stages(cfg):
     prepare(cfg, tta=True)
     assert cfg.model.type == 'mmcascade.WindowCascadeClassifier'
     assert [(s.member, s.flip) for s in cfg.model.stages] == [
-        ('small', False), ('small', True), ('large', False), ('large', True)]
+        ('small', False),
+        ('small', True),
+        ('large', False),
+        ('large', True),
+    ]
     assert cfg.model.policy.windows == [(None, None), (0.3, 0.6), (None, None)]
 
 
-@pytest.mark.parametrize('change, options, message', [
-    (lambda cfg: cfg, dict(cfg_options={'test_dataloader': None}), 'some/cascade.py has no test_dataloader'),
-    (as_plain_model, {}, 'ImageClassifier is no cascade.*checkpoint'),
-    (as_plain_model, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
-])
+@pytest.mark.parametrize(
+    'change, options, message',
+    [
+        (lambda cfg: cfg, dict(cfg_options={'test_dataloader': None}), 'some/cascade.py has no test_dataloader'),
+        (as_plain_model, {}, 'ImageClassifier is no cascade.*checkpoint'),
+        (as_plain_model, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
+    ],
+)
 def test_contradictions_are_refused(cfg, change, options, message):
     with pytest.raises(ValueError, match=message):
         prepare(change(cfg), **options)
@@ -83,17 +102,31 @@ def test_a_cascade_is_known_by_name_class_and_subclass(cfg):
         pass
 
     assert is_cascade(cfg)
-    for model_type, expected in ((WindowCascadeClassifier, True), (Mine, True), ('ImageClassifier', False),
-                                 ('mmpretrain.ImageClassifier', False)):
+    for model_type, expected in (
+        (WindowCascadeClassifier, True),
+        (Mine, True),
+        ('ImageClassifier', False),
+        ('mmpretrain.ImageClassifier', False),
+    ):
         cfg.model.type = model_type
         assert is_cascade(cfg) == expected
 
 
 def test_any_metric_becomes_json():
-    metrics = {'a': np.float32(0.5), 'b': math.nan, 'c': torch.tensor([1, 2]), 'd': {'e': (True, None, 'x')},
-               'f': object}
+    metrics = {
+        'a': np.float32(0.5),
+        'b': math.nan,
+        'c': torch.tensor([1, 2]),
+        'd': {'e': (True, None, 'x')},
+        'f': object,
+    }
     assert json.loads(json.dumps(plain(metrics))) == {
-        'a': 0.5, 'b': None, 'c': [1.0, 2.0], 'd': {'e': [True, None, 'x']}, 'f': str(object)}
+        'a': 0.5,
+        'b': None,
+        'c': [1.0, 2.0],
+        'd': {'e': [True, None, 'x']},
+        'f': str(object),
+    }
 
 
 @pytest.mark.parametrize('dataset', [[], None])

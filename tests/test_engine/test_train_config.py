@@ -9,11 +9,21 @@ from mmcascade.engine.configs.training import prepare_train
 
 def make(**changes):
     loader = dict(batch_size=4, num_workers=0, dataset=dict(type='X'))
-    return Config(dict(dict(
-        default_scope='mmpretrain', model=dict(type='ImageClassifier'),
-        train_cfg=dict(max_epochs=1), optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), train_dataloader=loader,
-        val_dataloader=dict(loader, num_workers=2), val_cfg=dict(), val_evaluator=dict(type='M')),
-        **changes))
+    return Config(
+        dict(
+            dict(
+                default_scope='mmpretrain',
+                model=dict(type='ImageClassifier'),
+                train_cfg=dict(max_epochs=1),
+                optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+                train_dataloader=loader,
+                val_dataloader=dict(loader, num_workers=2),
+                val_cfg=dict(),
+                val_evaluator=dict(type='M'),
+            ),
+            **changes,
+        )
+    )
 
 
 def prepare(cfg, **options):
@@ -44,9 +54,16 @@ def test_segmentors_collate_in_their_own_way():
 
 def test_flags_reach_the_config():
     cfg = prepare(
-        make(auto_scale_lr=dict(base_batch_size=64)), work_dir='w', amp=True, validate=False,
-        auto_scale_lr=True, launcher='slurm', pin_memory=False, persistent_workers=False,
-        cfg_options={'train_dataloader.num_workers': 3, 'model.depth': 5})
+        make(auto_scale_lr=dict(base_batch_size=64)),
+        work_dir='w',
+        amp=True,
+        validate=False,
+        auto_scale_lr=True,
+        launcher='slurm',
+        pin_memory=False,
+        persistent_workers=False,
+        cfg_options={'train_dataloader.num_workers': 3, 'model.depth': 5},
+    )
     assert (cfg.work_dir, cfg.launcher, cfg.model.depth) == ('w', 'slurm', 5)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'
@@ -62,13 +79,19 @@ def test_resumes_from_the_latest_or_a_given_checkpoint(resume, load_from):
     assert cfg.resume and cfg.load_from == load_from
 
 
-@pytest.mark.parametrize('changes, options, words', [
-    (dict(model=dict(type='mmcascade.WindowCascadeClassifier')), {},
-     'some/member.py is a cascade, .* train its members'),
-    (dict(train_dataloader=None), {}, 'some/member.py has no train_dataloader'),
-    (dict(optim_wrapper=None), {}, 'has no optim_wrapper'),
-    ({}, dict(auto_scale_lr=True), r'needs auto_scale_lr=dict\(base_batch_size='),
-])
+@pytest.mark.parametrize(
+    'changes, options, words',
+    [
+        (
+            dict(model=dict(type='mmcascade.WindowCascadeClassifier')),
+            {},
+            'some/member.py is a cascade, .* train its members',
+        ),
+        (dict(train_dataloader=None), {}, 'some/member.py has no train_dataloader'),
+        (dict(optim_wrapper=None), {}, 'has no optim_wrapper'),
+        ({}, dict(auto_scale_lr=True), r'needs auto_scale_lr=dict\(base_batch_size='),
+    ],
+)
 def test_contradictions_are_errors(changes, options, words):
     with pytest.raises(ValueError, match=words):
         prepare(make(**changes), **options)

@@ -165,12 +165,19 @@ def test_views_of_a_multi_view_come_first(cfg):
     assert pipeline[1]['transforms'] == [[size, flip] for size in SIZES for flip in FLIPS]
 
 
-@pytest.mark.parametrize('policy, expected', [
-    (dict(type='WindowPolicy', windows=[(0.1, 0.2), None]),
-     [(None, None), (0.1, 0.2), (None, None), None, (None, None)]),
-    (dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, None]),
-     [(None, None), (None, 0.7), (None, None), None, (None, None)]),
-])
+@pytest.mark.parametrize(
+    'policy, expected',
+    [
+        (
+            dict(type='WindowPolicy', windows=[(0.1, 0.2), None]),
+            [(None, None), (0.1, 0.2), (None, None), None, (None, None)],
+        ),
+        (
+            dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7, None]),
+            [(None, None), (None, 0.7), (None, None), None, (None, None)],
+        ),
+    ],
+)
 def test_policies_decide_between_stages_only(policy, expected):
     full = full_tta_policy(policy, 2)
     assert full['windows'] == expected
@@ -186,20 +193,28 @@ def test_random_deferral_stays_between_stages():
     assert policy == dict(type='mmcascade.RandomPolicy', rates=[1.0, 1.0, 0.25, 1.0, 1.0], seed=3)
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(model=dict(fusion='replace')), "fusion='replace' keeps the last stage's scores"),
-    (dict(model=dict(calibration='x.json', policy=None)), 'fitted without test-time augmentation.*--tta'),
-    (dict(model=dict(policy=dict(_delete_=True, type='Mine', knobs=[1]))), "rules of the policy 'Mine'"),
-    (dict(model=dict(policy=dict(_delete_=True, type='mmcascade.AdjustedWindowPolicy', windows=[(0.2, 0.4)]))),
-     "rules of the policy 'mmcascade.AdjustedWindowPolicy'"),
-    (dict(model=dict(policy=dict(_delete_=True, type='Mine', thresholds=[0.5]))), "rules of the policy 'Mine'"),
-    (dict(tta_model=dict(type='MyTTA')), 'tta_model of a cascade is empty'),
-    (dict(tta_model=dict(windows=[])), 'tta_model of a cascade is empty'),
-    (dict(tta_pipeline=FOUR), r'stage 1 reads view 1, but tta_pipeline makes 1 view\(s\).*MultiView'),
-    (dict(tta_pipeline=[LOAD, PACK]), "the last transform of a tta_pipeline is TestTimeAug, got 'PackInputs'"),
-    (dict(tta_pipeline=[LOAD, dict(type='TestTimeAug', transforms=[FLIPS])]), 'the last list of TestTimeAug'),
-    (dict(model=dict(type='mmcascade.CascadeSegmentor')), "cascades of classifiers, got 'mmcascade.CascadeSegmentor'"),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(model=dict(fusion='replace')), "fusion='replace' keeps the last stage's scores"),
+        (dict(model=dict(calibration='x.json', policy=None)), 'fitted without test-time augmentation.*--tta'),
+        (dict(model=dict(policy=dict(_delete_=True, type='Mine', knobs=[1]))), "rules of the policy 'Mine'"),
+        (
+            dict(model=dict(policy=dict(_delete_=True, type='mmcascade.AdjustedWindowPolicy', windows=[(0.2, 0.4)]))),
+            "rules of the policy 'mmcascade.AdjustedWindowPolicy'",
+        ),
+        (dict(model=dict(policy=dict(_delete_=True, type='Mine', thresholds=[0.5]))), "rules of the policy 'Mine'"),
+        (dict(tta_model=dict(type='MyTTA')), 'tta_model of a cascade is empty'),
+        (dict(tta_model=dict(windows=[])), 'tta_model of a cascade is empty'),
+        (dict(tta_pipeline=FOUR), r'stage 1 reads view 1, but tta_pipeline makes 1 view\(s\).*MultiView'),
+        (dict(tta_pipeline=[LOAD, PACK]), "the last transform of a tta_pipeline is TestTimeAug, got 'PackInputs'"),
+        (dict(tta_pipeline=[LOAD, dict(type='TestTimeAug', transforms=[FLIPS])]), 'the last list of TestTimeAug'),
+        (
+            dict(model=dict(type='mmcascade.CascadeSegmentor')),
+            "cascades of classifiers, got 'mmcascade.CascadeSegmentor'",
+        ),
+    ],
+)
 def test_what_has_no_right_result_is_refused(cfg, change, message):
     cfg.merge_from_dict(change)
     with pytest.raises(ValueError, match=message):

@@ -52,9 +52,13 @@ def e_aurc(confidence, error, rule, optimum):
 
 
 def auroc(confidence, positive):
-    wins = [1 if a > b else 0.5 if a == b else 0
-            for a, p in zip(confidence, positive, strict=True) if p
-            for b, q in zip(confidence, positive, strict=True) if not q]
+    wins = [
+        1 if a > b else 0.5 if a == b else 0
+        for a, p in zip(confidence, positive, strict=True)
+        if p
+        for b, q in zip(confidence, positive, strict=True)
+        if not q
+    ]
     return sum(wins) / len(wins) if wins else math.nan
 
 
@@ -122,8 +126,7 @@ def scod_augrc(confidence, error, ood, share, cost):
 
 
 def trapezoid(height, width):
-    return sum((height[i] + height[i - 1]) / 2 * (width[i] - width[i - 1])
-               for i in range(1, len(height)))
+    return sum((height[i] + height[i - 1]) / 2 * (width[i] - width[i - 1]) for i in range(1, len(height)))
 
 
 def cases():
@@ -144,11 +147,10 @@ def cases():
         'one right': ([0.7], [0]),
         'one wrong': ([0.7], [1]),
         'non-finite': (np.where(rng.random(60) < 0.2, -inf, rng.random(60)), rng.random(60) < 0.3),
-        'non-finite logits': (
-            np.where(rng.random(60) < 0.2, -inf, 9 * rng.standard_normal(60)),
-            rng.random(60) < 0.3),
+        'non-finite logits': (np.where(rng.random(60) < 0.2, -inf, 9 * rng.standard_normal(60)), rng.random(60) < 0.3),
         'nothing finite': (np.full(5, -inf), np.array([1, 0, 0, 1, 0])),
         'both infinities': ([inf, 1.0, -inf, 0.5, inf, -2.0], [0, 0, 1, 1, 1, 0]),
         'wild range': (np.array(wild), np.arange(10) % 3 == 0),
         'wild range, no negatives': (np.abs(wild), np.arange(10) % 3 == 0),
-        'integers': (rng.integers(-3, 9, 40), rng.integers(0, 2, 40))}
+        'integers': (rng.integers(-3, 9, 40), rng.integers(0, 2, 40)),
+    }

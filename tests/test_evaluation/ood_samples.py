@@ -42,8 +42,11 @@ def make_samples(sizes, seed=0, levels=None, **extra):
 def arrays(samples, *datasets):
     """(confidence, wrong, ood) of the ID samples and those of the named sets."""
     kept = [s for s in samples if not s.get('ood', False) or s.dataset in datasets]
-    return (np.array([s.confidence for s in kept]), np.array([bool(s.pred_label != s.gt_label) for s in kept]),
-            np.array([bool(s.get('ood', False)) for s in kept]))
+    return (
+        np.array([s.confidence for s in kept]),
+        np.array([bool(s.pred_label != s.gt_label) for s in kept]),
+        np.array([bool(s.get('ood', False)) for s in kept]),
+    )
 
 
 def evaluate(config, samples):

@@ -20,8 +20,11 @@ def pixel_data(plane):
 
 def grid(height, width, cell):
     """Boxes x1, y1, x2, y2 of the cells, the last row and column possibly smaller."""
-    return [[x, y, min(x + cell, width), min(y + cell, height)]
-            for y in range(0, height, cell) for x in range(0, width, cell)]
+    return [
+        [x, y, min(x + cell, width), min(y + cell, height)]
+        for y in range(0, height, cell)
+        for x in range(0, width, cell)
+    ]
 
 
 def make_sample(seed=0, shape=(24, 40), cell=16, annotated=True, kind=BaseDataElement, **fields):
@@ -35,16 +38,27 @@ def make_sample(seed=0, shape=(24, 40), cell=16, annotated=True, kind=BaseDataEl
     # float32 probabilities, many of them saturated.
     confidence = (1 - rng.random(shape) ** 12).astype(np.float32)
     prediction = rng.integers(0, len(CLASSES), shape)
-    truth = np.where(rng.random(shape) < 0.2 + 0.8 * confidence ** 4, prediction, rng.integers(0, len(CLASSES), shape))
+    truth = np.where(rng.random(shape) < 0.2 + 0.8 * confidence**4, prediction, rng.integers(0, len(CLASSES), shape))
     truth[rng.random(shape) < 0.1] = IGNORE
     sample.pred_sem_seg = pixel_data(prediction)
     sample.confidence_map = pixel_data(confidence)
     if annotated:
         sample.gt_sem_seg = pixel_data(truth)
-    values = dict(
-        macs=1e9 * (seed + 1), reached=[1.0, reached], mean_exit_stage=reached, nonfinite_cells=seed % 2,
-        cells=InstanceData(bboxes=boxes, exit_stages=exits, confidence=torch.rand(len(boxes)),
-                           macs=torch.ones(len(boxes), dtype=torch.float64))) | fields
+    values = (
+        dict(
+            macs=1e9 * (seed + 1),
+            reached=[1.0, reached],
+            mean_exit_stage=reached,
+            nonfinite_cells=seed % 2,
+            cells=InstanceData(
+                bboxes=boxes,
+                exit_stages=exits,
+                confidence=torch.rand(len(boxes)),
+                macs=torch.ones(len(boxes), dtype=torch.float64),
+            ),
+        )
+        | fields
+    )
     for name, value in values.items():
         sample.set_field(value, name)
     return sample

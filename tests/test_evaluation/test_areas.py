@@ -13,5 +13,4 @@ from mmcascade.evaluation.curves.ranking.areas import reciprocal_sum
 def test_reciprocal_sums_equal_the_exact_sum(start):
     counts = np.array([0, 1, 2, 31, 32, 33, 40, 100, 10_000])
     exact = [math.fsum(1 / (start + j) for j in range(1, count + 1)) for count in counts]
-    assert reciprocal_sum(np.full(counts.size, start), counts).tolist() == pytest.approx(
-        exact, rel=2e-15)
+    assert reciprocal_sum(np.full(counts.size, start), counts).tolist() == pytest.approx(exact, rel=2e-15)

@@ -28,9 +28,9 @@ def evaluate(samples):
 
 def test_cost_and_reach():
     samples = [make_sample(1e9, 0), make_sample(3e9, 1), make_sample(3e9, 1), make_sample(7e9, 2)]
-    assert evaluate(samples) == pytest.approx({
-        'cost/macs': 3.5, 'cost/reached@stage1': 75, 'cost/reached@stage2': 25,
-        'cost/nonfinite': 0})
+    assert evaluate(samples) == pytest.approx(
+        {'cost/macs': 3.5, 'cost/reached@stage1': 75, 'cost/reached@stage2': 25, 'cost/nonfinite': 0}
+    )
 
 
 def test_a_stage_that_nobody_reached_is_printed():
@@ -40,8 +40,7 @@ def test_a_stage_that_nobody_reached_is_printed():
 
 def test_samples_without_the_optional_fields():
     samples = [dict(macs=1e9, exit_stage=0), dict(macs=2e9, exit_stage=1, confidence=-math.inf)]
-    assert evaluate(samples) == pytest.approx(
-        {'cost/macs': 1.5, 'cost/reached@stage1': 50, 'cost/nonfinite': 1})
+    assert evaluate(samples) == pytest.approx({'cost/macs': 1.5, 'cost/reached@stage1': 50, 'cost/nonfinite': 1})
 
 
 def test_nonfinite_is_a_number_of_units():
@@ -50,8 +49,12 @@ def test_nonfinite_is_a_number_of_units():
 
 
 def test_data_sets_apart():
-    samples = [make_sample(1e9, 0), make_sample(3e9, 1),
-               make_sample(6e9, 2, ood=True, dataset='digits'), make_sample(8e9, 2, ood=True)]
+    samples = [
+        make_sample(1e9, 0),
+        make_sample(3e9, 1),
+        make_sample(6e9, 2, ood=True, dataset='digits'),
+        make_sample(8e9, 2, ood=True),
+    ]
     values = evaluate(samples)
     assert values['cost/macs'] == pytest.approx(4.5)
     assert values['cost/id/macs'] == pytest.approx(2)
@@ -61,15 +64,16 @@ def test_data_sets_apart():
 
 def test_number_types_do_not_matter():
     plain = evaluate([make_sample(1e9, 0), make_sample(3e9, 1)])
-    tensors = [make_sample(torch.tensor(1e9), torch.tensor([0]), finite_stages=torch.tensor(1)),
-               make_sample(torch.tensor([3e9]), torch.tensor(1), finite_stages=torch.tensor([2]))]
+    tensors = [
+        make_sample(torch.tensor(1e9), torch.tensor([0]), finite_stages=torch.tensor(1)),
+        make_sample(torch.tensor([3e9]), torch.tensor(1), finite_stages=torch.tensor([2])),
+    ]
     assert evaluate(tensors) == pytest.approx(plain)
 
 
 def test_one_small_result_per_sample():
     metric = METRICS.build(dict(type='mmcascade.CascadeCost'))
-    metric.process(None, [
-        make_sample(1e9 + i, i % 3, dataset=''.join(['cif', 'ar'])).to_dict() for i in range(9)])
+    metric.process(None, [make_sample(1e9 + i, i % 3, dataset=''.join(['cif', 'ar'])).to_dict() for i in range(9)])
     assert len(metric.results) == 9
     assert len({id(result[4]) for result in metric.results}) == 1  # one string for all
     for result in metric.results:
@@ -92,15 +96,28 @@ def test_no_sample_is_an_error():
 
 
 def grid_sample(macs, reached, nonfinite_cells=0, **fields):
-    return dict(img_path='x.png', macs=macs, reached=reached, nonfinite_cells=nonfinite_cells,
-                num_stages=len(reached), mean_exit_stage=sum(reached) - 1) | fields
+    return (
+        dict(
+            img_path='x.png',
+            macs=macs,
+            reached=reached,
+            nonfinite_cells=nonfinite_cells,
+            num_stages=len(reached),
+            mean_exit_stage=sum(reached) - 1,
+        )
+        | fields
+    )
 
 
 def test_grids_reach_stages_by_area():
-    samples = [grid_sample(1e9, [1.0, 0.25, 0.125]), grid_sample(3e9, [1.0, 0.0, 0.0], 3),
-               grid_sample(2e9, [1.0, 0.5, 0.0], nonfinite_cells=1)]
-    assert evaluate(samples) == pytest.approx({
-        'cost/macs': 2, 'cost/reached@stage1': 25, 'cost/reached@stage2': 12.5 / 3, 'cost/nonfinite': 4})
+    samples = [
+        grid_sample(1e9, [1.0, 0.25, 0.125]),
+        grid_sample(3e9, [1.0, 0.0, 0.0], 3),
+        grid_sample(2e9, [1.0, 0.5, 0.0], nonfinite_cells=1),
+    ]
+    assert evaluate(samples) == pytest.approx(
+        {'cost/macs': 2, 'cost/reached@stage1': 25, 'cost/reached@stage2': 12.5 / 3, 'cost/nonfinite': 4}
+    )
 
 
 def test_grids_of_tensors_and_without_the_optional_field():

@@ -38,8 +38,11 @@ def slow(samples, classes=CLASSES):
                 label, guess = int(truth[y, x]), int(prediction[y, x])
                 if label == IGNORE:
                     continue
-                cell = [i for i, (x1, y1, x2, y2) in enumerate(sample.cells.bboxes.tolist())
-                        if x1 <= x < x2 and y1 <= y < y2]
+                cell = [
+                    i
+                    for i, (x1, y1, x2, y2) in enumerate(sample.cells.bboxes.tolist())
+                    if x1 <= x < x2 and y1 <= y < y2
+                ]
                 assert len(cell) == 1
                 for name in (label, 'all'):
                     labelled[name] += 1
@@ -47,8 +50,10 @@ def slow(samples, classes=CLASSES):
                 agreed[label] += label == guess
                 for name in {label, guess}:
                     either[name] += 1
-    return ({name: 100 * deferred[name] / labelled[name] if labelled[name] else math.nan for name in names},
-            [100 * agreed[i] / either[i] if either[i] else math.nan for i in range(len(classes))])
+    return (
+        {name: 100 * deferred[name] / labelled[name] if labelled[name] else math.nan for name in names},
+        [100 * agreed[i] / either[i] if either[i] else math.nan for i in range(len(classes))],
+    )
 
 
 def test_shares_against_every_pixel_looked_at():
@@ -63,12 +68,13 @@ def test_shares_against_every_pixel_looked_at():
 def test_the_log_has_a_table_of_iou_and_share(monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'mmcascade.evaluation.metrics.deferred_pixels.print_log', lambda line, logger: lines.append(line))
+        'mmcascade.evaluation.metrics.deferred_pixels.print_log', lambda line, logger: lines.append(line)
+    )
     samples = [make_sample(seed, shape=(13, 22), cell=8) for seed in range(2)]
     classes = (*CLASSES, 'never [seen]')
     shares, ious = slow(samples, classes)
     evaluate(samples, classes)
-    line, = lines
+    (line,) = lines
     for i, name in enumerate(classes):
         row = next(row for row in line.splitlines() if f' {name} ' in row)
         printed = [cell.strip() for cell in row.strip('│|┃ ').replace('│', '|').split('|')]
@@ -107,7 +113,7 @@ def test_neither_order_nor_division_of_images_matters(random, batch):
     evaluator = Evaluator(dict(type='mmcascade.DeferredPixels'))
     evaluator.dataset_meta = dict(classes=CLASSES)
     for start in range(0, 10, batch):
-        evaluator.process(shuffled[start:start + batch])
+        evaluator.process(shuffled[start : start + batch])
     assert evaluator.evaluate(10) == values
 
 
@@ -146,16 +152,30 @@ def test_one_small_result_per_sample():
 def test_keys_of_classes():
     assert class_keys(CLASSES) == list(CLASSES)
     assert class_keys(['rail/track', 'all', 'a b', 'a b', 'rail_track']) == [
-        'rail_track (0)', 'all (1)', 'a b (2)', 'a b (3)', 'rail_track (4)']
+        'rail_track (0)',
+        'all (1)',
+        'a b (2)',
+        'a b (3)',
+        'rail_track (4)',
+    ]
     values = evaluate([make_sample()], ('all', 'wall / fence', 'sky', 'sky'))
-    assert list(values) == ['deferred/all (0)', 'deferred/wall _ fence', 'deferred/sky (2)', 'deferred/sky (3)',
-                            'deferred/all']
+    assert list(values) == [
+        'deferred/all (0)',
+        'deferred/wall _ fence',
+        'deferred/sky (2)',
+        'deferred/sky (3)',
+        'deferred/all',
+    ]
 
 
-@pytest.mark.parametrize(('field', 'value', 'message'), [
-    ('cells', None, r"0\.png has no 'cells'; .*so test one or leave the metric out"),
-    ('pred_sem_seg', None, r"0\.png has no 'pred_sem_seg'"),
-    ('gt_sem_seg', pixel_data(np.zeros((12, 20), int)), r"'gt_sem_seg' of .* is \(12, 20\).*after Resize")])
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('cells', None, r"0\.png has no 'cells'; .*so test one or leave the metric out"),
+        ('pred_sem_seg', None, r"0\.png has no 'pred_sem_seg'"),
+        ('gt_sem_seg', pixel_data(np.zeros((12, 20), int)), r"'gt_sem_seg' of .* is \(12, 20\).*after Resize"),
+    ],
+)
 def test_bad_samples_are_named(field, value, message):
     sample = make_sample().to_dict()
     sample[field] = value.to_dict() if isinstance(value, PixelData) else value

@@ -19,7 +19,8 @@ from mmcascade.evaluation.curves.histograms.histogram_brackets import (
 AREAS = {
     histogram_curves.aurc_from_counts: curves.aurc,
     histogram_curves.augrc_from_counts: curves.augrc,
-    histogram_curves.auroc_from_counts: lambda confidence, error: curves.auroc(confidence, ~error)}
+    histogram_curves.auroc_from_counts: lambda confidence, error: curves.auroc(confidence, ~error),
+}
 RISKS = (0, 0.2, 1 / 3, 0.5, 0.75, 1)
 COVERAGES = (0.01, 0.3, 0.5, 0.8, 1)
 
@@ -51,7 +52,11 @@ BINS = [
     ([2, 1, 1], [1, 2, 2], [False, True, False]),
     ([0, 2], [3, 1], [False, False]),
     ([3, 0, 1], [0, 0, 3], [False, False, False]),
-    ([3], [3], [False]), ([3], [3], [True]), ([3, 1], [0, 0], [False, False]), ([0], [3], [False])]
+    ([3], [3], [False]),
+    ([3], [3], [True]),
+    ([3, 1], [0, 0], [False, False]),
+    ([0], [3], [False]),
+]
 
 
 @pytest.mark.parametrize(('right', 'wrong', 'single'), BINS)
@@ -80,9 +85,10 @@ def test_the_exact_result_lies_in_the_bracket(rows, width, risk, coverage):
     single = np.array([len(set(score[bins == b])) <= 1 for b in range(41)])[::-1]
     for known in (None, single):
         found = [(exact(score, error), area_bracket(area, right, wrong, known)) for area, exact in AREAS.items()]
-        found += [(curves.coverage_at_risk(score, error, risk), coverage_at_risk_bracket(right, wrong, risk, known)),
-                  (curves.risk_at_coverage(score, error, coverage),
-                   risk_at_coverage_bracket(right, wrong, coverage, known))]
+        found += [
+            (curves.coverage_at_risk(score, error, risk), coverage_at_risk_bracket(right, wrong, risk, known)),
+            (curves.risk_at_coverage(score, error, coverage), risk_at_coverage_bracket(right, wrong, coverage, known)),
+        ]
         for value, (low, high) in found:
             assert np.isnan(value) or low - 1e-12 <= value <= high + 1e-12
 
@@ -93,8 +99,10 @@ def test_bins_of_one_score_have_no_error(rows):
     right, wrong = (np.bincount(score[error == flag], minlength=41)[::-1] for flag in (False, True))
     single = np.ones(41, bool)
     found = [(exact(score, error), area_bracket(area, right, wrong, single)) for area, exact in AREAS.items()]
-    found += [(curves.coverage_at_risk(score, error, 0.3), coverage_at_risk_bracket(right, wrong, 0.3, single)),
-              (curves.risk_at_coverage(score, error, 0.6), risk_at_coverage_bracket(right, wrong, 0.6, single))]
+    found += [
+        (curves.coverage_at_risk(score, error, 0.3), coverage_at_risk_bracket(right, wrong, 0.3, single)),
+        (curves.risk_at_coverage(score, error, 0.6), risk_at_coverage_bracket(right, wrong, 0.6, single)),
+    ]
     for value, bracket in found:
         assert bracket == near((value, value))
 

@@ -22,8 +22,10 @@ def counts_of(confidence, error):
     """Right and wrong units per distinct score, most certain first."""
     scores = sorted(set(np.asarray(confidence).tolist()), reverse=True)
     error = np.asarray(error, dtype=bool)
-    return (np.array([np.count_nonzero(~error[np.asarray(confidence) == score]) for score in scores]),
-            np.array([np.count_nonzero(error[np.asarray(confidence) == score]) for score in scores]))
+    return (
+        np.array([np.count_nonzero(~error[np.asarray(confidence) == score]) for score in scores]),
+        np.array([np.count_nonzero(error[np.asarray(confidence) == score]) for score in scores]),
+    )
 
 
 def expand(right, wrong):
@@ -65,7 +67,8 @@ def test_targets_are_those_of_the_scores(case):
 
 
 counts = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12).filter(
-    lambda rows: sum(map(sum, rows)) > 0)
+    lambda rows: sum(map(sum, rows)) > 0
+)
 
 
 @given(counts)
@@ -76,9 +79,11 @@ def test_counts_and_units_agree(rows):
     assert histogram_curves.augrc_from_counts(right, wrong) == near(curves.augrc(confidence, error))
     assert histogram_curves.auroc_from_counts(right, wrong) == near(curves.auroc(confidence, ~error))
     assert histogram_curves.coverage_at_risk_from_counts(right, wrong, 0.3) == near(
-        curves.coverage_at_risk(confidence, error, 0.3))
+        curves.coverage_at_risk(confidence, error, 0.3)
+    )
     assert histogram_curves.risk_at_coverage_from_counts(right, wrong, 0.7) == near(
-        curves.risk_at_coverage(confidence, error, 0.7))
+        curves.risk_at_coverage(confidence, error, 0.7)
+    )
 
 
 @given(counts, st.integers(0, 12))
@@ -91,7 +96,7 @@ def test_scores_without_units_change_nothing(rows, place):
 
 def test_billions_of_units():
     rng = np.random.default_rng(0)
-    right, wrong = rng.integers(0, 10 ** 9, (2, 50))
+    right, wrong = rng.integers(0, 10**9, (2, 50))
     right[3] = wrong[3] = 0
     wrong[5] = right[7] = 0
     total = start = errors = pairs = area = 0
@@ -105,9 +110,10 @@ def test_billions_of_units():
         pairs += b * (2 * (start - errors) + a)
         start, errors = start + size, errors + b
     assert histogram_curves.aurc_from_counts(right, wrong) == pytest.approx(total / start, rel=1e-9)
-    assert histogram_curves.augrc_from_counts(right, wrong) == pytest.approx(area / (2 * start ** 2), rel=1e-12)
+    assert histogram_curves.augrc_from_counts(right, wrong) == pytest.approx(area / (2 * start**2), rel=1e-12)
     assert histogram_curves.auroc_from_counts(right, wrong) == pytest.approx(
-        pairs / (2 * errors * (start - errors)), rel=1e-12)
+        pairs / (2 * errors * (start - errors)), rel=1e-12
+    )
     assert histogram_curves.risk_at_coverage_from_counts(right, wrong, 1) == errors / start
 
 
@@ -118,18 +124,25 @@ def test_a_missing_kind():
     assert histogram_curves.aurc_from_counts([0, 0], [0, 4]) == 1
 
 
-@pytest.mark.parametrize(('right', 'wrong', 'message'), [
-    ([], [], 'there is no unit to rank'),
-    ([0, 0], [0, 0], 'there is no unit to rank'),
-    ([1, 2], [1], r'shapes \(2,\) and \(1,\)'),
-    ([[1]], [[1]], r'one count per score'),
-    ([1, -1], [0, 2], r'right must hold whole numbers >= 0, got int64 with the minimum -1'),
-    ([1, 1], [0.5, 2], 'wrong must hold whole numbers >= 0, got float64')])
+@pytest.mark.parametrize(
+    ('right', 'wrong', 'message'),
+    [
+        ([], [], 'there is no unit to rank'),
+        ([0, 0], [0, 0], 'there is no unit to rank'),
+        ([1, 2], [1], r'shapes \(2,\) and \(1,\)'),
+        ([[1]], [[1]], r'one count per score'),
+        ([1, -1], [0, 2], r'right must hold whole numbers >= 0, got int64 with the minimum -1'),
+        ([1, 1], [0.5, 2], 'wrong must hold whole numbers >= 0, got float64'),
+    ],
+)
 def test_bad_counts_are_named(right, wrong, message):
-    for summary in (histogram_curves.aurc_from_counts, histogram_curves.augrc_from_counts,
-                    histogram_curves.auroc_from_counts,
-                    lambda a, b: histogram_curves.coverage_at_risk_from_counts(a, b, 0.1),
-                    lambda a, b: histogram_curves.risk_at_coverage_from_counts(a, b, 0.1)):
+    for summary in (
+        histogram_curves.aurc_from_counts,
+        histogram_curves.augrc_from_counts,
+        histogram_curves.auroc_from_counts,
+        lambda a, b: histogram_curves.coverage_at_risk_from_counts(a, b, 0.1),
+        lambda a, b: histogram_curves.risk_at_coverage_from_counts(a, b, 0.1),
+    ):
         with pytest.raises(ValueError, match=message):
             summary(np.array(right, dtype=None if right else int), np.array(wrong, dtype=None if wrong else int))
 

@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
 def script(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import metrics_speed
+
     monkeypatch.setattr(metrics_speed, 'peak_bytes_elsewhere', lambda units, library, name: 0)
     return metrics_speed
 

@@ -54,8 +54,14 @@ def test_interval_draws_images():
 
 def test_interval_against_scipy():
     areas = make_areas()
-    theirs = stats.bootstrap((np.arange(60),), lambda i: miou(areas[0][i], areas[1][i]), n_resamples=2000,
-                             method='percentile', vectorized=False, rng=1).confidence_interval
+    theirs = stats.bootstrap(
+        (np.arange(60),),
+        lambda i: miou(areas[0][i], areas[1][i]),
+        n_resamples=2000,
+        method='percentile',
+        vectorized=False,
+        rng=1,
+    ).confidence_interval
     ours = miou_interval(*areas, repeats=2000)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
 
@@ -93,13 +99,17 @@ def test_nothing_annotated():
         miou_interval(zeros, zeros)
 
 
-@pytest.mark.parametrize(('intersect', 'union', 'message'), [
-    ([1, 2], [2, 2], r'must be \(images, classes\), got \(2,\) and \(2,\)'),
-    ([[1, 2]], [[2]], r'got \(1, 2\) and \(1, 1\)'),
-    (np.zeros((0, 2)), np.zeros((0, 2)), r'got \(0, 2\)'),
-    ([[1, 1], [1, 3]], [[2, 2], [2, 2]], 'got 3 of 2 for image 1 and class 1'),
-    ([[-1]], [[2]], 'between 0 and its union, got -1'),
-    ([[math.nan]], [[2]], 'got nan of 2')])
+@pytest.mark.parametrize(
+    ('intersect', 'union', 'message'),
+    [
+        ([1, 2], [2, 2], r'must be \(images, classes\), got \(2,\) and \(2,\)'),
+        ([[1, 2]], [[2]], r'got \(1, 2\) and \(1, 1\)'),
+        (np.zeros((0, 2)), np.zeros((0, 2)), r'got \(0, 2\)'),
+        ([[1, 1], [1, 3]], [[2, 2], [2, 2]], 'got 3 of 2 for image 1 and class 1'),
+        ([[-1]], [[2]], 'between 0 and its union, got -1'),
+        ([[math.nan]], [[2]], 'got nan of 2'),
+    ],
+)
 def test_bad_areas_are_named(intersect, union, message):
     for function in (miou, miou_interval, lambda a, b: miou_difference((a, b), (a, b))):
         with pytest.raises(ValueError, match=message):

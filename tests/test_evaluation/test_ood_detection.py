@@ -36,7 +36,8 @@ def test_each_set_and_their_union_equal_brute_force_and_scikit_learn(levels):
         assert values[f'ood/{name}/aupr_out'] == pytest.approx(100 * average_precision_score(ood, -confidence))
         for tpr in (0.8, 0.95, 1.0):
             assert values[f'ood/{name}/fpr@tpr{100 * tpr:g}'] == pytest.approx(
-                100 * brute_force.fpr_at_tpr(confidence, ~ood, tpr))
+                100 * brute_force.fpr_at_tpr(confidence, ~ood, tpr)
+            )
     assert len(values) == 3 * 6
 
 
@@ -44,7 +45,8 @@ def test_each_set_and_their_union_equal_brute_force_and_scikit_learn(levels):
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_tiny_and_tied_sets(inside, outside):
     samples = [sample(i, c) for i, c in enumerate(inside)] + [
-        sample(i, c, dataset='far') for i, c in enumerate(outside)]
+        sample(i, c, dataset='far') for i, c in enumerate(outside)
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         values = detect(samples, tprs=(0.5,))
@@ -133,11 +135,15 @@ def test_one_small_result_per_sample():
         assert sys.getsizeof(result) + sys.getsizeof(result[0]) + sys.getsizeof(result[3]) + 8 <= 160
 
 
-@pytest.mark.parametrize(('sizes', 'message'), [
-    ({'digits': 3, 'noise': 2}, r"no in-distribution sample \(3 of 'digits', 2 of 'noise'\).*ConcatDataset"),
-    ({'id': 4}, r"no OOD sample \(4 of 'id'\).*MarkOOD"),
-    ({}, r'no in-distribution sample \(none at all\)'),
-    ({'id': 4, 'all': 2}, "cannot be called 'all'")])
+@pytest.mark.parametrize(
+    ('sizes', 'message'),
+    [
+        ({'digits': 3, 'noise': 2}, r"no in-distribution sample \(3 of 'digits', 2 of 'noise'\).*ConcatDataset"),
+        ({'id': 4}, r"no OOD sample \(4 of 'id'\).*MarkOOD"),
+        ({}, r'no in-distribution sample \(none at all\)'),
+        ({'id': 4, 'all': 2}, "cannot be called 'all'"),
+    ],
+)
 def test_missing_sides_are_named(sizes, message):
     with pytest.raises(ValueError, match=message):
         detect(make_samples(sizes))

@@ -31,8 +31,11 @@ def evaluate(samples, **config):
 
 def exact(confidence, error, risks=(0.05, 0.1), coverages=(0.8,)):
     """The printed keys from the scores themselves."""
-    values = {'aurc': curves.aurc(confidence, error), 'augrc': curves.augrc(confidence, error),
-              'auroc': curves.auroc(confidence, ~error)}
+    values = {
+        'aurc': curves.aurc(confidence, error),
+        'augrc': curves.augrc(confidence, error),
+        'auroc': curves.auroc(confidence, ~error),
+    }
     values |= {f'coverage@risk{100 * risk:g}': curves.coverage_at_risk(confidence, error, risk) for risk in risks}
     values |= {f'risk@coverage{100 * c:g}': curves.risk_at_coverage(confidence, error, c) for c in coverages}
     return {f'pixel/{key}': 100 * value for key, value in values.items()}
@@ -56,12 +59,17 @@ def test_all_labelled_pixels_of_all_images_count():
 
 def test_default_keys():
     assert list(evaluate([make_sample()])) == [
-        'pixel/aurc', 'pixel/augrc', 'pixel/auroc', 'pixel/coverage@risk5', 'pixel/coverage@risk10',
-        'pixel/risk@coverage80']
+        'pixel/aurc',
+        'pixel/augrc',
+        'pixel/auroc',
+        'pixel/coverage@risk5',
+        'pixel/coverage@risk10',
+        'pixel/risk@coverage80',
+    ]
 
 
 def test_few_scores_are_exact():
-    levels = np.array([0.3, 0.5, 0.75, 0.99, 1.0, 1 - 2.0 ** -20, 1 - 2.0 ** -24, -math.inf], np.float32)
+    levels = np.array([0.3, 0.5, 0.75, 0.99, 1.0, 1 - 2.0**-20, 1 - 2.0**-24, -math.inf], np.float32)
     samples = [make_sample(seed) for seed in range(2)]
     for sample in samples:
         sample.confidence_map = pixel_data(np.random.default_rng(5).choice(levels, (24, 40)))
@@ -114,7 +122,7 @@ def test_the_log_states_brackets_that_hold_the_exact_results(stated):
 
 def test_saturated_scores_have_no_order_to_forget(stated):
     sample = make_sample()
-    sample.confidence_map = pixel_data(1 - 2.0 ** -20 * (sample.confidence_map.data[0] < 0.9))
+    sample.confidence_map = pixel_data(1 - 2.0**-20 * (sample.confidence_map.data[0] < 0.9))
     evaluate([sample])
     for key, (low, high) in stated.items():
         assert high == low, key
@@ -136,7 +144,7 @@ def test_neither_order_nor_division_of_pixels_matters(random, row):
     assert evaluate([top, bottom]) == values
 
 
-@pytest.mark.parametrize('rescale', [lambda c: c ** 3, lambda c: 1 - (1 - c) ** 2, lambda c: (c - 5) / 7, np.log1p])
+@pytest.mark.parametrize('rescale', [lambda c: c**3, lambda c: 1 - (1 - c) ** 2, lambda c: (c - 5) / 7, np.log1p])
 def test_monotone_scales_agree_within_the_brackets(rescale):
     samples = [make_sample(seed) for seed in range(3)]
     confidence, error = units(samples)
@@ -184,17 +192,32 @@ def test_number_types_do_not_matter():
     other.confidence_map = pixel_data(sample.confidence_map.data[0].double())
     assert evaluate([other]) == evaluate([sample])
     half = make_sample(confidence_map=pixel_data(sample.confidence_map.data[0].bfloat16()))
-    assert evaluate([half]) == near(of_bins(half.confidence_map.data[0].float().numpy()[
-        sample.gt_sem_seg.data[0].numpy() != IGNORE], units([sample])[1]))
+    assert evaluate([half]) == near(
+        of_bins(
+            half.confidence_map.data[0].float().numpy()[sample.gt_sem_seg.data[0].numpy() != IGNORE], units([sample])[1]
+        )
+    )
 
 
-@pytest.mark.parametrize(('field', 'value', 'message'), [
-    ('confidence_map', None, r"0\.png has no 'confidence_map'; .*confidence_map=True"),
-    ('pred_sem_seg', None, r"0\.png has no 'pred_sem_seg'"),
-    ('confidence_map', pixel_data(np.full((24, 40), math.nan, np.float32)), r"'confidence_map' of .*0\.png: .* NaN"),
-    ('confidence_map', pixel_data(np.ones((12, 20), np.float32)), r'is \(12, 20\), but the prediction is \(24, 40\)'),
-    ('gt_sem_seg', pixel_data(np.zeros((12, 20), int)), r"'gt_sem_seg' of .* is \(12, 20\).*after Resize"),
-    ('pred_sem_seg', dict(data=torch.zeros(2, 24, 40)), r'must be one map, \(1, H, W\), got \(2, 24, 40\)')])
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('confidence_map', None, r"0\.png has no 'confidence_map'; .*confidence_map=True"),
+        ('pred_sem_seg', None, r"0\.png has no 'pred_sem_seg'"),
+        (
+            'confidence_map',
+            pixel_data(np.full((24, 40), math.nan, np.float32)),
+            r"'confidence_map' of .*0\.png: .* NaN",
+        ),
+        (
+            'confidence_map',
+            pixel_data(np.ones((12, 20), np.float32)),
+            r'is \(12, 20\), but the prediction is \(24, 40\)',
+        ),
+        ('gt_sem_seg', pixel_data(np.zeros((12, 20), int)), r"'gt_sem_seg' of .* is \(12, 20\).*after Resize"),
+        ('pred_sem_seg', dict(data=torch.zeros(2, 24, 40)), r'must be one map, \(1, H, W\), got \(2, 24, 40\)'),
+    ],
+)
 def test_bad_samples_are_named(field, value, message):
     sample = make_sample().to_dict()
     sample[field] = value.to_dict() if isinstance(value, PixelData) else value
@@ -202,9 +225,14 @@ def test_bad_samples_are_named(field, value, message):
         evaluate([sample])
 
 
-@pytest.mark.parametrize(('config', 'message'), [
-    (dict(risks=(5,)), '5 % is written 0.05'), (dict(coverages=(0,)), r'coverages must be a fraction in \(0, 1\]'),
-    (dict(upper=math.inf), 'upper must be a finite number')])
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        (dict(risks=(5,)), '5 % is written 0.05'),
+        (dict(coverages=(0,)), r'coverages must be a fraction in \(0, 1\]'),
+        (dict(upper=math.inf), 'upper must be a finite number'),
+    ],
+)
 def test_bad_settings_are_named_at_once(config, message):
     with pytest.raises(ValueError, match=message):
         PixelSelective(**config)

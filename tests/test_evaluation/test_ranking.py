@@ -15,7 +15,8 @@ SCORES = {
     'few, in float32': lambda rng, n: rng.integers(0, 5, n) / 8,
     'few and many': lambda rng, n: np.where(rng.random(n) < 0.5, 0.25, rng.random(n)),
     'one': lambda rng, n: np.full(n, 0.3),
-    'signs and infinity': lambda rng, n: np.r_[np.full(n // 3, -np.inf), rng.integers(-3, 4, n - n // 3) / 3]}
+    'signs and infinity': lambda rng, n: np.r_[np.full(n // 3, -np.inf), rng.integers(-3, 4, n - n // 3) / 3],
+}
 
 
 @pytest.mark.parametrize('flags', [1, 2])

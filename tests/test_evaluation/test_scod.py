@@ -36,11 +36,17 @@ def test_each_set_and_their_union_equal_brute_force(levels, share, cost):
 
 
 def test_wrong_and_foreign_images_both_count():
-    samples = [sample(0, 0.9, 1, 1), sample(1, 0.8, 1, 2), sample(0, 0.7, dataset='far'), sample(2, 0.6, 1, 1),
-               sample(3, 0.5, 2, 2)]
+    samples = [
+        sample(0, 0.9, 1, 1),
+        sample(1, 0.8, 1, 2),
+        sample(0, 0.7, dataset='far'),
+        sample(2, 0.6, 1, 1),
+        sample(3, 0.5, 2, 2),
+    ]
     # Accepting 3 of 4 ID images accepts one error of them, at a mass of 1/8 each, and the OOD image at 1/2.
     assert scod(samples, coverages=(0.75,))['scod/far/risk@coverage75'] == pytest.approx(
-        100 * (1 / 8 + 1 / 2) / (3 / 8 + 1 / 2))
+        100 * (1 / 8 + 1 / 2) / (3 / 8 + 1 / 2)
+    )
 
 
 def test_agrees_with_the_subsampled_definition():
@@ -54,8 +60,9 @@ def test_agrees_with_the_subsampled_definition():
     label = rng.integers(classes, size=n_id)
     signal = np.zeros((n_id + n_ood, classes))
     signal[np.arange(n_id), label] = rng.gamma(3, 1, n_id)
-    probs = np.mean([torch.from_numpy(signal + rng.standard_normal(signal.shape)).softmax(1).numpy()
-                     for _ in range(2)], axis=0)
+    probs = np.mean(
+        [torch.from_numpy(signal + rng.standard_normal(signal.shape)).softmax(1).numpy() for _ in range(2)], axis=0
+    )
     confidence, predicted = probs.max(1), probs.argmax(1)
     wrong = np.r_[predicted[:n_id] != label, np.zeros(n_ood, bool)]
     ood = np.arange(n_id + n_ood) >= n_id
@@ -88,11 +95,17 @@ def test_labels_of_ood_images_are_not_read():
     assert scod(samples) == values
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    (lambda made: delattr(made, 'gt_label'), r"id/3\.jpg has no 'gt_label'; .*mark the images of an OOD data set"),
-    (lambda made: setattr(made, 'gt_label', torch.tensor([-1])),
-     r'id/3\.jpg has the label -1 but is not marked.*MarkOOD.*algorithm_keys'),
-    (lambda made: delattr(made, 'pred_label'), r"id/3\.jpg has no 'pred_label'")])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda made: delattr(made, 'gt_label'), r"id/3\.jpg has no 'gt_label'; .*mark the images of an OOD data set"),
+        (
+            lambda made: setattr(made, 'gt_label', torch.tensor([-1])),
+            r'id/3\.jpg has the label -1 but is not marked.*MarkOOD.*algorithm_keys',
+        ),
+        (lambda made: delattr(made, 'pred_label'), r"id/3\.jpg has no 'pred_label'"),
+    ],
+)
 def test_unlabelled_id_images_are_named(change, message):
     samples = make_samples(SIZES)
     change(samples[3])
@@ -100,9 +113,13 @@ def test_unlabelled_id_images_are_named(change, message):
         scod(samples)
 
 
-@pytest.mark.parametrize(('sizes', 'message'), [
-    ({'digits': 3}, r"SCOD got no in-distribution sample \(3 of 'digits'\)"),
-    ({'id': 4}, r"SCOD got no OOD sample \(4 of 'id'\)")])
+@pytest.mark.parametrize(
+    ('sizes', 'message'),
+    [
+        ({'digits': 3}, r"SCOD got no in-distribution sample \(3 of 'digits'\)"),
+        ({'id': 4}, r"SCOD got no OOD sample \(4 of 'id'\)"),
+    ],
+)
 def test_missing_sides_are_named(sizes, message):
     with pytest.raises(ValueError, match=message):
         scod(make_samples(sizes))
@@ -115,11 +132,15 @@ def test_one_result_per_sample():
     assert len(metric.results) == len(samples)
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    (dict(ood_share=1), r'inside \(0, 1\), got 1'),
-    (dict(ood_share=50), '50'),
-    (dict(ood_cost=-1), 'finite number >= 0, got -1'),
-    (dict(coverages=(80,)), r'coverages must be a fraction in \(0, 1\], got 80')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(ood_share=1), r'inside \(0, 1\), got 1'),
+        (dict(ood_share=50), '50'),
+        (dict(ood_cost=-1), 'finite number >= 0, got -1'),
+        (dict(coverages=(80,)), r'coverages must be a fraction in \(0, 1\], got 80'),
+    ],
+)
 def test_bad_options_fail_when_built(options, message):
     with pytest.raises(ValueError, match=message):
         METRICS.build(dict(type='mmcascade.SCOD', **options))

@@ -53,10 +53,8 @@ def test_equal_weights_are_plain_selective_classification(rows):
     if ood.all() or not ood.any():
         ood[0] = not ood[0]
     share = ood.mean()
-    assert curves.scod_aurc(confidence, error, ood, share) == near(
-        curves.aurc(confidence, error | ood))
-    assert curves.scod_augrc(confidence, error, ood, share) == near(
-        curves.augrc(confidence, error | ood))
+    assert curves.scod_aurc(confidence, error, ood, share) == near(curves.aurc(confidence, error | ood))
+    assert curves.scod_augrc(confidence, error, ood, share) == near(curves.augrc(confidence, error | ood))
 
 
 def test_weights_stand_for_copies():
@@ -97,21 +95,26 @@ def test_weighting_agrees_with_subsampling():
         threshold = np.quantile(confidence[kept][:n_ood], 0.2)
         at_80.append(sample[1][sample[0] >= threshold].mean())
     for value, samples in (
-            (curves.scod_aurc(confidence, error, ood), areas),
-            (curves.scod_risk_at_coverage(confidence, error, ood, 0.8), at_80)):
+        (curves.scod_aurc(confidence, error, ood), areas),
+        (curves.scod_risk_at_coverage(confidence, error, ood, 0.8), at_80),
+    ):
         assert abs(value - np.mean(samples)) < 4 * np.std(samples) / np.sqrt(len(samples)) + 1e-4
 
 
-@pytest.mark.parametrize(('ood', 'share', 'cost', 'message'), [
-    ([0, 0], 0.5, 1, '2 ID and 0 OOD'),
-    ([1, 1], 0.5, 1, '0 ID and 2 OOD'),
-    ([0, 1], 0, 1, r'inside \(0, 1\), got 0'),
-    ([0, 1], 1, 1, r'inside \(0, 1\), got 1'),
-    ([0, 1], 50, 1, '50'),
-    ([0, 1], 0.5, -1, 'finite number >= 0, got -1'),
-    ([0, 1], 0.5, float('nan'), 'got nan'),
-    ([0, 2], 0.5, 1, 'ood must be binary'),
-    ([0, 1, 1], 0.5, 1, 'ood must have one entry')])
+@pytest.mark.parametrize(
+    ('ood', 'share', 'cost', 'message'),
+    [
+        ([0, 0], 0.5, 1, '2 ID and 0 OOD'),
+        ([1, 1], 0.5, 1, '0 ID and 2 OOD'),
+        ([0, 1], 0, 1, r'inside \(0, 1\), got 0'),
+        ([0, 1], 1, 1, r'inside \(0, 1\), got 1'),
+        ([0, 1], 50, 1, '50'),
+        ([0, 1], 0.5, -1, 'finite number >= 0, got -1'),
+        ([0, 1], 0.5, float('nan'), 'got nan'),
+        ([0, 2], 0.5, 1, 'ood must be binary'),
+        ([0, 1, 1], 0.5, 1, 'ood must have one entry'),
+    ],
+)
 def test_bad_mixtures_are_named(ood, share, cost, message):
     for function in (curves.scod_curve, curves.scod_aurc, curves.scod_augrc):
         with pytest.raises(ValueError, match=message):

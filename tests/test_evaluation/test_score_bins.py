@@ -12,9 +12,15 @@ from hypothesis.extra import numpy as arrays
 from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins, sparse_counts
 
 UPPERS = (1.0, 0.0, -2.5, 100.0)
-scores = arrays.arrays(np.float32, st.integers(1, 50), elements=st.one_of(
-    st.floats(width=32, allow_nan=False), st.floats(0, 1, width=32),
-    st.floats(float(np.float32(1 - 1e-4)), 1, width=32)))
+scores = arrays.arrays(
+    np.float32,
+    st.integers(1, 50),
+    elements=st.one_of(
+        st.floats(width=32, allow_nan=False),
+        st.floats(0, 1, width=32),
+        st.floats(float(np.float32(1 - 1e-4)), 1, width=32),
+    ),
+)
 
 
 @given(scores, st.sampled_from(UPPERS))
@@ -35,7 +41,7 @@ def test_bins_that_count_as_one_score_hold_one(values, upper):
         assert len(np.unique(around[found == one])) == 1
 
 
-@given(st.floats(2.0 ** -10, 4, width=32), st.sampled_from((1.0, 0.0)))
+@given(st.floats(2.0**-10, 4, width=32), st.sampled_from((1.0, 0.0)))
 def test_width_is_a_share_of_the_distance(distance, upper):
     bins = ScoreBins(upper)
     score = np.float32(upper) - np.float32(distance)
@@ -45,14 +51,14 @@ def test_width_is_a_share_of_the_distance(distance, upper):
 
 def test_probabilities_near_one_are_kept_apart():
     bins = ScoreBins(1.0)
-    near_one = (1 - np.arange(2 ** 8) * 2.0 ** -24).astype(np.float32)
-    assert len(np.unique(bins(near_one))) == 2 ** 8
+    near_one = (1 - np.arange(2**8) * 2.0**-24).astype(np.float32)
+    assert len(np.unique(bins(near_one))) == 2**8
     assert bins.single[bins(near_one)].all()
-    every = (np.arange(1, 2 ** 24 + 1) * 2.0 ** -24).astype(np.float32)
+    every = (np.arange(1, 2**24 + 1) * 2.0**-24).astype(np.float32)
     used, times = np.unique(bins(every), return_counts=True)
     assert len(used) == 2304
     assert (bins.single[used] == (times == 1)).all()
-    assert (1 - every[bins.single[bins(every)]]).max() < 2.0 ** -16
+    assert (1 - every[bins.single[bins(every)]]).max() < 2.0**-16
 
 
 def test_ends_of_the_scale():

@@ -36,8 +36,17 @@ def test_four_metrics_side_by_side(samples):
     values = evaluate([iou, *OURS], samples)
     alone = [evaluate([metric], samples) for metric in [iou, *OURS]]
     assert values == {key: value for found in alone for key, value in found.items()}
-    assert {'mIoU', 'aAcc', 'pixel/aurc', 'pixel/coverage@risk5', 'deferred/traffic light', 'deferred/all',
-            'cost/macs', 'cost/reached@stage1', 'cost/nonfinite'} <= set(values)
+    assert {
+        'mIoU',
+        'aAcc',
+        'pixel/aurc',
+        'pixel/coverage@risk5',
+        'deferred/traffic light',
+        'deferred/all',
+        'cost/macs',
+        'cost/reached@stage1',
+        'cost/nonfinite',
+    } <= set(values)
     # The same pixels count: accepting all of them leaves the error rate.
     _, error = units(samples)
     everything = evaluate([dict(type='mmcascade.PixelSelective', coverages=(1.0,))], samples)
@@ -64,8 +73,7 @@ def test_cost_by_area(samples):
         boxes = sample.cells.bboxes.numpy()
         sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         areas.append(sizes[sample.cells.exit_stages.numpy() >= 1].sum() / sizes.sum())
-    assert values == pytest.approx({
-        'cost/macs': 2.5, 'cost/reached@stage1': 100 * np.mean(areas), 'cost/nonfinite': 2})
+    assert values == pytest.approx({'cost/macs': 2.5, 'cost/reached@stage1': 100 * np.mean(areas), 'cost/nonfinite': 2})
 
 
 def test_an_image_without_annotation(samples):

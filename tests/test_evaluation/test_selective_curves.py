@@ -91,8 +91,11 @@ def test_paper_rule(case, monkeypatch):
 
 def test_ties_are_the_mean_over_all_orders():
     confidence, error = np.array([3, 2, 2, 2, 1, 1]), np.array([0, 1, 0, 0, 1, 0])
-    orders = [order for order in itertools.permutations(range(6))
-              if all(confidence[a] >= confidence[b] for a, b in itertools.pairwise(order))]
+    orders = [
+        order
+        for order in itertools.permutations(range(6))
+        if all(confidence[a] >= confidence[b] for a, b in itertools.pairwise(order))
+    ]
     untied = np.arange(6, 0, -1)
     for name in ('aurc', 'augrc'):
         summary = getattr(curves, name)
@@ -116,13 +119,18 @@ def test_tiny_example():
 
 
 SUMMARIES = [
-    curves.aurc, curves.augrc, curves.e_aurc, lambda c, e: curves.auroc(c, ~e),
-    lambda c, e: curves.aupr(c, ~e), lambda c, e: curves.coverage_at_risk(c, e, 0.3),
-    lambda c, e: curves.risk_at_coverage(c, e, 0.7)]
+    curves.aurc,
+    curves.augrc,
+    curves.e_aurc,
+    lambda c, e: curves.auroc(c, ~e),
+    lambda c, e: curves.aupr(c, ~e),
+    lambda c, e: curves.coverage_at_risk(c, e, 0.3),
+    lambda c, e: curves.risk_at_coverage(c, e, 0.7),
+]
 
 units = st.lists(
-    st.tuples(st.one_of(st.integers(-3, 3).map(float), st.floats(-50, 50)), st.booleans()),
-    min_size=1, max_size=40)
+    st.tuples(st.one_of(st.integers(-3, 3).map(float), st.floats(-50, 50)), st.booleans()), min_size=1, max_size=40
+)
 
 
 @given(units, st.randoms(use_true_random=False))
@@ -170,37 +178,53 @@ def test_many_units_equal_the_direct_sum():
     assert curves.aurc(np.r_[2, np.ones(99_999)], error) == near(np.mean(mean_errors / rank))
 
 
-@pytest.mark.parametrize(('confidence', 'error', 'message'), [
-    ([], [], 'empty'),
-    ([0.1, math.nan], [0, 1], r'confidence\[1\] is NaN'),
-    ([[0.1, 0.2]], [[0, 1]], r'shape \(1, 2\)'),
-    (0.5, 1, r'shape \(\)'),
-    ([0.1, 0.2], [0, 1, 1], r'shape \(2,\), got shape \(3,\)'),
-    ([0.1, 0.2], [[0], [1]], r'got shape \(2, 1\)'),
-    ([0.1, 0.2], [0, 2], 'binary.*2.* at index 1'),
-    ([0.1, 0.2], [0.5, 1], 'binary.*0.5.* at index 0'),
-    ([0.1, 0.2], [math.nan, 1], 'binary'),
-    (['a', 'b'], [0, 1], 'real numbers'),
-    ([1j, 2], [0, 1], 'real numbers')])
+@pytest.mark.parametrize(
+    ('confidence', 'error', 'message'),
+    [
+        ([], [], 'empty'),
+        ([0.1, math.nan], [0, 1], r'confidence\[1\] is NaN'),
+        ([[0.1, 0.2]], [[0, 1]], r'shape \(1, 2\)'),
+        (0.5, 1, r'shape \(\)'),
+        ([0.1, 0.2], [0, 1, 1], r'shape \(2,\), got shape \(3,\)'),
+        ([0.1, 0.2], [[0], [1]], r'got shape \(2, 1\)'),
+        ([0.1, 0.2], [0, 2], 'binary.*2.* at index 1'),
+        ([0.1, 0.2], [0.5, 1], 'binary.*0.5.* at index 0'),
+        ([0.1, 0.2], [math.nan, 1], 'binary'),
+        (['a', 'b'], [0, 1], 'real numbers'),
+        ([1j, 2], [0, 1], 'real numbers'),
+    ],
+)
 def test_bad_input_is_named(confidence, error, message):
-    for function in (curves.risk_coverage, curves.aurc, curves.augrc, curves.e_aurc, curves.auroc,
-                     curves.aupr, curves.roc_curve, lambda c, e: curves.risk_at_coverage(c, e, 0.5),
-                     lambda c, e: curves.coverage_at_risk(c, e, 0.5),
-                     lambda c, e: curves.fpr_at_tpr(c, e, 0.5)):
+    for function in (
+        curves.risk_coverage,
+        curves.aurc,
+        curves.augrc,
+        curves.e_aurc,
+        curves.auroc,
+        curves.aupr,
+        curves.roc_curve,
+        lambda c, e: curves.risk_at_coverage(c, e, 0.5),
+        lambda c, e: curves.coverage_at_risk(c, e, 0.5),
+        lambda c, e: curves.fpr_at_tpr(c, e, 0.5),
+    ):
         with pytest.raises(ValueError, match=message):
             function(confidence, error)
 
 
-@pytest.mark.parametrize(('call', 'message'), [
-    (lambda c, e: curves.coverage_at_risk(c, e, 5), '5 % is written 0.05'),
-    (lambda c, e: curves.coverage_at_risk(c, e, math.nan), 'got nan'),
-    (lambda c, e: curves.risk_at_coverage(c, e, 0), r'coverage must be a fraction in \(0, 1\]'),
-    (lambda c, e: curves.fpr_at_tpr(c, e, 95), 'tpr must be a fraction'),
-    (lambda c, e: curves.aurc(c, e, rule='area'), "'mean' or 'trapezoid', got 'area'"),
-    (lambda c, e: curves.e_aurc(c, e, rule='area'), "'mean' or 'trapezoid', got 'area'"),
-    (lambda c, e: curves.e_aurc(c, e, optimum='best'), "'finite' or 'asymptotic', got 'best'"),
-    (lambda c, e: curves.coverage_at_risk(c, e, 0.1, rule='best'), "'safe' or 'paper'"),
-    (lambda c, e: curves.coverage_at_risk(c, e, 0.1, rule='paper'), 'first 500 ranks')])
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda c, e: curves.coverage_at_risk(c, e, 5), '5 % is written 0.05'),
+        (lambda c, e: curves.coverage_at_risk(c, e, math.nan), 'got nan'),
+        (lambda c, e: curves.risk_at_coverage(c, e, 0), r'coverage must be a fraction in \(0, 1\]'),
+        (lambda c, e: curves.fpr_at_tpr(c, e, 95), 'tpr must be a fraction'),
+        (lambda c, e: curves.aurc(c, e, rule='area'), "'mean' or 'trapezoid', got 'area'"),
+        (lambda c, e: curves.e_aurc(c, e, rule='area'), "'mean' or 'trapezoid', got 'area'"),
+        (lambda c, e: curves.e_aurc(c, e, optimum='best'), "'finite' or 'asymptotic', got 'best'"),
+        (lambda c, e: curves.coverage_at_risk(c, e, 0.1, rule='best'), "'safe' or 'paper'"),
+        (lambda c, e: curves.coverage_at_risk(c, e, 0.1, rule='paper'), 'first 500 ranks'),
+    ],
+)
 def test_bad_targets_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call([0.1, 0.2], [0, 1])

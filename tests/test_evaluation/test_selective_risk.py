@@ -45,20 +45,27 @@ def arrays(samples):
 def test_prints_the_curves_in_percent():
     samples = make_samples()
     confidence, error = arrays(samples)
-    assert evaluate(samples, risks=(0.5, 0.025), coverages=(0.8,)) == pytest.approx({
-        'selective/aurc': 100 * curves.aurc(confidence, error),
-        'selective/augrc': 100 * curves.augrc(confidence, error),
-        'selective/e_aurc': 100 * curves.e_aurc(confidence, error),
-        'selective/auroc': 100 * curves.auroc(confidence, ~error),
-        'selective/coverage@risk50': 100 * curves.coverage_at_risk(confidence, error, 0.5),
-        'selective/coverage@risk2.5': 100 * curves.coverage_at_risk(confidence, error, 0.025),
-        'selective/risk@coverage80': 100 * curves.risk_at_coverage(confidence, error, 0.8)})
+    assert evaluate(samples, risks=(0.5, 0.025), coverages=(0.8,)) == pytest.approx(
+        {
+            'selective/aurc': 100 * curves.aurc(confidence, error),
+            'selective/augrc': 100 * curves.augrc(confidence, error),
+            'selective/e_aurc': 100 * curves.e_aurc(confidence, error),
+            'selective/auroc': 100 * curves.auroc(confidence, ~error),
+            'selective/coverage@risk50': 100 * curves.coverage_at_risk(confidence, error, 0.5),
+            'selective/coverage@risk2.5': 100 * curves.coverage_at_risk(confidence, error, 0.025),
+            'selective/risk@coverage80': 100 * curves.risk_at_coverage(confidence, error, 0.8),
+        }
+    )
 
 
 def test_default_targets():
     keys = set(evaluate(make_samples()))
-    assert {'selective/coverage@risk5', 'selective/coverage@risk10', 'selective/risk@coverage50',
-            'selective/risk@coverage80'} < keys
+    assert {
+        'selective/coverage@risk5',
+        'selective/coverage@risk10',
+        'selective/risk@coverage50',
+        'selective/risk@coverage80',
+    } < keys
     assert not any('deployed' in key for key in keys)
 
 
@@ -78,8 +85,7 @@ def test_nothing_accepted_has_no_risk():
 
 
 def test_single_classifiers_are_judged_by_their_largest_score():
-    samples = make_samples(
-        pred_score=lambda i, s: torch.tensor([0.0, s.confidence / 2, s.confidence / 4]).double())
+    samples = make_samples(pred_score=lambda i, s: torch.tensor([0.0, s.confidence / 2, s.confidence / 4]).double())
     values = evaluate(samples)
     for sample in samples:
         del sample.confidence
@@ -114,17 +120,21 @@ def test_one_small_result_per_sample():
     assert len(metric.results) == len(samples)
     for result in metric.results:
         own = sys.getsizeof(result) + sum(
-            sys.getsizeof(value) for value in result if value is not None and value is not True
-            and value is not False)
+            sys.getsizeof(value) for value in result if value is not None and value is not True and value is not False
+        )
         assert own + 8 <= 160  # 8 for the place in the list
 
 
-@pytest.mark.parametrize(('field', 'value', 'message'), [
-    ('gt_label', None, r"3\.jpg has no 'gt_label'; .*one class label"),
-    ('pred_label', None, r"3\.jpg has no 'pred_label'"),
-    ('gt_label', torch.tensor([1, 2]), r"'gt_label' of .*3\.jpg must be one number"),
-    ('confidence', torch.rand(2), r"'confidence' of .*3\.jpg must be one number"),
-    ('confidence', math.nan, r'confidence\[3\] is NaN')])
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('gt_label', None, r"3\.jpg has no 'gt_label'; .*one class label"),
+        ('pred_label', None, r"3\.jpg has no 'pred_label'"),
+        ('gt_label', torch.tensor([1, 2]), r"'gt_label' of .*3\.jpg must be one number"),
+        ('confidence', torch.rand(2), r"'confidence' of .*3\.jpg must be one number"),
+        ('confidence', math.nan, r'confidence\[3\] is NaN'),
+    ],
+)
 def test_bad_samples_are_named(field, value, message):
     samples = make_samples()
     samples[3].set_field(value, field)
@@ -148,11 +158,15 @@ def test_no_in_distribution_sample_is_an_error():
         evaluate(make_samples(2, ood=lambda i, sample: True))
 
 
-@pytest.mark.parametrize(('config', 'error', 'message'), [
-    (dict(risks=(5,)), ValueError, r'risks must be a fraction in \[0, 1\], got 5'),
-    (dict(coverages=(0,)), ValueError, r'coverages must be a fraction in \(0, 1\], got 0'),
-    (dict(risks=0.05), TypeError, 'risks must be a sequence .* got 0.05'),
-    (dict(coverages='0.5'), TypeError, "got '0.5'")])
+@pytest.mark.parametrize(
+    ('config', 'error', 'message'),
+    [
+        (dict(risks=(5,)), ValueError, r'risks must be a fraction in \[0, 1\], got 5'),
+        (dict(coverages=(0,)), ValueError, r'coverages must be a fraction in \(0, 1\], got 0'),
+        (dict(risks=0.05), TypeError, 'risks must be a sequence .* got 0.05'),
+        (dict(coverages='0.5'), TypeError, "got '0.5'"),
+    ],
+)
 def test_bad_targets_fail_when_built(config, error, message):
     with pytest.raises(error, match=message):
         METRICS.build(dict(type='mmcascade.SelectiveRisk', **config))

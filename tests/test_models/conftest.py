@@ -10,6 +10,7 @@ import pytest
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any connection fails the test."""
+
     def refuse(*args: Any) -> None:
         raise AssertionError(f'tried to connect: {args}')
 

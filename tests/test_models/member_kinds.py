@@ -14,56 +14,98 @@ from torch import nn
 CLASSES = ('ant', 'bee', 'cat', 'dog', 'elk')
 
 _HEAD = dict(type='LinearClsHead', num_classes=len(CLASSES), in_channels=64)
-_PREPROCESSOR = dict(num_classes=len(CLASSES), mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0],
-                     to_rgb=True)
+_PREPROCESSOR = dict(num_classes=len(CLASSES), mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], to_rgb=True)
 
 
 def tiny_resnet(**changes: Any) -> dict[str, Any]:
     """A ResNet-18 of 8 base channels and 5 classes."""
-    return copy.deepcopy(dict(
-        _scope_='mmpretrain', type='ImageClassifier',
-        backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8),
-        neck=dict(type='GlobalAveragePooling'), head=_HEAD,
-        data_preprocessor=_PREPROCESSOR) | changes)
+    return copy.deepcopy(
+        dict(
+            _scope_='mmpretrain',
+            type='ImageClassifier',
+            backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8),
+            neck=dict(type='GlobalAveragePooling'),
+            head=_HEAD,
+            data_preprocessor=_PREPROCESSOR,
+        )
+        | changes
+    )
 
 
 def tiny_vit(head: str = 'VisionTransformerClsHead', **backbone: Any) -> dict[str, Any]:
     """A vision transformer of 2 layers and width 16, for 64 px."""
     arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
     return dict(
-        _scope_='mmpretrain', type='ImageClassifier',
+        _scope_='mmpretrain',
+        type='ImageClassifier',
         backbone=dict(type='VisionTransformer', arch=arch, img_size=64, patch_size=16) | backbone,
         head=dict(type=head, num_classes=len(CLASSES), in_channels=16),
-        data_preprocessor=dict(_PREPROCESSOR))
+        data_preprocessor=dict(_PREPROCESSOR),
+    )
 
 
 def tiny_timm(**changes: Any) -> dict[str, Any]:
-    return dict(_scope_='mmpretrain', type='TimmClassifier', model_name='test_efficientnet',
-                num_classes=len(CLASSES), data_preprocessor=dict(_PREPROCESSOR)) | changes
+    return (
+        dict(
+            _scope_='mmpretrain',
+            type='TimmClassifier',
+            model_name='test_efficientnet',
+            num_classes=len(CLASSES),
+            data_preprocessor=dict(_PREPROCESSOR),
+        )
+        | changes
+    )
 
 
 def tiny_hugging_face(folder: Path, **changes: Any) -> dict[str, Any]:
     """A Hugging Face ResNet whose architecture lies in a local folder."""
     transformers = pytest.importorskip('transformers')
     transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type='basic',
-        num_labels=len(CLASSES), architectures=['ResNetForImageClassification'],
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type='basic',
+        num_labels=len(CLASSES),
+        architectures=['ResNetForImageClassification'],
     ).save_pretrained(folder)
-    return dict(_scope_='mmpretrain', type='HuggingFaceClassifier', model_name=str(folder),
-                data_preprocessor=dict(_PREPROCESSOR)) | changes
+    return (
+        dict(
+            _scope_='mmpretrain',
+            type='HuggingFaceClassifier',
+            model_name=str(folder),
+            data_preprocessor=dict(_PREPROCESSOR),
+        )
+        | changes
+    )
 
 
 def tiny_segmentor(**changes: Any) -> dict[str, Any]:
     norm = dict(type='SyncBN', requires_grad=True)
-    return dict(
-        _scope_='mmseg', type='EncoderDecoder', pretrained='open-mmlab://resnet18_v1c',
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=[120.0, 110.0, 100.0],
-                               std=[60.0, 50.0, 40.0], bgr_to_rgb=True),
-        backbone=dict(type='ResNetV1c', depth=18, stem_channels=8, base_channels=8, num_stages=4,
-                      out_indices=(0, 1, 2, 3), norm_cfg=norm),
-        decode_head=dict(type='FCNHead', in_channels=64, in_index=3, channels=8, num_convs=1,
-                         num_classes=3, norm_cfg=norm),
-        train_cfg=dict(), test_cfg=dict(mode='whole')) | changes
+    return (
+        dict(
+            _scope_='mmseg',
+            type='EncoderDecoder',
+            pretrained='open-mmlab://resnet18_v1c',
+            data_preprocessor=dict(
+                type='SegDataPreProcessor', mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], bgr_to_rgb=True
+            ),
+            backbone=dict(
+                type='ResNetV1c',
+                depth=18,
+                stem_channels=8,
+                base_channels=8,
+                num_stages=4,
+                out_indices=(0, 1, 2, 3),
+                norm_cfg=norm,
+            ),
+            decode_head=dict(
+                type='FCNHead', in_channels=64, in_index=3, channels=8, num_convs=1, num_classes=3, norm_cfg=norm
+            ),
+            train_cfg=dict(),
+            test_cfg=dict(mode='whole'),
+        )
+        | changes
+    )
 
 
 def unlike_initial(module: nn.Module, size: int = 64) -> nn.Module:
@@ -82,8 +124,7 @@ def unlike_initial(module: nn.Module, size: int = 64) -> nn.Module:
 
 def save_checkpoint(module: nn.Module, path: Path, classes: Any = CLASSES) -> Path:
     """A checkpoint as the libraries publish it."""
-    torch.save({'state_dict': module.state_dict(), 'meta': {'dataset_meta': {'classes': classes}}},
-               path)
+    torch.save({'state_dict': module.state_dict(), 'meta': {'dataset_meta': {'classes': classes}}}, path)
     return path
 
 

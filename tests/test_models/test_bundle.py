@@ -50,8 +50,17 @@ def test_a_calibration_goes_into_the_bundle(project, tmp_path, monkeypatch):
     cfg = Config.fromfile(project)
     model = MODELS.build({**cfg.model, 'policy': None, 'accept': None})
     path = tmp_path / 'c.json'
-    Calibration(cascade=model.identity(), windows=[(0.3, 0.6)], accept=0.5, temperatures=[1.0, 2.0], target='risk=0.05',
-                rule='safe', half_width=0.1, tau=[0.4], data={}).save(path)
+    Calibration(
+        cascade=model.identity(),
+        windows=[(0.3, 0.6)],
+        accept=0.5,
+        temperatures=[1.0, 2.0],
+        target='risk=0.05',
+        rule='safe',
+        half_width=0.1,
+        tau=[0.4],
+        data={},
+    ).save(path)
     cfg.model.policy = cfg.model.accept = None
     cfg.model.calibration = str(path)
     expected = scores(MODELS.build(cfg.model))
@@ -66,8 +75,10 @@ def test_a_feature_bank_goes_into_the_bundle(project, tmp_path, monkeypatch):
     cfg = Config.fromfile(project)
     model = MODELS.build(cfg.model)
     rng = np.random.default_rng(0)
-    features = {stage.source: rng.random((9, model.members[stage.member].head.fc.in_features), dtype=np.float32)
-                for stage in model.stages}
+    features = {
+        stage.source: rng.random((9, model.members[stage.member].head.fc.in_features), dtype=np.float32)
+        for stage in model.stages
+    }
     weights = {stage.source: stage.weights for stage in model.identity().stages}
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')
@@ -87,9 +98,11 @@ def test_a_bank_that_is_there_already_stays(project, tmp_path):
     cfg = Config.fromfile(project)
     model = MODELS.build(cfg.model)
     path = tmp_path / 'cascade_bank.npz'
-    FeatureBank({stage.source: np.ones((2, 3), dtype=np.float32) for stage in model.stages},
-                {stage.source: stage.weights for stage in model.identity().stages},
-                np.zeros(2, dtype=np.int64)).save(path)
+    FeatureBank(
+        {stage.source: np.ones((2, 3), dtype=np.float32) for stage in model.stages},
+        {stage.source: stage.weights for stage in model.identity().stages},
+        np.zeros(2, dtype=np.int64),
+    ).save(path)
     before = path.read_bytes()
     cfg.model.confidence = dict(type='mmcascade.KNNConfidence', bank=str(path), k=1)
     bundle(cfg, tmp_path)
@@ -104,10 +117,13 @@ def test_classes_of_new_style_configs_are_written_by_name(project, tmp_path):
     assert same(scores(unbundled(*bundle(cfg, tmp_path))), expected)
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda cfg: setattr(cfg, 'model', cfg.small), 'is no cascade'),
-    (lambda cfg: cfg.model.members.small.pop('checkpoint'), r"member\(s\) \['small'\] have no checkpoint"),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda cfg: setattr(cfg, 'model', cfg.small), 'is no cascade'),
+        (lambda cfg: cfg.model.members.small.pop('checkpoint'), r"member\(s\) \['small'\] have no checkpoint"),
+    ],
+)
 def test_what_cannot_be_bundled(project, tmp_path, change, message):
     cfg = Config.fromfile(project)
     change(cfg)

@@ -24,8 +24,7 @@ from tests.tiny_models import CLASSES, VIT_ARCH, images, tiny
 
 SIZES = (32, 40, 32)
 N = 24
-DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='needs a GPU'))]
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'))]
 
 
 @pytest.fixture(scope='module')
@@ -38,16 +37,26 @@ def views():
     return [images(N, size, seed=7) for size in SIZES]
 
 
-STAGES = [dict(member='resnet', view=0), dict(member='mobilenet', view=1), dict(member='vit', view=2),
-          dict(member='other', view=1)]
+STAGES = [
+    dict(member='resnet', view=0),
+    dict(member='mobilenet', view=1),
+    dict(member='vit', view=2),
+    dict(member='other', view=1),
+]
 
 
 def cascade(members, stages, windows=None, **options):
     if windows is not None:
         options['policy'] = dict(type='mmcascade.WindowPolicy', windows=windows)
     used = {stage['member'] for stage in stages}
-    return MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', stages=stages,
-                             members={k: v for k, v in members.items() if k in used}, **options))
+    return MODELS.build(
+        dict(
+            type='mmcascade.WindowCascadeClassifier',
+            stages=stages,
+            members={k: v for k, v in members.items() if k in used},
+            **options,
+        )
+    )
 
 
 def samples(n=N):
@@ -60,20 +69,23 @@ def step(model, views, data_samples=None):
 
 @torch.no_grad()
 def full_logits(members, stages, views):
-    return [members[s['member']](members[s['member']].data_preprocessor(dict(inputs=views[s['view']]))['inputs'])
-            .numpy() for s in stages]
+    return [
+        members[s['member']](members[s['member']].data_preprocessor(dict(inputs=views[s['view']]))['inputs']).numpy()
+        for s in stages
+    ]
 
 
 def windows_away_from_scores(logits, confidence, fusion, generator):
     """Windows whose ends lie midway between two neighbouring scores, so that float noise cannot cross them."""
     windows = []
     for gap in range(len(logits) - 1):
-        scores = np.sort([r['confidence'] for r in loop_cascade(
-            logits[:gap + 1], [(None, None)] * gap, confidence, fusion)]).astype(float)
+        scores = np.sort(
+            [r['confidence'] for r in loop_cascade(logits[: gap + 1], [(None, None)] * gap, confidence, fusion)]
+        ).astype(float)
         gaps = np.diff(scores)
         wide = np.flatnonzero(gaps > 1e-4 * (1 + np.abs(scores[1:])))
-        low = generator.choice(wide[:len(wide) // 3])
-        high = generator.choice(wide[len(wide) // 2:])
+        low = generator.choice(wide[: len(wide) // 3])
+        high = generator.choice(wide[len(wide) // 2 :])
         windows.append(tuple((scores[[low, high]] + scores[[low + 1, high + 1]]) / 2))
     return windows
 
@@ -89,27 +101,38 @@ def test_routed_members_equal_the_loop(members, views, confidence, fusion, devic
         windows = windows_away_from_scores(logits, confidence, fusion, generator)
         model = cascade(members, stages, windows, confidence=confidence, fusion=fusion).to(device)
         seen = {name: 0 for name in model.members}
-        hooks = [m.register_forward_pre_hook(
-            lambda _, args, name=name, seen=seen: seen.update({name: seen[name] + len(args[0])}))
-            for name, m in model.members.items()]
+        hooks = [
+            m.register_forward_pre_hook(
+                lambda _, args, name=name, seen=seen: seen.update({name: seen[name] + len(args[0])})
+            )
+            for name, m in model.members.items()
+        ]
         results = step(model, views)
         for hook in hooks:
             hook.remove()
         model.to('cpu')
-        costs = [stage.macs_by_shape[tuple(views[stage.view].shape[1:])] if stage.macs_by_shape else 0.0
-                 for stage in model.stages]
+        costs = [
+            stage.macs_by_shape[tuple(views[stage.view].shape[1:])] if stage.macs_by_shape else 0.0
+            for stage in model.stages
+        ]
         expected = loop_cascade(logits, windows, confidence, fusion, costs)
         assert [r.exit_stage for r in results] == [e['exit_stage'] for e in expected]
         assert [int(r.pred_label) for r in results] == [e['label'] for e in expected]
         assert [r.macs for r in results] == [e['macs'] for e in expected]
-        np.testing.assert_allclose([r.confidence for r in results], [e['confidence'] for e in expected],
-                                   rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(np.stack([r.pred_score for r in results]),
-                                   np.stack([e['probs'] for e in expected]), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            [r.confidence for r in results], [e['confidence'] for e in expected], rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            np.stack([r.pred_score for r in results]), np.stack([e['probs'] for e in expected]), rtol=1e-3, atol=1e-4
+        )
         exits = np.array([e['exit_stage'] for e in expected])
         assert seen == {s['member']: int((exits >= k).sum()) for k, s in enumerate(stages)}
-        replay = CascadeRouter([CachedStage(torch.from_numpy(z), macs=c) for z, c in zip(logits, costs, strict=True)],
-                               WindowPolicy(windows), confidence, fusion).route([], range(N))
+        replay = CascadeRouter(
+            [CachedStage(torch.from_numpy(z), macs=c) for z, c in zip(logits, costs, strict=True)],
+            WindowPolicy(windows),
+            confidence,
+            fusion,
+        ).route([], range(N))
         np.testing.assert_array_equal(replay.exit_stage, exits)
 
 
@@ -117,13 +140,16 @@ def test_routed_members_equal_the_loop(members, views, confidence, fusion, devic
 def test_cached_stages_are_bit_equal_to_the_routed_run(members, views):
     """Row by row, so that the members' own batch-size noise stays out of the comparison."""
     stages = STAGES[:3]
-    logits = [np.concatenate(rows) for rows in zip(
-        *[full_logits(members, stages, [v[i:i + 1] for v in views]) for i in range(N)], strict=True)]
+    logits = [
+        np.concatenate(rows)
+        for rows in zip(*[full_logits(members, stages, [v[i : i + 1] for v in views]) for i in range(N)], strict=True)
+    ]
     windows = windows_away_from_scores(logits, 'neg_entropy', 'prob', np.random.default_rng(1))
     model = cascade(members, [dict(s, batch_size=1) for s in stages], windows, confidence='neg_entropy')
     routed = step(model, views)
-    replay = CascadeRouter([CachedStage(torch.from_numpy(z)) for z in logits], WindowPolicy(windows),
-                           'neg_entropy').route([], range(N))
+    replay = CascadeRouter(
+        [CachedStage(torch.from_numpy(z)) for z in logits], WindowPolicy(windows), 'neg_entropy'
+    ).route([], range(N))
     assert len(set(replay.exit_stage)) == 3
     assert torch.equal(torch.stack([r.pred_score for r in routed]), replay.probs)
     assert [r.confidence for r in routed] == replay.confidence.tolist()
@@ -142,7 +168,7 @@ def test_macs_equal_a_counter_around_the_whole_run(members, views):
 @pytest.mark.parametrize('size', [32, 64])
 def test_vit_macs_equal_the_closed_form(members, size):
     model = cascade(members, [dict(member='vit')])
-    result, = step(model, [images(1, size)])
+    (result,) = step(model, [images(1, size)])
     dims, ffn = VIT_ARCH['embed_dims'], VIT_ARCH['feedforward_channels']
     patches = (size // 8) ** 2
     tokens = patches + 1
@@ -183,8 +209,12 @@ def test_results_are_written_once_into_the_incoming_samples(members, views):
 def test_results_are_read_from_one_copy_on_the_host(members, views, monkeypatch):
     model = cascade(members, STAGES[:2], [(None, None)], accept=0.5)
     here = model.router.route(views)
-    away = replace(here, results={'probs': here.probs.to('meta')}, confidence=here.confidence.to('meta'),
-                   finite_stages=here.finite_stages.to('meta'))
+    away = replace(
+        here,
+        results={'probs': here.probs.to('meta')},
+        confidence=here.confidence.to('meta'),
+        finite_stages=here.finite_stages.to('meta'),
+    )
     copies = []
     monkeypatch.setattr(Outcome, 'cpu', lambda self: copies.append(self) or here)
     written = samples()
@@ -202,8 +232,9 @@ def test_a_sample_can_be_pickled_without_its_batch(members, views):
 def test_plain_modules_get_their_images_on_their_device(fake_cuda):
     with torch.device('cuda'):
         module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, CLASSES))
-    model = MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', members=dict(plain=module),
-                              stages=[dict(member='plain')]))
+    model = MODELS.build(
+        dict(type='mmcascade.WindowCascadeClassifier', members=dict(plain=module), stages=[dict(member='plain')])
+    )
     assert model(torch.zeros(2, 3, 2, 2)).device.type == 'cuda'
 
 
@@ -243,8 +274,9 @@ def test_views_in_every_form_that_collate_functions_make():
 
 
 def test_batch_sizes_split_and_results_stay(members, views):
-    windows = windows_away_from_scores(full_logits(members, STAGES, views), 'max_prob', 'prob',
-                                       np.random.default_rng(3))
+    windows = windows_away_from_scores(
+        full_logits(members, STAGES, views), 'max_prob', 'prob', np.random.default_rng(3)
+    )
     whole = step(cascade(members, STAGES, windows), views)
     model = cascade(members, [dict(s, batch_size=5) for s in STAGES], windows)
     sizes = []
@@ -274,6 +306,7 @@ def fresh_members(members):
 def test_the_step_runs_on_fake_cuda(fresh_members, views, fake_cuda, monkeypatch):
     """Every tensor is where its partner is, on a machine without a GPU."""
     from mmcascade.routing import router
+
     model = cascade(fresh_members, STAGES, [(0.2, 0.9)] * 3).to('cuda')
     monkeypatch.setattr(router, 'rows_where', lambda mask: list(range(len(mask)))[1::2])
     inputs = [torch.empty(v.shape, dtype=v.dtype) for v in views]
@@ -348,62 +381,84 @@ class TestWeights:
         state = model.state_dict()
         state['members.resnet.head.fc.bias'] = torch.zeros(3)
         state['members.extra.weight'] = torch.zeros(1)
-        with pytest.raises(RuntimeError, match=r'(?s)unknown to the model: members.extra.weight.*'
-                                               r'members.resnet.head.fc.bias of shape \[3\] instead of \[5\]'):
+        with pytest.raises(
+            RuntimeError,
+            match=r'(?s)unknown to the model: members.extra.weight.*'
+            r'members.resnet.head.fc.bias of shape \[3\] instead of \[5\]',
+        ):
             load(model, state)
 
     @pytest.mark.parametrize('load', [lambda m, s: m.load_state_dict(s), load_state_dict])
     def test_unloaded_members_refuse_to_test_until_a_bundle_comes(self, members, views, load):
         from tests.tiny_models import TINY
-        model = cascade(dict(resnet=dict(model=TINY['resnet']), mobilenet=members['mobilenet']), STAGES[:2],
-                        [(None, None)])
+
+        model = cascade(
+            dict(resnet=dict(model=TINY['resnet']), mobilenet=members['mobilenet']), STAGES[:2], [(None, None)]
+        )
         with pytest.raises(RuntimeError, match=r"no weights were loaded for member\(s\) \['resnet'\].*checkpoint="):
             step(model, views)
         model.init_weights()
         whole = cascade(members, STAGES[:2], [(None, None)])
         load(model, whole.state_dict())
-        assert torch.equal(torch.stack([r.pred_score for r in step(model, views)]),
-                           torch.stack([r.pred_score for r in step(whole, views)]))
+        assert torch.equal(
+            torch.stack([r.pred_score for r in step(model, views)]),
+            torch.stack([r.pred_score for r in step(whole, views)]),
+        )
 
 
 RESNET = [dict(member='resnet')]
 
 
-@pytest.mark.parametrize('stages, options, message', [
-    ([dict(member='resnett')], {}, r"stage 0 names member 'resnett'; expected one of \['resnet'\]"),
-    ([dict(view=0)], {}, 'stage 0 names member None'),
-    ([dict(member='resnet', view=-1)], {}, 'view of stage 0 is a view index >= 0, got -1'),
-    ([dict(member='resnet', batch_size=0)], {},
-     "batch_size of stage 0 is a whole number >= 1, 'auto' or None, got 0"),
-    ([dict(member='resnet', temperature=0)], {}, 'temperature of stage 0 is a number > 0, got 0'),
-    ([dict(member='resnet', macs=-1.0)], {}, 'macs of stage 0'),
-    ([dict(member='resnet', scale=2)], {}, "stage 0 has the unknown key 'scale'"),
-    (RESNET * 3, dict(windows=[(0, 1)]), '3 stages have 2 gaps.*decides 1'),
-    (RESNET * 2, dict(windows=[(0.5, 0.1)]), 'low > high'),
-    (RESNET * 2, dict(windows=[(float('nan'), 1)]), 'got nan'),
-    (RESNET, dict(accept='0.5'), "accept is the lowest confidence.*got '0.5'"),
-    (RESNET, dict(accept=float('nan')), 'got nan'),
-    (RESNET, dict(accept=-float('inf')), 'finite number or None, got -inf'),
-    (RESNET, dict(confidence='softmax'), "unknown confidence 'softmax'"),
-    (RESNET, dict(fusion='sum'), "unknown fusion 'sum'"),
-    ([], {}, 'at least one stage'),
-])
+@pytest.mark.parametrize(
+    'stages, options, message',
+    [
+        ([dict(member='resnett')], {}, r"stage 0 names member 'resnett'; expected one of \['resnet'\]"),
+        ([dict(view=0)], {}, 'stage 0 names member None'),
+        ([dict(member='resnet', view=-1)], {}, 'view of stage 0 is a view index >= 0, got -1'),
+        (
+            [dict(member='resnet', batch_size=0)],
+            {},
+            "batch_size of stage 0 is a whole number >= 1, 'auto' or None, got 0",
+        ),
+        ([dict(member='resnet', temperature=0)], {}, 'temperature of stage 0 is a number > 0, got 0'),
+        ([dict(member='resnet', macs=-1.0)], {}, 'macs of stage 0'),
+        ([dict(member='resnet', scale=2)], {}, "stage 0 has the unknown key 'scale'"),
+        (RESNET * 3, dict(windows=[(0, 1)]), '3 stages have 2 gaps.*decides 1'),
+        (RESNET * 2, dict(windows=[(0.5, 0.1)]), 'low > high'),
+        (RESNET * 2, dict(windows=[(float('nan'), 1)]), 'got nan'),
+        (RESNET, dict(accept='0.5'), "accept is the lowest confidence.*got '0.5'"),
+        (RESNET, dict(accept=float('nan')), 'got nan'),
+        (RESNET, dict(accept=-float('inf')), 'finite number or None, got -inf'),
+        (RESNET, dict(confidence='softmax'), "unknown confidence 'softmax'"),
+        (RESNET, dict(fusion='sum'), "unknown fusion 'sum'"),
+        ([], {}, 'at least one stage'),
+    ],
+)
 def test_bad_configs_are_refused_at_build_time(members, stages, options, message):
     options = dict(options)
     windows = options.pop('windows', None)
     if windows is not None:
         options['policy'] = dict(type='mmcascade.WindowPolicy', windows=windows)
     with pytest.raises(ValueError, match=message):
-        MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', stages=stages,
-                          members=dict(resnet=members['resnet']), **options))
+        MODELS.build(
+            dict(
+                type='mmcascade.WindowCascadeClassifier',
+                stages=stages,
+                members=dict(resnet=members['resnet']),
+                **options,
+            )
+        )
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(policy=[(0.2, 0.4)]), r'policy is a config such as.*got \[\(0.2, 0.4\)\]'),
-    (dict(stages=dict(member='resnet')), 'stages is a list such as'),
-    (dict(stages=['resnet']), "stage 0 is a dict such as.*got 'resnet'"),
-    (dict(members=['resnet']), r"members is a dict of name.*got \['resnet'\]"),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(policy=[(0.2, 0.4)]), r'policy is a config such as.*got \[\(0.2, 0.4\)\]'),
+        (dict(stages=dict(member='resnet')), 'stages is a list such as'),
+        (dict(stages=['resnet']), "stage 0 is a dict such as.*got 'resnet'"),
+        (dict(members=['resnet']), r"members is a dict of name.*got \['resnet'\]"),
+    ],
+)
 def test_wrong_types_are_named(members, options, message):
     config = dict(type='mmcascade.WindowCascadeClassifier', stages=RESNET, members=dict(resnet=members['resnet']))
     with pytest.raises(TypeError, match=message):
@@ -420,8 +475,13 @@ def test_bad_members_are_refused_at_build_time(members):
     with pytest.raises(ValueError, match="member 'resnet' is a dict with model="):
         cascade(dict(resnet=dict(checkpoint='x.pth')), RESNET)
     with pytest.warns(UserWarning, match=r"\['vit'\] are loaded but no stage uses them"):
-        MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', stages=RESNET,
-                          members=dict(resnet=members['resnet'], vit=members['vit'])))
+        MODELS.build(
+            dict(
+                type='mmcascade.WindowCascadeClassifier',
+                stages=RESNET,
+                members=dict(resnet=members['resnet'], vit=members['vit']),
+            )
+        )
 
 
 def test_without_a_policy_it_builds_and_refuses_to_test(members, views):

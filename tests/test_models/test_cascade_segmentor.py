@@ -47,13 +47,16 @@ def test_scale_is_mmseg_on_the_resized_image(kind):
     member = member_of(kind)
     data = batch(2)
     halves = [cv2.resize(x.permute(1, 2, 0).numpy(), (48, 32), interpolation=cv2.INTER_LINEAR) for x in data['inputs']]
-    small = dict(inputs=[torch.from_numpy(x).permute(2, 0, 1) for x in halves],
-                 data_samples=[sample(32, 48, ori=(64, 96)) for _ in halves])
+    small = dict(
+        inputs=[torch.from_numpy(x).permute(2, 0, 1) for x in halves],
+        data_samples=[sample(32, 48, ori=(64, 96)) for _ in halves],
+    )
     expected = labels(run(member, small))
     found = run(cascade(member, 'fcn', CLOSED, stages=[dict(member='a', scale=0.5), dict(member='b')]), data)
     # OpenCV rounds to whole grey levels in another way.
     assert (labels(found) == expected).float().mean() > 0.98
     from mmcascade.models.cells.crops import resize_images
+
     ours = resize_images(torch.stack(data['inputs']), (32, 48))
     assert (ours.int() - torch.stack(small['inputs']).int()).abs().max() <= 1
     small = dict(inputs=list(ours), data_samples=[sample(32, 48, ori=(64, 96)) for _ in halves])
@@ -75,9 +78,10 @@ def check_stitched_crops(model, member, size):
         expected = np.zeros(size, dtype=np.int64)
         for cell in cells_of(*size, 32):
             top, left, bottom, right = crop_of(cell, 32, 0, *size)
-            crop, = run(member, dict(inputs=[pixels[:, top:bottom, left:right]], data_samples=[sample(32, 32)]))
-            expected[cell[0]:cell[2], cell[1]:cell[3]] = crop.pred_sem_seg.data[
-                0, cell[0] - top:cell[2] - top, cell[1] - left:cell[3] - left]
+            (crop,) = run(member, dict(inputs=[pixels[:, top:bottom, left:right]], data_samples=[sample(32, 32)]))
+            expected[cell[0] : cell[2], cell[1] : cell[3]] = crop.pred_sem_seg.data[
+                0, cell[0] - top : cell[2] - top, cell[1] - left : cell[3] - left
+            ]
         # Several crops at once round differently from one.
         assert (labels([result])[0].numpy() == expected).mean() > 0.9999
         assert result.mean_exit_stage == 1
@@ -86,7 +90,7 @@ def check_stitched_crops(model, member, size):
 def middle(scores):
     """A bound between two scores, away from both."""
     ordered = np.unique(np.round([s for s in scores if np.isfinite(s)], 5))
-    return float(ordered[len(ordered) // 2 - 1:len(ordered) // 2 + 1].mean())
+    return float(ordered[len(ordered) // 2 - 1 : len(ordered) // 2 + 1].mean())
 
 
 @pytest.mark.parametrize('confidence', CONFIDENCES)
@@ -99,58 +103,111 @@ def test_routes_equal_the_loop(confidence, fusion, margin):
     check_against_loop([a, b], pixels, [rule], confidence=confidence, fusion=fusion, margin=margin)
 
 
-@pytest.mark.parametrize('fusion, on', [
-    ('prob', ('image', 'cell', 'cell')), ('logit', ('image', 'image', 'cell')), ('replace', ('image', 'cell', 'image')),
-    ('prob', ('image', 'image', 'image'))])
+@pytest.mark.parametrize(
+    'fusion, on',
+    [
+        ('prob', ('image', 'cell', 'cell')),
+        ('logit', ('image', 'image', 'cell')),
+        ('replace', ('image', 'cell', 'image')),
+        ('prob', ('image', 'image', 'image')),
+    ],
+)
 def test_three_stages_equal_the_loop(on, fusion):
     members = [member_of('fcn'), member_of('corners', 1), member_of('wide', 2)]
     pixels = image(70, 101, seed=4)
     rules = []
     for gap in range(2):
-        _, cells, _ = loop_segmentor(members[:gap + 1], pixels, 32, rules, on=on[:gap + 1], fusion=fusion)
+        _, cells, _ = loop_segmentor(members[: gap + 1], pixels, 32, rules, on=on[: gap + 1], fusion=fusion)
         reached = [cell['confidence'] for cell in cells if cell['exit_stage'] == gap]
         rules.append((None, middle(reached)))
     exits = check_against_loop(members, pixels, rules, on=on, fusion=fusion)
     assert exits == {0, 1, 2}
 
 
-@pytest.mark.parametrize('reduce, reference', [
-    ('mean', np.mean), (dict(type='mmcascade.QuantileReducer', q=0.1), lambda c: np.quantile(c, 0.1)),
-    ('fraction_below', lambda c: 1 - np.mean(np.array(c) < 0.9))])
+@pytest.mark.parametrize(
+    'reduce, reference',
+    [
+        ('mean', np.mean),
+        (dict(type='mmcascade.QuantileReducer', q=0.1), lambda c: np.quantile(c, 0.1)),
+        ('fraction_below', lambda c: 1 - np.mean(np.array(c) < 0.9)),
+    ],
+)
 @pytest.mark.parametrize('t_unk', [None, 0.5])
 def test_reducers_in_a_cascade_equal_the_loop(reduce, reference, t_unk):
-    check_against_loop([member_of('fcn'), member_of('wide', 1)], image(seed=2), [(None, None)], t_unk=t_unk,
-                       reduce=reference, config=dict(reduce=reduce))
+    check_against_loop(
+        [member_of('fcn'), member_of('wide', 1)],
+        image(seed=2),
+        [(None, None)],
+        t_unk=t_unk,
+        reduce=reference,
+        config=dict(reduce=reduce),
+    )
 
 
-def check_against_loop(members, pixels, rules, *, on=None, confidence='max_prob', fusion='prob', margin=0, t_unk=0.5,
-                       reduce=np.mean, empty='go_on', config=None):
-    probs, cells, macs = loop_segmentor(members, pixels, 32, rules, on=on, margin=margin, confidence=confidence,
-                                        fusion=fusion, t_unk=t_unk, reduce=reduce, empty=empty)
+def check_against_loop(
+    members,
+    pixels,
+    rules,
+    *,
+    on=None,
+    confidence='max_prob',
+    fusion='prob',
+    margin=0,
+    t_unk=0.5,
+    reduce=np.mean,
+    empty='go_on',
+    config=None,
+):
+    probs, cells, macs = loop_segmentor(
+        members,
+        pixels,
+        32,
+        rules,
+        on=on,
+        margin=margin,
+        confidence=confidence,
+        fusion=fusion,
+        t_unk=t_unk,
+        reduce=reduce,
+        empty=empty,
+    )
     names = [f'm{k}' for k in range(len(members))]
-    stages = [dict(member=name) | ({} if on is None else dict(on=place))
-              for name, place in zip(names, on or names, strict=True)]
-    model = MODELS.build(dict(
-        type='mmcascade.CascadeSegmentor', members=dict(zip(names, members, strict=True)), stages=stages,
-        grid=dict(cell=32, margin=margin), fusion=fusion, policy=window(*rules), confidence_map=True, seg_logits=True,
-        confidence=dict(pixel=confidence, t_unk=t_unk, empty=empty) | (config or {})))
+    stages = [
+        dict(member=name) | ({} if on is None else dict(on=place))
+        for name, place in zip(names, on or names, strict=True)
+    ]
+    model = MODELS.build(
+        dict(
+            type='mmcascade.CascadeSegmentor',
+            members=dict(zip(names, members, strict=True)),
+            stages=stages,
+            grid=dict(cell=32, margin=margin),
+            fusion=fusion,
+            policy=window(*rules),
+            confidence_map=True,
+            seg_logits=True,
+            confidence=dict(pixel=confidence, t_unk=t_unk, empty=empty) | (config or {}),
+        )
+    )
     height, width = pixels.shape[-2:]
     counter = FlopCounterMode(display=False)
     with counter:
-        result, = run(model, dict(inputs=[pixels], data_samples=[sample(height, width, sample_idx=0)]))
+        (result,) = run(model, dict(inputs=[pixels], data_samples=[sample(height, width, sample_idx=0)]))
     exits = [cell['exit_stage'] for cell in cells]
     assert result.cells.exit_stages.tolist() == exits
     assert result.cells.bboxes.tolist() == [cell['bbox'] for cell in cells]
-    np.testing.assert_allclose(result.cells.confidence.numpy(), [cell['confidence'] for cell in cells], rtol=1e-4,
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        result.cells.confidence.numpy(), [cell['confidence'] for cell in cells], rtol=1e-4, atol=1e-5
+    )
     assert_same_labels(result.pred_sem_seg.data[0], probs)
     np.testing.assert_allclose(result.seg_logits.data.exp().numpy(), probs, atol=1e-5)
     areas = np.array([(right - left) * (bottom - top) for left, top, right, bottom in (c['bbox'] for c in cells)])
     assert result.macs == pytest.approx(macs) == pytest.approx(counter.get_total_flops() / 2)
     assert float(result.cells.macs.sum()) == pytest.approx(macs)
     assert result.mean_exit_stage == pytest.approx((areas * exits).sum() / areas.sum())
-    assert result.reached == pytest.approx([areas[np.array(exits) >= k].sum() / areas.sum()
-                                            for k in range(len(members))])
+    assert result.reached == pytest.approx(
+        [areas[np.array(exits) >= k].sum() / areas.sum() for k in range(len(members))]
+    )
     assert result.confidence_map.data.shape == (1, height, width)
     mapped = result.confidence_map.data[0].numpy()
     for cell, found in zip(cells, result.cells.confidence.tolist(), strict=True):
@@ -160,12 +217,16 @@ def check_against_loop(members, pixels, rules, *, on=None, confidence='max_prob'
     return set(exits)
 
 
-@pytest.mark.parametrize('kind, stages, cell', [
-    ('segformer', [dict(member='a'), dict(member='b')], 32),
-    ('slide_padded', [dict(member='a', scale=0.5), dict(member='b', scale=1.5)], 32),
-    ('pooled', [dict(member='a'), dict(member='b', on='image', scale=0.75)], 32),
-    ('slide_padded', [dict(member='a'), dict(member='b')], None),
-    ('segformer', [dict(member='a'), dict(member='b', on='cell')], None)])
+@pytest.mark.parametrize(
+    'kind, stages, cell',
+    [
+        ('segformer', [dict(member='a'), dict(member='b')], 32),
+        ('slide_padded', [dict(member='a', scale=0.5), dict(member='b', scale=1.5)], 32),
+        ('pooled', [dict(member='a'), dict(member='b', on='image', scale=0.75)], 32),
+        ('slide_padded', [dict(member='a'), dict(member='b')], None),
+        ('segformer', [dict(member='a'), dict(member='b', on='cell')], None),
+    ],
+)
 def test_macs_are_those_of_what_really_ran(kind, stages, cell):
     model = cascade('fcn', stages=stages[:1], cell=cell, policy=None)
     data = batch(2, 70, 101, ori=(64, 96), flip='horizontal')
@@ -182,7 +243,7 @@ def test_macs_are_those_of_what_really_ran(kind, stages, cell):
 
 
 def test_macs_of_a_stage_can_be_given():
-    found, = run(cascade('fcn', 'wide', stages=[dict(member='a', macs=600.0), dict(member='b', macs=10.0)]), batch())
+    (found,) = run(cascade('fcn', 'wide', stages=[dict(member='a', macs=600.0), dict(member='b', macs=10.0)]), batch())
     assert found.macs == pytest.approx(660)
     np.testing.assert_allclose(found.cells.macs, [110] * 6)
     assert found.reached == [1, 1]
@@ -205,15 +266,20 @@ def test_crops_of_mirrored_images_are_those_of_the_image(direction, axis):
     """The pipeline mirrors; the cells lie on the original, and every crop is mirrored as the image is."""
     member, size = member_of('corners', 1), (70, 101)
     pixels = image(*size)
-    found, = run(cascade('fcn', member, OPEN, margin=5, fusion='replace'), dict(
-        inputs=[pixels.flip(axis)], data_samples=[sample(*size, flip=direction)]))
+    (found,) = run(
+        cascade('fcn', member, OPEN, margin=5, fusion='replace'),
+        dict(inputs=[pixels.flip(axis)], data_samples=[sample(*size, flip=direction)]),
+    )
     expected = np.zeros(size, dtype=np.int64)
     for cell in cells_of(*size, 32):
         top, left, bottom, right = crop_of(cell, 32, 5, *size)
-        crop, = run(member, dict(inputs=[pixels[:, top:bottom, left:right].flip(axis)],
-                                 data_samples=[sample(42, 42, flip=direction)]))
-        expected[cell[0]:cell[2], cell[1]:cell[3]] = crop.pred_sem_seg.data[
-            0, cell[0] - top:cell[2] - top, cell[1] - left:cell[3] - left]
+        (crop,) = run(
+            member,
+            dict(inputs=[pixels[:, top:bottom, left:right].flip(axis)], data_samples=[sample(42, 42, flip=direction)]),
+        )
+        expected[cell[0] : cell[2], cell[1] : cell[3]] = crop.pred_sem_seg.data[
+            0, cell[0] - top : cell[2] - top, cell[1] - left : cell[3] - left
+        ]
     assert (labels([found])[0].numpy() == expected).mean() > 0.999
 
 

@@ -21,6 +21,7 @@ def classifier():
     from mmpretrain.registry import MODELS as CLASSIFIERS
 
     from tests.tiny_models import TINY as CLASSIFIER_CONFIGS
+
     return CLASSIFIERS.build(ConfigDict(CLASSIFIER_CONFIGS['resnet']))
 
 
@@ -75,13 +76,21 @@ def test_bad_members(tmp_path):
     with pytest.raises(ValueError, match="'a' and 'b' name class 1 differently: 'b' and 'x'"):
         cascade(named('fcn', tmp_path, classes=tuple('abcde')), named('fcn', tmp_path, 1, classes=tuple('axcde')))
     with pytest.raises(ValueError, match="'a' and 'b' were trained with different palettes"):
-        cascade(named('fcn', tmp_path, palette=[[k, 0, 0] for k in range(5)]),
-                named('fcn', tmp_path, 1, palette=[[0, k, 0] for k in range(5)]))
+        cascade(
+            named('fcn', tmp_path, palette=[[k, 0, 0] for k in range(5)]),
+            named('fcn', tmp_path, 1, palette=[[0, k, 0] for k in range(5)]),
+        )
     model = cascade(named('fcn', tmp_path, classes=tuple('abcde'), palette=[[k, 0, 0] for k in range(5)]), 'wide')
     assert model.dataset_meta['classes'] == tuple('abcde') and len(model.dataset_meta['palette']) == 5
     with pytest.raises(ValueError, match="grid is a dict with cell= and margin=, got {'size': 32}"):
-        MODELS.build(dict(type='mmcascade.CascadeSegmentor', members=dict(a=member_of('fcn')),
-                          stages=[dict(member='a')], grid=dict(size=32)))
+        MODELS.build(
+            dict(
+                type='mmcascade.CascadeSegmentor',
+                members=dict(a=member_of('fcn')),
+                stages=[dict(member='a')],
+                grid=dict(size=32),
+            )
+        )
     with pytest.raises(TypeError, match='confidence is a name such as'):
         cascade('fcn', 'wide', confidence=0.5)
 

@@ -38,8 +38,11 @@ from tests.tiny_segmentors import CLASSES, batch, image
 def deferring():
     """A cascade in which some cells go on, and what it gives one image at a time."""
     model = cascade('fcn', 'wide', margin=4, stages=[dict(member='a'), dict(member='b')], policy=window((None, 0.72)))
-    singles = [dict(inputs=[x], data_samples=[s]) for data in some_batches()
-               for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    singles = [
+        dict(inputs=[x], data_samples=[s])
+        for data in some_batches()
+        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
+    ]
     expected = [facts(run(model, single)[0]) for single in singles]
     exits = sum((x['exits'] for x in expected), [])
     assert 0.2 < np.mean(exits) < 0.8
@@ -68,8 +71,10 @@ class Recorder(BaseMetric):
         return dict(count=len(results))
 
 
-@pytest.mark.parametrize('sizes, options', [
-    ((None, None), {}), ((2, 5), {}), ((3, 100), {}), ((1, 1), {}), ((None, 7), dict(max_waiting=7)), (None, None)])
+@pytest.mark.parametrize(
+    'sizes, options',
+    [((None, None), {}), ((2, 5), {}), ((3, 100), {}), ((1, 1), {}), ((None, 7), dict(max_waiting=7)), (None, None)],
+)
 def test_the_deferred_loop_changes_nothing(tmp_path, sizes, options):
     model, expected = deferring()
     for stage, size in zip(model.stages, sizes or (None, None), strict=True):
@@ -102,10 +107,16 @@ def test_the_deferred_loop_waits_for_the_cells_of_a_loader_batch(tmp_path, monke
 def test_an_image_runs_once_in_a_later_stage_on_images(tmp_path, monkeypatch, on):
     """It waits for those of its cells that are still elsewhere, and in batches of images, not of cells."""
     members = dict(a=member_of('fcn'), b=member_of('wide', 1))
-    model = MODELS.build(dict(
-        type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32), confidence=dict(t_unk=None),
-        policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
-        stages=[dict(member='a'), dict(member='b', on=on), dict(member='b', on='image')]))
+    model = MODELS.build(
+        dict(
+            type='mmcascade.CascadeSegmentor',
+            members=members,
+            grid=dict(cell=32),
+            confidence=dict(t_unk=None),
+            policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
+            stages=[dict(member='a'), dict(member='b', on=on), dict(member='b', on='image')],
+        )
+    )
     expected = [facts(s) for data in some_batches() for s in run(model, data)]
     seen, forward = [], model.stages[2].forward
     monkeypatch.setattr(model.stages[2], 'forward', lambda images: seen.append(len(images)) or forward(images))
@@ -117,15 +128,24 @@ def test_an_image_runs_once_in_a_later_stage_on_images(tmp_path, monkeypatch, on
 
 def run_loop(model, loader, deferred, tmp_path):
     """The data samples that metrics get."""
-    images = [dict(inputs=x, data_samples=s) for data in some_batches()
-              for x, s in zip(data['inputs'], data['data_samples'], strict=True)]
+    images = [
+        dict(inputs=x, data_samples=s)
+        for data in some_batches()
+        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
+    ]
     recorder = Recorder()
     runner = Runner(
-        model, str(tmp_path), test_dataloader=DataLoader(Images(images), collate_fn=pseudo_collate, **loader),
+        model,
+        str(tmp_path),
+        test_dataloader=DataLoader(Images(images), collate_fn=pseudo_collate, **loader),
         test_cfg=dict() if deferred is None else dict(type='mmcascade.DeferredTestLoop', **deferred),
-        test_evaluator=Evaluator(recorder), experiment_name=tmp_path.name, log_level='ERROR',
-        default_hooks=dict.fromkeys(['logger', 'timer', 'param_scheduler', 'checkpoint', 'sampler_seed',
-                                     'runtime_info']))
+        test_evaluator=Evaluator(recorder),
+        experiment_name=tmp_path.name,
+        log_level='ERROR',
+        default_hooks=dict.fromkeys(
+            ['logger', 'timer', 'param_scheduler', 'checkpoint', 'sampler_seed', 'runtime_info']
+        ),
+    )
     assert runner.test() == dict(count=len(images))
     return recorder.samples
 
@@ -133,16 +153,23 @@ def run_loop(model, loader, deferred, tmp_path):
 @pytest.mark.parametrize('sizes', [(None, 3, 1), (2, 2, 2), (1, 100, None), (None, None, None)])
 def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
     members = dict(a=member_of('fcn'), b=member_of('wide', 1))
-    model = MODELS.build(dict(
-        type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32), confidence=dict(t_unk=None),
-        policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
-        stages=[dict(member='a'), dict(member='b'), dict(member='b', on='image')]))
+    model = MODELS.build(
+        dict(
+            type='mmcascade.CascadeSegmentor',
+            members=members,
+            grid=dict(cell=32),
+            confidence=dict(t_unk=None),
+            policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
+            stages=[dict(member='a'), dict(member='b'), dict(member='b', on='image')],
+        )
+    )
     expected = [facts(s) for data in some_batches() for s in run(model, data)]
     for stage, size in zip(model.stages, sizes, strict=True):
         stage.batch_size = size
     kept, found, seen = KeptBatches(), [], []
     counter = FlopCounterMode(display=False)
     with counter, model.router.stream() as stream:
+
         def take(outcomes):
             seen.extend(t for o in outcomes for t in o.ticket.tolist())
             for ready, outcome in kept.finish(outcomes):
@@ -236,7 +263,10 @@ def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
         images = 11 * 3 * 70 * 101
         assert 0 < stream.waiting < 66
         assert stream.waiting_bytes <= stream.waiting * (cell * (4 * CLASSES + 1) + 8) + images
-        assert all(batch.state.total.untyped_storage().nbytes() == len(batch) * cell * 4 * CLASSES
-                   for queue in stream._queues for batch in queue)
+        assert all(
+            batch.state.total.untyped_storage().nbytes() == len(batch) * cell * 4 * CLASSES
+            for queue in stream._queues
+            for batch in queue
+        )
         stream.flush()
     assert not any(ref() is not None for ref in alive)

@@ -43,7 +43,7 @@ def broken(kind, where, seed=0):
 def test_cells_without_finite_scores_go_on_unasked():
     a, b = broken('fcn', (1, 1)), tiny('wide', 1)
     nobody = window((1e9, None))
-    found, = run(cascade(a, b, nobody, confidence_map=True), batch())
+    (found,) = run(cascade(a, b, nobody, confidence_map=True), batch())
     assert found.cells.exit_stages.tolist() == [1, 0, 0, 0, 0, 0]
     assert found.nonfinite_cells == 0
     assert found.cells.confidence.isfinite().all()
@@ -51,26 +51,33 @@ def test_cells_without_finite_scores_go_on_unasked():
     second = fuse([scores_of(b, batch()['inputs'][0][:, :32, :32])[0]], 'prob')
     assert_same_labels(found.pred_sem_seg.data[0, :32, :32], second)
 
-    closed, = run(cascade(a, b, CLOSED, confidence_map=True), batch())
+    (closed,) = run(cascade(a, b, CLOSED, confidence_map=True), batch())
     assert closed.cells.exit_stages.tolist() == [0] * 6
     assert closed.nonfinite_cells == 1
     assert closed.cells.confidence[0] == -torch.inf and closed.cells.confidence[1:].isfinite().all()
     assert (closed.confidence_map.data[0, :32, :32] == -torch.inf).all()
     assert closed.confidence_map.data[0, 32:].isfinite().all()
 
-    lost, = run(cascade(a, broken('wide', (2, 2), 1), nobody, seg_logits=True), batch())
+    (lost,) = run(cascade(a, broken('wide', (2, 2), 1), nobody, seg_logits=True), batch())
     assert lost.nonfinite_cells == 1 and lost.cells.exit_stages.tolist() == [1, 0, 0, 0, 0, 0]
     assert lost.cells.confidence[0] == -torch.inf
     torch.testing.assert_close(lost.seg_logits.data[:, :32, :32].exp(), torch.full((CLASSES, 32, 32), 1 / CLASSES))
 
 
-@pytest.mark.parametrize('policy', [window((None, None)), window((1e9, None)), CLOSED,
-                                    dict(type='mmcascade.RandomPolicy', rates=[0.0]),
-                                    dict(type='mmcascade.RandomPolicy', rates=[1.0])])
+@pytest.mark.parametrize(
+    'policy',
+    [
+        window((None, None)),
+        window((1e9, None)),
+        CLOSED,
+        dict(type='mmcascade.RandomPolicy', rates=[0.0]),
+        dict(type='mmcascade.RandomPolicy', rates=[1.0]),
+    ],
+)
 @pytest.mark.parametrize('empty', ['go_on', 'exit'])
 def test_cells_of_which_no_pixel_counts(policy, empty):
     model = cascade('fcn', 'wide', policy, confidence=dict(t_unk=0.99999, empty=empty))
-    found, = run(model, batch())
+    (found,) = run(model, batch())
     goes = empty == 'go_on' and policy is not CLOSED
     assert found.cells.exit_stages.tolist() == [int(goes)] * 6
     assert found.cells.confidence.isnan().all()
@@ -123,8 +130,11 @@ def test_fields_of_a_data_sample():
         assert torch.equal(one.seg_logits.data.argmax(0)[None], one.pred_sem_seg.data)
         torch.testing.assert_close(one.confidence_map.data[0], one.seg_logits.data.exp().amax(0))
         assert {key: (value.dtype, tuple(value.shape)) for key, value in one.cells.items()} == dict(
-            bboxes=(torch.int64, (6, 4)), confidence=(torch.float32, (6,)), exit_stages=(torch.int64, (6,)),
-            macs=(torch.float64, (6,)))
+            bboxes=(torch.int64, (6, 4)),
+            confidence=(torch.float32, (6,)),
+            exit_stages=(torch.int64, (6,)),
+            macs=(torch.float64, (6,)),
+        )
         assert len(one.cells) == 6 and len(one.cells[one.cells.exit_stages == 0]) < 6
         assert isinstance(one.macs, float) and isinstance(one.mean_exit_stage, float)
         assert one.reached[0] == 1.0 and len(one.reached) == 2 and one.num_stages == 2
@@ -133,15 +143,17 @@ def test_fields_of_a_data_sample():
         for left, top, right, bottom in one.cells.bboxes.tolist():
             covered[top:bottom, left:right] += 1
         assert (covered == 1).all()
-    bare, = run(cascade('fcn', 'wide'), batch())
+    (bare,) = run(cascade('fcn', 'wide'), batch())
     assert 'seg_logits' not in bare and 'confidence_map' not in bare
     assert bare.to_dict()['cells']['bboxes'].shape == (6, 4)
 
 
 def test_one_sample_does_not_drag_a_batch_along():
     found = run(cascade('fcn', 'wide', confidence_map=True, seg_logits=True), batch(3))
-    tensors = [*(getattr(found[1], name).data for name in ('pred_sem_seg', 'confidence_map', 'seg_logits')),
-               *found[1].cells.values()]
+    tensors = [
+        *(getattr(found[1], name).data for name in ('pred_sem_seg', 'confidence_map', 'seg_logits')),
+        *found[1].cells.values(),
+    ]
     for x in tensors:
         assert x.untyped_storage().nbytes() == x.nbytes
     assert len(pickle.dumps(found[1])) < sum(x.nbytes for x in tensors) + 20_000
@@ -176,11 +188,19 @@ def test_inputs_in_other_forms():
 
 def test_members_are_built_from_configs_and_saved_whole():
     specs = {name: dict(model=dict(_scope_='mmseg', **TINY[kind])) for name, kind in (('a', 'fcn'), ('b', 'wide'))}
-    model = MODELS.build(ConfigDict(
-        type='mmcascade.CascadeSegmentor', members=specs, stages=[dict(member='a'), dict(member='b')],
-        grid=dict(cell=32), policy=OPEN, data_preprocessor=dict(type='SegDataPreProcessor'), train_cfg=None,
-        test_cfg=dict(mode='whole'),
-        confidence=dict(type='mmcascade.CellConfidence', reduce=dict(type='mmcascade.QuantileReducer', q=0.1))))
+    model = MODELS.build(
+        ConfigDict(
+            type='mmcascade.CascadeSegmentor',
+            members=specs,
+            stages=[dict(member='a'), dict(member='b')],
+            grid=dict(cell=32),
+            policy=OPEN,
+            data_preprocessor=dict(type='SegDataPreProcessor'),
+            train_cfg=None,
+            test_cfg=dict(mode='whole'),
+            confidence=dict(type='mmcascade.CellConfidence', reduce=dict(type='mmcascade.QuantileReducer', q=0.1)),
+        )
+    )
     assert model.confidence.name == 'quantile 0.1 of max_prob over pixels above 0.5, else go_on'
     with pytest.raises(RuntimeError, match=r"no weights were loaded for member\(s\) \['a', 'b'\]"):
         run(model, batch())

@@ -35,8 +35,7 @@ def saved(path: Path, content: Any, **options: Any) -> Path:
 
 
 def same(loaded: dict, expected: dict) -> bool:
-    return list(loaded) == list(expected) and all(
-        torch.equal(loaded[key], expected[key]) for key in expected)
+    return list(loaded) == list(expected) and all(torch.equal(loaded[key], expected[key]) for key in expected)
 
 
 class Calls:
@@ -54,10 +53,14 @@ class Calls:
 
 # What it reads -----------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('layout', [
-    lambda weights: {'state_dict': weights, 'meta': {'epoch': 3}},
-    lambda weights: {'model': weights, 'optimizer': {'lr': 1.0}, 'meta': {'epoch': 3}},
-])
+
+@pytest.mark.parametrize(
+    'layout',
+    [
+        lambda weights: {'state_dict': weights, 'meta': {'epoch': 3}},
+        lambda weights: {'model': weights, 'optimizer': {'lr': 1.0}, 'meta': {'epoch': 3}},
+    ],
+)
 def test_weights_and_meta(tmp_path, layout):
     checkpoint = load_weights(saved(tmp_path / 'a.pth', layout(WEIGHTS)))
     assert same(checkpoint.state_dict, WEIGHTS)
@@ -85,22 +88,26 @@ def test_safetensors(tmp_path):
     assert same({key: loaded[key] for key in WEIGHTS}, WEIGHTS)
 
 
-@pytest.mark.parametrize('meta, expected', [
-    ({'dataset_meta': {'classes': ['a', 'b']}}, ('a', 'b')),
-    ({'dataset_meta': {'CLASSES': ('a', 'b')}}, ('a', 'b')),
-    ({'CLASSES': ('a', 'b')}, ('a', 'b')),
-    ({'dataset_meta': ConfigDict(classes=[0, 1])}, ('0', '1')),
-    ({'dataset_meta': {'classes': None}}, None),
-    ({'dataset_meta': None}, None),
-    ({'CLASSES': []}, None),
-    ({}, None),
-])
+@pytest.mark.parametrize(
+    'meta, expected',
+    [
+        ({'dataset_meta': {'classes': ['a', 'b']}}, ('a', 'b')),
+        ({'dataset_meta': {'CLASSES': ('a', 'b')}}, ('a', 'b')),
+        ({'CLASSES': ('a', 'b')}, ('a', 'b')),
+        ({'dataset_meta': ConfigDict(classes=[0, 1])}, ('0', '1')),
+        ({'dataset_meta': {'classes': None}}, None),
+        ({'dataset_meta': None}, None),
+        ({'CLASSES': []}, None),
+        ({}, None),
+    ],
+)
 def test_class_names(tmp_path, meta, expected):
     path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': meta})
     assert load_weights(path).classes == expected
 
 
 # What a Runner writes ----------------------------------------------------------------------------
+
 
 class Points(Dataset):
     metainfo = dict(classes=('a', 'b'), palette=np.zeros((2, 3), np.uint8), seen={1, 2})
@@ -147,8 +154,9 @@ class NotesOfAllKinds(Hook):
     """Leaves in the message hub what hooks of users leave there."""
 
     def before_train(self, runner):
-        for key, value in dict(number=np.float32(3), array=np.ones(3), config=runner.cfg,
-                               nested=ConfigDict(a=dict(b=1)), part=slice(2)).items():
+        for key, value in dict(
+            number=np.float32(3), array=np.ones(3), config=runner.cfg, nested=ConfigDict(a=dict(b=1)), part=slice(2)
+        ).items():
             runner.message_hub.update_info(key, value)
         runner.message_hub.update_scalar('custom', np.float32(2))
 
@@ -156,7 +164,8 @@ class NotesOfAllKinds(Hook):
 SCHEDULES = {
     'warm up and cosine': [
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=2),
-        dict(type='CosineAnnealingLR', T_max=2, begin=1, end=3)],
+        dict(type='CosineAnnealingLR', T_max=2, begin=1, end=3),
+    ],
     'one cycle': dict(type='OneCycleLR', eta_max=0.1, total_steps=8, by_epoch=False),
     'plateau': dict(type='ReduceOnPlateauLR', monitor='half/score', rule='greater'),
     'steps': dict(type='MultiStepLR', milestones=[1]),
@@ -167,19 +176,25 @@ SCHEDULES = {
 def test_every_checkpoint_of_a_real_training_loads(tmp_path, schedule):
     model = Net()
     runner = Runner(
-        model=model, work_dir=str(tmp_path), default_scope='mmengine', log_level='ERROR',
-        cfg=Config(dict(some=dict(nested='setting'))), experiment_name=tmp_path.name,
+        model=model,
+        work_dir=str(tmp_path),
+        default_scope='mmengine',
+        log_level='ERROR',
+        cfg=Config(dict(some=dict(nested='setting'))),
+        experiment_name=tmp_path.name,
         train_dataloader=DataLoader(Points(), batch_size=4),
         val_dataloader=DataLoader(Points(), batch_size=4),
-        train_cfg=dict(by_epoch=True, max_epochs=1, val_interval=1), val_cfg=dict(),
+        train_cfg=dict(by_epoch=True, max_epochs=1, val_interval=1),
+        val_cfg=dict(),
         val_evaluator=[Half()],
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=SCHEDULES[schedule],
         default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', interval=1, save_best='half/score',
-                            rule='greater'),
-            logger=dict(type='LoggerHook', interval=1)),
-        custom_hooks=[dict(type='EMAHook', momentum=0.5), NotesOfAllKinds()])
+            checkpoint=dict(type='CheckpointHook', interval=1, save_best='half/score', rule='greater'),
+            logger=dict(type='LoggerHook', interval=1),
+        ),
+        custom_hooks=[dict(type='EMAHook', momentum=0.5), NotesOfAllKinds()],
+    )
     runner.train()
 
     files = sorted(path.name for path in tmp_path.glob('*.pth'))
@@ -211,11 +226,15 @@ def test_numpy_names_of_both_generations(tmp_path):
 
 # What it refuses ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('function, args, named', [
-    (os.system, 'touch {marker}', 'posix.system'),
-    (eval, "open({marker!r}, 'w').close()", 'eval'),
-    (Path, '{marker}', 'pathlib'),
-])
+
+@pytest.mark.parametrize(
+    'function, args, named',
+    [
+        (os.system, 'touch {marker}', 'posix.system'),
+        (eval, "open({marker!r}, 'w').close()", 'eval'),
+        (Path, '{marker}', 'pathlib'),
+    ],
+)
 @pytest.mark.parametrize('options', [{}, {'_use_new_zipfile_serialization': False}])
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, function, args, named, options):
     marker = tmp_path / 'marker'
@@ -245,14 +264,12 @@ def test_the_opt_in_is_not_used_where_it_is_not_needed(tmp_path, recwarn):
 
 
 def test_getattr_gets_nothing(tmp_path):
-    path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS,
-                                      'meta': {'got': Calls(getattr, 'abc', 'upper')}})
+    path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': {'got': Calls(getattr, 'abc', 'upper')}})
     assert type(load_weights(path).meta['got']) is Inert
 
 
 def test_what_getattr_gives_cannot_be_called(tmp_path):
-    path = saved(tmp_path / 'a.pth',
-                 {'state_dict': WEIGHTS, 'meta': Calls(Calls(getattr, 'abc', 'upper'))})
+    path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': Calls(Calls(getattr, 'abc', 'upper'))})
     with pytest.raises(UnsafeCheckpointError, match='unknown kind'):
         load_weights(path)
 
@@ -264,9 +281,14 @@ def test_inert_objects_keep_nothing():
 
 
 def test_what_the_process_admits_is_kept_but_stand_ins_win(tmp_path):
-    path = saved(tmp_path / 'a.pth', {
-        'state_dict': WEIGHTS, 'message_hub': {'loss': HistoryBuffer([1.0], [1])},
-        'meta': {'got': Calls(getattr, 'abc', 'upper'), 'mine': Net}})
+    path = saved(
+        tmp_path / 'a.pth',
+        {
+            'state_dict': WEIGHTS,
+            'message_hub': {'loss': HistoryBuffer([1.0], [1])},
+            'meta': {'got': Calls(getattr, 'abc', 'upper'), 'mine': Net},
+        },
+    )
     admitted = [getattr, HistoryBuffer, Net]
     before = set(torch.serialization.get_safe_globals())
     with torch.serialization.safe_globals(admitted):
@@ -308,19 +330,23 @@ def test_missing_file_names_what_is_there(tmp_path):
 def test_cut_off_file(tmp_path, options, kept, allow_unsafe):
     path = saved(tmp_path / 'a.pth', {'state_dict': {'w': torch.ones(1000)}}, **options)
     raw = path.read_bytes()
-    path.write_bytes(raw[:int(kept * len(raw))])
+    path.write_bytes(raw[: int(kept * len(raw))])
     with pytest.raises(CheckpointError, match=r'a\.pth.*cut off, damaged') as error:
         load_weights(path, allow_unsafe)
     assert not isinstance(error.value, UnsafeCheckpointError)
 
 
 @pytest.mark.filterwarnings('ignore:Detected pickle protocol:UserWarning')
-@pytest.mark.parametrize('name, content', [
-    ('a.txt', b'a text of some length\n' * 20),
-    ('a.pth', b'\x89HDF\r\n\x1a\n' + bytes(200)),
-    ('a.pkl', pickle.dumps({'w': [1.0, 2.0]})),
-    ('a.safetensors', b'no safetensors at all'),
-], ids=['text', 'HDF5', 'pickle', 'safetensors'])
+@pytest.mark.parametrize(
+    'name, content',
+    [
+        ('a.txt', b'a text of some length\n' * 20),
+        ('a.pth', b'\x89HDF\r\n\x1a\n' + bytes(200)),
+        ('a.pkl', pickle.dumps({'w': [1.0, 2.0]})),
+        ('a.safetensors', b'no safetensors at all'),
+    ],
+    ids=['text', 'HDF5', 'pickle', 'safetensors'],
+)
 def test_foreign_format(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match='cannot be read') as error:
@@ -328,14 +354,17 @@ def test_foreign_format(tmp_path, name, content):
     assert 'weights_only' not in str(error.value)
 
 
-@pytest.mark.parametrize('content, message', [
-    ({'epoch': 3, 'lr': 0.1}, "'epoch', 'lr' are something else"),
-    ({'state_dict': {'w': torch.ones(1), 'note': 'text'}}, "'note' is something else"),
-    ({'state_dict': {}}, 'it is empty'),
-    ([torch.ones(1)], 'holds a list'),
-    (torch.ones(1), 'holds a Tensor'),
-    ({'state_dict': OrderedDict(a=np.ones(2))}, "'a' is something else"),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ({'epoch': 3, 'lr': 0.1}, "'epoch', 'lr' are something else"),
+        ({'state_dict': {'w': torch.ones(1), 'note': 'text'}}, "'note' is something else"),
+        ({'state_dict': {}}, 'it is empty'),
+        ([torch.ones(1)], 'holds a list'),
+        (torch.ones(1), 'holds a Tensor'),
+        ({'state_dict': OrderedDict(a=np.ones(2))}, "'a' is something else"),
+    ],
+)
 def test_a_readable_file_without_weights(tmp_path, content, message):
     with pytest.raises(CheckpointError, match=message):
         load_weights(saved(tmp_path / 'a.pth', content))

@@ -35,21 +35,26 @@ CLASSIFIERS = {
     'resnet': tiny_resnet,
     'mobilenet': lambda: with_backbone(dict(type='MobileNetV2', widen_factor=0.1), 1280),
     'mobilenet v3, stacked head': lambda: with_backbone(
-        dict(type='MobileNetV3', arch='small_050'), 288, type='StackedLinearClsHead',
-        mid_channels=[16], act_cfg=dict(type='HSwish')),
+        dict(type='MobileNetV3', arch='small_050'),
+        288,
+        type='StackedLinearClsHead',
+        mid_channels=[16],
+        act_cfg=dict(type='HSwish'),
+    ),
     'efficientnet': lambda: with_backbone(dict(type='EfficientNet', arch='b0'), 1280),
     'vit': tiny_vit,
     'deit, distilled': lambda: tiny_vit('DeiTClsHead', type='DistilledVisionTransformer'),
     'convnext': lambda: with_backbone(
-        dict(type='ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[4, 8, 12, 16])), 16,
-        neck=False),
-    'conformer': lambda: with_backbone(
-        CONFORMER, 0, neck=False, type='ConformerHead', in_channels=[256, 384]),
+        dict(type='ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[4, 8, 12, 16])), 16, neck=False
+    ),
+    'conformer': lambda: with_backbone(CONFORMER, 0, neck=False, type='ConformerHead', in_channels=[256, 384]),
     'levit': lambda: with_backbone(
-        dict(type='LeViT', arch='128s', img_size=64, patch_size=16,
-             out_indices=(2,)), 384, type='LeViTClsHead', distillation=True),
-    'arcface': lambda: with_backbone(
-        tiny_resnet()['backbone'], 64, type='ArcFaceClsHead'),
+        dict(type='LeViT', arch='128s', img_size=64, patch_size=16, out_indices=(2,)),
+        384,
+        type='LeViTClsHead',
+        distillation=True,
+    ),
+    'arcface': lambda: with_backbone(tiny_resnet()['backbone'], 64, type='ArcFaceClsHead'),
     'timm': tiny_timm,
 }
 
@@ -125,10 +130,15 @@ def test_an_overridden_prediction_counts(config):
 @torch.no_grad()
 def test_an_overridden_predict_counts():
     module = build(tiny_resnet())
-    module.__class__ = type('Changed', (type(module),),
-                            dict(predict=lambda self, inputs, data_samples=None: [
-                                mmpretrain.structures.DataSample().set_pred_score(torch.ones(N) / N)
-                                for _ in inputs]))
+    module.__class__ = type(
+        'Changed',
+        (type(module),),
+        dict(
+            predict=lambda self, inputs, data_samples=None: [
+                mmpretrain.structures.DataSample().set_pred_score(torch.ones(N) / N) for _ in inputs
+            ]
+        ),
+    )
     assert not gives_logits(module)
     output = class_output(module, preprocessed(module, images()))
     assert torch.equal(output.probabilities, torch.full((3, N), 1 / N))
@@ -141,10 +151,13 @@ def test_a_plain_module_gives_logits():
     assert torch.equal(class_output(module, inputs).logits, module(inputs))
 
 
-@pytest.mark.parametrize('module, message', [
-    (nn.Identity(), r'Identity gave a Tensor of shape \(2, 3, 2, 2\), expected'),
-    (nn.Flatten(0), r'Flatten gave a Tensor of shape \(24,\)'),
-])
+@pytest.mark.parametrize(
+    'module, message',
+    [
+        (nn.Identity(), r'Identity gave a Tensor of shape \(2, 3, 2, 2\), expected'),
+        (nn.Flatten(0), r'Flatten gave a Tensor of shape \(24,\)'),
+    ],
+)
 def test_no_class_scores(module, message):
     with pytest.raises(TypeError, match=message):
         class_output(module, torch.rand(2, 3, 2, 2))
@@ -154,8 +167,7 @@ HEADS_OF_OTHER_TASKS = {
     'MultiLabelClsHead': dict(),
     'MultiLabelLinearClsHead': dict(num_classes=N, in_channels=64),
     'CSRAClsHead': dict(num_classes=N, in_channels=64, num_heads=1, lam=0.1),
-    'MultiTaskHead': dict(task_heads=dict(a=dict(type='LinearClsHead', num_classes=2)),
-                          in_channels=64),
+    'MultiTaskHead': dict(task_heads=dict(a=dict(type='LinearClsHead', num_classes=2)), in_channels=64),
     'LinearRegressionHead': dict(num_classes=1, in_channels=64),
 }
 

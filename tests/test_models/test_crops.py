@@ -30,8 +30,13 @@ def smooth(height, width, channels=2, seed=0):
 
 
 @settings(max_examples=60, deadline=None)
-@given(height=st.integers(8, 40), width=st.integers(8, 40), side=st.integers(2, 8), margin=st.integers(0, 8),
-       flip=st.sampled_from([None, 'horizontal', 'vertical']))
+@given(
+    height=st.integers(8, 40),
+    width=st.integers(8, 40),
+    side=st.integers(2, 8),
+    margin=st.integers(0, 8),
+    flip=st.sampled_from([None, 'horizontal', 'vertical']),
+)
 def test_crops_of_the_image_itself_are_slices(height, width, side, margin, flip):
     grid = Grid((height, width), (side, side))
     crops = Crops(grid, (height, width), margin, 1.0, flip)
@@ -47,10 +52,13 @@ def test_crops_of_the_image_itself_are_slices(height, width, side, margin, flip)
 
 
 @settings(max_examples=80, deadline=None)
-@given(original=st.tuples(st.integers(4, 40), st.integers(4, 40)), source=st.tuples(st.integers(4, 40),
-                                                                                 st.integers(4, 40)),
-       scale=st.sampled_from([0.5, 0.75, 1.0, 1.3, 2.0]), flip=st.sampled_from([None, 'horizontal', 'vertical']),
-       align=st.booleans())
+@given(
+    original=st.tuples(st.integers(4, 40), st.integers(4, 40)),
+    source=st.tuples(st.integers(4, 40), st.integers(4, 40)),
+    scale=st.sampled_from([0.5, 0.75, 1.0, 1.3, 2.0]),
+    flip=st.sampled_from([None, 'horizontal', 'vertical']),
+    align=st.booleans(),
+)
 def test_a_crop_of_the_whole_image_is_torchs_interpolation(original, source, scale, flip, align):
     crops = Crops(Grid(original), source, 0, scale, flip)
     assert crops.size == source and crops.scaled_size == scaled(source, scale)
@@ -69,10 +77,16 @@ def test_a_crop_of_the_whole_image_is_torchs_interpolation(original, source, sca
 
 
 @settings(max_examples=120, deadline=None)
-@given(original=st.tuples(st.integers(12, 48), st.integers(12, 48)), ratio=st.floats(0.4, 2.5),
-       other=st.floats(0.4, 2.5), side=st.integers(4, 12), margin=st.integers(0, 4),
-       scale=st.sampled_from([0.5, 1.0, 1.7]), flip=st.sampled_from([None, 'horizontal', 'vertical']),
-       align=st.booleans())
+@given(
+    original=st.tuples(st.integers(12, 48), st.integers(12, 48)),
+    ratio=st.floats(0.4, 2.5),
+    other=st.floats(0.4, 2.5),
+    side=st.integers(4, 12),
+    margin=st.integers(0, 4),
+    scale=st.sampled_from([0.5, 1.0, 1.7]),
+    flip=st.sampled_from([None, 'horizontal', 'vertical']),
+    align=st.booleans(),
+)
 def test_crops_show_what_their_frames_show(original, ratio, other, side, margin, scale, flip, align):
     """Scores that are a smooth function of the place come out at their places, whatever was resized and mirrored."""
     source = max(4, round(original[0] * ratio)), max(4, round(original[1] * other))
@@ -83,8 +97,9 @@ def test_crops_show_what_their_frames_show(original, ratio, other, side, margin,
         assert box.size == crops.size
         assert box.top >= 0 and box.bottom <= source[0] and box.left >= 0 and box.right <= source[1]
         for first, last, start, stop, whole, now in (
-                (frame.top, frame.bottom, box.top, box.bottom, original[0], source[0]),
-                (frame.left, frame.right, box.left, box.right, original[1], source[1])):
+            (frame.top, frame.bottom, box.top, box.bottom, original[0], source[0]),
+            (frame.left, frame.right, box.left, box.right, original[1], source[1]),
+        ):
             covered = now / whole
             assert start <= max(0, (first - margin) * covered) + 1e-9
             assert stop >= min(now, (last + margin) * covered) - 1e-9
@@ -106,7 +121,8 @@ def test_crops_show_what_their_frames_show(original, ratio, other, side, margin,
     # Pixels outside the centres of the crop's outermost ones get their value; resizing rounds the crop's ends.
     for axis in (0, 1):
         slack = 1.5 * max(1 / source[axis], 1 / original[axis]) * max(1, 1 / scale) + (
-            abs(1 / original[axis] - 1 / source[axis]) if align else 0)
+            abs(1 / original[axis] - 1 / source[axis]) if align else 0
+        )
         assert (found[:, axis] - expected[:, axis]).abs().max() <= slack, (axis, slack)
 
 

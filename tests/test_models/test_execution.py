@@ -42,8 +42,11 @@ def test_channels_last_changes_the_memory_order_only(member):
     assert seen[0].is_contiguous(memory_format=torch.channels_last) and not seen[0].is_contiguous()
     weights = [p for p in module.parameters() if p.dim() == 4 and min(p.shape[1:3]) > 1]
     assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
-    assert not any(p.is_contiguous(memory_format=torch.channels_last)
-                   for p in member.parameters() if p.dim() == 4 and min(p.shape[1:3]) > 1)
+    assert not any(
+        p.is_contiguous(memory_format=torch.channels_last)
+        for p in member.parameters()
+        if p.dim() == 4 and min(p.shape[1:3]) > 1
+    )
 
 
 def test_precision_of_one_stage(member):
@@ -70,6 +73,7 @@ class Spy(CompiledNetwork):
         def compiled(x):
             self.sizes.append(len(x))
             return self.module(x)
+
         return compiled
 
 
@@ -106,6 +110,7 @@ def test_without_a_compiler_it_runs_uncompiled_with_one_warning():
     def broken(device):
         def compiled(x):
             raise RuntimeError('No working C++ compiler found\nmore')
+
         return compiled
 
     scores._compile = broken
@@ -154,10 +159,14 @@ def test_probabilities_cannot_be_compiled(monkeypatch, member):
 
 
 def cascade(member, **options):
-    return MODELS.build(dict(
-        type='mmcascade.WindowCascadeClassifier', members=dict(a=member, b=tiny('mobilenet', 1)),
-        stages=[dict(member='a'), dict(member='b', **options)],
-        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, None)])))
+    return MODELS.build(
+        dict(
+            type='mmcascade.WindowCascadeClassifier',
+            members=dict(a=member, b=tiny('mobilenet', 1)),
+            stages=[dict(member='a'), dict(member='b', **options)],
+            policy=dict(type='mmcascade.WindowPolicy', windows=[(None, None)]),
+        )
+    )
 
 
 def step(model, n=6):
@@ -172,13 +181,17 @@ def test_options_reach_the_stage(member, options):
     assert options.items() <= settings.items()
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    (dict(batch_size=-2), "batch_size of stage 1 is a whole number >= 1, 'auto' or None, got -2"),
-    (dict(batch_size=True), 'batch_size of stage 1 is a whole number'),
-    (dict(batch_size='large'), "got 'large'"),
-    (dict(amp='half'), r"amp of stage 1 is one of \['bfloat16', 'float16', 'float32'\] or None, got 'half'"),
-    (dict(channels_last=1), 'channels_last of stage 1 is True or False, got 1'),
-    (dict(compile=3), 'compile of stage 1 is True, False or a mode of torch.compile, got 3')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(batch_size=-2), "batch_size of stage 1 is a whole number >= 1, 'auto' or None, got -2"),
+        (dict(batch_size=True), 'batch_size of stage 1 is a whole number'),
+        (dict(batch_size='large'), "got 'large'"),
+        (dict(amp='half'), r"amp of stage 1 is one of \['bfloat16', 'float16', 'float32'\] or None, got 'half'"),
+        (dict(channels_last=1), 'channels_last of stage 1 is True or False, got 1'),
+        (dict(compile=3), 'compile of stage 1 is True, False or a mode of torch.compile, got 3'),
+    ],
+)
 def test_bad_options_are_refused_at_build_time(member, options, message):
     with pytest.raises(ValueError, match=message):
         cascade(member, **options)
@@ -251,8 +264,10 @@ def test_best_size_prefers_small_batches_at_equal_speed():
     assert best_size({1: 2.0, 2: 1.015, 4: 1.0, 8: 1.001}) == 2
 
 
-@pytest.mark.parametrize('content', ['', '[]', '{"schema": 2, "sizes": {"k": 4}}', '{"schema": 1, "sizes": [4]}',
-                                     '{"schema": 1, "sizes": {"k": "4"}}'])
+@pytest.mark.parametrize(
+    'content',
+    ['', '[]', '{"schema": 2, "sizes": {"k": 4}}', '{"schema": 1, "sizes": [4]}', '{"schema": 1, "sizes": {"k": "4"}}'],
+)
 def test_a_broken_cache_is_written_anew(tmp_path, content):
     cache = SizeCache(tmp_path / 'new' / 'sizes.json')
     assert cache.get('k') is None

@@ -60,16 +60,29 @@ def test_features_are_one_row_per_image():
         feature_output(Odd(), torch.zeros(2, 3, 4, 4))
 
 
-LENET = dict(_scope_='mmpretrain', type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=CLASSES), neck=None,
-             head=dict(type='ClsHead'))
-DEIT = dict(_scope_='mmpretrain', type='ImageClassifier', neck=None,
-            backbone=dict(type='DistilledVisionTransformer', arch='deit-t', img_size=32, patch_size=16),
-            head=dict(type='DeiTClsHead', num_classes=CLASSES, in_channels=192))
+LENET = dict(
+    _scope_='mmpretrain',
+    type='ImageClassifier',
+    backbone=dict(type='LeNet5', num_classes=CLASSES),
+    neck=None,
+    head=dict(type='ClsHead'),
+)
+DEIT = dict(
+    _scope_='mmpretrain',
+    type='ImageClassifier',
+    neck=None,
+    backbone=dict(type='DistilledVisionTransformer', arch='deit-t', img_size=32, patch_size=16),
+    head=dict(type='DeiTClsHead', num_classes=CLASSES, in_channels=192),
+)
 
 
-@pytest.mark.parametrize(('build', 'reason'), [
-    (lambda: ROOT_MODELS.build(LENET), 'ClsHead is fed class scores'),
-    (lambda: ROOT_MODELS.build(DEIT), 'DeiTClsHead has two rows of features per image'),
-    (lambda: torch.nn.Linear(3, 2), 'a Linear has no forward_features')])
+@pytest.mark.parametrize(
+    ('build', 'reason'),
+    [
+        (lambda: ROOT_MODELS.build(LENET), 'ClsHead is fed class scores'),
+        (lambda: ROOT_MODELS.build(DEIT), 'DeiTClsHead has two rows of features per image'),
+        (lambda: torch.nn.Linear(3, 2), 'a Linear has no forward_features'),
+    ],
+)
 def test_others_are_refused_with_the_reason(build, reason):
     assert reason in no_features(build())

@@ -29,8 +29,8 @@ def test_cells_are_a_partition_inside_frames_of_one_shape(grid):
     owner = np.full(grid.image, -1)
     for index in range(len(grid)):
         box, frame, inner = grid.box(index), grid.frame_box(index), grid.inner_box(index)
-        assert (owner[box.top:box.bottom, box.left:box.right] == -1).all()
-        owner[box.top:box.bottom, box.left:box.right] = index
+        assert (owner[box.top : box.bottom, box.left : box.right] == -1).all()
+        owner[box.top : box.bottom, box.left : box.right] = index
         assert frame.size == grid.frame
         assert 0 <= frame.top <= box.top < box.bottom <= frame.bottom <= height
         assert 0 <= frame.left <= box.left < box.right <= frame.right <= width
@@ -49,7 +49,7 @@ def test_cells_are_a_partition_inside_frames_of_one_shape(grid):
 def test_cut_and_pasted_is_the_image_again(grid, seed):
     generator = np.random.default_rng(seed)
     image = torch.from_numpy(generator.random((2, *grid.image)))
-    rows = np.sort(generator.permutation(len(grid))[:generator.integers(1, len(grid) + 1)])
+    rows = np.sort(generator.permutation(len(grid))[: generator.integers(1, len(grid) + 1)])
     frames = grid.frames(image, rows)
     assert frames.shape == (len(rows), 2, *grid.frame)
     canvas = torch.full_like(image, -1)
@@ -75,7 +75,8 @@ def test_boxes_of_the_loop():
     for height, width, side in [(64, 96, 32), (70, 101, 32), (33, 64, 32), (1024, 2048, 512), (5, 5, 5)]:
         grid = Grid((height, width), (side, side))
         assert [(b.top, b.left, b.bottom, b.right) for b in map(grid.box, range(len(grid)))] == cells_of(
-            height, width, side)
+            height, width, side
+        )
     assert Grid((1024, 2048), (512, 512)).shape == (2, 4)
 
 
@@ -114,7 +115,11 @@ def test_bad_cells(cell):
 def test_margins_of_a_config():
     assert checked_margin(0, None) == 0
     assert checked_margin(4, (4, 8)) == 4
-    for margin, cell, message in [(-1, (4, 4), 'from 0, got -1'), (True, (4, 4), 'got True'), (5, (8, 4), 'nine times'),
-                                  (1, None, 'nothing around it')]:
+    for margin, cell, message in [
+        (-1, (4, 4), 'from 0, got -1'),
+        (True, (4, 4), 'got True'),
+        (5, (8, 4), 'nine times'),
+        (1, None, 'nothing around it'),
+    ]:
         with pytest.raises(ValueError, match=message):
             checked_margin(margin, cell)

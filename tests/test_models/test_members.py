@@ -48,14 +48,18 @@ def predictions(member: Member, raw: torch.Tensor) -> torch.Tensor:
 
 # Every kind: save a checkpoint, load it as a member, reproduce the library ------------------------
 
-@pytest.mark.parametrize('name, size', [
-    ('resnet18_8xb32_in1k', 64),
-    ('mobilenet-v2_8xb32_in1k', 64),
-    ('efficientnet-b0_3rdparty_8xb32_in1k', 64),
-    ('convnext-v2-atto_3rdparty-fcmae_in1k', 64),
-    ('deit-tiny_4xb256_in1k', 224),
-    ('levit-128s_3rdparty_in1k', 224),
-])
+
+@pytest.mark.parametrize(
+    'name, size',
+    [
+        ('resnet18_8xb32_in1k', 64),
+        ('mobilenet-v2_8xb32_in1k', 64),
+        ('efficientnet-b0_3rdparty_8xb32_in1k', 64),
+        ('convnext-v2-atto_3rdparty-fcmae_in1k', 64),
+        ('deit-tiny_4xb256_in1k', 224),
+        ('levit-128s_3rdparty_in1k', 224),
+    ],
+)
 def test_zoo_models(tmp_path, name, size):
     names = [f'class {index}' for index in range(1000)]
     original = unlike_initial(build_member('a', name).module, size)
@@ -116,14 +120,24 @@ class Photos(Dataset):
 @pytest.mark.parametrize('kind', ['resnet', 'timm', 'hugging face'])
 def test_checkpoint_of_a_real_training(tmp_path, kind):
     config = INLINE[kind](tmp_path / 'architecture')
-    loader = DataLoader(Photos(), batch_size=4, collate_fn=lambda samples: dict(
-        inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]))
+    loader = DataLoader(
+        Photos(),
+        batch_size=4,
+        collate_fn=lambda samples: dict(
+            inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]
+        ),
+    )
     runner = Runner(
-        model=config, work_dir=str(tmp_path), experiment_name=tmp_path.name, log_level='ERROR',
-        default_scope='mmpretrain', train_dataloader=loader,
+        model=config,
+        work_dir=str(tmp_path),
+        experiment_name=tmp_path.name,
+        log_level='ERROR',
+        default_scope='mmpretrain',
+        train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
-        param_scheduler=dict(type='OneCycleLR', eta_max=0.1, total_steps=2, by_epoch=False))
+        param_scheduler=dict(type='OneCycleLR', eta_max=0.1, total_steps=2, by_epoch=False),
+    )
     runner.train()
     member = build_member('a', config, tmp_path / 'epoch_1.pth')
     expected = own_predictions(runner.model.eval(), images(4))
@@ -170,8 +184,9 @@ def checkpoint(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize('scope', ['mmengine', 'mmpretrain', 'mmseg', None])
-@pytest.mark.parametrize('given', [str, Path, Config.fromfile, lambda file: dict(
-    Config.fromfile(file).model, _scope_='mmpretrain')])
+@pytest.mark.parametrize(
+    'given', [str, Path, Config.fromfile, lambda file: dict(Config.fromfile(file).model, _scope_='mmpretrain')]
+)
 def test_config_builds_under_any_scope(config_file, checkpoint, given, scope):
     if scope == 'mmseg':
         pytest.importorskip('mmseg.models')
@@ -204,16 +219,15 @@ def test_new_style_config(tmp_path, checkpoint):
 
 def test_library_config_as_base(tmp_path):
     (tmp_path / 'mine.py').write_text(
-        "_base_ = ['mmpretrain::resnet/resnet18_8xb32_in1k.py']\n"
-        'model = dict(head=dict(num_classes=5, topk=(1,)))\n')
+        "_base_ = ['mmpretrain::resnet/resnet18_8xb32_in1k.py']\nmodel = dict(head=dict(num_classes=5, topk=(1,)))\n"
+    )
     assert build_member('a', str(tmp_path / 'mine.py')).num_classes == 5
 
 
 def test_library_config():
     member = build_member('a', 'mmpretrain::resnet/resnet18_8xb32_in1k.py')
     assert member.num_classes == 1000
-    assert member.module.data_preprocessor.mean.flatten().tolist() == pytest.approx(
-        [123.675, 116.28, 103.53])
+    assert member.module.data_preprocessor.mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
 
 
 def test_type_with_a_prefix_scopes_its_parts():
@@ -245,37 +259,54 @@ def test_given_class_names_replace_those_of_the_checkpoint(checkpoint):
 
 # No downloads -------------------------------------------------------------------------------------
 
+
 def test_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '0')
-    for config in (tiny_timm(pretrained=True),
-                   tiny_resnet(pretrained='https://host/a.pth'),
-                   tiny_hugging_face(tmp_path, pretrained=True)):
+    for config in (
+        tiny_timm(pretrained=True),
+        tiny_resnet(pretrained='https://host/a.pth'),
+        tiny_hugging_face(tmp_path, pretrained=True),
+    ):
         assert not build_member('a', config).loaded
 
 
 def test_pretrained_of_every_depth_is_cleared():
     pretrained = dict(type='Pretrained', checkpoint='x')
     config = dict(
-        type='A', pretrained='torchvision://resnet50', init_cfg=pretrained,
+        type='A',
+        pretrained='torchvision://resnet50',
+        init_cfg=pretrained,
         parts=[dict(type='B', pretrained=True, init_cfg=[pretrained]), 'text'],
         pair=(dict(init_cfg=pretrained, keep=1), 2),
-        backbone=dict(type='mmseg.TIMMBackbone', model_name='resnet18'))
+        backbone=dict(type='mmseg.TIMMBackbone', model_name='resnet18'),
+    )
     assert without_downloads(config) == dict(
-        type='A', pretrained=None, parts=[dict(type='B', pretrained=False), 'text'],
+        type='A',
+        pretrained=None,
+        parts=[dict(type='B', pretrained=False), 'text'],
         pair=(dict(keep=1), 2),
-        backbone=dict(type='mmseg.TIMMBackbone', model_name='resnet18', pretrained=False))
+        backbone=dict(type='mmseg.TIMMBackbone', model_name='resnet18', pretrained=False),
+    )
 
 
 # Weights of the zoo -------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def metafile(tmp_path, config_file, checkpoint) -> Path:
     """A metafile with one model whose weights are a local file, named with its hash."""
     weights = checkpoint.rename(tmp_path / f'net-{sha256(checkpoint)[:8]}.pth')
     path = tmp_path / 'metafile.yml'
-    path.write_text(yaml.safe_dump(dict(Models=[
-        dict(Name='net', Config='net.py', Weights=weights.name),
-        dict(Name='url', Config='net.py', Weights=weights.as_uri())])))
+    path.write_text(
+        yaml.safe_dump(
+            dict(
+                Models=[
+                    dict(Name='net', Config='net.py', Weights=weights.name),
+                    dict(Name='url', Config='net.py', Weights=weights.as_uri()),
+                ]
+            )
+        )
+    )
     return path
 
 
@@ -303,6 +334,7 @@ def test_zoo_weights_need_a_zoo_name(model, config_file, monkeypatch):
 
 # Strictness ---------------------------------------------------------------------------------------
 
+
 def test_checkpoint_with_other_keys(tmp_path, checkpoint):
     content = torch.load(checkpoint)
     weights = content['state_dict']
@@ -322,8 +354,11 @@ def test_checkpoint_with_other_keys(tmp_path, checkpoint):
 
 def test_checkpoint_with_other_shapes(checkpoint):
     config = tiny_resnet(head=dict(type='LinearClsHead', num_classes=7, in_channels=64))
-    with pytest.raises(CheckpointError, match=r'2 that cannot be copied: head\.fc\.weight of '
-                       r'shape \[5, 64\] instead of \[7, 64\], head\.fc\.bias of shape \[5\]'):
+    with pytest.raises(
+        CheckpointError,
+        match=r'2 that cannot be copied: head\.fc\.weight of '
+        r'shape \[5, 64\] instead of \[7, 64\], head\.fc\.bias of shape \[5\]',
+    ):
         build_member('a', config, checkpoint)
 
 
@@ -366,30 +401,37 @@ def test_unsafe_checkpoint_needs_the_opt_in(tmp_path):
 
 # Bad input ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('name, message', [
-    ('', "non-empty string without '.'"),
-    ('a.b', "member name 'a.b'"),
-    (3, 'member name 3'),
-    ('keys', 'an attribute of that name'),
-    ('half', 'an attribute of that name'),
-    ('training', 'an attribute of that name'),
-])
+
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('', "non-empty string without '.'"),
+        ('a.b', "member name 'a.b'"),
+        (3, 'member name 3'),
+        ('keys', 'an attribute of that name'),
+        ('half', 'an attribute of that name'),
+        ('training', 'an attribute of that name'),
+    ],
+)
 def test_names_that_cannot_be_used(name, message):
     with pytest.raises(ValueError, match=message):
         build_member(name, nn.Identity())
 
 
-@pytest.mark.parametrize('model, error, message', [
-    ('resnet18_8xb32', ValueError, 'close ones are resnet18_8xb'),
-    ('configs/nowhere.py', FileNotFoundError, "config 'configs/nowhere.py' is not a file"),
-    ('nowhere.yaml', FileNotFoundError, "config 'nowhere.yaml' is not a file"),
-    (Path('nowhere'), FileNotFoundError, "config 'nowhere' is not a file"),
-    (dict(backbone=dict()), ValueError, "the given dict describes no model.*'type'.*backbone"),
-    (dict(model=dict(a=1)), ValueError, 'describes no model'),
-    (dict(type='Nothing'), ValueError, r"'a' cannot be built.*Nothing(.|\n)*add _scope_="),
-    (tiny_resnet(type='ImageClassifierr'), ValueError, r"'a' cannot be built from a dict(.|\n)*rr"),
-    (tiny_resnet(depth=18), ValueError, r"'a' cannot be built.*TypeError.*depth"),
-])
+@pytest.mark.parametrize(
+    'model, error, message',
+    [
+        ('resnet18_8xb32', ValueError, 'close ones are resnet18_8xb'),
+        ('configs/nowhere.py', FileNotFoundError, "config 'configs/nowhere.py' is not a file"),
+        ('nowhere.yaml', FileNotFoundError, "config 'nowhere.yaml' is not a file"),
+        (Path('nowhere'), FileNotFoundError, "config 'nowhere' is not a file"),
+        (dict(backbone=dict()), ValueError, "the given dict describes no model.*'type'.*backbone"),
+        (dict(model=dict(a=1)), ValueError, 'describes no model'),
+        (dict(type='Nothing'), ValueError, r"'a' cannot be built.*Nothing(.|\n)*add _scope_="),
+        (tiny_resnet(type='ImageClassifierr'), ValueError, r"'a' cannot be built from a dict(.|\n)*rr"),
+        (tiny_resnet(depth=18), ValueError, r"'a' cannot be built.*TypeError.*depth"),
+    ],
+)
 def test_models_that_do_not_exist(model, error, message):
     with pytest.raises(error, match=message):
         build_member('a', model)
@@ -419,6 +461,7 @@ def test_other_tasks_are_refused():
 
 # Members side by side -----------------------------------------------------------------------------
 
+
 class Head(nn.Module):
     def __init__(self, count: int | None) -> None:
         super().__init__()
@@ -429,27 +472,36 @@ def member(name: str, count: int | None = None, classes: tuple[str, ...] | None 
     return Member(name, Head(count), loaded=True, classes=classes)
 
 
-@pytest.mark.parametrize('members', [
-    [],
-    [member('a', 3)],
-    [member('a', 3), member('b', 3)],
-    [member('a', 3), member('b', None), member('c', 3)],
-    [member('a', 3, ('x', 'y', 'z')), member('b', 3), member('c', 3, ('x', 'y', 'z'))],
-    [member('a', None, ('x', 'y')), member('b', 2)],
-])
+@pytest.mark.parametrize(
+    'members',
+    [
+        [],
+        [member('a', 3)],
+        [member('a', 3), member('b', 3)],
+        [member('a', 3), member('b', None), member('c', 3)],
+        [member('a', 3, ('x', 'y', 'z')), member('b', 3), member('c', 3, ('x', 'y', 'z'))],
+        [member('a', None, ('x', 'y')), member('b', 2)],
+    ],
+)
 def test_members_that_fit(members):
     check_members(members)
 
 
-@pytest.mark.parametrize('members, message', [
-    ([member('a', 3), member('b', None), member('c', 4)],
-     r"'a' \(3 classes\) and 'c' \(4 classes\)"),
-    ([member('a', 3), member('b', None, ('x', 'y'))], r"'a' \(3 classes\) and 'b' \(2 classes\)"),
-    ([member('a', 3, ('x', 'y', 'z')), member('b', 3), member('c', 3, ('x', 'z', 'y'))],
-     "'a' and 'c' name class 1 differently: 'y' and 'z'"),
-    ([member('a', 3, ('x', 'y')), member('b', 3, ('x', 'y', 'z'))],
-     r"'a' \(2 class names\) and 'b' \(3 class names\)"),
-])
+@pytest.mark.parametrize(
+    'members, message',
+    [
+        ([member('a', 3), member('b', None), member('c', 4)], r"'a' \(3 classes\) and 'c' \(4 classes\)"),
+        ([member('a', 3), member('b', None, ('x', 'y'))], r"'a' \(3 classes\) and 'b' \(2 classes\)"),
+        (
+            [member('a', 3, ('x', 'y', 'z')), member('b', 3), member('c', 3, ('x', 'z', 'y'))],
+            "'a' and 'c' name class 1 differently: 'y' and 'z'",
+        ),
+        (
+            [member('a', 3, ('x', 'y')), member('b', 3, ('x', 'y', 'z'))],
+            r"'a' \(2 class names\) and 'b' \(3 class names\)",
+        ),
+    ],
+)
 def test_members_that_do_not_fit(members, message):
     with pytest.raises(ValueError, match=message):
         check_members(members)
@@ -468,6 +520,7 @@ def test_classes_counted_in_the_backbone():
 
 # Segmentors are built the same way ----------------------------------------------------------------
 
+
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmengine'])
 def test_segmentor(tmp_path, scope):
     pytest.importorskip('mmseg.models')
@@ -485,8 +538,7 @@ def test_segmentor(tmp_path, scope):
 
 def test_segmentor_of_a_library_base(tmp_path):
     pytest.importorskip('mmseg')
-    (tmp_path / 'mine.py').write_text(
-        "_base_ = ['mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py']\n")
+    (tmp_path / 'mine.py').write_text("_base_ = ['mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py']\n")
     config = model_config(str(tmp_path / 'mine.py'))
     assert config['_scope_'] == 'mmseg'
     assert config['data_preprocessor']['type'] == 'SegDataPreProcessor'

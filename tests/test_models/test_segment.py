@@ -94,8 +94,6 @@ def test_autocast_and_memory_order():
     torch.testing.assert_close(last.contiguous(), full, rtol=1e-3, atol=1e-4)
 
 
-
-
 def test_heads_of_mask_classifiers_give_probabilities():
     member = tiny('fcn')
     heads = type('Mask2FormerHead', (type(member.decode_head),), {})
@@ -112,7 +110,7 @@ def test_heads_of_mask_classifiers_give_probabilities():
     assert found.logits is None
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(1, 64, 96))
     with torch.no_grad():
-        labels, = member.test_step(batch())
+        (labels,) = member.test_step(batch())
     assert torch.equal(found.probabilities.argmax(1), labels.pred_sem_seg.data)
 
 
@@ -130,9 +128,11 @@ def test_stride_of_a_backbone(kind, stride):
 @pytest.mark.parametrize('depth, stride', [(3, 16), (4, 32)])
 def test_stride_of_the_coarsest_map(depth, stride):
     from mmseg.registry import MODELS
+
     config = ConfigDict(TINY['fcn'], _scope_='mmseg')
-    config.backbone.update(num_stages=depth, strides=(1, 2, 2, 2)[:depth], dilations=(1,) * depth,
-                           out_indices=tuple(range(depth)))
+    config.backbone.update(
+        num_stages=depth, strides=(1, 2, 2, 2)[:depth], dilations=(1,) * depth, out_indices=tuple(range(depth))
+    )
     assert output_stride(MODELS.build(config).eval()) == stride
 
 
@@ -143,16 +143,22 @@ def test_a_compiled_stage_gives_the_same_labels_and_meets_few_batch_sizes(monkey
         def compiled(x):
             sizes.append(len(x))
             return self.run(self.module, x)
+
         return compiled
 
     monkeypatch.setattr('mmcascade.models.runtimes.compiled_network.CompiledNetwork._compile', fake_compile)
     members = dict(a=member_of('fcn', 0), b=member_of('wide', 1))
 
     def labels(**options):
-        model = MODELS.build(dict(
-            type='mmcascade.CascadeSegmentor', members=members, grid=dict(cell=32),
-            stages=[dict(member='a', **options), dict(member='b', **options)],
-            policy=dict(type='mmcascade.RandomPolicy', rates=[0.6])))
+        model = MODELS.build(
+            dict(
+                type='mmcascade.CascadeSegmentor',
+                members=members,
+                grid=dict(cell=32),
+                stages=[dict(member='a', **options), dict(member='b', **options)],
+                policy=dict(type='mmcascade.RandomPolicy', rates=[0.6]),
+            )
+        )
         return [sample.pred_sem_seg.data for sample in model.test_step(batch(1, 64, 96))]
 
     assert all(torch.equal(a, b) for a, b in zip(labels(), labels(compile=True), strict=True))

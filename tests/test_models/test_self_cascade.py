@@ -29,8 +29,15 @@ def members():
 def cascade(members, stages, windows=None, **options):
     policy = dict(type=WINDOW, windows=[(None, None)] * (len(stages) - 1) if windows is None else windows)
     used = {stage['member'] for stage in stages}
-    return MODELS.build(dict(type='mmcascade.WindowCascadeClassifier', stages=stages, policy=policy,
-                             members={name: members[name] for name in used}, **options))
+    return MODELS.build(
+        dict(
+            type='mmcascade.WindowCascadeClassifier',
+            stages=stages,
+            policy=policy,
+            members={name: members[name] for name in used},
+            **options,
+        )
+    )
 
 
 def step(model, *views):
@@ -51,13 +58,22 @@ def scores(samples):
 
 
 @pytest.mark.parametrize('name', ['resnet', 'mobilenet', 'vit'])
-@pytest.mark.parametrize('first, second, images_of', [
-    (dict(view=0), dict(view=1), lambda s: (resize_images(s, (32, 32), 'bilinear'), s)),
-    (dict(resize=32), dict(resize=(48, 40), flip=True),
-     lambda s: (resize_images(s, (32, 32)), resize_images(s, (48, 40)).flip(-1))),
-    (dict(resize=32, interpolation='bilinear'), dict(flip=True),
-     lambda s: (resize_images(s, (32, 32), 'bilinear'), s.flip(-1))),
-])
+@pytest.mark.parametrize(
+    'first, second, images_of',
+    [
+        (dict(view=0), dict(view=1), lambda s: (resize_images(s, (32, 32), 'bilinear'), s)),
+        (
+            dict(resize=32),
+            dict(resize=(48, 40), flip=True),
+            lambda s: (resize_images(s, (32, 32)), resize_images(s, (48, 40)).flip(-1)),
+        ),
+        (
+            dict(resize=32, interpolation='bilinear'),
+            dict(flip=True),
+            lambda s: (resize_images(s, (32, 32), 'bilinear'), s.flip(-1)),
+        ),
+    ],
+)
 def test_equals_the_mean_of_two_runs_of_the_member(members, name, first, second, images_of):
     a, b = images_of(SOURCE)
     views = (a, b) if 'view' in first else (SOURCE,)
@@ -67,8 +83,12 @@ def test_equals_the_mean_of_two_runs_of_the_member(members, name, first, second,
 
 
 def test_routes_as_the_loop_beside_other_members(members):
-    stages = [dict(member='resnet', resize=32), dict(member='resnet', flip=True), dict(member='mobilenet', resize=40),
-              dict(member='resnet')]
+    stages = [
+        dict(member='resnet', resize=32),
+        dict(member='resnet', flip=True),
+        dict(member='mobilenet', resize=40),
+        dict(member='resnet'),
+    ]
     model = cascade(members, stages, [(0.3, 0.6), (None, 0.5), (None, None)])
     inputs = [resize_images(SOURCE, (32, 32)), SOURCE.flip(-1), resize_images(SOURCE, (40, 40)), SOURCE]
     logits = [logits_of(members[stage['member']], x) for stage, x in zip(stages, inputs, strict=True)]
@@ -106,24 +126,33 @@ def test_weights_are_held_once(members):
     held = [p.untyped_storage().data_ptr() for p in model.parameters()]
     assert set(held) == own and len(held) == len(own)
     assert sum(v.numel() for v in model.state_dict().values()) == sum(
-        v.numel() for v in members['resnet'].state_dict().values())
+        v.numel() for v in members['resnet'].state_dict().values()
+    )
 
 
 def test_unread_views_are_never_made(members, monkeypatch):
     """Only the rows that go on are resized."""
     rows = []
-    monkeypatch.setattr('mmcascade.models.stages.device_view.resize_images',
-                        lambda x, *args: rows.append(len(x)) or resize_images(x, *args))
+    monkeypatch.setattr(
+        'mmcascade.models.stages.device_view.resize_images',
+        lambda x, *args: rows.append(len(x)) or resize_images(x, *args),
+    )
     model = cascade(members, [dict(member='resnet'), dict(member='resnet', resize=32)], [None])
     step(model, SOURCE)
     assert rows == []
 
 
 def fixed(backbone, channels):
-    return MM_MODELS.build(dict(
-        _scope_='mmpretrain', type='ImageClassifier', data_preprocessor=PREPROCESSOR, backbone=backbone,
-        neck=dict(type='GlobalAveragePooling', dim=backbone.pop('pool', 2)),
-        head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=channels))).eval()
+    return MM_MODELS.build(
+        dict(
+            _scope_='mmpretrain',
+            type='ImageClassifier',
+            data_preprocessor=PREPROCESSOR,
+            backbone=backbone,
+            neck=dict(type='GlobalAveragePooling', dim=backbone.pop('pool', 2)),
+            head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=channels),
+        )
+    ).eval()
 
 
 def mixer():
@@ -133,11 +162,12 @@ def mixer():
 
 def swin(**options):
     arch = dict(embed_dims=8, depths=[1, 1], num_heads=[1, 1])
-    return fixed(dict(type='SwinTransformer', arch=arch, img_size=56, out_indices=(1, ), **options), 16)
+    return fixed(dict(type='SwinTransformer', arch=arch, img_size=56, out_indices=(1,), **options), 16)
 
 
-@pytest.mark.parametrize('make, right, wrong, reason', [
-    (mixer, 32, 40, 'AssertionError'), (swin, 56, 44, 'pad_small_map')])
+@pytest.mark.parametrize(
+    'make, right, wrong, reason', [(mixer, 32, 40, 'AssertionError'), (swin, 56, 44, 'pad_small_map')]
+)
 def test_a_fixed_size_is_known_when_the_cascade_is_built(make, right, wrong, reason):
     own = dict(fixed=make())
     cascade(own, [dict(member='fixed', resize=right)])
@@ -160,13 +190,16 @@ def test_swin_takes_other_sizes_when_it_pads():
     assert len(step(model, images(2, 56))) == 2
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(resize=0), r'resize of stage 1 is the side of a square or \(height, width\).* from 1, or None, got 0'),
-    (dict(resize=(32, -1)), r'resize of stage 1 .* got \(32, -1\)'),
-    (dict(resize='32'), "resize of stage 1 .* got '32'"),
-    (dict(flip=1), 'flip of stage 1 is True or False, got 1'),
-    (dict(interpolation='nearest'), "interpolation of stage 1 is one of .* got 'nearest'"),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(resize=0), r'resize of stage 1 is the side of a square or \(height, width\).* from 1, or None, got 0'),
+        (dict(resize=(32, -1)), r'resize of stage 1 .* got \(32, -1\)'),
+        (dict(resize='32'), "resize of stage 1 .* got '32'"),
+        (dict(flip=1), 'flip of stage 1 is True or False, got 1'),
+        (dict(interpolation='nearest'), "interpolation of stage 1 is one of .* got 'nearest'"),
+    ],
+)
 def test_bad_views_are_refused_when_the_cascade_is_built(members, options, message):
     with pytest.raises(ValueError, match=message):
         cascade(members, [dict(member='resnet'), dict(member='resnet', **options)])
@@ -194,28 +227,35 @@ STAGE = StageIdentity('resnet', 0, '')
 
 
 def calibration(*stages):
-    return Calibration(CascadeIdentity(stages, 'max_prob', 'prob'), [(0.2, 0.6)], 0.5, [1.0, 1.0], 'risk=0.05', 'safe',
-                       0.1, [0.4], {})
+    return Calibration(
+        CascadeIdentity(stages, 'max_prob', 'prob'), [(0.2, 0.6)], 0.5, [1.0, 1.0], 'risk=0.05', 'safe', 0.1, [0.4], {}
+    )
 
 
 def test_stages_of_one_view_are_told_apart(members, tmp_path):
     small = StageIdentity('resnet', 0, '', '32x32 bicubic')
     calibration(small, STAGE).save(tmp_path / 'c.json')
     stages = [dict(member='resnet', resize=32), dict(member='resnet')]
-    options = dict(type='mmcascade.WindowCascadeClassifier', members=dict(resnet=members['resnet']),
-                   calibration=str(tmp_path / 'c.json'))
+    options = dict(
+        type='mmcascade.WindowCascadeClassifier',
+        members=dict(resnet=members['resnet']),
+        calibration=str(tmp_path / 'c.json'),
+    )
     model = MODELS.build(dict(options, stages=stages))
     assert model.identity(with_weights=False).stages == (small, STAGE)
-    for other, words in ((dict(resize=40), 'view 0 at 32x32 bicubic and is .* at 40x40 bicubic'),
-                         (dict(resize=32, flip=True), 'at 32x32 bicubic mirrored'),
-                         (dict(resize=32, interpolation='bilinear'), 'at 32x32 bilinear')):
+    for other, words in (
+        (dict(resize=40), 'view 0 at 32x32 bicubic and is .* at 40x40 bicubic'),
+        (dict(resize=32, flip=True), 'at 32x32 bicubic mirrored'),
+        (dict(resize=32, interpolation='bilinear'), 'at 32x32 bilinear'),
+    ):
         with pytest.raises(CalibrationError, match=f'stage 0 was .*{words}'):
             MODELS.build(dict(options, stages=[dict(member='resnet', **other), stages[1]]))
 
 
 def test_identities_from_before_resize_and_flip_are_still_read():
-    old = dict(stages=[dict(member='resnet', view=0, weights='')], confidence='max_prob', fusion='prob',
-               precision='float32')
+    old = dict(
+        stages=[dict(member='resnet', view=0, weights='')], confidence='max_prob', fusion='prob', precision='float32'
+    )
     assert CascadeIdentity.from_json(old).stages == (STAGE,)
     assert CascadeIdentity.from_json(old).to_json()['stages'] == old['stages']
     mirrored = CascadeIdentity((StageIdentity('resnet', 1, 'w', '8x8 bilinear', True),), 'max_prob', 'prob')

@@ -47,7 +47,7 @@ def test_gives_the_feature_maps_of_the_classifier(classifier, tmp_path):
 
 
 def test_stays_as_it_is_in_training(classifier, tmp_path):
-    features = build(init_cfg=pretrained(classifier, tmp_path), trainable=('blocks.6', ))
+    features = build(init_cfg=pretrained(classifier, tmp_path), trainable=('blocks.6',))
     features.init_weights()
     features.train()
     assert features.training and not any(part.training for part in features.model.modules())
@@ -60,15 +60,18 @@ def test_stays_as_it_is_in_training(classifier, tmp_path):
 
 
 def test_weights_that_are_missing_are_named(classifier, tmp_path):
-    features = build(init_cfg=pretrained(classifier, tmp_path, without=('blocks.0.0.bn1.bias', )))
+    features = build(init_cfg=pretrained(classifier, tmp_path, without=('blocks.0.0.bn1.bias',)))
     with pytest.raises(CheckpointError, match='lite0.pth.*does not fit the features .*\n.*blocks.0.0.bn1.bias'):
         features.init_weights()
 
 
-@pytest.mark.parametrize(('options', 'words'), [
-    (dict(model_name='tf_efficient_lite'), "model_name='tf_efficient_lite' is no network of timm"),
-    (dict(trainable=('blocks.9', )), "tf_efficientnet_lite0 has no part named 'blocks.9' to train.*'blocks.6'"),
-])
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (dict(model_name='tf_efficient_lite'), "model_name='tf_efficient_lite' is no network of timm"),
+        (dict(trainable=('blocks.9',)), "tf_efficientnet_lite0 has no part named 'blocks.9' to train.*'blocks.6'"),
+    ],
+)
 def test_bad_arguments_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         build(**options)

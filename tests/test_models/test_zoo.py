@@ -71,6 +71,7 @@ def library(request, own_zoo, tmp_path, monkeypatch) -> str:
 
 # Configs and weights by reference ---------------------------------------------------------------
 
+
 @pytest.mark.parametrize('file', ['model-index.yml', 'configs/net/metafile.yml'])
 def test_own_metafile(own_zoo, tmp_path, weights_file, file):
     reference = f'{tmp_path / file}::net_a'
@@ -117,15 +118,18 @@ def test_weights_of_the_name_that_the_config_has(own_zoo, tmp_path, library):
     assert find_weights(f'{library}::net/shared.py') == 'https://host/0.pth'
 
 
-@pytest.mark.parametrize('reference, error, message', [
-    ('net_c', ValueError, "no model 'net_c' in the zoos of fakepretrain; close ones are .*net_b"),
-    ('fakepretrain::net_c', ValueError, "no model 'net_c' in 'fakepretrain'; close ones are"),
-    ('fakepretrain::net/nett.py', FileNotFoundError, "no config 'net/nett.py'.*are net/net.py"),
-    ('libraryofnobody::a', ValueError, 'names no installed library'),
-    ('not a name::a', ValueError, 'names no installed library'),
-    ('gone', FileNotFoundError, "gone.py' of zoo model 'gone' is neither beside"),
-    ('headless', ValueError, "'headless' names no config"),
-])
+@pytest.mark.parametrize(
+    'reference, error, message',
+    [
+        ('net_c', ValueError, "no model 'net_c' in the zoos of fakepretrain; close ones are .*net_b"),
+        ('fakepretrain::net_c', ValueError, "no model 'net_c' in 'fakepretrain'; close ones are"),
+        ('fakepretrain::net/nett.py', FileNotFoundError, "no config 'net/nett.py'.*are net/net.py"),
+        ('libraryofnobody::a', ValueError, 'names no installed library'),
+        ('not a name::a', ValueError, 'names no installed library'),
+        ('gone', FileNotFoundError, "gone.py' of zoo model 'gone' is neither beside"),
+        ('headless', ValueError, "'headless' names no config"),
+    ],
+)
 def test_unknown_references(library, reference, error, message):
     with pytest.raises(error, match=message):
         find_config(reference)
@@ -156,11 +160,14 @@ def test_no_metafile(tmp_path, content):
         find_config(f'{tmp_path / "b.yml"}::x')
 
 
-@pytest.mark.parametrize('name, scope', [
-    ('resnet18_8xb32_in1k', 'mmpretrain'),
-    ('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'mmpretrain'),
-    ('segformer_mit-b0_8xb1-160k_cityscapes-1024x1024', 'mmseg'),
-])
+@pytest.mark.parametrize(
+    'name, scope',
+    [
+        ('resnet18_8xb32_in1k', 'mmpretrain'),
+        ('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'mmpretrain'),
+        ('segformer_mit-b0_8xb1-160k_cityscapes-1024x1024', 'mmseg'),
+    ],
+)
 def test_the_installed_zoos(name, scope):
     pytest.importorskip(scope)
     config = find_config(name)
@@ -186,13 +193,17 @@ def test_an_entry_is_found_beside_the_nearest_metafile(tmp_path):
 
 # Files and their hashes ---------------------------------------------------------------------------
 
-@pytest.mark.parametrize('name, expected', [
-    ('resnet18_8xb32_in1k_20210831-fbbb1da6.pth', 'fbbb1da6'),
-    ('epoch_2.pth', None),
-    ('net-20210831.txt.pth', None),
-    ('net-FBBB1DA6.pth', None),
-    ('net-fbbb1da.pth', None),
-])
+
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('resnet18_8xb32_in1k_20210831-fbbb1da6.pth', 'fbbb1da6'),
+        ('epoch_2.pth', None),
+        ('net-20210831.txt.pth', None),
+        ('net-FBBB1DA6.pth', None),
+        ('net-fbbb1da.pth', None),
+    ],
+)
 def test_hash_in_name(name, expected):
     assert hash_in_name(Path('folder-0123abcd.d') / name) == expected
 

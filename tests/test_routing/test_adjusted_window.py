@@ -18,7 +18,8 @@ def test_away_from_the_ends_it_is_the_papers_quantile_window(seed, tau, half_wid
     scores = np.sort(np.random.default_rng(seed).random(400))
     for middle in (tau, scores[200]):
         assert adjusted_window(scores, middle, 2 * half_width) == pytest.approx(
-            quantile_window(scores, middle, half_width))
+            quantile_window(scores, middle, half_width)
+        )
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-1, 2), st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]))
@@ -46,7 +47,7 @@ def slow_feed(scores, batch, memory, tau, share, start):
     """The same with a plain list of recent scores and a sort per batch."""
     seen, going = [], []
     for first in range(0, len(scores), batch):
-        part = np.float32(scores[first:first + batch])
+        part = np.float32(scores[first : first + batch])
         seen = (seen + part[np.isfinite(part)].tolist())[-memory:]
         low, high = start if len(seen) < MIN_SCORES else adjusted_window(np.sort(seen), tau, share)
         going += [np.float32(low) <= score <= np.float32(high) for score in part]
@@ -120,10 +121,17 @@ def test_state_lives_in_the_stream():
     assert router.route([], range(60)).exit_stage.sum() == 0
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(windows=[None]), 'there must be one'), (dict(windows=[]), 'there must be one'),
-    (dict(tau=float('nan')), 'tau is a finite score'), (dict(share=1.5), r'in \[0, 1\], got 1.5'),
-    (dict(memory=99), 'at least 100, got 99'), (dict(windows=[(0.6, 0.4)]), 'low > high')])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(windows=[None]), 'there must be one'),
+        (dict(windows=[]), 'there must be one'),
+        (dict(tau=float('nan')), 'tau is a finite score'),
+        (dict(share=1.5), r'in \[0, 1\], got 1.5'),
+        (dict(memory=99), 'at least 100, got 99'),
+        (dict(windows=[(0.6, 0.4)]), 'low > high'),
+    ],
+)
 def test_bad_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         AdjustedWindowPolicy(**dict(windows=[(0.4, 0.6)], tau=0.5, share=0.2) | change)

@@ -41,10 +41,17 @@ def loop(window, max_cells, cells, empty):
 
 
 @settings(max_examples=150, deadline=None)
-@given(images=st.lists(st.tuples(st.integers(-3, 10**6), st.lists(SCORES, min_size=1, max_size=9)), max_size=5,
-                       unique_by=lambda x: x[0]),
-       window=st.sampled_from([(None, None), (None, 0.5), (0.25, 0.75), (0.5, None)]),
-       max_cells=st.integers(1, 6), empty=st.sampled_from(['go_on', 'exit']), seed=st.integers(0, 99))
+@given(
+    images=st.lists(
+        st.tuples(st.integers(-3, 10**6), st.lists(SCORES, min_size=1, max_size=9)),
+        max_size=5,
+        unique_by=lambda x: x[0],
+    ),
+    window=st.sampled_from([(None, None), (None, 0.5), (0.25, 0.75), (0.5, None)]),
+    max_cells=st.integers(1, 6),
+    empty=st.sampled_from(['go_on', 'exit']),
+    seed=st.integers(0, 99),
+)
 def test_equals_a_loop_and_keeps_its_bound(images, window, max_cells, empty, seed):
     cells = [(image, cell, score) for image, scores in images for cell, score in enumerate(scores)]
     # Cells of different images may stand in any order; those of one image ascend.

@@ -32,10 +32,13 @@ def test_against_scipy(fusion):
     top = sorted_top = -(-p).copy()
     sorted_top.sort(axis=1)
     expected = {
-        'max_prob': p.max(1), 'prob_gap': top[:, -1] - top[:, -2],
+        'max_prob': p.max(1),
+        'prob_gap': top[:, -1] - top[:, -2],
         'neg_entropy': -stats.entropy(p, axis=1),
         'logit_gap': (s := torch.from_numpy(z).sort(1).values.numpy())[:, -1] - s[:, -2],
-        'energy': special.logsumexp(z, axis=1), 'max_logit': z.max(1)}
+        'energy': special.logsumexp(z, axis=1),
+        'max_logit': z.max(1),
+    }
     assert expected.keys() == CONFIDENCES.keys()
     for name, value in expected.items():
         torch.testing.assert_close(score(name, ROWS, fusion), torch.from_numpy(value), rtol=1e-9, atol=1e-12)

@@ -85,14 +85,17 @@ def test_build_by_name():
         PixelReducer()(torch.zeros(1, 1, 1), torch.ones(1, 1, 1, dtype=torch.bool))
 
 
-@pytest.mark.parametrize('build, message', [
-    (lambda: build_reducer('median'), "unknown reducer 'median'.*fraction_below.*QuantileReducer"),
-    (lambda: QuantileReducer(1.5), r'q is a fraction in \[0, 1\], got 1.5'),
-    (lambda: QuantileReducer(float('nan')), 'q is a fraction'),
-    (lambda: QuantileReducer(True), 'q is a fraction'),
-    (lambda: FractionBelowReducer(float('nan')), 'bound is a number'),
-    (lambda: FractionBelowReducer('0.9'), 'bound is a number'),
-])
+@pytest.mark.parametrize(
+    'build, message',
+    [
+        (lambda: build_reducer('median'), "unknown reducer 'median'.*fraction_below.*QuantileReducer"),
+        (lambda: QuantileReducer(1.5), r'q is a fraction in \[0, 1\], got 1.5'),
+        (lambda: QuantileReducer(float('nan')), 'q is a fraction'),
+        (lambda: QuantileReducer(True), 'q is a fraction'),
+        (lambda: FractionBelowReducer(float('nan')), 'bound is a number'),
+        (lambda: FractionBelowReducer('0.9'), 'bound is a number'),
+    ],
+)
 def test_bad_input(build, message):
     with pytest.raises(ValueError, match=message):
         build()

@@ -13,13 +13,16 @@ SCORES = torch.tensor([-3.0, 0.2, 0.25, 0.5, 1.0])
 UNITS = torch.arange(len(SCORES))
 
 
-@pytest.mark.parametrize('window, expected', [
-    ((0.2, 0.5), [False, True, True, True, False]),
-    ((None, 0.2), [True, True, False, False, False]),
-    ((0.5, None), [False, False, False, True, True]),
-    ((None, None), [True] * 5),
-    ((0.25, 0.25), [False, False, True, False, False]),
-])
+@pytest.mark.parametrize(
+    'window, expected',
+    [
+        ((0.2, 0.5), [False, True, True, True, False]),
+        ((None, 0.2), [True, True, False, False, False]),
+        ((0.5, None), [False, False, False, True, True]),
+        ((None, None), [True] * 5),
+        ((0.25, 0.25), [False, False, True, False, False]),
+    ],
+)
 def test_window_bounds_are_inclusive_and_none_is_open(window, expected):
     policy = WindowPolicy([window])
     assert policy.go_on(0, SCORES, UNITS).tolist() == expected
@@ -30,15 +33,16 @@ def test_threshold_sends_on_up_to_and_with_the_threshold():
     assert ThresholdPolicy([0.25]).go_on(0, SCORES, UNITS).tolist() == [True, True, True, False, False]
 
 
-@pytest.mark.parametrize('policy', [WindowPolicy([None, (0, 1)]), ThresholdPolicy([None, 1]),
-                                    RandomPolicy([None, 0.5])])
+@pytest.mark.parametrize(
+    'policy', [WindowPolicy([None, (0, 1)]), ThresholdPolicy([None, 1]), RandomPolicy([None, 0.5])]
+)
 def test_none_closes_a_gap(policy):
     assert policy.is_closed(0)
     assert not policy.is_closed(1)
     assert policy.num_gaps == 2
 
 
-@given(seed=st.integers(-2**70, 2**70), gap=st.integers(0, 5), rate=st.floats(0, 1))
+@given(seed=st.integers(-(2**70), 2**70), gap=st.integers(0, 5), rate=st.floats(0, 1))
 def test_random_does_not_depend_on_batching(seed, gap, rate):
     policy = RandomPolicy([rate] * 6, seed=seed)
     units = torch.randperm(200)
@@ -49,8 +53,11 @@ def test_random_does_not_depend_on_batching(seed, gap, rate):
 
 def test_random_hits_its_rate_independently_of_gap_and_seed():
     units = torch.arange(100_000)
-    draws = {(seed, gap): RandomPolicy([0.3] * 2, seed=seed).go_on(gap, torch.zeros(len(units)), units)
-             for seed in (0, 1, 12345) for gap in (0, 1)}
+    draws = {
+        (seed, gap): RandomPolicy([0.3] * 2, seed=seed).go_on(gap, torch.zeros(len(units)), units)
+        for seed in (0, 1, 12345)
+        for gap in (0, 1)
+    }
     for draw in draws.values():
         assert abs(draw.double().mean().item() - 0.3) < 5 * (0.3 * 0.7 / 1e5) ** 0.5
     pairs = list(draws.values())
@@ -62,15 +69,18 @@ def test_random_hits_its_rate_independently_of_gap_and_seed():
     assert everybody.go_on(0, torch.zeros(len(units)), units).all()
 
 
-@pytest.mark.parametrize('build, message', [
-    (lambda: WindowPolicy([(0.5, 0.2)]), r'gap 0 has low > high: \(0.5, 0.2\)'),
-    (lambda: WindowPolicy([(0.5, float('nan'))]), 'gap 0 is a number, got nan'),
-    (lambda: WindowPolicy([(0.1, 0.2), 0.5]), 'gap 1 is a pair.*got 0.5'),
-    (lambda: WindowPolicy([('a', 1)]), "number, got 'a'"),
-    (lambda: WindowPolicy([(True, 1)]), 'number, got True'),
-    (lambda: ThresholdPolicy([float('nan')]), 'threshold of gap 0 is a number, got nan'),
-    (lambda: RandomPolicy([1.5]), r'rate of gap 0 is a share in \[0, 1\], got 1.5'),
-])
+@pytest.mark.parametrize(
+    'build, message',
+    [
+        (lambda: WindowPolicy([(0.5, 0.2)]), r'gap 0 has low > high: \(0.5, 0.2\)'),
+        (lambda: WindowPolicy([(0.5, float('nan'))]), 'gap 0 is a number, got nan'),
+        (lambda: WindowPolicy([(0.1, 0.2), 0.5]), 'gap 1 is a pair.*got 0.5'),
+        (lambda: WindowPolicy([('a', 1)]), "number, got 'a'"),
+        (lambda: WindowPolicy([(True, 1)]), 'number, got True'),
+        (lambda: ThresholdPolicy([float('nan')]), 'threshold of gap 0 is a number, got nan'),
+        (lambda: RandomPolicy([1.5]), r'rate of gap 0 is a share in \[0, 1\], got 1.5'),
+    ],
+)
 def test_bad_rules(build, message):
     with pytest.raises(ValueError, match=message):
         build()

@@ -30,8 +30,7 @@ def random_logits(seed, stages, n=41, classes=7, scale=4.0):
 def router_for(logits, policy, confidence='max_prob', fusion='prob', batch_sizes=None, macs=None):
     batch_sizes = batch_sizes or [None] * len(logits)
     macs = macs or [float(10**k) for k in range(len(logits))]
-    stages = [CachedStage(z, macs=m, batch_size=b)
-              for z, m, b in zip(logits, macs, batch_sizes, strict=True)]
+    stages = [CachedStage(z, macs=m, batch_size=b) for z, m, b in zip(logits, macs, batch_sizes, strict=True)]
     return CascadeRouter(stages, policy, confidence, fusion)
 
 
@@ -45,8 +44,10 @@ def windows_between_scores(logits, confidence, fusion, generator):
         elif kind == 1:
             windows.append((None, None))
         else:
-            scores = [r['confidence'] for r in loop_cascade(
-                [z.numpy() for z in logits[:gap + 1]], [(None, None)] * gap, confidence, fusion)]
+            scores = [
+                r['confidence']
+                for r in loop_cascade([z.numpy() for z in logits[: gap + 1]], [(None, None)] * gap, confidence, fusion)
+            ]
             low, high = sorted(float(s) for s in generator.choice(scores, 2))
             windows.append((None if kind == 2 else low, None if kind == 3 else high))
     return windows
@@ -70,15 +71,20 @@ def test_routing_is_bit_equal_to_the_loop(stages, confidence, fusion):
     for _ in range(4):
         windows = windows_between_scores(logits, confidence, fusion, generator)
         router = router_for(logits, WindowPolicy(windows), confidence, fusion)
-        expected = loop_cascade([z.numpy() for z in logits], windows, confidence, fusion,
-                                [float(10**k) for k in range(stages)])
+        expected = loop_cascade(
+            [z.numpy() for z in logits], windows, confidence, fusion, [float(10**k) for k in range(stages)]
+        )
         assert_equals_loop(router.route([], range(len(logits[0]))), expected)
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), stages=st.integers(1, 5),
-       batch_sizes=st.lists(st.one_of(st.none(), st.integers(1, 9)), min_size=5, max_size=5),
-       loader_batch=st.integers(1, 45), fusion=st.sampled_from(FUSIONS))
+@given(
+    seed=st.integers(0, 10**6),
+    stages=st.integers(1, 5),
+    batch_sizes=st.lists(st.one_of(st.none(), st.integers(1, 9)), min_size=5, max_size=5),
+    loader_batch=st.integers(1, 45),
+    fusion=st.sampled_from(FUSIONS),
+)
 def test_batching_changes_nothing(seed, stages, batch_sizes, loader_batch, fusion):
     """Joined and split batches give what one batch gives, every unit exactly once."""
     generator = np.random.default_rng(seed)
@@ -133,12 +139,12 @@ def test_threshold_one_is_the_ensemble_where_scores_saturate():
 @pytest.mark.parametrize('confidence', CONFIDENCES)
 def test_non_finite_output_follows_the_rule(confidence, fusion):
     logits = random_logits(5, 3, n=6)
-    logits[0][0, 2] = torch.nan          # first stage broken: goes on unasked
-    logits[1][1, 0] = torch.inf          # second broken: left out of the mean
+    logits[0][0, 2] = torch.nan  # first stage broken: goes on unasked
+    logits[1][1, 0] = torch.inf  # second broken: left out of the mean
     for z in logits:
-        z[2, 1] = -torch.inf             # nothing finite at all
+        z[2, 1] = -torch.inf  # nothing finite at all
     logits[0][3] = torch.nan
-    logits[1][3] = torch.nan             # only the last is finite
+    logits[1][3] = torch.nan  # only the last is finite
     windows = [(1e9, None), (None, None)]  # the policy alone would let nobody pass the first gap
     outcome = router_for(logits, WindowPolicy(windows), confidence, fusion).route([], range(6))
     expected = loop_cascade([z.numpy() for z in logits], windows, confidence, fusion, [1.0, 10.0, 100.0])
@@ -198,7 +204,7 @@ def test_stages_see_exactly_the_rows_that_survive(size):
     assert 0 < going.sum() < 10
     with router.stream() as stream:
         for start in range(0, 10, 5):
-            inputs = [v[start:start + 5].clone() for v in views]
+            inputs = [v[start : start + 5].clone() for v in views]
             stream.submit(inputs, range(start, start + 5))
             for view in inputs:
                 view.fill_(-1)  # a waiting unit must not depend on the submitted tensors
@@ -215,7 +221,7 @@ def test_waiting_units_do_not_pin_their_batch():
     router = CascadeRouter([RecordingStage(0), RecordingStage(1, 100)], RandomPolicy([0.5], seed=3))
     with router.stream() as stream:
         stream.submit(views, range(8))
-        waiting, = stream._queues[1]
+        (waiting,) = stream._queues[1]
         assert [v is None for v in waiting.sources[0].views] == [True, False]
         assert waiting.sources[0].views[1].untyped_storage().nbytes() == 4 * len(waiting)
         stream.flush()
@@ -252,12 +258,15 @@ def test_one_stage_needs_no_gap():
     assert (outcome.exit_stage == 0).all()
 
 
-@pytest.mark.parametrize('build, message', [
-    (lambda: router_for([], WindowPolicy([])), 'at least one stage'),
-    (lambda: router_for(random_logits(0, 3), WindowPolicy([(0, 1)])), r'2 gaps.*decides 1'),
-    (lambda: router_for(random_logits(0, 1), WindowPolicy([]), 'msp'), "unknown confidence 'msp'.*max_prob"),
-    (lambda: router_for(random_logits(0, 1), WindowPolicy([]), fusion='mean'), "unknown fusion 'mean'.*prob"),
-])
+@pytest.mark.parametrize(
+    'build, message',
+    [
+        (lambda: router_for([], WindowPolicy([])), 'at least one stage'),
+        (lambda: router_for(random_logits(0, 3), WindowPolicy([(0, 1)])), r'2 gaps.*decides 1'),
+        (lambda: router_for(random_logits(0, 1), WindowPolicy([]), 'msp'), "unknown confidence 'msp'.*max_prob"),
+        (lambda: router_for(random_logits(0, 1), WindowPolicy([]), fusion='mean'), "unknown fusion 'mean'.*prob"),
+    ],
+)
 def test_bad_input_at_build_time(build, message):
     with pytest.raises(ValueError, match=message):
         build()

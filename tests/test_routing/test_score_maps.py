@@ -76,11 +76,19 @@ def test_it_goes_round_through_json():
     assert ScoreMap([0.2], [0.1]) != MAP
 
 
-@pytest.mark.parametrize('scores, values, message', [
-    ([], [], 'at least one'), ([1.0], [0.5, 0.6], 'as many scores as values'),
-    ([1.0, 1.0], [0.5, 0.6], 'scores of a score map are finite and strictly increasing'),
-    ([1.0, math.inf], [0.5, 0.6], 'finite'), ([1.0, math.nan], [0.5, 0.6], 'finite'),
-    ([1.0, 2.0], [0.6, 0.6], r'lie in \(0, 1\)'), ([1.0], [1.0], r'lie in \(0, 1\)'), ([1.0], [0.0], r'lie in')])
+@pytest.mark.parametrize(
+    'scores, values, message',
+    [
+        ([], [], 'at least one'),
+        ([1.0], [0.5, 0.6], 'as many scores as values'),
+        ([1.0, 1.0], [0.5, 0.6], 'scores of a score map are finite and strictly increasing'),
+        ([1.0, math.inf], [0.5, 0.6], 'finite'),
+        ([1.0, math.nan], [0.5, 0.6], 'finite'),
+        ([1.0, 2.0], [0.6, 0.6], r'lie in \(0, 1\)'),
+        ([1.0], [1.0], r'lie in \(0, 1\)'),
+        ([1.0], [0.0], r'lie in'),
+    ],
+)
 def test_bad_knots_are_named(scores, values, message):
     with pytest.raises(ValueError, match=message):
         ScoreMap(scores, values)

@@ -65,8 +65,12 @@ def test_lengths_are_checked():
 
 def test_base_class_leaves_everything_open():
     source = Source()
-    for call in (lambda: len(source), lambda: source.unit_bytes([]), lambda: source.keep(np.arange(1), set()),
-                 source.tensors):
+    for call in (
+        lambda: len(source),
+        lambda: source.unit_bytes([]),
+        lambda: source.keep(np.arange(1), set()),
+        source.tensors,
+    ):
         with pytest.raises(NotImplementedError):
             call()
 

@@ -52,8 +52,12 @@ def test_maps_fuse_like_their_pixels(fusion):
 
 
 def test_select_and_cat_undo_each_other():
-    first = CascadeState.start(StageOutput(logits=torch.randn(5, 3), features=torch.randn(5, 2)), 'prob', 1.0,
-                                CONFIDENCES['energy'].member_score('prob'))
+    first = CascadeState.start(
+        StageOutput(logits=torch.randn(5, 3), features=torch.randn(5, 2)),
+        'prob',
+        1.0,
+        CONFIDENCES['energy'].member_score('prob'),
+    )
     parts = [first.select(torch.tensor([0, 1])), first.select(torch.tensor([2, 3, 4]))]
     joined = CascadeState.cat(parts)
     for name in ('total', 'score_total', 'finite', 'features'):

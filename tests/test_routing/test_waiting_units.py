@@ -30,9 +30,13 @@ def submitted(source, ticket):
 
 
 @settings(max_examples=80, deadline=None)
-@given(images=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=8),
-       size=st.one_of(st.none(), st.integers(1, 9)),
-       by_source=st.booleans(), seed=st.integers(0, 99), flush=st.booleans())
+@given(
+    images=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=8),
+    size=st.one_of(st.none(), st.integers(1, 9)),
+    by_source=st.booleans(),
+    seed=st.integers(0, 99),
+    flush=st.booleans(),
+)
 def test_nothing_is_lost_doubled_or_mixed(images, size, by_source, seed, flush):
     generator = np.random.default_rng(seed)
     queue, ticket, put = WaitingUnits(by_source), 0, {}

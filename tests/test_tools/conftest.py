@@ -25,8 +25,12 @@ def run_tool(tmp_path):
 
     def run(*command: object, ok: bool = True, **env: str) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=tmp_path, capture_output=True, text=True,
-            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), **env})
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), **env},
+        )
         assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 

@@ -30,6 +30,7 @@ SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'ca
 def tool():
     sys.path.insert(0, str(ROOT / 'tools'))
     import benchmark
+
     yield benchmark
     sys.path.remove(str(ROOT / 'tools'))
 
@@ -38,8 +39,21 @@ def tool():
 def written(project, tool, tmp_path_factory):
     folder = tmp_path_factory.mktemp('benchmark')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', ['benchmark.py', str(project), '--out', str(folder / 'new' / 'speed.json'),
-                                    '--costs', str(folder / 'costs.json'), '--quick', '--device', 'cpu'])
+        patch.setattr(
+            sys,
+            'argv',
+            [
+                'benchmark.py',
+                str(project),
+                '--out',
+                str(folder / 'new' / 'speed.json'),
+                '--costs',
+                str(folder / 'costs.json'),
+                '--quick',
+                '--device',
+                'cpu',
+            ],
+        )
         tool.main()
     return folder
 
@@ -75,7 +89,8 @@ def test_shares_costs_and_ratios(result, project):
     assert ensemble == pytest.approx(small + large)
     assert plain == pytest.approx(small + share * large)
     assert [system['macs_ratio'] for system in result['systems']] == pytest.approx(
-        [macs / large for macs in (small, large, ensemble, plain, plain)])
+        [macs / large for macs in (small, large, ensemble, plain, plain)]
+    )
     speed = [system['units_per_s']['median'] for system in result['systems']]
     assert [system['time_ratio'] for system in result['systems']] == pytest.approx([speed[1] / s for s in speed])
     best = [member['best_ms']['median'] for member in result['members']]
@@ -83,8 +98,7 @@ def test_shares_costs_and_ratios(result, project):
     # one round: the median of each share is the share of the medians
     for system in result['systems']:
         limit = sum(r * t for r, t in zip(system['reached'], best, strict=True))
-        assert system['share_of_limit']['median'] == pytest.approx(
-            limit / (1e3 / system['units_per_s']['median']))
+        assert system['share_of_limit']['median'] == pytest.approx(limit / (1e3 / system['units_per_s']['median']))
 
 
 def test_costs_are_what_search_takes(result, written):
@@ -108,8 +122,11 @@ def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.test_cfg = dict(fp16=True)
     seen, bare = [], engine_benchmark._run_bare
-    monkeypatch.setattr(engine_benchmark, '_run_bare', lambda stage, inputs: (
-        seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)))
+    monkeypatch.setattr(
+        engine_benchmark,
+        '_run_bare',
+        lambda stage, inputs: (seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)),
+    )
     result = Benchmark(cfg, images=4, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
     assert result['precision'] == 'bfloat16' and all(seen)
     assert Benchmark(Config.fromfile(project), images=4, device='cpu', sizes=(1,), amp=True).amp
@@ -120,8 +137,9 @@ def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     cfg.model.stages[1].batch_size = 3
     monkeypatch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
     timed, bare = [], engine_benchmark._run_bare
-    monkeypatch.setattr(engine_benchmark, '_run_bare',
-                        lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs)))
+    monkeypatch.setattr(
+        engine_benchmark, '_run_bare', lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs))
+    )
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}
     assert sum(timed) == 2 * 2 * 8, 'two members, a run to warm up and one that is timed, all images in each'
@@ -138,8 +156,10 @@ def test_units_are_the_indexes_in_the_data_set(deferred):
     written = []
     model = SimpleNamespace(
         unpack=lambda batch: ([ViewRows([])], [[sample.sample_idx for sample in batch]], batch),
-        units_per_sample=lambda sources: [1, 1], write_results=lambda outcome, samples: written.append(outcome.probs))
-    outcome = System(model, router, deferred).run(samples[start:start + 2] for start in (0, 2, 4))
+        units_per_sample=lambda sources: [1, 1],
+        write_results=lambda outcome, samples: written.append(outcome.probs),
+    )
+    outcome = System(model, router, deferred).run(samples[start : start + 2] for start in (0, 2, 4))
     expected = router.route([], range(6))
     assert outcome.unit.tolist() == list(range(6))
     assert outcome.exit_stage.tolist() == expected.exit_stage.tolist()
@@ -154,10 +174,13 @@ def test_bad_input(project, tool, monkeypatch, capsys):
     cfg.test_dataloader = None
     with pytest.raises(ValueError, match='no test_dataloader'):
         Benchmark(cfg)
-    refused = [(['--out', 'x.txt'], 'a .json file'), (['--out', 'x.json', '--repeats', '0'], 'at least 1'),
-               (['--out', 'x.json', '--max-batch', '0'], '--max-batch is at least 1'),
-               (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1'),
-               (['--out', 'x.json', '--quick', '--images', '3'], 'leave --images')]
+    refused = [
+        (['--out', 'x.txt'], 'a .json file'),
+        (['--out', 'x.json', '--repeats', '0'], 'at least 1'),
+        (['--out', 'x.json', '--max-batch', '0'], '--max-batch is at least 1'),
+        (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1'),
+        (['--out', 'x.json', '--quick', '--images', '3'], 'leave --images'),
+    ]
     for arguments, message in refused:
         monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(project), *arguments])
         with pytest.raises(SystemExit):
@@ -178,5 +201,4 @@ def test_rounds_take_turns():
 def test_summaries():
     assert timing.spread([3, 1, 2, 10]) == dict(median=2.5, lowest=1, highest=10)
     seconds = [k / 1000 for k in range(101)]
-    assert timing.latencies(seconds) == pytest.approx(
-        dict(mean=1e3 * statistics.mean(seconds), p50=50, p95=95, p99=99))
+    assert timing.latencies(seconds) == pytest.approx(dict(mean=1e3 * statistics.mean(seconds), p50=50, p95=95, p99=99))

@@ -17,8 +17,11 @@ SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'ca
 
 @pytest.fixture(scope='module')
 def benchmark(tmp_path_factory):
-    cfg = write_project(tmp_path_factory.mktemp('segmentation'), dict(test=3),
-                        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, 0.7)]))
+    cfg = write_project(
+        tmp_path_factory.mktemp('segmentation'),
+        dict(test=3),
+        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, 0.7)]),
+    )
     return Benchmark(cfg, images=5, device='cpu', sizes=(1, 2))
 
 
@@ -50,8 +53,7 @@ def test_the_limit_counts_images_and_crops(result, benchmark):
     assert [member['stage'] for member in result['members']] == [0, 1, None]
     for system in result['systems']:
         limit = sum(r * t for r, t in zip(system['runs_per_image'], best, strict=True))
-        assert system['share_of_limit']['median'] == pytest.approx(
-            limit / (1e3 / system['units_per_s']['median']))
+        assert system['share_of_limit']['median'] == pytest.approx(limit / (1e3 / system['units_per_s']['median']))
     assert list(costs_of(result)) == [stage.source for stage in benchmark.model.stages], 'as in a store of cells'
 
 

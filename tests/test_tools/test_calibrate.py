@@ -34,13 +34,17 @@ def project(tmp_path_factory):
     rows = [f'{name} {label}\n' for name, label in zip(names, labels, strict=True)]
     (root / 'calibration.txt').write_text(''.join(rows[:N]))
     (root / 'labels.txt').write_text(''.join(rows[N:]))
-    config.write_text(config.read_text().replace(
-        "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')') + '''
+    config.write_text(
+        config.read_text().replace(
+            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
+        )
+        + """
 import copy
 val_dataloader = copy.deepcopy(test_dataloader)
 val_dataloader['dataset']['ann_file'] = 'calibration.txt'
 del copy
-''')
+"""
+    )
     return config
 
 
@@ -49,11 +53,13 @@ def predicted_labels(config):
     from mmcv.transforms import Compose
     from mmengine.registry import init_default_scope
     from mmpretrain.registry import TRANSFORMS
+
     init_default_scope('mmpretrain')
     pipeline = Compose([TRANSFORMS.build(t) for t in Config.fromfile(config).test_pipeline])
     model = tiny('resnet', 0)
-    batch = torch.stack([pipeline(dict(img_path=str(p), gt_label=0))['inputs'][0]
-                         for p in sorted((config.parent / 'images').iterdir())])
+    batch = torch.stack(
+        [pipeline(dict(img_path=str(p), gt_label=0))['inputs'][0] for p in sorted((config.parent / 'images').iterdir())]
+    )
     with torch.no_grad():
         label = model(model.data_preprocessor(dict(inputs=batch))['inputs']).argmax(1)
     flip = torch.arange(len(label)) % 4 == 0
@@ -105,6 +111,7 @@ def test_an_interrupted_run_continues(project, tmp_path):
             assert total == N
             if done >= count:
                 raise Stop
+
         return progress
 
     whole, identity = prepare_store(cfg, tmp_path / 'whole')
@@ -165,18 +172,20 @@ def test_thresholds_belong_to_their_cascade(project, tmp_path):
     assert model.accept == Calibration.load(path).accept
     batch = dict(inputs=[torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, 3, 40, 40, dtype=torch.uint8)])
     model.test_step(batch)
-    with pytest.warns(UserWarning, match='calibrated in float32 and this test runs in bfloat16'), \
-            torch.autocast('cpu', dtype=torch.bfloat16):
+    with (
+        pytest.warns(UserWarning, match='calibrated in float32 and this test runs in bfloat16'),
+        torch.autocast('cpu', dtype=torch.bfloat16),
+    ):
         build().test_step(batch)
     for changes, message in (
-            (dict(fusion='logit'), "fusion was 'prob' and is 'logit'"),
-            (dict(confidence='neg_entropy'), "confidence was 'max_prob' and is 'neg_entropy'"),
-            (dict(stages=[dict(member='small'), dict(member='large')]), 'stage 1 was member .large. on view 1'),
-            (dict(stages=[dict(member='small')]), 'there were 2 stages and there are 1'),
-            (dict(policy=dict(type='mmcascade.WindowPolicy', windows=[None])), 'leave policy= and accept='),
-            (dict(accept=0.5), 'leave policy= and accept='),
-            (dict(stages=[dict(member='small', temperature=2.0), dict(member='large', view=1)]),
-             'leave temperature= out')):
+        (dict(fusion='logit'), "fusion was 'prob' and is 'logit'"),
+        (dict(confidence='neg_entropy'), "confidence was 'max_prob' and is 'neg_entropy'"),
+        (dict(stages=[dict(member='small'), dict(member='large')]), 'stage 1 was member .large. on view 1'),
+        (dict(stages=[dict(member='small')]), 'there were 2 stages and there are 1'),
+        (dict(policy=dict(type='mmcascade.WindowPolicy', windows=[None])), 'leave policy= and accept='),
+        (dict(accept=0.5), 'leave policy= and accept='),
+        (dict(stages=[dict(member='small', temperature=2.0), dict(member='large', view=1)]), 'leave temperature= out'),
+    ):
         with pytest.raises(ValueError, match=message):
             build(**changes)
     with torch.no_grad():
@@ -186,11 +195,14 @@ def test_thresholds_belong_to_their_cascade(project, tmp_path):
         changed.test_step(batch)
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(val_dataloader=None), 'no val_dataloader'),
-    (lambda cfg: dict(val_dataloader=cfg.test_dataloader), '10 of the 10 calibration images are also test images'),
-    (lambda cfg: dict(model=cfg.small), 'only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(val_dataloader=None), 'no val_dataloader'),
+        (lambda cfg: dict(val_dataloader=cfg.test_dataloader), '10 of the 10 calibration images are also test images'),
+        (lambda cfg: dict(model=cfg.small), 'only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor'),
+    ],
+)
 def test_bad_configs(project, tmp_path, change, message):
     cfg = Config.fromfile(project)
     cfg.update(change(cfg) if callable(change) else change)

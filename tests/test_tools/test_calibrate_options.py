@@ -33,13 +33,17 @@ def project(tmp_path_factory):
     rows = (root / 'labels.txt').read_text().splitlines(keepends=True)
     (root / 'calibration.txt').write_text(''.join(rows[:N]))
     (root / 'labels.txt').write_text(''.join(rows[N:]))
-    config.write_text(config.read_text().replace(
-        "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')') + '''
+    config.write_text(
+        config.read_text().replace(
+            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
+        )
+        + """
 import copy
 val_dataloader = copy.deepcopy(test_dataloader)
 val_dataloader['dataset']['ann_file'] = 'calibration.txt'
 del copy
-''')
+"""
+    )
     return config
 
 
@@ -72,8 +76,9 @@ def deploy(project, path):
 
 
 def test_a_cascade_judges_with_the_maps_and_temperatures_of_its_file(project, calibrate, tmp_path):
-    calibration, store, printed = calibrate('--target', 'coverage=0.6', '--half-width', 0.2, '--maps', 'isotonic',
-                                            '--temperatures', 'fit')
+    calibration, store, printed = calibrate(
+        '--target', 'coverage=0.6', '--half-width', 0.2, '--maps', 'isotonic', '--temperatures', 'fit'
+    )
     assert len(calibration.maps) == 2 and all(t != 1 for t in calibration.temperatures)
     assert 'accept at mapped confidence >= ' in printed and 'temperatures: ' in printed
     stages = store.stages()
@@ -105,15 +110,19 @@ def test_a_target_that_cannot_be_met_says_what_can(calibrate):
         calibrate('--target', 'macs=1')
 
 
-@pytest.mark.parametrize('options, message', [
-    (['--target', 'risk=0.3', '--accept', 'coverage=0.5'], 'one decision'),
-    (['--target', 'coverage=0.5', '--certify', '0.1'], 'only a risk'),
-    (['--target', 'risk=0.1', '--certify', '0.1', '--adapt', '200'], 'certify, or let the window follow'),
-    (['--target', 'macs=5', '--adjust-on', 'test_dataloader'], 'only a window around a decision'),
-    (['--target', 'macs=-5'], 'positive number of multiply-adds'),
-    (['--target', 'coverage=0.5', '--half-width', '10'], 'half_width must be a fraction in .0, 1., got 10'),
-    (['--target', 'risk=0.1', '--certify', '0.1', '--certify-share', '1'], 'strictly between 0 and 1, got 1.0'),
-    (['--target', 'coverage=0.5', '--adapt', '5'], 'memory is a number of scores, at least 100, got 5')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--target', 'risk=0.3', '--accept', 'coverage=0.5'], 'one decision'),
+        (['--target', 'coverage=0.5', '--certify', '0.1'], 'only a risk'),
+        (['--target', 'risk=0.1', '--certify', '0.1', '--adapt', '200'], 'certify, or let the window follow'),
+        (['--target', 'macs=5', '--adjust-on', 'test_dataloader'], 'only a window around a decision'),
+        (['--target', 'macs=-5'], 'positive number of multiply-adds'),
+        (['--target', 'coverage=0.5', '--half-width', '10'], 'half_width must be a fraction in .0, 1., got 10'),
+        (['--target', 'risk=0.1', '--certify', '0.1', '--certify-share', '1'], 'strictly between 0 and 1, got 1.0'),
+        (['--target', 'coverage=0.5', '--adapt', '5'], 'memory is a number of scores, at least 100, got 5'),
+    ],
+)
 def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, options, message):
     with pytest.raises(SystemExit, match=message):
         calibrate(*options)

@@ -15,6 +15,7 @@ from tests.test_tools.conftest import ROOT
 def script(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
     import end_to_end
+
     return end_to_end
 
 
@@ -22,8 +23,11 @@ def test_rows_add_up(script, project, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, 'SIZES', (1, 2, 4))
     monkeypatch.setattr(script, 'keep_freed_memory', lambda: False)  # a test leaves the process as it was
     monkeypatch.setattr(script.gc, 'freeze', lambda: None)
-    monkeypatch.setattr(sys, 'argv', ['end_to_end.py', '--config', str(project), '--repeats', '1', '--json',
-                                      str(tmp_path / 'rows.json')])
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        ['end_to_end.py', '--config', str(project), '--repeats', '1', '--json', str(tmp_path / 'rows.json')],
+    )
     script.main()
     assert 'deferred loop' in capsys.readouterr().out
     content = json.loads((tmp_path / 'rows.json').read_text())

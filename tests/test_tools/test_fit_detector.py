@@ -34,17 +34,21 @@ def project(tmp_path_factory):
     config = make_project(root, BANK + CALIBRATION + TEST)
     rows = [f'{i:03d}.png {i % CLASSES}\n' for i in range(BANK + CALIBRATION + TEST)]
     (root / 'bank.txt').write_text(''.join(rows[:BANK]))
-    (root / 'calibration.txt').write_text(''.join(rows[BANK:BANK + CALIBRATION]))
-    (root / 'labels.txt').write_text(''.join(rows[BANK + CALIBRATION:]))
-    config.write_text(config.read_text().replace(
-        "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')') + '''
+    (root / 'calibration.txt').write_text(''.join(rows[BANK : BANK + CALIBRATION]))
+    (root / 'labels.txt').write_text(''.join(rows[BANK + CALIBRATION :]))
+    config.write_text(
+        config.read_text().replace(
+            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
+        )
+        + """
 import copy
 val_dataloader = copy.deepcopy(test_dataloader)
 val_dataloader['dataset']['ann_file'] = 'calibration.txt'
 detector_dataloader = copy.deepcopy(test_dataloader)
 detector_dataloader['dataset']['ann_file'] = 'bank.txt'
 del copy
-''')
+"""
+    )
     return config
 
 
@@ -97,8 +101,7 @@ def test_a_cascade_routes_by_the_detector_that_was_calibrated(project, bank, tmp
     assert calibration.tau == pytest.approx([tau], abs=1e-4)
     low, high = calibration.windows[0]
     merged = np.where((first >= low) & (first <= high), (first + second) / 2, first)
-    assert calibration.accept == pytest.approx(
-        np.sort(merged)[::-1][int(np.ceil(0.8 * CALIBRATION)) - 1], abs=1e-4)
+    assert calibration.accept == pytest.approx(np.sort(merged)[::-1][int(np.ceil(0.8 * CALIBRATION)) - 1], abs=1e-4)
 
     calibration.save(tmp_path / 'c.json')
     written = json.loads((tmp_path / 'c.json').read_text())
@@ -138,9 +141,15 @@ def test_changed_members_stages_and_heads_are_refused(project, bank):
     with pytest.raises(BankError, match="no features of stage 'large on view 0'"):
         MODELS.build(cfg.model)
     cfg = with_detector(project, bank)
-    cfg.model.members.small = dict(model=dict(
-        _scope_='mmpretrain', type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=CLASSES), neck=None,
-        head=dict(type='ClsHead')))
+    cfg.model.members.small = dict(
+        model=dict(
+            _scope_='mmpretrain',
+            type='ImageClassifier',
+            backbone=dict(type='LeNet5', num_classes=CLASSES),
+            neck=None,
+            head=dict(type='ClsHead'),
+        )
+    )
     with pytest.raises(ValueError, match="member 'small' of stage 0 does not give: ClsHead is fed class scores"):
         MODELS.build(cfg.model)
     cfg = with_detector(project, bank)
@@ -163,11 +172,12 @@ def test_the_bank_holds_images_of_its_own(project, tmp_path):
 def test_images_marked_as_out_of_distribution_are_left_out(project, tmp_path):
     cfg = Config.fromfile(project)
     marked = Config.fromfile(project).detector_dataloader.dataset
-    marked.update(ann_file='labels.txt', pipeline=[
-        *marked.pipeline[:-1], dict(type='mmcascade.MarkOOD', name='far'), marked.pipeline[-1]])
+    marked.update(
+        ann_file='labels.txt',
+        pipeline=[*marked.pipeline[:-1], dict(type='mmcascade.MarkOOD', name='far'), marked.pipeline[-1]],
+    )
     cfg.test_dataloader = None
-    cfg.detector_dataloader.dataset = dict(
-        type='ConcatDataset', datasets=[cfg.detector_dataloader.dataset, marked])
+    cfg.detector_dataloader.dataset = dict(type='ConcatDataset', datasets=[cfg.detector_dataloader.dataset, marked])
     bank = fit_bank(cfg, 'detector_dataloader', tmp_path / 'store')
     assert bank.images == BANK
     assert (bank.labels >= 0).all()

@@ -19,7 +19,7 @@ from tests.test_tools.conftest import ROOT
 from tests.tiny_models import images
 from tests.tiny_project import make_project
 
-OOD = '''
+OOD = """
 def marked(name):
     pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
     return dict(type='CustomDataset', data_root='{root}', data_prefix=name, with_label=False,
@@ -34,7 +34,7 @@ test_evaluator = [
     dict(type='mmcascade.SCOD', coverages=(0.8,)),
     dict(type='mmcascade.CascadeCost')]
 del marked
-'''
+"""
 SIZES = {'id': 13, 'noise': 6, 'grey': 4}
 
 
@@ -103,8 +103,11 @@ def expected(separate):
     assert 0 < wrong.mean() < 1
     assert set(column('noise', 'exit_stage')) == {0, 1}, 'the fixture must route'
     confidence = column('id', 'confidence')
-    values = {'accuracy/top1': 100 * (1 - wrong.mean()), 'selective/aurc': 100 * brute_force.aurc(confidence, wrong),
-              'selective/deployed_coverage': 100 * (confidence >= 0.5).mean()}
+    values = {
+        'accuracy/top1': 100 * (1 - wrong.mean()),
+        'selective/aurc': 100 * brute_force.aurc(confidence, wrong),
+        'selective/deployed_coverage': 100 * (confidence >= 0.5).mean(),
+    }
     everything = np.concatenate([column(name, 'macs') for name in SIZES])
     values['cost/macs'] = everything.mean() / 1e9
     for name in SIZES:
@@ -142,7 +145,19 @@ def test_two_processes_count_every_image_once(project, expected, run_tool, tmp_p
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    run_tool('-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}', ROOT / 'tools' / 'test.py',
-             project, 'none', '--launcher', 'pytorch', '--out', 'metrics.json', '--cfg-options',
-             'test_dataloader.batch_size=3')
+    run_tool(
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={port}',
+        ROOT / 'tools' / 'test.py',
+        project,
+        'none',
+        '--launcher',
+        'pytorch',
+        '--out',
+        'metrics.json',
+        '--cfg-options',
+        'test_dataloader.batch_size=3',
+    )
     assert_metrics(json.loads((tmp_path / 'metrics.json').read_text()), expected)

@@ -20,6 +20,7 @@ def peers():
     pytest.importorskip('skfb', reason='needs requirements/benchmark.txt')
     sys.path.insert(0, str(ROOT / 'benchmarks'))
     import peers
+
     yield peers
     sys.path.remove(str(ROOT / 'benchmarks'))
 
@@ -35,8 +36,13 @@ def rows(peers):
 
 def test_cascades_decide_alike_and_the_others_do_not(rows):
     same = {name for name, row in rows.items() if row['same_decisions']}
-    assert {'mmcascade deferred', 'mmcascade plain', 'two offline passes', 'scikit-fallback, per loader batch',
-            'scikit-fallback, whole set in one call'} < same
+    assert {
+        'mmcascade deferred',
+        'mmcascade plain',
+        'two offline passes',
+        'scikit-fallback, per loader batch',
+        'scikit-fallback, whole set in one call',
+    } < same
     assert len(same) == 6 and set(rows) - same == {'larger member alone', 'full ensemble'}
     for row in rows.values():
         assert row['deferred'] == pytest.approx(0.2)

@@ -39,9 +39,11 @@ def project(tmp_path_factory):
     """Scores of two real members, of which the large one sees two views, on images that all three together know."""
     config = make_project(tmp_path_factory.mktemp('searched') / 'here', N)
     text = config.read_text().replace(
-        "dict(member='large', view=1)]", "dict(member='large', view=1, batch_size=3), dict(member='large', view=0)]")
-    config.write_text(text.replace("policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)",
-                                   ')'))
+        "dict(member='large', view=1)]", "dict(member='large', view=1, batch_size=3), dict(member='large', view=0)]"
+    )
+    config.write_text(
+        text.replace("policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')')
+    )
     cfg = Config.fromfile(config)
     cfg.val_dataloader, cfg.test_dataloader = cfg.test_dataloader, None
     first, _ = prepare_store(cfg, config.parent / 'unlabelled')
@@ -55,10 +57,12 @@ def run_members(config_path):
     cfg = Config.fromfile(config_path)
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model)
-    samples = [sample for batch in Runner.build_dataloader(cfg.val_dataloader | dict(
-        collate_fn=dict(type='default_collate'))) for sample in model.test_step(batch)]
-    return (np.mean([int(s.pred_label) == int(s.gt_label) for s in samples]),
-            np.mean([s.macs for s in samples]))
+    samples = [
+        sample
+        for batch in Runner.build_dataloader(cfg.val_dataloader | dict(collate_fn=dict(type='default_collate')))
+        for sample in model.test_step(batch)
+    ]
+    return (np.mean([int(s.pred_label) == int(s.gt_label) for s in samples]), np.mean([s.macs for s in samples]))
 
 
 def test_written_cascades_run_and_give_the_stores_figures(project, search, tmp_path, monkeypatch):
@@ -95,7 +99,9 @@ def test_configs_keep_what_the_stages_were_made_with(project, search, tmp_path):
     result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
     cfg = Config.fromfile(tmp_path / 'out' / result['configs'][-1] / 'config.py')
     assert [dict(stage) for stage in cfg.model.stages] == [
-        dict(member='small', view=0), dict(member='large', view=1, batch_size=3)]
+        dict(member='small', view=0),
+        dict(member='large', view=1, batch_size=3),
+    ]
     assert cfg.model.calibration == str(tmp_path / 'out' / result['configs'][-1] / 'calibration.json')
     assert 'policy' not in cfg.model and 'accept' not in cfg.model
     assert cfg.test_evaluator[0].topk == (1,)
@@ -173,18 +179,21 @@ def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--quality', 'mAP'], 'a quality is written'),
-    (['--max-macs', '5'], 'the lowest mean cost is 1e+06'),
-    (['--convert', 'a'], 'at least two members'),
-    (['--convert', 'a,x'], "no stage is named 'x'"),
-    (['--compare-confidences', 'x'], "no stage is named 'x'"),
-    (['--costs', 'absent.json'], 'absent.json'),
-    (['--convert', 'b,c', '--quality', 'aurc', '--reach', '0.5'], 'leave --reach out'),
-    (['--max-settings', 'nan'], 'at least 1, got nan'),
-    (['--points', '1'], 'at least 2 points are written, got 1'),
-    (['--min-accuracy', '95'], 'a fraction in [0, 1], got 95'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--quality', 'mAP'], 'a quality is written'),
+        (['--max-macs', '5'], 'the lowest mean cost is 1e+06'),
+        (['--convert', 'a'], 'at least two members'),
+        (['--convert', 'a,x'], "no stage is named 'x'"),
+        (['--compare-confidences', 'x'], "no stage is named 'x'"),
+        (['--costs', 'absent.json'], 'absent.json'),
+        (['--convert', 'b,c', '--quality', 'aurc', '--reach', '0.5'], 'leave --reach out'),
+        (['--max-settings', 'nan'], 'at least 1, got nan'),
+        (['--points', '1'], 'at least 2 points are written, got 1'),
+        (['--min-accuracy', '95'], 'a fraction in [0, 1], got 95'),
+    ],
+)
 def test_bad_requests(store, search, tmp_path, arguments, message):
     ended = search(store.folder, '--out', tmp_path / 'out', *arguments)
     assert ended.startswith('error: ') and message in ended

@@ -46,33 +46,48 @@ def test_table_picture_and_figures(store, search, tmp_path):
         assert point['report']['cost'] == pytest.approx(replayed.macs.mean())
         assert point['worst_case'] >= replayed.macs.max() - 1e-9
         assert float(row['quality_low']) <= replayed.miou() <= float(row['quality_high'])
-        assert f"{100 * replayed.miou():.2f} ({100 * float(row['quality_low']):.2f}" in said
+        assert f'{100 * replayed.miou():.2f} ({100 * float(row["quality_low"]):.2f}' in said
 
 
 def test_milliseconds_and_limits(store, search, tmp_path):
     (tmp_path / 'ms.json').write_text(json.dumps(dict(zip(NAMES, (3.0, 1.0, 5.0), strict=True))))
-    search(store.folder, '--out', tmp_path / 'out', '--costs', tmp_path / 'ms.json', '--max-cost', 8,
-           '--max-worst-case', 12, '--policy', 'threshold')
+    search(
+        store.folder,
+        '--out',
+        tmp_path / 'out',
+        '--costs',
+        tmp_path / 'ms.json',
+        '--max-cost',
+        8,
+        '--max-worst-case',
+        12,
+        '--policy',
+        'threshold',
+    )
     result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
     assert result['cost'] == 'milliseconds' and result['policy'] == 'threshold'
     assert {tuple(point['chain']) for point in result['points']} == {('small',), ('small', 'middle')}
     assert max(point['select']['cost'] for point in result['points']) <= 8
-    assert [point['worst_case'] for point in result['points']] == pytest.approx([3.0] + [11.0] * (
-        len(result['points']) - 1))
+    assert [point['worst_case'] for point in result['points']] == pytest.approx(
+        [3.0] + [11.0] * (len(result['points']) - 1)
+    )
     assert all(window[0] is None for point in result['points'] for window in point['windows'])
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--quality', 'aurc'], "searched for --quality miou, got 'aurc'"),
-    (['--confidence', 'energy'], '--confidence is for stores of scores'),
-    (['--fusion', 'prob'], '--fusion is for stores of scores'),
-    (['--min-accuracy', '0.5'], 'give the lowest mIoU with --reach'),
-    (['--convert', 'small,large'], 'no ensemble to convert'),
-    (['--compare-confidences', 'small'], 'scores of one confidence function'),
-    (['--max-cells', '0'], 'max_cells is at least 1'),
-    (['--points', '1'], 'at least 2 points'),
-    (['--reach', '0.999'], 'reaches miou 0.999; the best is 0.'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--quality', 'aurc'], "searched for --quality miou, got 'aurc'"),
+        (['--confidence', 'energy'], '--confidence is for stores of scores'),
+        (['--fusion', 'prob'], '--fusion is for stores of scores'),
+        (['--min-accuracy', '0.5'], 'give the lowest mIoU with --reach'),
+        (['--convert', 'small,large'], 'no ensemble to convert'),
+        (['--compare-confidences', 'small'], 'scores of one confidence function'),
+        (['--max-cells', '0'], 'max_cells is at least 1'),
+        (['--points', '1'], 'at least 2 points'),
+        (['--reach', '0.999'], 'reaches miou 0.999; the best is 0.'),
+    ],
+)
 def test_what_cannot_be_done_with_cells(store, search, tmp_path, arguments, message):
     assert message in search(store.folder, '--out', tmp_path / 'out', *arguments)
     assert not (tmp_path / 'out').exists()
@@ -93,6 +108,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     from mmcascade.engine.configs.testing import prepare_test
     from mmcascade.engine.runs.calibrate import prepare_store
     from tests.tiny_seg_project import write_project
+
     cfg = write_project(tmp_path, dict(val=6, test=1))
     cfg.model.stages.append(dict(member='small', on='cell', scale=2.0))
     prepare_store(cfg, tmp_path / 'store', device='cpu')
@@ -108,7 +124,8 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
         assert calibration.max_cells == (6 if len(chain) > 1 else None)
         assert calibration.measured['miou'] == pytest.approx(point['report']['quality'])
         assert calibration.measured['worst_case'] == pytest.approx(
-            replay_worst(store, chain, calibration, report), rel=1e-9)
+            replay_worst(store, chain, calibration, report), rel=1e-9
+        )
         if number < len(result['points']) - 1:
             continue  # the others run in the same way
         written = Config.fromfile(out / name / 'config.py')
@@ -126,6 +143,6 @@ def replay_worst(store, chain, calibration, images):
     cells, worst = store.cells, 0.0
     for image in images:
         macs = cells.macs[cells.image == image]
-        later = np.sort(macs[:, chain[1:]].sum(1))[::-1][:calibration.max_cells]
+        later = np.sort(macs[:, chain[1:]].sum(1))[::-1][: calibration.max_cells]
         worst = max(worst, macs[:, 0].sum() + later.sum())
     return worst

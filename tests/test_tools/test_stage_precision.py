@@ -60,8 +60,10 @@ def test_a_store_of_another_precision_is_refused(cfg, mixed):
         prepare_store(cfg, mixed[0])
 
 
-@pytest.mark.parametrize(('names', 'here'), [
-    ((None, None), 'float32'), ((None, 'bfloat16'), 'float32, bfloat16'), (('bfloat16', 'bfloat16'), 'bfloat16')])
+@pytest.mark.parametrize(
+    ('names', 'here'),
+    [((None, None), 'float32'), ((None, 'bfloat16'), 'float32, bfloat16'), (('bfloat16', 'bfloat16'), 'bfloat16')],
+)
 def test_thresholds_of_another_precision_give_a_warning(cfg, mixed, names, here):
     with pytest.warns(UserWarning, match=f'calibrated in {MIXED} and this test runs in {here}:'):
         run(with_amp(cfg, *names), mixed[1])

@@ -53,7 +53,8 @@ def expected(project):
         'selective/deployed_coverage': 100 * (confidence >= 0.5).mean(),
         'selective/deployed_risk': 100 * wrong[confidence >= 0.5].mean(),
         'selective/aurc': 100 * np.mean(np.cumsum(wrong[best]) / np.arange(1, len(rows) + 1)),
-        'cost/nonfinite': 0}
+        'cost/nonfinite': 0,
+    }
 
 
 def assert_metrics(metrics, expected):
@@ -75,8 +76,19 @@ def test_two_processes_count_every_image_once(project, expected, run_tool, tmp_p
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    run_tool('-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}', TEST, project, 'none',
-             '--launcher', 'pytorch', '--out', 'metrics.json')
+    run_tool(
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={port}',
+        TEST,
+        project,
+        'none',
+        '--launcher',
+        'pytorch',
+        '--out',
+        'metrics.json',
+    )
     assert_metrics(json.loads((tmp_path / 'metrics.json').read_text()), expected)
 
 
@@ -105,8 +117,15 @@ def test_errors_end_without_a_traceback(project, run_tool):
     done = run_tool(TEST, project, '--cfg-options', 'test_evaluator=None', ok=False)
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert 'has no test_evaluator' in done.stderr
-    done = run_tool(TEST, project, '--cfg-options', 'model.policy=None', 'model.accept=None',
-                    'model.calibration=nowhere.json', ok=False)
+    done = run_tool(
+        TEST,
+        project,
+        '--cfg-options',
+        'model.policy=None',
+        'model.accept=None',
+        'model.calibration=nowhere.json',
+        ok=False,
+    )
     assert done.stderr.splitlines()[-1].startswith('error: ')
     assert "calibration 'nowhere.json' does not exist; make it with tools/calibrate.py" in done.stderr
     done = run_tool(TEST, project, '--cfg-options', 'model.members.large.checkpoint=gone.pth', ok=False)
@@ -117,12 +136,15 @@ def test_errors_end_without_a_traceback(project, run_tool):
 
 def test_a_plain_model_needs_its_checkpoint(project, run_tool, tmp_path):
     config = tmp_path / 'plain.py'
-    config.write_text(project.read_text() + '''
+    config.write_text(
+        project.read_text()
+        + """
 model = small
 test_pipeline = [dict(type='LoadImageFromFile'), dict(scale=32, **resize), dict(type='PackInputs')]
 test_dataloader['dataset']['pipeline'] = test_pipeline
 test_evaluator = test_evaluator[:2]
-''')
+"""
+    )
     run_tool(TEST, config, project.parent / 'small.pth', '--out', 'm.json')
     metrics = json.loads((tmp_path / 'm.json').read_text())
     assert 'selective/aurc' in metrics

@@ -33,8 +33,12 @@ IMAGES, BOUND = 3, 0.7
 def config(tmp_path_factory) -> Path:
     """A folder as a user has it, with a cascade that sends some cells on and not others."""
     folder = tmp_path_factory.mktemp('segmentation')
-    cfg = write_project(folder, dict(test=IMAGES), confidence_map=True,
-                        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, BOUND)]))
+    cfg = write_project(
+        folder,
+        dict(test=IMAGES),
+        confidence_map=True,
+        policy=dict(type='mmcascade.WindowPolicy', windows=[(None, BOUND)]),
+    )
     cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
     cfg.default_hooks = dict(visualization=dict(type='mmcascade.CellVisualizationHook', interval=1))
     cfg.custom_hooks = [dict(type='mmcascade.StageTableHook')]
@@ -60,25 +64,42 @@ def metrics(config, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp('metrics')
         patch.chdir(folder)
-        patch.setattr(sys, 'argv', [str(TEST), str(config), '--out', 'metrics.json', '--show-dir', 'pictures',
-                                    '--interval', '2', '--work-dir', 'logs'])
+        patch.setattr(
+            sys,
+            'argv',
+            [
+                str(TEST),
+                str(config),
+                '--out',
+                'metrics.json',
+                '--show-dir',
+                'pictures',
+                '--interval',
+                '2',
+                '--work-dir',
+                'logs',
+            ],
+        )
         runpy.run_path(str(TEST), run_name='__main__')
         yield json.loads((folder / 'metrics.json').read_text())
 
 
 def own_miou(predictions) -> float:
     """Mean IoU in percent, class by class."""
-    guess, truth = (np.concatenate([sample[key]['data'].numpy().ravel() for sample in predictions])
-                    for key in ('pred_sem_seg', 'gt_sem_seg'))
+    guess, truth = (
+        np.concatenate([sample[key]['data'].numpy().ravel() for sample in predictions])
+        for key in ('pred_sem_seg', 'gt_sem_seg')
+    )
     guess, truth = guess[truth != 255], truth[truth != 255]
-    return 100 * np.mean([((guess == c) & (truth == c)).sum() / ((guess == c) | (truth == c)).sum()
-                          for c in range(len(CLASSES))])
+    return 100 * np.mean(
+        [((guess == c) & (truth == c)).sum() / ((guess == c) | (truth == c)).sum() for c in range(len(CLASSES))]
+    )
 
 
 def test_metrics_pictures_and_stages(metrics):
     assert 5 < metrics['cost/reached@stage1'] < 95, 'the fixture must route'
     assert metrics['cost/macs'] > 0 and metrics['cost/nonfinite'] == 0
-    log, = Path('logs').rglob('*.log')
+    (log,) = Path('logs').rglob('*.log')
     table = [[cell.strip() for cell in line.split('│')] for line in log.read_text().splitlines() if '│' in line]
     assert [row[3] for row in table] == ['image', 'cell']
     assert table[0][4] == '3x60x88' and table[1][4] != 'never ran'
@@ -107,8 +128,17 @@ def test_predictions_agree_with_the_metrics(config, metrics, run_here):
 
 
 def test_deferred_loop_measures_the_same_and_draws(config, metrics, run_here):
-    run_here(TEST, config, '--out', 'metrics.json', '--show-dir', 'pictures', '--cfg-options',
-             'test_cfg.type=mmcascade.DeferredTestLoop', 'test_dataloader.batch_size=1')
+    run_here(
+        TEST,
+        config,
+        '--out',
+        'metrics.json',
+        '--show-dir',
+        'pictures',
+        '--cfg-options',
+        'test_cfg.type=mmcascade.DeferredTestLoop',
+        'test_dataloader.batch_size=1',
+    )
     assert json.loads(Path('metrics.json').read_text()) == pytest.approx(metrics)
     assert len(list(Path('pictures').iterdir())) == IMAGES
 
@@ -128,8 +158,8 @@ def test_bundle_in_mmsegs_own_test_script(config, metrics, run_here):
     saved = torch.load('bundle/cascade.pth', weights_only=True)
     assert saved['meta']['dataset_meta'] == dict(classes=CLASSES, palette=PALETTE)
     run_here(MM_TEST, 'bundle/cascade.py', 'bundle/cascade.pth', '--work-dir', 'logs', '--show-dir', 'shown')
-    log, = Path('logs').rglob('*.log')
-    assert f"mIoU: {metrics['mIoU']:.4f}" in log.read_text()
+    (log,) = Path('logs').rglob('*.log')
+    assert f'mIoU: {metrics["mIoU"]:.4f}' in log.read_text()
     assert len(list(Path('shown').rglob('*.png'))) == IMAGES
     # the bundle brings its class names along, and any inferencer takes it
     model = apis.init_model('bundle/cascade.py', 'bundle/cascade.pth', device='cpu')
@@ -184,8 +214,12 @@ def test_folder_without_annotations_is_formatted(config, run_here, tmp_path):
 
 
 def test_metrics_do_without_annotations(config, run_here, tmp_path):
-    evaluator = [dict(type='IoUMetric'), dict(type='mmcascade.CascadeCost'), dict(type='mmcascade.DeferredPixels'),
-                 dict(type='mmcascade.PixelSelective')]
+    evaluator = [
+        dict(type='IoUMetric'),
+        dict(type='mmcascade.CascadeCost'),
+        dict(type='mmcascade.DeferredPixels'),
+        dict(type='mmcascade.PixelSelective'),
+    ]
     with pytest.warns(UserWarning, match=r'loads no annotations, so IoUMetric is left out.*format_only=True'):
         run_here(TEST, without_labels(config, tmp_path, evaluator), '--out', 'metrics.json')
     found = json.loads(Path('metrics.json').read_text())

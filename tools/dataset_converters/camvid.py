@@ -48,8 +48,10 @@ def find_pairs(src: Path, split: str) -> list[tuple[Path, Path]]:
     pairs = [(image, labels / image.name) for image in sorted(images.glob('*.png'))]
     missing = [label.name for _, label in pairs if not label.is_file()]
     if missing:
-        raise SystemExit(f'error: {labels} lacks the labels of {len(missing)} image(s), such as {missing[0]}; '
-                         f'get the whole repository: {CLONE}')
+        raise SystemExit(
+            f'error: {labels} lacks the labels of {len(missing)} image(s), such as {missing[0]}; '
+            f'get the whole repository: {CLONE}'
+        )
     if len(pairs) != SPLITS[split]:
         warnings.warn(f'{images} holds {len(pairs)} images, and CamVid has {SPLITS[split]} there', stacklevel=2)
     return pairs
@@ -77,8 +79,13 @@ def convert_pair(image: Path, label: Path, out: Path, split: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', type=Path, help='folder CamVid of the repository')
-    parser.add_argument('out', type=Path, nargs='?', default=Path('data/camvid'),
-                        help='data_root of the data set (default: %(default)s)')
+    parser.add_argument(
+        'out',
+        type=Path,
+        nargs='?',
+        default=Path('data/camvid'),
+        help='data_root of the data set (default: %(default)s)',
+    )
     args = parser.parse_args()
     pairs = {split: find_pairs(args.src, split) for split in SPLITS}
     for split in SPLITS:

@@ -30,7 +30,7 @@ def photo_tiles() -> np.ndarray:
     for photo in load_sample_images().images:
         grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
         rows, columns = (length // SIZE for length in grey.shape)
-        cut = grey[:rows * SIZE, :columns * SIZE].reshape(rows, SIZE, columns, SIZE)
+        cut = grey[: rows * SIZE, : columns * SIZE].reshape(rows, SIZE, columns, SIZE)
         tiles.append(cut.swapaxes(1, 2).reshape(-1, SIZE, SIZE))
     return np.concatenate(tiles)
 
@@ -46,8 +46,13 @@ def write_pictures(pictures: np.ndarray, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out_dir', type=Path, nargs='?', default=Path('data/ood'),
-                        help='folder that receives digits/ and photo-tiles/ (default: %(default)s)')
+    parser.add_argument(
+        'out_dir',
+        type=Path,
+        nargs='?',
+        default=Path('data/ood'),
+        help='folder that receives digits/ and photo-tiles/ (default: %(default)s)',
+    )
     out_dir = parser.parse_args().out_dir
     for name, pictures in (('digits', digit_pictures()), ('photo-tiles', photo_tiles())):
         write_pictures(pictures, out_dir / name)

@@ -16,10 +16,14 @@ from mmcascade.datasets.fashion_mnist import SourceError, fetch_fashion_mnist
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out_dir', type=Path, nargs='?', default=Path('data/fashion_mnist'),
-                        help='data_root of the data set (default: %(default)s)')
-    parser.add_argument('--source', type=Path,
-                        help='folder with the files; nothing else is tried then')
+    parser.add_argument(
+        'out_dir',
+        type=Path,
+        nargs='?',
+        default=Path('data/fashion_mnist'),
+        help='data_root of the data set (default: %(default)s)',
+    )
+    parser.add_argument('--source', type=Path, help='folder with the files; nothing else is tried then')
     args = parser.parse_args()
     try:
         fetch_fashion_mnist(args.out_dir, args.source)

@@ -17,10 +17,19 @@ from mmcascade.datasets.fashion_mnist import SourceError, fetch_fashion_mnist
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out_dir', type=Path, nargs='?', default=Path('data/composed_fashion'),
-                        help='data_root of the data set (default: %(default)s)')
-    parser.add_argument('--fashion-mnist', type=Path, default=Path('data/fashion_mnist'),
-                        help='folder of the files of Fashion-MNIST (default: %(default)s)')
+    parser.add_argument(
+        'out_dir',
+        type=Path,
+        nargs='?',
+        default=Path('data/composed_fashion'),
+        help='data_root of the data set (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--fashion-mnist',
+        type=Path,
+        default=Path('data/fashion_mnist'),
+        help='folder of the files of Fashion-MNIST (default: %(default)s)',
+    )
     parser.add_argument('--train', type=int, default=160, help='canvases to train on (default: %(default)s)')
     parser.add_argument('--val', type=int, default=16, help='canvases to calibrate on (default: %(default)s)')
     parser.add_argument('--test', type=int, default=16, help='canvases to test on (default: %(default)s)')
@@ -28,8 +37,15 @@ def main() -> None:
     args = parser.parse_args()
     try:
         fetch_fashion_mnist(args.fashion_mnist)
-        build_canvases(args.fashion_mnist, args.out_dir, train=args.train, val=args.val, test=args.test,
-                       seed=args.seed, progress=_show)
+        build_canvases(
+            args.fashion_mnist,
+            args.out_dir,
+            train=args.train,
+            val=args.val,
+            test=args.test,
+            seed=args.seed,
+            progress=_show,
+        )
     except (SourceError, CanvasFolderError) as error:
         raise SystemExit(f'error: {error}') from None
     except KeyboardInterrupt:

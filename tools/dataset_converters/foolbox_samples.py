@@ -23,8 +23,7 @@ def find_photos() -> list[Path]:
     folder = Path(spec.submodule_search_locations[0], 'data')
     photos = sorted(folder.glob('imagenet_*_*.jpg'))
     if not photos:
-        raise SystemExit(f'no photo named imagenet_<number>_<label>.jpg in {folder}; '
-                         'run: pip install foolbox==3.3.4')
+        raise SystemExit(f'no photo named imagenet_<number>_<label>.jpg in {folder}; run: pip install foolbox==3.3.4')
     return photos
 
 

@@ -6,7 +6,8 @@ test_dataloader = dict(
     num_workers=4,
     dataset=dict(type='ImageNet', data_root='data/imagenet', split='val'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 test_cfg = dict()
 test_evaluator = [
     dict(type='Accuracy', topk=(1, 5)),

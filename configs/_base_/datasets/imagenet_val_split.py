@@ -8,7 +8,8 @@ loader = dict(
     batch_size=32,
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 
 val_dataloader = dict(dataset=dict(part='calibration', **split), **loader)
 val_cfg = dict()

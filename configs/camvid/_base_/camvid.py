@@ -7,21 +7,33 @@ pipeline = [
     dict(type='LoadAnnotations'),
     dict(
         type='PackSegInputs',
-        meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor', 'flip',
-                   'flip_direction', 'reduce_zero_label', 'sample_idx', 'drive')),
+        meta_keys=(
+            'img_path',
+            'seg_map_path',
+            'ori_shape',
+            'img_shape',
+            'pad_shape',
+            'scale_factor',
+            'flip',
+            'flip_direction',
+            'reduce_zero_label',
+            'sample_idx',
+            'drive',
+        ),
+    ),
 ]
 
 images = dict(type='mmcascade.CamVidDataset', data_root=data_root, pipeline=pipeline)
 # Reading takes less time than passing images on from a worker process would.
 loader = dict(batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
 val_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'), test_mode=True, **images),
-    **loader)
+    dataset=dict(data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'), test_mode=True, **images),
+    **loader,
+)
 test_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='img_dir/test', seg_map_path='ann_dir/test'), test_mode=True, **images),
-    **loader)
+    dataset=dict(data_prefix=dict(img_path='img_dir/test', seg_map_path='ann_dir/test'), test_mode=True, **images),
+    **loader,
+)
 val_cfg = dict()
 test_cfg = dict()
 val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU'])]

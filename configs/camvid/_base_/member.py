@@ -8,22 +8,31 @@ model = dict(
     type='EncoderDecoder',
     # The Lites were pretrained on inputs in -1..1.
     data_preprocessor=dict(
-        type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True, size_divisor=1),
+        type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True, size_divisor=1
+    ),
     # Levels of strides 8, 16 and 32.
     backbone=dict(type='mmcascade.TimmFeatures', out_indices=(2, 3, 4), init_cfg=dict(type='Pretrained')),
     decode_head=dict(
-        type='FCNHead', input_transform='resize_concat', in_index=(0, 1, 2), concat_input=False, dropout_ratio=0,
-        num_classes=11, align_corners=False, norm_cfg=dict(type='BN'),
-        loss_decode=dict(type='CrossEntropyLoss', class_weight=class_weight)),
+        type='FCNHead',
+        input_transform='resize_concat',
+        in_index=(0, 1, 2),
+        concat_input=False,
+        dropout_ratio=0,
+        num_classes=11,
+        align_corners=False,
+        norm_cfg=dict(type='BN'),
+        loss_decode=dict(type='CrossEntropyLoss', class_weight=class_weight),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)
 
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'), **_base_.images))
+    dataset=dict(data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'), **_base_.images),
+)
 
 iterations = 300
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
@@ -34,5 +43,6 @@ param_scheduler = [
 ]
 default_hooks = dict(
     # The one before is kept until the new one is complete, so that --resume works at any time.
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=100, max_keep_ckpts=2))
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=100, max_keep_ckpts=2)
+)
 randomness = dict(seed=0)

@@ -13,8 +13,20 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs', meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
-                                          'flip_direction', 'reduce_zero_label', 'sample_idx')),
+    dict(
+        type='PackSegInputs',
+        meta_keys=(
+            'img_path',
+            'seg_map_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+            'flip',
+            'flip_direction',
+            'reduce_zero_label',
+            'sample_idx',
+        ),
+    ),
 ]
 
 canvases = dict(type='mmcascade.ComposedFashionDataset', data_root=data_root)
@@ -23,23 +35,32 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     dataset=dict(
-        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-        pipeline=train_pipeline, **canvases),
-    sampler=dict(type='InfiniteSampler', shuffle=True))
+        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'), pipeline=train_pipeline, **canvases
+    ),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=0,
     dataset=dict(
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        pipeline=test_pipeline, test_mode=True, **canvases),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+        test_mode=True,
+        **canvases,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_dataloader = dict(
     batch_size=1,
     num_workers=0,
     dataset=dict(
         data_prefix=dict(img_path='leftImg8bit/test', seg_map_path='gtFine/test'),
-        pipeline=test_pipeline, test_mode=True, **canvases),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+        test_mode=True,
+        **canvases,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU'])]

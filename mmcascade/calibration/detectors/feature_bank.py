@@ -51,8 +51,9 @@ class FeatureBank:
         """
         stages = store.stages()
         if any(stage.features is None for stage in stages):
-            raise BankError(f'the score store {store.folder} holds no features; fill it with a confidence that '
-                            'reads features')
+            raise BankError(
+                f'the score store {store.folder} holds no features; fill it with a confidence that reads features'
+            )
         columns = {stage.source: np.asarray(stage.features) for stage in stages}
         usable = np.asarray(store.labels) >= 0
         for rows in columns.values():
@@ -62,10 +63,16 @@ class FeatureBank:
             chosen = np.sort(np.random.RandomState(seed).permutation(chosen)[:images])
         if not len(chosen):
             raise BankError(f'the score store {store.folder} holds no in-distribution image with finite features')
-        weights = {stage.source: identity['weights'] for stage, identity in zip(
-            stages, store.header['identity']['members']['stages'], strict=True)}
-        return cls({name: rows[chosen] for name, rows in columns.items()}, weights,
-                   np.asarray(store.labels)[chosen], dict(store.header['identity']['data']))
+        weights = {
+            stage.source: identity['weights']
+            for stage, identity in zip(stages, store.header['identity']['members']['stages'], strict=True)
+        }
+        return cls(
+            {name: rows[chosen] for name, rows in columns.items()},
+            weights,
+            np.asarray(store.labels)[chosen],
+            dict(store.header['identity']['data']),
+        )
 
     @property
     def images(self) -> int:
@@ -74,8 +81,11 @@ class FeatureBank:
     @property
     def fingerprint(self) -> str:
         """A short name for its content."""
-        return fingerprint(part for name in sorted(self.features)
-                           for part in (name.encode(), np.ascontiguousarray(self.features[name]).tobytes()))
+        return fingerprint(
+            part
+            for name in sorted(self.features)
+            for part in (name.encode(), np.ascontiguousarray(self.features[name]).tobytes())
+        )
 
     def of_stage(self, source: str) -> NDArray[np.float32]:
         """The features of one stage.
@@ -84,8 +94,10 @@ class FeatureBank:
             BankError: if it has none.
         """
         if source not in self.features:
-            raise BankError(f'the feature bank has no features of stage {source!r}, only of {sorted(self.features)}; '
-                            'make one for these stages with tools/fit_detector.py')
+            raise BankError(
+                f'the feature bank has no features of stage {source!r}, only of {sorted(self.features)}; '
+                'make one for these stages with tools/fit_detector.py'
+            )
         return self.features[source]
 
     def check(self, weights: Mapping[str, str]) -> None:
@@ -93,8 +105,10 @@ class FeatureBank:
         for source, here in weights.items():
             self.of_stage(source)
             if here and here != self.weights[source]:
-                raise BankError(f'the weights of stage {source!r} have changed since the feature bank was made; make '
-                                'it again with tools/fit_detector.py')
+                raise BankError(
+                    f'the weights of stage {source!r} have changed since the feature bank was made; make '
+                    'it again with tools/fit_detector.py'
+                )
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file without pickled objects, in one piece: a reader sees the old one or the new one."""
@@ -118,8 +132,10 @@ class FeatureBank:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file['header']))
                 if header['schema'] > SCHEMA:
-                    raise BankError(f'the feature bank {path} has schema {header["schema"]}, and this version of '
-                                    f'mmcascade reads up to {SCHEMA}; update mmcascade or make the bank again')
+                    raise BankError(
+                        f'the feature bank {path} has schema {header["schema"]}, and this version of '
+                        f'mmcascade reads up to {SCHEMA}; update mmcascade or make the bank again'
+                    )
                 features = {name: file[f'stage{k}'] for k, name in enumerate(header['stages'])}
                 bank = cls(features, header['weights'], file['labels'], header['data'])
         except FileNotFoundError:
@@ -127,8 +143,10 @@ class FeatureBank:
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             if isinstance(error, BankError):
                 raise
-            raise BankError(f'{path} is no feature bank of mmcascade ({type(error).__name__}: {error}); make one with '
-                            'tools/fit_detector.py') from error
+            raise BankError(
+                f'{path} is no feature bank of mmcascade ({type(error).__name__}: {error}); make one with '
+                'tools/fit_detector.py'
+            ) from error
         for name, rows in bank.features.items():
             if rows.ndim != 2 or len(rows) != bank.images or not np.isfinite(rows).all():
                 raise BankError(f'the feature bank {path} holds no finite row per image for stage {name!r}')

@@ -55,8 +55,10 @@ class KNNConfidence(FeatureConfidence):
         self.k = k
         self.bank = FeatureBank.load(bank) if isinstance(bank, (str, Path)) else bank
         if self.bank is not None and self.bank.images < k:
-            raise BankError(f'the feature bank holds {self.bank.images} images, fewer than k={k}; lower k or make a '
-                            'larger bank with tools/fit_detector.py')
+            raise BankError(
+                f'the feature bank holds {self.bank.images} images, fewer than k={k}; lower k or make a '
+                'larger bank with tools/fit_detector.py'
+            )
         self._normalised: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
 
     @property
@@ -75,13 +77,16 @@ class KNNConfidence(FeatureConfidence):
 
     def _rows(self, source: str, like: Tensor) -> Tensor:
         if self.bank is None:
-            raise BankError('KNNConfidence has no bank to compare with; make one with tools/fit_detector.py and name '
-                            'it in bank=')
+            raise BankError(
+                'KNNConfidence has no bank to compare with; make one with tools/fit_detector.py and name it in bank='
+            )
         key = source, like.device, like.dtype
         if key not in self._normalised:
             bank = torch.from_numpy(self.bank.of_stage(source)).to(like)
             if bank.shape[1] != like.shape[1]:
-                raise BankError(f'the bank has {bank.shape[1]} features per image for stage {source!r}, which gives '
-                                f'{like.shape[1]}; make it again with tools/fit_detector.py')
+                raise BankError(
+                    f'the bank has {bank.shape[1]} features per image for stage {source!r}, which gives '
+                    f'{like.shape[1]}; make it again with tools/fit_detector.py'
+                )
             self._normalised[key] = normalize(bank, dim=1)
         return self._normalised[key]

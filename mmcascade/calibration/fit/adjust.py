@@ -32,17 +32,26 @@ def adjust(calibration: Calibration, first: CachedStage, units: int) -> Calibrat
         ValueError: if there is no window to adjust, or a guarantee to void.
     """
     if not calibration.tau or calibration.windows[0] is None:
-        raise ValueError(f"target {calibration.target} gives no window around a score in gap 0, so there is none to "
-                         'adjust; use risk=, coverage= or tpr=')
+        raise ValueError(
+            f'target {calibration.target} gives no window around a score in gap 0, so there is none to '
+            'adjust; use risk=, coverage= or tpr='
+        )
     if calibration.guarantee is not None:
         raise ValueError('a guarantee holds for the windows it was made with: certify, or adjust the window, not both')
-    stage = CachedStage(first.values, is_logits=first.is_logits, temperature=calibration.temperatures[0],
-                        features=first.features, source=first.source)
-    scores = replay([stage], WindowPolicy([]), units, calibration.cascade.scoring,
-                    calibration.cascade.fusion).confidence
+    stage = CachedStage(
+        first.values,
+        is_logits=first.is_logits,
+        temperature=calibration.temperatures[0],
+        features=first.features,
+        source=first.source,
+    )
+    scores = replay(
+        [stage], WindowPolicy([]), units, calibration.cascade.scoring, calibration.cascade.fusion
+    ).confidence
     check_spread(scores, 0)
-    window = adjusted_window(np.sort(scores[np.isfinite(scores)]), calibration.tau[0],
-                             min(1.0, 2 * calibration.half_width))
+    window = adjusted_window(
+        np.sort(scores[np.isfinite(scores)]), calibration.tau[0], min(1.0, 2 * calibration.half_width)
+    )
     return replace(calibration, windows=[window, *calibration.windows[1:]])
 
 
@@ -62,6 +71,15 @@ def refit(calibration: Calibration, store: ScoreStore) -> Calibration:
     for stage, temperature in zip(stages, calibration.temperatures, strict=True):
         stage.temperature = temperature
     return finish(
-        FittedWindows(calibration.windows, calibration.tau), stages, np.asarray(store.labels), calibration.cascade,
-        calibration.data, calibration.target, accept=calibration.accept_target, half_width=calibration.half_width,
-        rule=calibration.rule, fit_on=calibration.fit_on, maps='none' if calibration.maps is None else 'isotonic')
+        FittedWindows(calibration.windows, calibration.tau),
+        stages,
+        np.asarray(store.labels),
+        calibration.cascade,
+        calibration.data,
+        calibration.target,
+        accept=calibration.accept_target,
+        half_width=calibration.half_width,
+        rule=calibration.rule,
+        fit_on=calibration.fit_on,
+        maps='none' if calibration.maps is None else 'isotonic',
+    )

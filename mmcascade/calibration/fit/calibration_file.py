@@ -77,8 +77,10 @@ class Calibration:
         """
         if self.max_cells is not None:
             if self.adapt is not None:
-                raise ValueError(f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
-                                 'a calibration has one of them')
+                raise ValueError(
+                    f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
+                    'a calibration has one of them'
+                )
             return CellBudgetPolicy(self.windows, self.max_cells)
         if self.adapt is None:
             return WindowPolicy(self.windows)
@@ -92,8 +94,13 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
         plain = replace(self, maps=None, cascade=replace(self.cascade, detector=None))  # asdict would copy these
-        data = {'schema': SCHEMA, **asdict(plain), 'cascade': self.cascade.to_json(),
-                'measured': _without_nan(self.measured), 'maps': maps}
+        data = {
+            'schema': SCHEMA,
+            **asdict(plain),
+            'cascade': self.cascade.to_json(),
+            'measured': _without_nan(self.measured),
+            'maps': maps,
+        }
         if self.max_cells is None:
             del data['max_cells']
         return data
@@ -109,8 +116,10 @@ class Calibration:
         data = source if isinstance(source, Mapping) else _read(Path(source), name)
         schema = data.get('schema')
         if isinstance(schema, int) and schema > SCHEMA:
-            raise CalibrationError(f'{name} has schema {schema}, and this version of mmcascade reads up to {SCHEMA}; '
-                                   'update mmcascade or calibrate again')
+            raise CalibrationError(
+                f'{name} has schema {schema}, and this version of mmcascade reads up to {SCHEMA}; '
+                'update mmcascade or calibrate again'
+            )
         try:
             if schema != SCHEMA:
                 raise KeyError('schema')
@@ -125,8 +134,10 @@ class Calibration:
             loaded._check_lengths()
             return loaded
         except (KeyError, TypeError, ValueError) as error:
-            raise CalibrationError(f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
-                                   'make one with tools/calibrate.py') from error
+            raise CalibrationError(
+                f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
+                'make one with tools/calibrate.py'
+            ) from error
 
     def _check_lengths(self) -> None:
         stages = len(self.cascade.stages)
@@ -150,8 +161,11 @@ class Calibration:
         """Raise CalibrationError unless this calibration belongs to the cascade at hand."""
         differences = self.cascade.differences(here)
         if differences:
-            raise CalibrationError('the calibration belongs to another cascade: ' + '; '.join(differences)
-                                   + '. Calibrate this one with tools/calibrate.py')
+            raise CalibrationError(
+                'the calibration belongs to another cascade: '
+                + '; '.join(differences)
+                + '. Calibrate this one with tools/calibrate.py'
+            )
 
 
 def _read(path: Path, name: str) -> Mapping[str, Any]:
@@ -173,8 +187,9 @@ def _is_number(value: Any) -> bool:
 def _readable(data: Mapping[str, Any]) -> str:
     """Indented, with lists of numbers on one line."""
     numbers = r'\[[\s\d.,eE+-]*\]'
-    return re.sub(numbers, lambda found: '[' + ' '.join(found[0][1:-1].split()) + ']',
-                  json.dumps(data, indent=2, allow_nan=False))
+    return re.sub(
+        numbers, lambda found: '[' + ' '.join(found[0][1:-1].split()) + ']', json.dumps(data, indent=2, allow_nan=False)
+    )
 
 
 def _without_nan(value: Any) -> Any:

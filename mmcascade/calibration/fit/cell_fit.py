@@ -55,13 +55,23 @@ def fit_cells(store: CellStore, identity: CascadeIdentity, target: str, *, max_c
     windows = shares.windows(_share(shares, wanted, len(cells), len(chain) - 1, max_cells))
     policy = WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)
     return Calibration(
-        cascade=identity, windows=windows, accept=None, temperatures=list(store.header['temperatures']), target=target,
-        rule='safe', half_width=0.0, tau=[], data=store.header['identity']['data'],
-        measured=measure_cells(store, chain, policy, max_cells=max_cells), max_cells=max_cells)
+        cascade=identity,
+        windows=windows,
+        accept=None,
+        temperatures=list(store.header['temperatures']),
+        target=target,
+        rule='safe',
+        half_width=0.0,
+        tau=[],
+        data=store.header['identity']['data'],
+        measured=measure_cells(store, chain, policy, max_cells=max_cells),
+        max_cells=max_cells,
+    )
 
 
-def share_curve(store: CellStore, *, max_cells: int | None = None,
-                steps: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def share_curve(
+    store: CellStore, *, max_cells: int | None = None, steps: int = 200
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """mIoU and mean multiply-adds per image of the cascade of all stages, at rising shares of cells that go on."""
     chain, cells = tuple(range(store.stages)), store.cells
     exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
@@ -77,15 +87,23 @@ def check_cell_target(target: str) -> Target:
     """
     wanted = Target.parse(target)
     if wanted.is_decision:
-        raise ValueError(f'{target} asks for a decision to accept a prediction, and a label map is not accepted or '
-                         'rejected as a whole; the targets of segmentation cascades are miou=, macs= and deferred=')
+        raise ValueError(
+            f'{target} asks for a decision to accept a prediction, and a label map is not accepted or '
+            'rejected as a whole; the targets of segmentation cascades are miou=, macs= and deferred='
+        )
     if wanted.kind == 'accuracy':
         raise ValueError(f'{target} is a target of classifiers; the quality of segmentations is miou=')
     return wanted
 
 
-def measure_cells(store: CellStore, chain: Chain, policy: ExitPolicy, *, max_cells: int | None = None,
-                  images: NDArray[np.int64] | None = None) -> dict[str, Any]:
+def measure_cells(
+    store: CellStore,
+    chain: Chain,
+    policy: ExitPolicy,
+    *,
+    max_cells: int | None = None,
+    images: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
     """What a cascade reaches on images of a store, as a calibration file says it; fractions and multiply-adds.
 
     Args:
@@ -95,17 +113,24 @@ def measure_cells(store: CellStore, chain: Chain, policy: ExitPolicy, *, max_cel
     result = replay_cells(store, chain, policy, images)
     reachable = next((gap for gap in range(policy.num_gaps) if policy.is_closed(gap)), policy.num_gaps) + 1
     cells = store.cells if images is None else store.cells.select(np.isin(store.cells.image, images))
-    return {'images': len(result.macs), 'cells': len(result.image), 'miou': result.miou(),
-            'macs': float(result.macs.mean()), 'reached': result.reached, 'deferred': result.deferred,
-            'worst_case': worst_case(cells.macs, store.on, chain[:reachable], result.image, len(result.macs),
-                                     max_cells)}
+    return {
+        'images': len(result.macs),
+        'cells': len(result.image),
+        'miou': result.miou(),
+        'macs': float(result.macs.mean()),
+        'reached': result.reached,
+        'deferred': result.deferred,
+        'worst_case': worst_case(cells.macs, store.on, chain[:reachable], result.image, len(result.macs), max_cells),
+    }
 
 
 def _share(shares: CellShares, wanted: Target, cells: int, gaps: int, max_cells: int | None) -> float:
     if wanted.kind == 'deferred':
         if max_cells is not None and round(wanted.value * cells) > round(shares.able * cells):
-            raise ValueError(f'deferred={wanted.value:g} cannot be reached: with at most {max_cells} cells of an '
-                             f'image, at most {shares.able:.4f} of the cells go on')
+            raise ValueError(
+                f'deferred={wanted.value:g} cannot be reached: with at most {max_cells} cells of an '
+                f'image, at most {shares.able:.4f} of the cells go on'
+            )
         return wanted.value
     steps = min(cells, MAX_STEPS if gaps < 2 else _STEPS_WITH_LATER_GAPS)
     tried = np.arange(steps + 1) / steps
@@ -118,7 +143,8 @@ def _share(shares: CellShares, wanted: Target, cells: int, gaps: int, max_cells:
         raise ValueError(
             f'{wanted.kind}={wanted.value:g} cannot be reached: from stage 0 alone to as many cells as may go on, the '
             f'mIoU lies between {quality.min():.4f} and {quality.max():.4f} and the cost between {costs.min():.6g} and '
-            f'{costs.max():.6g} multiply-adds per image')
+            f'{costs.max():.6g} multiply-adds per image'
+        )
     return float(tried[order[feasible[order]][0]])
 
 

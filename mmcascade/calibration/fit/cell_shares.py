@@ -42,8 +42,16 @@ class CellShares:
         able: share of the cells that can go on after stage 0.
     """
 
-    def __init__(self, cells: Cells, exits: Sequence[CellExit], costs: NDArray[np.float64], on: Sequence[str],
-                 chain: Chain, empty: str, max_cells: int | None = None) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        exits: Sequence[CellExit],
+        costs: NDArray[np.float64],
+        on: Sequence[str],
+        chain: Chain,
+        empty: str,
+        max_cells: int | None = None,
+    ) -> None:
         self.label = cells.label.sum(0)
         self.exits = exits
         self.scores = [deferral_scores(exit_.confidence, empty) for exit_ in exits[:-1]]
@@ -76,8 +84,9 @@ class CellShares:
         Args:
             shares: float64 ``(S)``.
         """
-        histograms = np.tile(np.concatenate([self.exits[0].intersect.sum(0), self.exits[0].predicted.sum(0)]),
-                             (len(shares), 1)).astype(np.float64)
+        histograms = np.tile(
+            np.concatenate([self.exits[0].intersect.sum(0), self.exits[0].predicted.sum(0)]), (len(shares), 1)
+        ).astype(np.float64)
         costs = np.full(len(shares), self._costs[:, 0].sum())
         if self.scores:
             order = np.argsort(self.scores[0], kind='stable')
@@ -90,14 +99,18 @@ class CellShares:
                     histograms[rows] += block @ self._change(gap)
                     costs[rows] += self._later_costs(block, gap + 1)
         classes = len(self.label)
-        return (mean_iou(histograms[:, :classes], histograms[:, classes:], self.label),
-                costs / self._images)
+        return (mean_iou(histograms[:, :classes], histograms[:, classes:], self.label), costs / self._images)
 
     def _change(self, gap: int) -> NDArray[np.float64]:
         """What a cell's histograms gain by going on, ``(N, 2 C)``."""
         before, after = self.exits[gap], self.exits[gap + 1]
-        return np.concatenate([after.intersect.astype(np.float64) - before.intersect,
-                               after.predicted.astype(np.float64) - before.predicted], 1)
+        return np.concatenate(
+            [
+                after.intersect.astype(np.float64) - before.intersect,
+                after.predicted.astype(np.float64) - before.predicted,
+            ],
+            1,
+        )
 
     @staticmethod
     def _ends(ordered: NDArray[np.floating], shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -118,8 +131,9 @@ class CellShares:
             return block @ costs
         return np.logical_or.reduceat(block, self._image_starts, axis=1) @ costs[self._image_starts]
 
-    def _masks(self, order: NDArray[np.int64], ends: NDArray[np.int64],
-               shares: int) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+    def _masks(
+        self, order: NDArray[np.int64], ends: NDArray[np.int64], shares: int
+    ) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
         """Who goes on in gap 0, some shares at a time; nothing if there is no later gap."""
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))

@@ -30,9 +30,15 @@ class _Route:
     macs: float
 
 
-def fit_shares(stages: Sequence[CachedStage], labels: np.ndarray, target: Target, *,
-               confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-               units: np.ndarray | None = None) -> FittedWindows:
+def fit_shares(
+    stages: Sequence[CachedStage],
+    labels: np.ndarray,
+    target: Target,
+    *,
+    confidence: str | Confidence = 'max_prob',
+    fusion: str = 'prob',
+    units: np.ndarray | None = None,
+) -> FittedWindows:
     """The one-sided windows ``(None, t)`` that meet a target on the calibration units.
 
     ``accuracy``: of all shares that reach the accuracy, the one with the least multiply-adds. ``macs``: of all shares
@@ -49,11 +55,14 @@ def fit_shares(stages: Sequence[CachedStage], labels: np.ndarray, target: Target
         ValueError: if no share meets the target, with what is feasible, or the scores in a gap are all the same.
     """
     if target.kind == 'miou':
-        raise ValueError(f'miou={target.value:g} is a target of segmentation cascades; a classifier has accuracy=, '
-                         'macs= or deferred=')
+        raise ValueError(
+            f'miou={target.value:g} is a target of segmentation cascades; a classifier has accuracy=, '
+            'macs= or deferred='
+        )
     units = np.arange(len(labels)) if units is None else units
-    running = [replay(stages[:k + 1], WindowPolicy([(None, None)] * k), units, confidence, fusion)
-               for k in range(len(stages))]
+    running = [
+        replay(stages[: k + 1], WindowPolicy([(None, None)] * k), units, confidence, fusion) for k in range(len(stages))
+    ]
     for gap, scores in enumerate(running[:-1]):
         check_spread(scores.confidence, gap)
     if target.kind == 'deferred':
@@ -119,4 +128,5 @@ def _best(routes: Sequence[_Route], target: Target) -> _Route:
     raise ValueError(
         f'{target.kind}={target.value:g} cannot be reached: from the first member alone to the full ensemble, the '
         f'accuracy lies between {min(accuracies):.4f} and {max(accuracies):.4f} and the cost between {min(costs):.6g} '
-        f'and {max(costs):.6g} multiply-adds per unit')
+        f'and {max(costs):.6g} multiply-adds per unit'
+    )

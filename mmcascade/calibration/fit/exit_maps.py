@@ -45,9 +45,15 @@ def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
     return ScoreMap(knots.tolist(), ((n * levels + 0.5) / (n + 1)).tolist())
 
 
-def fit_exit_maps(stages: Sequence[CachedStage], labels: np.ndarray, policy: ExitPolicy, *,
-                  confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-                  units: np.ndarray | None = None) -> list[ScoreMap]:
+def fit_exit_maps(
+    stages: Sequence[CachedStage],
+    labels: np.ndarray,
+    policy: ExitPolicy,
+    *,
+    confidence: str | Confidence = 'max_prob',
+    fusion: str = 'prob',
+    units: np.ndarray | None = None,
+) -> list[ScoreMap]:
     """One map per stage, each fitted on the running scores of the units that reach the stage.
 
     Those are not like all units: whoever runs stage 1 had a score in the window of gap 0, which tells more about being
@@ -65,7 +71,7 @@ def fit_exit_maps(stages: Sequence[CachedStage], labels: np.ndarray, policy: Exi
     maps = []
     for stage in range(len(stages)):
         everybody = WindowPolicy([(None, None)] * stage)
-        running = replay(stages[:stage + 1], everybody, units, confidence, fusion)
+        running = replay(stages[: stage + 1], everybody, units, confidence, fusion)
         reached = exit_stage >= stage
         if reached.sum() < MIN_REACHED:
             reached[:] = True

@@ -111,7 +111,13 @@ class Guarantee:
 
 
 def guarantee(
-    confidence: ArrayLike, error: ArrayLike, risk: float, delta: float, *, share: float, seed: int,
+    confidence: ArrayLike,
+    error: ArrayLike,
+    risk: float,
+    delta: float,
+    *,
+    share: float,
+    seed: int,
 ) -> Guarantee:
     """Certify and describe, see :func:`certify`."""
     threshold = certify(confidence, error, risk, delta)
@@ -121,8 +127,18 @@ def guarantee(
     bound = None
     if threshold is not None:
         bound = float(risk_upper_bound(errors, count, delta / _sequences(scores.size)))
-    return Guarantee(risk, delta, scores.size, share, seed, threshold, count, errors, bound,
-                     lowest_certified_risk(scores, wrong, delta))
+    return Guarantee(
+        risk,
+        delta,
+        scores.size,
+        share,
+        seed,
+        threshold,
+        count,
+        errors,
+        bound,
+        lowest_certified_risk(scores, wrong, delta),
+    )
 
 
 def lowest_certified_risk(confidence: ArrayLike, error: ArrayLike, delta: float) -> float:

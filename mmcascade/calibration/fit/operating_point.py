@@ -44,14 +44,11 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.kind not in DECISIONS + ROUTINGS:
-            raise ValueError(
-                f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
+            raise ValueError(f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
         if self.kind != 'macs':
-            as_fraction(self.value, f'target {self.kind}',
-                        positive=self.kind not in ('risk', 'deferred'))
+            as_fraction(self.value, f'target {self.kind}', positive=self.kind not in ('risk', 'deferred'))
         elif not 0 < self.value < math.inf:
-            raise ValueError(
-                f'target macs must be a positive number of multiply-adds, got {self.value!r}')
+            raise ValueError(f'target macs must be a positive number of multiply-adds, got {self.value!r}')
 
     @property
     def is_decision(self) -> bool:
@@ -149,7 +146,8 @@ def place_tau(
         raise ValueError(
             f'{wanted.kind}={wanted.value:g} cannot be reached: only '
             f'{np.isfinite(scores).mean():.4g} of the units have a finite score, and the others '
-            'are never accepted')
+            'are never accepted'
+        )
     return tau
 
 
@@ -164,7 +162,9 @@ def score_quantile(confidence: ArrayLike, tau: float) -> float:
 
 
 def quantile_window(
-    confidence: ArrayLike, tau: float, half_width: float = 0.10,
+    confidence: ArrayLike,
+    tau: float,
+    half_width: float = 0.10,
 ) -> tuple[float, float]:
     """The window of scores that reaches a share of the units to both sides of tau.
 
@@ -199,9 +199,7 @@ def _safe_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Tar
     admissible = np.flatnonzero(finite & (curve.risk <= target.value))
     if not admissible.size:
         lowest = min(curve.risk[finite], default=math.nan)
-        raise ValueError(
-            f'risk={target.value:g} cannot be reached: the lowest risk at any threshold is '
-            f'{lowest:.4g}')
+        raise ValueError(f'risk={target.value:g} cannot be reached: the lowest risk at any threshold is {lowest:.4g}')
     return float(curve.threshold[admissible[-1]])
 
 

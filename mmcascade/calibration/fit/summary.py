@@ -23,8 +23,10 @@ def summary_lines(calibration: Calibration) -> list[str]:
     if 'miou' in measured:
         lines += _cells(calibration, reached)
     else:
-        lines.append(f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
-                     f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}')
+        lines.append(
+            f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
+            f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}'
+        )
     if 'coverage' in measured and not math.isnan(measured['risk']):
         lines.append(f'accepted {measured["coverage"]:.4f} of them, of which {measured["risk"]:.4f} are wrong')
     if calibration.guarantee is not None:
@@ -38,10 +40,12 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
     if calibration.max_cells is not None:
         lines.append(f'at most {calibration.max_cells} cells of an image go on, the least confident ones')
     shares = ', '.join(f'{share:.4f}' for share in measured['deferred'])
-    return [*lines,
-            f'on {measured["images"]} calibration images: mIoU {measured["miou"]:.4f}, {measured["macs"]:.6g} '
-            f'multiply-adds per image (at most {measured["worst_case"]:.6g}), reached {reached} of the area',
-            f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}']
+    return [
+        *lines,
+        f'on {measured["images"]} calibration images: mIoU {measured["miou"]:.4f}, {measured["macs"]:.6g} '
+        f'multiply-adds per image (at most {measured["worst_case"]:.6g}), reached {reached} of the area',
+        f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}',
+    ]
 
 
 def _window(window: Window | None) -> str:
@@ -50,15 +54,23 @@ def _window(window: Window | None) -> str:
     low, high = window
     if low is None and high is None:
         return 'everybody goes on'
-    return (('' if low is None else f'{low:.6g} <= ') + 'confidence' + ('' if high is None else f' <= {high:.6g}')
-            + ' goes on')
+    return (
+        ('' if low is None else f'{low:.6g} <= ')
+        + 'confidence'
+        + ('' if high is None else f' <= {high:.6g}')
+        + ' goes on'
+    )
 
 
 def _promise(promise: Guarantee) -> str:
     if promise.threshold is None:
-        return (f'infeasible: on {promise.units} held-out units no threshold certifies a risk of {promise.risk:g} at '
-                f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that can be certified is '
-                f'{promise.lowest_risk:.4g}')
-    return (f'certified: the risk on unseen units of this kind is at most {promise.risk:g}, except with probability '
-            f'{promise.delta:g} over the draw of the {promise.units} held-out units ({promise.errors} errors among '
-            f'{promise.accepted} accepted, upper bound {promise.bound:.4g})')
+        return (
+            f'infeasible: on {promise.units} held-out units no threshold certifies a risk of {promise.risk:g} at '
+            f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that can be certified is '
+            f'{promise.lowest_risk:.4g}'
+        )
+    return (
+        f'certified: the risk on unseen units of this kind is at most {promise.risk:g}, except with probability '
+        f'{promise.delta:g} over the draw of the {promise.units} held-out units ({promise.errors} errors among '
+        f'{promise.accepted} accepted, upper bound {promise.bound:.4g})'
+    )

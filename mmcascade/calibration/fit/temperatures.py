@@ -34,8 +34,9 @@ def fit_temperature(stage: CachedStage, labels: np.ndarray, units: np.ndarray | 
     finite = np.concatenate([_output(stage, part).finite_rows().numpy() for part in _parts(units)])
     units = units[finite]
     if not len(units):
-        raise ValueError('a stage gave no finite output on any calibration unit; did its member run, with '
-                         'sound weights?')
+        raise ValueError(
+            'a stage gave no finite output on any calibration unit; did its member run, with sound weights?'
+        )
 
     def loss(log_temperature: float) -> float:
         return sum(_loss_sum(stage, labels, part, math.exp(log_temperature)) for part in _parts(units)) / len(units)
@@ -56,4 +57,4 @@ def _output(stage: CachedStage, units: np.ndarray) -> StageOutput:
 
 
 def _parts(units: np.ndarray) -> list[np.ndarray]:
-    return [units[start:start + _CHUNK] for start in range(0, len(units), _CHUNK)]
+    return [units[start : start + _CHUNK] for start in range(0, len(units), _CHUNK)]

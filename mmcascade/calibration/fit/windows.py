@@ -24,9 +24,18 @@ class FittedWindows:
     tau: list[float]
 
 
-def fit_windows(stages: Sequence[CachedStage], labels: np.ndarray, target: str | Target, *, half_width: float = 0.10,
-                rule: str = 'safe', confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-                fit_on: str = 'reached', units: np.ndarray | None = None) -> FittedWindows:
+def fit_windows(
+    stages: Sequence[CachedStage],
+    labels: np.ndarray,
+    target: str | Target,
+    *,
+    half_width: float = 0.10,
+    rule: str = 'safe',
+    confidence: str | Confidence = 'max_prob',
+    fusion: str = 'prob',
+    fit_on: str = 'reached',
+    units: np.ndarray | None = None,
+) -> FittedWindows:
     """Place a window in every gap (Xia & Bouganis 2023, section 3.3), from the first gap to the last.
 
     Accepting is one decision about all units. So tau of gap k is where the target is reached by *all* units as they
@@ -56,11 +65,13 @@ def fit_windows(stages: Sequence[CachedStage], labels: np.ndarray, target: str |
     taus = []
     for gap in range(len(stages) - 1):
         before = windows if fit_on == 'reached' else [(None, None)] * gap
-        scores = replay(stages[:gap + 1], WindowPolicy(before), units, confidence, fusion)
+        scores = replay(stages[: gap + 1], WindowPolicy(before), units, confidence, fusion)
         here = scores.confidence[scores.exit_stage == gap]
         if not here.size:
-            raise ValueError(f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
-                             f"larger half_width than {half_width}, or fit_on='all'")
+            raise ValueError(
+                f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
+                f"larger half_width than {half_width}, or fit_on='all'"
+            )
         check_spread(here, gap)
         tau = place_tau(*judged_units(scores, labels[units], target), target, rule)  # type: ignore[arg-type]
         taus.append(tau)
@@ -80,8 +91,10 @@ def judged_units(scores: Replay, labels: np.ndarray, target: str | Target) -> tu
     wanted = Target.parse(target) if isinstance(target, str) else target
     inside = labels >= 0 if wanted.kind == 'tpr' else np.ones(len(labels), dtype=bool)
     if not inside.any():
-        raise ValueError('a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; '
-                         'add labelled images to val_dataloader')
+        raise ValueError(
+            'a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; '
+            'add labelled images to val_dataloader'
+        )
     return scores.confidence[inside], (scores.label != labels)[inside]
 
 
@@ -96,5 +109,7 @@ def check_spread(scores: np.ndarray, gap: int) -> None:
     if not finite.size:
         raise ValueError(f'no unit has a finite score after stage {gap}; did its member run, with sound weights?')
     if len(scores) > 1 and finite.min() == finite.max() and finite.size == len(scores):
-        raise ValueError(f'the scores after stage {gap} are all {finite[0]:.6g}, so no bound can tell the units apart; '
-                         'take another confidence function or another member')
+        raise ValueError(
+            f'the scores after stage {gap} are all {finite[0]:.6g}, so no bound can tell the units apart; '
+            'take another confidence function or another member'
+        )

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from mmcascade.calibration.replay.exits import Chain
 
 
-def image_costs(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, exit_stage: NDArray[np.int64],
-                image: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+def image_costs(
+    costs: NDArray[np.float64],
+    on: Sequence[str],
+    chain: Chain,
+    exit_stage: NDArray[np.int64],
+    image: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.float64]:
     """What each image costs, float64 ``(count)``.
 
     Args:
@@ -38,8 +44,14 @@ def paid_once(on: Sequence[str], stage: int) -> bool:
     return stage > 0 and on[stage] == 'image'
 
 
-def worst_case(costs: NDArray[np.float64], on: Sequence[str], chain: Chain, image: NDArray[np.int64], count: int,
-               max_cells: int | None = None) -> float:
+def worst_case(
+    costs: NDArray[np.float64],
+    on: Sequence[str],
+    chain: Chain,
+    image: NDArray[np.int64],
+    count: int,
+    max_cells: int | None = None,
+) -> float:
     """The most that any of the images can cost, whatever its scores.
 
     Args:

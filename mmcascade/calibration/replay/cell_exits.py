@@ -43,7 +43,7 @@ def cell_exits(cells: Cells, subsets: Sequence[Subset], chain: Chain, fusion: st
         raise ValueError(f'a chain runs stage 0 first and no stage twice, got {list(chain)}')
     exits: list[CellExit] = []
     for length in range(1, len(chain) + 1):
-        at = position(subsets, chain[length - 1:length] if fusion == 'replace' else chain[:length])
+        at = position(subsets, chain[length - 1 : length] if fusion == 'replace' else chain[:length])
         now = CellExit(cells.confidence[:, at], cells.intersect[:, at], cells.predicted[:, at])
         if fusion == 'replace' and exits:
             now = _replaced(exits[-1], now)
@@ -53,6 +53,8 @@ def cell_exits(cells: Cells, subsets: Sequence[Subset], chain: Chain, fusion: st
 
 def _replaced(before: CellExit, now: CellExit) -> CellExit:
     finite = now.confidence != -np.inf
-    return CellExit(np.where(finite, now.confidence, before.confidence),
-                    np.where(finite[:, None], now.intersect, before.intersect),
-                    np.where(finite[:, None], now.predicted, before.predicted))
+    return CellExit(
+        np.where(finite, now.confidence, before.confidence),
+        np.where(finite[:, None], now.intersect, before.intersect),
+        np.where(finite[:, None], now.predicted, before.predicted),
+    )

@@ -76,8 +76,10 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
         ValueError: if the policy decides another number of gaps, or the chain cannot be replayed.
     """
     if policy.num_gaps != len(chain) - 1:
-        raise ValueError(f'{len(chain)} stages have {len(chain) - 1} gaps between them, but {policy!r} decides '
-                         f'{policy.num_gaps}; give it one entry per gap')
+        raise ValueError(
+            f'{len(chain)} stages have {len(chain) - 1} gaps between them, but {policy!r} decides '
+            f'{policy.num_gaps}; give it one entry per gap'
+        )
     cells, chosen = store.cells, np.arange(store.images) if images is None else np.asarray(images, np.int64)
     if images is not None:
         if (np.diff(chosen) <= 0).any() or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= store.images:
@@ -98,8 +100,14 @@ def replay_stage(store: CellStore, stage: int) -> CellReplay:
     return _replayed(store, cells, np.arange(store.images), [alone], (stage,), np.zeros(len(cells), np.int64))
 
 
-def _replayed(store: CellStore, cells: Cells, images: NDArray[np.int64], exits: Sequence[CellExit], chain: Chain,
-              exit_stage: NDArray[np.int64]) -> CellReplay:
+def _replayed(
+    store: CellStore,
+    cells: Cells,
+    images: NDArray[np.int64],
+    exits: Sequence[CellExit],
+    chain: Chain,
+    exit_stage: NDArray[np.int64],
+) -> CellReplay:
     place, count, rows = np.searchsorted(images, cells.image), len(images), np.arange(len(cells))
 
     def per_image(values: Sequence[NDArray]) -> NDArray[np.int64]:
@@ -108,15 +116,22 @@ def _replayed(store: CellStore, cells: Cells, images: NDArray[np.int64], exits: 
         return totals
 
     area = np.bincount(place, cells.area, count)
-    reached = [float((np.bincount(place, cells.area * (exit_stage >= k), count) / np.maximum(area, 1)).mean())
-               for k in range(len(chain))]
+    reached = [
+        float((np.bincount(place, cells.area * (exit_stage >= k), count) / np.maximum(area, 1)).mean())
+        for k in range(len(chain))
+    ]
     here = [int((exit_stage >= k).sum()) for k in range(len(chain))]
     return CellReplay(
-        place, exit_stage, np.stack([exit_.confidence for exit_ in exits])[exit_stage, rows],
-        image_costs(cells.macs, store.on, chain, exit_stage, place, count), reached,
+        place,
+        exit_stage,
+        np.stack([exit_.confidence for exit_ in exits])[exit_stage, rows],
+        image_costs(cells.macs, store.on, chain, exit_stage, place, count),
+        reached,
         [after / max(before, 1) for before, after in zip(here, here[1:], strict=False)],
-        per_image([exit_.intersect for exit_ in exits]), per_image([exit_.predicted for exit_ in exits]),
-        per_image([cells.label] * len(chain)))
+        per_image([exit_.intersect for exit_ in exits]),
+        per_image([exit_.predicted for exit_ in exits]),
+        per_image([cells.label] * len(chain)),
+    )
 
 
 def route_cells(exits: Sequence[CellExit], policy: ExitPolicy, cells: Cells, empty: str) -> NDArray[np.int64]:

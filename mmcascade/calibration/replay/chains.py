@@ -23,8 +23,12 @@ def extended(chains: Iterable[Chain], costs: Sequence[float] | NDArray[np.float6
         order: 'cost' lets no stage follow a more expensive one (Wang et al. 2022), stages of equal cost stand in
             either order; 'any' lets all orders be.
     """
-    return [(*chain, stage) for chain in chains for stage in range(len(costs))
-            if stage not in chain and (order == 'any' or not chain or costs[stage] >= costs[chain[-1]])]
+    return [
+        (*chain, stage)
+        for chain in chains
+        for stage in range(len(costs))
+        if stage not in chain and (order == 'any' or not chain or costs[stage] >= costs[chain[-1]])
+    ]
 
 
 def count_chains(length: int, costs: Sequence[float] | NDArray[np.float64], order: str = 'cost') -> int:

@@ -53,8 +53,13 @@ class Routes:
 
 
 @torch.no_grad()
-def chain_exits(stages: Sequence[CachedStage], labels: NDArray[np.int64], chains: Iterable[Chain],
-                confidence: str | Confidence = 'max_prob', fusion: str = 'prob') -> dict[Chain, Exit]:
+def chain_exits(
+    stages: Sequence[CachedStage],
+    labels: NDArray[np.int64],
+    chains: Iterable[Chain],
+    confidence: str | Confidence = 'max_prob',
+    fusion: str = 'prob',
+) -> dict[Chain, Exit]:
     """The exits of chains and of everything they begin with, each computed once, as the router computes it.
 
     Args:
@@ -73,8 +78,11 @@ def chain_exits(stages: Sequence[CachedStage], labels: NDArray[np.int64], chains
     def descend(prefix: Chain, state: CascadeState | None, batch: UnitBatch, target: NDArray[np.int64]) -> None:
         for index in sorted(following.get(prefix, ())):
             stage, output = stages[index], stages[index](batch)
-            after = (CascadeState.start(output, fusion, stage.temperature, member_score) if state is None
-                     else state.add(output, stage.temperature, member_score))
+            after = (
+                CascadeState.start(output, fusion, stage.temperature, member_score)
+                if state is None
+                else state.add(output, stage.temperature, member_score)
+            )
             wrong = after.fused.probs.argmax(1).numpy() != target
             chain = (*prefix, index)
             pieces[chain].append((measure(after).numpy(), wrong))
@@ -83,8 +91,9 @@ def chain_exits(stages: Sequence[CachedStage], labels: NDArray[np.int64], chains
     for start in range(0, len(labels), _CHUNK):
         units = np.arange(start, min(len(labels), start + _CHUNK))
         descend((), None, UnitBatch.submitted([], units, 0), labels[units])
-    return {chain: Exit(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-            for chain, parts in pieces.items()}
+    return {
+        chain: Exit(*(np.concatenate(column) for column in zip(*parts, strict=True))) for chain, parts in pieces.items()
+    }
 
 
 def route(exits: Sequence[Exit], windows: Sequence[Window]) -> Routes:

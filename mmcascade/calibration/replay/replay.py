@@ -36,9 +36,14 @@ class Replay:
         return [float((self.exit_stage >= k).mean()) for k in range(stages)]
 
 
-def replay(stages: Sequence[CachedStage], policy: ExitPolicy, units: int | Sequence[int] | np.ndarray,
-           confidence: str | Confidence = 'max_prob', fusion: str = 'prob',
-           maps: Sequence[ScoreMap | None] | None = None) -> Replay:
+def replay(
+    stages: Sequence[CachedStage],
+    policy: ExitPolicy,
+    units: int | Sequence[int] | np.ndarray,
+    confidence: str | Confidence = 'max_prob',
+    fusion: str = 'prob',
+    maps: Sequence[ScoreMap | None] | None = None,
+) -> Replay:
     """Route units over stored scores, with the router that runs real members.
 
     Args:
@@ -49,8 +54,11 @@ def replay(stages: Sequence[CachedStage], policy: ExitPolicy, units: int | Seque
     """
     router = CascadeRouter(stages, policy, confidence, fusion, maps)
     index = np.arange(units) if isinstance(units, int) else np.asarray(units, dtype=np.int64)
-    chunks = [_summary(outcome) for start in range(0, len(index), _CHUNK)
-              if (outcome := router.route([], index[start:start + _CHUNK])) is not None]  # type: ignore[arg-type]
+    chunks = [
+        _summary(outcome)
+        for start in range(0, len(index), _CHUNK)
+        if (outcome := router.route([], index[start : start + _CHUNK])) is not None
+    ]  # type: ignore[arg-type]
     return Replay(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
 
 

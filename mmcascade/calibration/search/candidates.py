@@ -70,12 +70,15 @@ class Candidates(NamedStages):
         for store in stores[1:]:
             _check_fit(stores[0], store)
         stages = [stage for store in stores for stage in store.stages()]
-        identities = [StageIdentity(**stage) for store in stores for stage in
-                      store.header['identity']['members']['stages']]
+        identities = [
+            StageIdentity(**stage) for store in stores for stage in store.header['identity']['members']['stages']
+        ]
         labels = np.asarray(stores[0].labels)
         if labels.min(initial=0) < 0:
-            raise StoreError(f'the score store {stores[0].folder} has units without labels, which nothing can be '
-                             'judged on; fill it from labelled images')
+            raise StoreError(
+                f'the score store {stores[0].folder} has units without labels, which nothing can be '
+                'judged on; fill it from labelled images'
+            )
         names = [stage_name(identity) for identity in identities]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -86,8 +89,10 @@ class Candidates(NamedStages):
             columns = np.repeat(given_costs(costs, names)[:, None], len(labels), 1)
         for name, column in zip(names, columns, strict=True):
             if not (np.isfinite(column).all() and column.mean() > 0):
-                raise ValueError(f'stage {name} has no cost: its mean is {column.mean():g}. Give the stage macs= in '
-                                 'the config and fill the store again, or give milliseconds with --costs')
+                raise ValueError(
+                    f'stage {name} has no cost: its mean is {column.mean():g}. Give the stage macs= in '
+                    'the config and fill the store again, or give milliseconds with --costs'
+                )
         return cls(stages, identities, labels, columns)
 
     def mean_costs(self) -> NDArray[np.float64]:
@@ -111,8 +116,10 @@ class Candidates(NamedStages):
     def _find_one(self, name: str) -> int:
         found = [k for k, identity in enumerate(self.identities) if name in (stage_name(identity), identity.member)]
         if len(found) != 1:
-            raise ValueError(f"{'no' if not found else 'more than one'} stage is named {name!r}; expected one of "
-                             f"{', '.join(self.names)}")
+            raise ValueError(
+                f'{"no" if not found else "more than one"} stage is named {name!r}; expected one of '
+                f'{", ".join(self.names)}'
+            )
         return found[0]
 
 
@@ -136,8 +143,10 @@ def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
     if not problems and not np.array_equal(first.labels, other.labels):
         problems.append('labels')
     if problems:
-        raise StoreError(f'the stores {first.folder} and {other.folder} differ in {", ".join(problems)}; stages can be '
-                         'combined only where they saw the same images in the same views and precision')
+        raise StoreError(
+            f'the stores {first.folder} and {other.folder} differ in {", ".join(problems)}; stages can be '
+            'combined only where they saw the same images in the same views and precision'
+        )
 
 
 def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
@@ -145,8 +154,10 @@ def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.
         raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
     missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))
     if missing or unknown:
-        raise ValueError(f'the costs lack {missing} and name {unknown}, which is not in the store; expected one number '
-                         f'of milliseconds for each of {list(names)}')
+        raise ValueError(
+            f'the costs lack {missing} and name {unknown}, which is not in the store; expected one number '
+            f'of milliseconds for each of {list(names)}'
+        )
     for name in names:
         if not isinstance(costs[name], (int, float)) or isinstance(costs[name], bool):
             raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')

@@ -52,8 +52,10 @@ class CellCandidates(NamedStages):
                 columns[:, 0] *= cells.area / np.bincount(cells.image, cells.area)[cells.image]
         for name, column in zip(names, columns.T, strict=True):
             if not (np.isfinite(column).all() and column.mean() > 0):
-                raise ValueError(f'stage {name} has no cost: its mean is {column.mean():g}. Fill the store again with '
-                                 'a member whose cost is known, or give milliseconds with --costs')
+                raise ValueError(
+                    f'stage {name} has no cost: its mean is {column.mean():g}. Fill the store again with '
+                    'a member whose cost is known, or give milliseconds with --costs'
+                )
         return cls(store, cascade, columns)
 
     @property

@@ -45,8 +45,15 @@ class ChainCells:
         label: ``(C)``, labelled pixels.
     """
 
-    def __init__(self, cells: Cells, exits: Sequence[CellExit], costs: NDArray[np.float64], on: Sequence[str],
-                 chain: Chain, empty: str) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        exits: Sequence[CellExit],
+        costs: NDArray[np.float64],
+        on: Sequence[str],
+        chain: Chain,
+        empty: str,
+    ) -> None:
         scores = [deferral_scores(exit_.confidence, empty) for exit_ in exits[:-1]]
         order = np.lexsort((scores[0], cells.image)) if scores else np.arange(len(cells))
         self.scores = [score[order] for score in scores]
@@ -90,7 +97,7 @@ class CellGrid:
         first = self._inside(0, windows[0]) if windows and self.max_cells is not None else None
         total = self.cells.first
         for gap in reversed(range(len(windows))):  # the last one has all axes, to which the others are added in place
-            change = self._change(gap, windows[:gap + 1], first)
+            change = self._change(gap, windows[: gap + 1], first)
             if gap == len(windows) - 1:
                 total = change + total
             else:
@@ -101,8 +108,10 @@ class CellGrid:
             if self.cells.once[gap] is not None:
                 once = self._paid_once(gap, windows)
                 cost = cost + once.reshape(*once.shape, *(1,) * (len(windows) - gap - 1))
-        return (cost / len(self.cells.starts),
-                mean_iou(total[..., :classes], total[..., classes:2 * classes], self.cells.label))
+        return (
+            cost / len(self.cells.starts),
+            mean_iou(total[..., :classes], total[..., classes : 2 * classes], self.cells.label),
+        )
 
     def _change(self, gap: int, windows: Sequence[Windows], first: NDArray[np.bool_] | None) -> NDArray[np.float64]:
         """What the stage after a gap changes, ``(W0, ..., W_gap, 2 C + 1)``."""
@@ -123,8 +132,9 @@ class CellGrid:
         table = table.reshape(*shape, *table.shape[1:])
         return np.moveaxis(box_sums(summed(table, gap), boxes), -2, 0)
 
-    def _places(self, gaps: range, windows: Sequence[Windows]) -> tuple[
-            NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], tuple[int, ...], list[Windows]]:
+    def _places(
+        self, gaps: range, windows: Sequence[Windows]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], tuple[int, ...], list[Windows]]:
         """Where cells lie between the bounds that the windows really use.
 
         Returns:
@@ -164,11 +174,11 @@ class CellGrid:
         costs = self.cells.once[gap]
         assert costs is not None
         inside = [self._inside(k, windows[k]) for k in range(gap + 1)]
-        total = np.zeros([len(window) for window in windows[:gap + 1]])
+        total = np.zeros([len(window) for window in windows[: gap + 1]])
         for cost, start, size in zip(costs, self.cells.starts, self.cells.image_sizes, strict=True):
-            here = inside[0][:, start:start + size]
+            here = inside[0][:, start : start + size]
             for other in inside[1:]:
-                here = here[..., None, :] & other[:, start:start + size]
+                here = here[..., None, :] & other[:, start : start + size]
             total += cost * here.any(-1)
         return total
 

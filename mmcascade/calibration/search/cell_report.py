@@ -41,8 +41,12 @@ class _System:
     costs: NDArray[np.float64]
 
     def figures(self, images: NDArray[np.int64]) -> Figures:
-        return Figures(self.replay.miou(images), self.replay.accuracy(images), float(self.costs[images].mean()),
-                       float(self.replay.macs[images].mean()))
+        return Figures(
+            self.replay.miou(images),
+            self.replay.accuracy(images),
+            float(self.costs[images].mean()),
+            float(self.replay.macs[images].mean()),
+        )
 
 
 class CellReporter:
@@ -55,29 +59,48 @@ class CellReporter:
         repeats: how often the images are drawn again for an interval.
     """
 
-    def __init__(self, candidates: CellCandidates, plan: CellPlan, select: NDArray[np.int64],
-                 report: NDArray[np.int64], repeats: int = 500) -> None:
+    def __init__(
+        self,
+        candidates: CellCandidates,
+        plan: CellPlan,
+        select: NDArray[np.int64],
+        report: NDArray[np.int64],
+        repeats: int = 500,
+    ) -> None:
         self.candidates = candidates
         self.plan = plan
         self.select = select
         self.report = report
         self.repeats = repeats
-        self._singles = {stage: self._alone(stage) for stage in range(len(candidates.names))
-                         if (stage,) in candidates.store.subsets}
+        self._singles = {
+            stage: self._alone(stage) for stage in range(len(candidates.names)) if (stage,) in candidates.store.subsets
+        }
 
     def point(self, setting: Setting) -> CellPoint:
         chain, windows = setting.chain, setting.windows
         system = self._system(chain, windows)
-        seen, unseen, whole = (system.figures(images)
-                               for images in (self.select, self.report, np.arange(len(system.costs))))
+        seen, unseen, whole = (
+            system.figures(images) for images in (self.select, self.report, np.arange(len(system.costs)))
+        )
         baseline = self._baseline(seen.cost) if len(chain) > 1 else None
         difference = None
         if baseline is not None:
             difference = self._interval(system.replay, self._singles[baseline].replay)
         reached = replay_cells(self.candidates.store, chain, self._policy(windows), self.report).reached
-        return CellPoint(chain, windows, self.candidates.worst_case(chain, self.plan.max_cells), seen, unseen, whole,
-                         tuple(reached), self._near_a_bound(chain, windows, system.replay), None, baseline, difference,
-                         self._interval(system.replay))
+        return CellPoint(
+            chain,
+            windows,
+            self.candidates.worst_case(chain, self.plan.max_cells),
+            seen,
+            unseen,
+            whole,
+            tuple(reached),
+            self._near_a_bound(chain, windows, system.replay),
+            None,
+            baseline,
+            difference,
+            self._interval(system.replay),
+        )
 
     def figures(self, setting: Setting) -> Figures:
         """On the images that the search did not see."""
@@ -111,14 +134,16 @@ class CellReporter:
 
     def _interval(self, result: CellReplay, other: CellReplay | None = None) -> Interval:
         """Of the mIoU, or of its difference to another one on the same drawn images."""
+
         def statistic(drawn: NDArray[np.int64]) -> float:
             images = self.report[drawn]
             return result.miou(images) - (0.0 if other is None else other.miou(images))
 
         return bootstrap(statistic, len(self.report), repeats=self.repeats)
 
-    def _near_a_bound(self, chain: Chain, windows: tuple[Window, ...], result: CellReplay,
-                      distance: float = 1e-5) -> int:
+    def _near_a_bound(
+        self, chain: Chain, windows: tuple[Window, ...], result: CellReplay, distance: float = 1e-5
+    ) -> int:
         """Cells with a score within this distance of a bound that decides about them."""
         store = self.candidates.store
         exits = cell_exits(store.cells, store.subsets, chain, store.header['fusion'])

@@ -58,8 +58,15 @@ class CellChainSearch(WindowSearch):
         max_cells: how many cells of an image may go on after stage 0; None = all.
     """
 
-    def __init__(self, chain: Chain, cells: ChainCells, limits: Limits, parts: int, one_sided: bool = False,
-                 max_cells: int | None = None) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        cells: ChainCells,
+        limits: Limits,
+        parts: int,
+        one_sided: bool = False,
+        max_cells: int | None = None,
+    ) -> None:
         super().__init__(chain, cells.scores, limits, parts, one_sided)
         self.cells = cells
         self.max_cells = max_cells
@@ -86,8 +93,9 @@ class CellChainSearch(WindowSearch):
         return figures
 
 
-def search_cells(candidates: CellCandidates, images: NDArray[np.int64], plan: CellPlan,
-                 progress: Progress = lambda done, total: None) -> Found:
+def search_cells(
+    candidates: CellCandidates, images: NDArray[np.int64], plan: CellPlan, progress: Progress = lambda done, total: None
+) -> Found:
     """The Pareto front over mean cost per image and mIoU on some of the images.
 
     Stage 0 alone and ensembles are among the candidates.
@@ -106,8 +114,9 @@ def search_cells(candidates: CellCandidates, images: NDArray[np.int64], plan: Ce
 
 
 class _CellSearch(Searcher):
-    def __init__(self, candidates: CellCandidates, images: NDArray[np.int64], plan: CellPlan,
-                 progress: Progress) -> None:
+    def __init__(
+        self, candidates: CellCandidates, images: NDArray[np.int64], plan: CellPlan, progress: Progress
+    ) -> None:
         super().__init__(candidates, plan, progress)
         self.candidates = candidates
         self.max_cells = plan.max_cells
@@ -136,5 +145,6 @@ class _CellSearch(Searcher):
             for gap, exit_ in enumerate(exits[:-1]):
                 check_spread(exit_.confidence, gap)
             cells = ChainCells(self.cells, exits, self.costs, store.on, chain, store.header['empty'])
-            yield CellChainSearch(chain, cells, self.plan.limits, parts, self.plan.policy == 'threshold',
-                                  self.max_cells)
+            yield CellChainSearch(
+                chain, cells, self.plan.limits, parts, self.plan.policy == 'threshold', self.max_cells
+            )

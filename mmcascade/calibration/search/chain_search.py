@@ -66,8 +66,9 @@ class WindowSearch:
     #: How many numbers a setting takes while it is evaluated.
     counts = 1
 
-    def __init__(self, chain: Chain, scores: Sequence[NDArray[np.floating]], limits: Limits, parts: int,
-                 one_sided: bool = False) -> None:
+    def __init__(
+        self, chain: Chain, scores: Sequence[NDArray[np.floating]], limits: Limits, parts: int, one_sided: bool = False
+    ) -> None:
         self.chain = chain
         self.limits = limits
         self.one_sided = one_sided
@@ -87,7 +88,7 @@ class WindowSearch:
 
     def coarse(self, step: int) -> list[Setting]:
         """The front over all windows between every ``step``-th cut."""
-        cuts = [cut[step - 1::step] for cut in self.cuts]
+        cuts = [cut[step - 1 :: step] for cut in self.cuts]
         windows = [Windows.every(len(cut), one_sided=self.one_sided) for cut in cuts]
         return self._front(self._figures(cuts), windows, cuts, step)
 
@@ -116,8 +117,9 @@ class WindowSearch:
     def _finest(self) -> Figures:
         return self._figures(self.cuts)
 
-    def _front(self, figures: Figures, windows: list[Windows], cuts: list[NDArray[np.floating]],
-               step: int) -> list[Setting]:
+    def _front(
+        self, figures: Figures, windows: list[Windows], cuts: list[NDArray[np.floating]], step: int
+    ) -> list[Setting]:
         kept = []  # per block its front: place within the block, then the figures
         for block in self._blocks(windows):
             cost, gain, accuracy = figures(block)
@@ -134,14 +136,16 @@ class WindowSearch:
         if not kept:
             return []
         all_ends, (costs, gains, accuracies) = (np.concatenate(column, -1) for column in zip(*kept, strict=True))
-        return [self._setting(cuts, all_ends[..., k].tolist(), step, float(costs[k]), float(gains[k]),
-                              float(accuracies[k])) for k in pareto_front(costs, gains)]
+        return [
+            self._setting(cuts, all_ends[..., k].tolist(), step, float(costs[k]), float(gains[k]), float(accuracies[k]))
+            for k in pareto_front(costs, gains)
+        ]
 
-    def _setting(self, cuts: list[NDArray[np.floating]], ends: list[list[int]], step: int,
-                 *figures: float) -> Setting:
+    def _setting(self, cuts: list[NDArray[np.floating]], ends: list[list[int]], step: int, *figures: float) -> Setting:
         windows = tuple(bounds(cut, low, high) for cut, (low, high) in zip(cuts, ends, strict=True))
-        fine = tuple((low * step, min(high * step, len(cut) + 1))
-                     for (low, high), cut in zip(ends, self.cuts, strict=True))
+        fine = tuple(
+            (low * step, min(high * step, len(cut) + 1)) for (low, high), cut in zip(ends, self.cuts, strict=True)
+        )
         return Setting(self.chain, fine, windows, *figures)
 
     def _blocks(self, windows: list[Windows]) -> Iterator[list[Windows]]:
@@ -152,7 +156,7 @@ class WindowSearch:
         each = int(np.prod(rest)) * self.counts
         size = max(1, _BLOCK // each)
         for start in range(0, len(windows[0]), size):
-            yield [windows[0][start:start + size], *windows[1:]]
+            yield [windows[0][start : start + size], *windows[1:]]
 
 
 class ChainSearch(WindowSearch):
@@ -165,8 +169,16 @@ class ChainSearch(WindowSearch):
         chain, limits, parts, one_sided: see :class:`WindowSearch`.
     """
 
-    def __init__(self, chain: Chain, exits: Sequence[Exit], costs: NDArray[np.float64], quality: Quality,
-                 limits: Limits, parts: int, one_sided: bool = False) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        exits: Sequence[Exit],
+        costs: NDArray[np.float64],
+        quality: Quality,
+        limits: Limits,
+        parts: int,
+        one_sided: bool = False,
+    ) -> None:
         super().__init__(chain, [exit_.confidence for exit_ in exits[:-1]], limits, parts, one_sided)
         self.exits = exits
         self.costs = costs
@@ -183,8 +195,14 @@ class ChainSearch(WindowSearch):
         last = self.exits[-1]
         gain = float(self.quality.gain(self.quality.measure(last.confidence, last.wrong)))
         ends = tuple((0, len(cuts) + 1) for cuts in self.cuts)
-        return Setting(self.chain, ends, ((None, None),) * len(ends), float(self.costs.mean(1).sum()), gain,
-                       float(1 - last.wrong.mean()))
+        return Setting(
+            self.chain,
+            ends,
+            ((None, None),) * len(ends),
+            float(self.costs.mean(1).sum()),
+            gain,
+            float(1 - last.wrong.mean()),
+        )
 
     def _figures(self, cuts: list[NDArray[np.floating]]) -> Figures:
         grid = WindowGrid(self.exits, self.costs, cuts)
@@ -193,8 +211,9 @@ class ChainSearch(WindowSearch):
         def figures(windows: list[Windows]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
             errors, cost = grid.errors_and_cost(windows)
             accuracy = 1 - errors / grid.units
-            gain = accuracy if curves is None else self.quality.gain(
-                self.quality.screen(*curves.at(windows), grid.units))
+            gain = (
+                accuracy if curves is None else self.quality.gain(self.quality.screen(*curves.at(windows), grid.units))
+            )
             return cost / grid.units, gain, accuracy
 
         return figures

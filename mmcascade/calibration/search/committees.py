@@ -52,12 +52,16 @@ def compare(found: Found) -> list[Committee]:
     singles = sorted((s for s in found.ensembles if len(s.chain) == 1), key=lambda setting: setting.cost)
     ensembles = [s for s in found.ensembles if len(s.chain) > 1]
     cascades = [s for s in found.front if len(s.chain) > 1]
-    return [Committee(goal, single, best(ensembles, goal, single), best(cascades, goal, single))
-            for single in singles for goal in GOALS]
+    return [
+        Committee(goal, single, best(ensembles, goal, single), best(cascades, goal, single))
+        for single in singles
+        for goal in GOALS
+    ]
 
 
-def convert(candidates: Candidates, units: NDArray[np.int64], chain: Chain, goal: str,
-            plan: Plan) -> tuple[Setting, Setting]:
+def convert(
+    candidates: Candidates, units: NDArray[np.int64], chain: Chain, goal: str, plan: Plan
+) -> tuple[Setting, Setting]:
     """Turn an ensemble into a cascade of the same members in the same order.
 
     Args:
@@ -79,13 +83,17 @@ def convert(candidates: Candidates, units: NDArray[np.int64], chain: Chain, goal
     if len(chain) < 2:
         raise ValueError('an ensemble has at least two members, such as --convert small,large')
     if plan.limits.reach is not None and plan.quality.name != 'accuracy':
-        raise ValueError(f'an ensemble is converted by accuracy and cost, so {plan.quality} cannot be asked to reach '
-                         f'{plan.limits.reach:g}; leave --reach out, or take --quality accuracy')
+        raise ValueError(
+            f'an ensemble is converted by accuracy and cost, so {plan.quality} cannot be asked to reach '
+            f'{plan.limits.reach:g}; leave --reach out, or take --quality accuracy'
+        )
     found = search(candidates, units, replace(plan, chains=(chain,), quality=Quality('accuracy')))
-    ensemble, = found.ensembles
+    (ensemble,) = found.ensembles
     cascade = best(found.front, goal, ensemble)
     if cascade is None:
-        raise InfeasibleError(f'no cascade of {candidates.describe(chain)} within the limits has the same {goal} as '
-                              f'the ensemble, which has an accuracy of {ensemble.accuracy:.4f} at a cost of '
-                              f'{ensemble.cost:g}')
+        raise InfeasibleError(
+            f'no cascade of {candidates.describe(chain)} within the limits has the same {goal} as '
+            f'the ensemble, which has an accuracy of {ensemble.accuracy:.4f} at a cost of '
+            f'{ensemble.cost:g}'
+        )
     return ensemble, cascade

@@ -30,8 +30,9 @@ from mmcascade.calibration.search.searcher import Found, Plan, Progress, Searche
 PARTS = {'accuracy': (1, 1024, 256, 64), 'curves': (1, 1024, 64, 16)}
 
 
-def search(candidates: Candidates, units: NDArray[np.int64], plan: Plan,
-           progress: Progress = lambda done, total: None) -> Found:
+def search(
+    candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress = lambda done, total: None
+) -> Found:
     """The Pareto front over mean cost and quality on some of the units.
 
     Single stages and ensembles are among the candidates.
@@ -65,8 +66,15 @@ class _ScoreSearch(Searcher):
     def chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[WindowSearch]:
         exits, costs = self._exits(chains), self.candidates.costs[:, self.units]
         for chain in chains:
-            yield ChainSearch(chain, [exits[chain[:k + 1]] for k in range(len(chain))], costs[list(chain)],
-                              self.plan.quality, self.plan.limits, parts, self.plan.policy == 'threshold')
+            yield ChainSearch(
+                chain,
+                [exits[chain[: k + 1]] for k in range(len(chain))],
+                costs[list(chain)],
+                self.plan.quality,
+                self.plan.limits,
+                parts,
+                self.plan.policy == 'threshold',
+            )
 
     def _exits(self, chains: Sequence[Chain]) -> dict[Chain, Exit]:
         if not chains:
@@ -78,5 +86,6 @@ class _ScoreSearch(Searcher):
             if len(chain) == 1 and exit_.confidence.min() == exit_.confidence.max():
                 raise ValueError(
                     f'stage {self.candidates.names[chain[0]]} gives every unit the same {self.plan.confidence}, '
-                    f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing')
+                    f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing'
+                )
         return exits

@@ -20,8 +20,9 @@ from mmcascade.routing.policies.policies import Window
 SCHEMA = 1
 
 
-def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: NamedStages, plan: Plan,
-            about: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(
+    points: Sequence[Point], covered: Sequence[Covered], candidates: NamedStages, plan: Plan, about: Mapping[str, Any]
+) -> dict[str, Any]:
     """What ``pareto.json`` holds; qualities are fractions.
 
     Args:
@@ -30,11 +31,18 @@ def as_json(points: Sequence[Point], covered: Sequence[Covered], candidates: Nam
         about: what else to say of the search: stores, unit of cost, numbers of units, seed.
     """
     return {
-        'schema': SCHEMA, **about, 'quality': str(plan.quality), 'higher_is_better': plan.quality.higher_is_better,
-        'confidence': plan.confidence, 'fusion': plan.fusion, 'policy': plan.policy, 'limits': asdict(plan.limits),
+        'schema': SCHEMA,
+        **about,
+        'quality': str(plan.quality),
+        'higher_is_better': plan.quality.higher_is_better,
+        'confidence': plan.confidence,
+        'fusion': plan.fusion,
+        'policy': plan.policy,
+        'limits': asdict(plan.limits),
         'stages': dict(zip(candidates.names, np.round(candidates.mean_costs(), 6).tolist(), strict=True)),
         'covered': [{**asdict(entry), 'share': entry.share} for entry in covered],
-        'points': [_point(point, candidates) for point in points]}
+        'points': [_point(point, candidates) for point in points],
+    }
 
 
 def as_csv(points: Sequence[Point], candidates: NamedStages) -> str:
@@ -65,8 +73,12 @@ def _row(point: Point, candidates: NamedStages) -> dict[str, Any]:
         row |= {'quality_low': point.interval.low, 'quality_high': point.interval.high}
     difference = point.difference
     return row | {
-        'worst_case': point.worst_case, 'reached': ' '.join(f'{share:.4f}' for share in point.reached),
-        'near_bounds': point.near_bounds, 'accept': point.accept,
+        'worst_case': point.worst_case,
+        'reached': ' '.join(f'{share:.4f}' for share in point.reached),
+        'near_bounds': point.near_bounds,
+        'accept': point.accept,
         'baseline': None if point.baseline is None else candidates.names[point.baseline],
-        'difference': difference and difference.estimate, 'difference_low': difference and difference.low,
-        'difference_high': difference and difference.high}
+        'difference': difference and difference.estimate,
+        'difference_low': difference and difference.low,
+        'difference_high': difference and difference.high,
+    }

@@ -74,8 +74,14 @@ class Reporter:
         repeats: how often the units are drawn again for an interval.
     """
 
-    def __init__(self, candidates: Candidates, plan: Plan, select: NDArray[np.int64], report: NDArray[np.int64],
-                 repeats: int = 500) -> None:
+    def __init__(
+        self,
+        candidates: Candidates,
+        plan: Plan,
+        select: NDArray[np.int64],
+        report: NDArray[np.int64],
+        repeats: int = 500,
+    ) -> None:
         self.candidates = candidates
         self.plan = plan
         self.select = select
@@ -87,17 +93,30 @@ class Reporter:
         chain, windows = setting.chain, setting.windows
         result = self._replay(chain, windows)
         cost, wrong = self._cost(chain, result), self._wrong(result)
-        seen, unseen, whole = (self._figures(result, cost, units)
-                               for units in (self.select, self.report, np.arange(len(cost))))
+        seen, unseen, whole = (
+            self._figures(result, cost, units) for units in (self.select, self.report, np.arange(len(cost)))
+        )
         baseline = self._baseline(seen.cost) if len(chain) > 1 else None
         difference = None if baseline is None else self._difference(result, self._singles[baseline])
-        exits = chain_exits(self.candidates.stages, self.candidates.labels, [chain], self.plan.confidence,
-                            self.plan.fusion)
-        near = near_a_bound([exits[chain[:k + 1]] for k in range(len(chain))], windows)
+        exits = chain_exits(
+            self.candidates.stages, self.candidates.labels, [chain], self.plan.confidence, self.plan.fusion
+        )
+        near = near_a_bound([exits[chain[: k + 1]] for k in range(len(chain))], windows)
         target = accept_target(self.plan.quality)
         accept = None if target is None else place_tau(result.confidence[self.select], wrong[self.select], target)
-        return Point(chain, windows, self.candidates.worst_case(chain), seen, unseen, whole,
-                     self._reached(result, len(chain)), near, accept, baseline, difference)
+        return Point(
+            chain,
+            windows,
+            self.candidates.worst_case(chain),
+            seen,
+            unseen,
+            whole,
+            self._reached(result, len(chain)),
+            near,
+            accept,
+            baseline,
+            difference,
+        )
 
     def figures(self, setting: Setting) -> Figures:
         """On the units that the search did not see."""
@@ -106,8 +125,9 @@ class Reporter:
 
     def _replay(self, chain: Chain, windows: Sequence[Window]) -> Replay:
         stages = [self.candidates.stages[stage] for stage in chain]
-        return replay(stages, WindowPolicy(list(windows)), len(self.candidates.labels), self.plan.confidence,
-                      self.plan.fusion)
+        return replay(
+            stages, WindowPolicy(list(windows)), len(self.candidates.labels), self.plan.confidence, self.plan.fusion
+        )
 
     def _wrong(self, result: Replay) -> NDArray[np.bool_]:
         return result.label != self.candidates.labels
@@ -118,8 +138,12 @@ class Reporter:
 
     def _figures(self, result: Replay, cost: NDArray[np.float64], units: NDArray[np.int64]) -> Figures:
         wrong = self._wrong(result)[units]
-        return Figures(self.plan.quality.measure(result.confidence[units], wrong), float(1 - wrong.mean()),
-                       float(cost[units].mean()), float(result.macs[units].mean()))
+        return Figures(
+            self.plan.quality.measure(result.confidence[units], wrong),
+            float(1 - wrong.mean()),
+            float(cost[units].mean()),
+            float(result.macs[units].mean()),
+        )
 
     def _reached(self, result: Replay, stages: int) -> tuple[float, ...]:
         return tuple(float((result.exit_stage[self.report] >= k).mean()) for k in range(stages))
@@ -130,8 +154,10 @@ class Reporter:
         if not affordable.size:
             return None
         quality = self.plan.quality
-        gains = [quality.gain(self._figures(self._singles[k], self.candidates.costs[k], self.select).quality)
-                 for k in affordable]
+        gains = [
+            quality.gain(self._figures(self._singles[k], self.candidates.costs[k], self.select).quality)
+            for k in affordable
+        ]
         return int(affordable[int(np.argmax(gains))])
 
     def _difference(self, a: Replay, b: Replay) -> Interval:
@@ -140,8 +166,10 @@ class Reporter:
 
         def statistic(drawn: NDArray[np.int64]) -> float:
             units = self.report[drawn]
-            first, second = (self.plan.quality.measure(result.confidence[units], wrong[units])
-                             for result, wrong in zip((a, b), wrongs, strict=True))
+            first, second = (
+                self.plan.quality.measure(result.confidence[units], wrong[units])
+                for result, wrong in zip((a, b), wrongs, strict=True)
+            )
             return first - second
 
         return bootstrap(statistic, len(self.report), repeats=self.repeats)
@@ -149,4 +177,4 @@ class Reporter:
 
 def accept_target(quality: Quality) -> str | None:
     """What the accept threshold of a cascade is placed for, such as 'risk=0.05'."""
-    return f"{quality.name.partition('@')[2]}={quality.target:g}" if '@' in quality.name else None
+    return f'{quality.name.partition("@")[2]}={quality.target:g}' if '@' in quality.name else None

@@ -142,7 +142,7 @@ class Searcher:
         step = 1
         while step < parts // 2 and len(chains) * self._settings(parts // step, length - 1) > budget:
             step *= 2
-        chains = chains[:max(1, int(budget // self._settings(parts // step, length - 1)))]
+        chains = chains[: max(1, int(budget // self._settings(parts // step, length - 1)))]
         covered = Covered(length, len(chains), total)
         self.covered.append(covered)
         for number, search_ in enumerate(self.chain_searches(chains, parts)):
@@ -177,8 +177,9 @@ class Searcher:
         best = max(setting.gain for setting in exact)
         least = quality.gain(reach) - TOLERANCE
         if best < least:
-            raise InfeasibleError(f'no cascade within the limits reaches {quality} {reach:g}; the best is '
-                                  f'{float(quality.gain(best)):.4g}')
+            raise InfeasibleError(
+                f'no cascade within the limits reaches {quality} {reach:g}; the best is {float(quality.gain(best)):.4g}'
+            )
         return front([setting for setting in exact if setting.gain >= least])
 
     def ensembles(self) -> list[Setting]:
@@ -203,21 +204,29 @@ class Searcher:
 
     def _settings(self, parts: int, gaps: int) -> int:
         each = parts if self.plan.policy == 'threshold' else parts * (parts + 1) // 2
-        return each ** gaps
+        return each**gaps
 
     def _what_is_feasible(self) -> str:
         limits = self.plan.limits
         if not self.searches:
             cheapest = min(self.worst_case(chain) for chain in self.left_by_worst_case)
-            return (f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}')
+            return f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}'
         cost = min(s.lowest_cost for s in self.searches.values())
         accuracy = max(s.best_accuracy for s in self.searches.values())
-        asked = [f'{name} {value:g}' for name, value in
-                 (('a mean cost of at most', limits.max_cost), ('an accuracy of at least', limits.min_accuracy),
-                  ('a worst case of at most', limits.max_worst_case)) if value is not None]
+        asked = [
+            f'{name} {value:g}'
+            for name, value in (
+                ('a mean cost of at most', limits.max_cost),
+                ('an accuracy of at least', limits.min_accuracy),
+                ('a worst case of at most', limits.max_worst_case),
+            )
+            if value is not None
+        ]
         measure = 'mIoU' if self.plan.quality.name == 'miou' else 'accuracy'
-        return (f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {measure} at '
-                f'any cost is {accuracy:.4f}')
+        return (
+            f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {measure} at '
+            f'any cost is {accuracy:.4f}'
+        )
 
 
 def fitting(parts: int, units: int) -> int:

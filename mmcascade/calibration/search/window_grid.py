@@ -90,15 +90,21 @@ class WindowGrid:
         """
         bins = len(thresholds) + 1
         reached = [np.searchsorted(thresholds, exit_.confidence, side='right') for exit_ in self.exits]
-        accepted, errors = [_at_thresholds(reached[0], bins, ())], [
-            _at_thresholds(reached[0][self.exits[0].wrong], bins, ())]
+        accepted, errors = (
+            [_at_thresholds(reached[0], bins, ())],
+            [_at_thresholds(reached[0][self.exits[0].wrong], bins, ())],
+        )
         for gap, place in enumerate(self._parts):
-            shape = self._shape[:gap + 1]
+            shape = self._shape[: gap + 1]
             before, now = place * bins + reached[gap], place * bins + reached[gap + 1]
             wrong_before, wrong_now = self.exits[gap].wrong, self.exits[gap + 1].wrong
             accepted.append(summed(_at_thresholds(now, bins, shape) - _at_thresholds(before, bins, shape), gap + 1))
-            errors.append(summed(_at_thresholds(now[wrong_now], bins, shape)
-                                  - _at_thresholds(before[wrong_before], bins, shape), gap + 1))
+            errors.append(
+                summed(
+                    _at_thresholds(now[wrong_now], bins, shape) - _at_thresholds(before[wrong_before], bins, shape),
+                    gap + 1,
+                )
+            )
         return CurveTables(accepted, errors)
 
     @cached_property
@@ -111,7 +117,7 @@ class WindowGrid:
         return [self.costs[0].sum(), *(self._table(gap, self.costs[gap + 1]) for gap in range(len(self.cuts)))]
 
     def _table(self, gap: int, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        shape = self._shape[:gap + 1]
+        shape = self._shape[: gap + 1]
         histogram: NDArray[Any] = np.bincount(self._parts[gap], weight, math.prod(shape)).reshape(shape)
         return summed(histogram, gap + 1)
 
@@ -158,7 +164,7 @@ def _total(tables: Sequence[NDArray[Number]], windows: Sequence[Windows], shape:
     channels = total.ndim - len(windows)
     for gap, change in enumerate(changes):
         rest = (1,) * (len(windows) - gap)
-        total += change.reshape(*change.shape[:gap], *rest, *change.shape[change.ndim - channels:])
+        total += change.reshape(*change.shape[:gap], *rest, *change.shape[change.ndim - channels :])
     return total
 
 

@@ -50,16 +50,21 @@ class CellRecords:
         rising = np.diff(self.cell, prepend=-1) > 0
         right, labelled = self.intersect, self.label[:, None]
         for correct, what in (
-                (rising & (self.cell < CELLS_PER_IMAGE),
-                 f'the numbers of its cells do not rise within 0 to {CELLS_PER_IMAGE - 1}'),
-                (self.area > 0, 'a cell has no area'),
-                (self.label >= 0, 'a number of labelled pixels is negative'),
-                (self.label.sum(1) <= self.area, 'more pixels are labelled than there are'),
-                (self.predicted.sum(2) <= self.area[:, None], 'more pixels are predicted than there are'),
-                ((right >= 0) & (right <= self.predicted) & (right <= labelled),
-                 'more pixels are right than were labelled or predicted'),
-                (~np.isposinf(self.confidence), 'a confidence is inf'),
-                ((self.macs >= 0) & (self.macs < np.inf), 'a cost is no finite number from 0 on')):
+            (
+                rising & (self.cell < CELLS_PER_IMAGE),
+                f'the numbers of its cells do not rise within 0 to {CELLS_PER_IMAGE - 1}',
+            ),
+            (self.area > 0, 'a cell has no area'),
+            (self.label >= 0, 'a number of labelled pixels is negative'),
+            (self.label.sum(1) <= self.area, 'more pixels are labelled than there are'),
+            (self.predicted.sum(2) <= self.area[:, None], 'more pixels are predicted than there are'),
+            (
+                (right >= 0) & (right <= self.predicted) & (right <= labelled),
+                'more pixels are right than were labelled or predicted',
+            ),
+            (~np.isposinf(self.confidence), 'a confidence is inf'),
+            ((self.macs >= 0) & (self.macs < np.inf), 'a cost is no finite number from 0 on'),
+        ):
             if not np.all(correct):
                 raise ValueError(what)
 
@@ -81,10 +86,18 @@ class Cells(CellRecords):
 
 def record_type(classes: int, subsets: int, stages: int) -> np.dtype:
     """One cell as bytes, little-endian."""
-    return np.dtype([
-        ('image', '<i8'), ('cell', '<i8'), ('area', '<i8'), ('label', '<i4', (classes,)),
-        ('confidence', '<f4', (subsets,)), ('intersect', '<i4', (subsets, classes)),
-        ('predicted', '<i4', (subsets, classes)), ('macs', '<f8', (stages,))])
+    return np.dtype(
+        [
+            ('image', '<i8'),
+            ('cell', '<i8'),
+            ('area', '<i8'),
+            ('label', '<i4', (classes,)),
+            ('confidence', '<f4', (subsets,)),
+            ('intersect', '<i4', (subsets, classes)),
+            ('predicted', '<i4', (subsets, classes)),
+            ('macs', '<f8', (stages,)),
+        ]
+    )
 
 
 def stored_subsets(stages: int, fusion: str) -> list[Subset]:
@@ -129,6 +142,8 @@ def position(subsets: Sequence[Subset], wanted: Subset) -> int:
     """
     key = tuple(sorted(wanted))
     if key not in subsets:
-        raise ValueError(f'the store has no outputs of the stages {list(key)} together, only of '
-                         f'{[list(subset) for subset in subsets]}; a chain begins with stage 0')
+        raise ValueError(
+            f'the store has no outputs of the stages {list(key)} together, only of '
+            f'{[list(subset) for subset in subsets]}; a chain begins with stage 0'
+        )
     return subsets.index(key)

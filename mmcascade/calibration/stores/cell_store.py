@@ -57,9 +57,21 @@ class CellStore:
             raise ValueError(f'{_FILE} is not what was written')
 
     @classmethod
-    def create(cls, folder: str | Path, identity: Mapping[str, Any], *, images: int, classes: int | Sequence[str],
-               stages: Sequence[str], on: Sequence[str], fusion: str, confidence: str, empty: str = 'go_on',
-               temperatures: Sequence[float] | None = None, config: str | None = None) -> CellStore:
+    def create(
+        cls,
+        folder: str | Path,
+        identity: Mapping[str, Any],
+        *,
+        images: int,
+        classes: int | Sequence[str],
+        stages: Sequence[str],
+        on: Sequence[str],
+        fusion: str,
+        confidence: str,
+        empty: str = 'go_on',
+        temperatures: Sequence[float] | None = None,
+        config: str | None = None,
+    ) -> CellStore:
         """Make an empty store.
 
         Args:
@@ -78,8 +90,9 @@ class CellStore:
             ValueError: if the arguments contradict each other.
         """
         if not stages or len(set(stages)) < len(stages) or len(on) != len(stages) or set(on) - {'image', 'cell'}:
-            raise ValueError("each stage has a name of its own and runs on 'image' or 'cell', got "
-                             f'{list(stages)} on {list(on)}')
+            raise ValueError(
+                f"each stage has a name of its own and runs on 'image' or 'cell', got {list(stages)} on {list(on)}"
+            )
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
         if empty not in ('go_on', 'exit'):
@@ -87,10 +100,20 @@ class CellStore:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         header = {
-            'schema': SCHEMA, 'kind': KIND, 'identity': identity, 'images': images,
-            'classes': classes if isinstance(classes, int) else list(classes), 'stages': list(stages), 'on': list(on),
-            'subsets': stored_subsets(len(stages), fusion), 'fusion': fusion, 'confidence': confidence, 'empty': empty,
-            'temperatures': [1.0] * len(stages) if temperatures is None else list(temperatures), 'config': config}
+            'schema': SCHEMA,
+            'kind': KIND,
+            'identity': identity,
+            'images': images,
+            'classes': classes if isinstance(classes, int) else list(classes),
+            'stages': list(stages),
+            'on': list(on),
+            'subsets': stored_subsets(len(stages), fusion),
+            'fusion': fusion,
+            'confidence': confidence,
+            'empty': empty,
+            'temperatures': [1.0] * len(stages) if temperatures is None else list(temperatures),
+            'config': config,
+        }
         (folder / _FILE).write_bytes(b'')
         write_json(folder / PROGRESS, {'images': 0, 'cells': 0, 'checksum': 0})
         write_json(folder / HEADER, header, allow_nan=True)
@@ -130,8 +153,10 @@ class CellStore:
         then, now = self.header['identity'], json.loads(json.dumps(identity))
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
-            raise StoreError(f'the store of cells {self.folder} was filled with another {" and ".join(changed)}; '
-                             'delete it or name another folder with --store')
+            raise StoreError(
+                f'the store of cells {self.folder} was filled with another {" and ".join(changed)}; '
+                'delete it or name another folder with --store'
+            )
 
     def append(self, image: int, records: CellRecords) -> None:
         """Add the cells of the next image.
@@ -164,12 +189,15 @@ class CellStore:
             StoreError: if the store is not complete, or holds nothing to judge cascades by.
         """
         if not self.complete:
-            raise StoreError(f'the store of cells {self.folder} holds {self.filled} of {self.images} images; finish it '
-                             'with tools/calibrate.py first')
+            raise StoreError(
+                f'the store of cells {self.folder} holds {self.filled} of {self.images} images; finish it '
+                'with tools/calibrate.py first'
+            )
         cells = from_records(np.frombuffer(self._bytes(), self._type))
         if not cells.label.any():
-            raise StoreError(f'no pixel of the images in {self.folder} has a label; fill the store from annotated '
-                             'images')
+            raise StoreError(
+                f'no pixel of the images in {self.folder} has a label; fill the store from annotated images'
+            )
         return cells
 
     def _bytes(self) -> bytes:

@@ -40,6 +40,13 @@ def module_fingerprint(module: nn.Module) -> str:
     tensors = {**module.state_dict(), **{f'buffer {name}': buffer for name, buffer in module.named_buffers()}}
     layers = re.sub(r' at 0x[0-9a-f]+', '', repr(module))
     preprocessor = getattr(module, 'data_preprocessor', None)
-    settings = [] if preprocessor is None else sorted((name, value) for name, value in vars(preprocessor).items()
-                      if isinstance(value, (bool, int, float, str, tuple)) and name != 'training')
+    settings = (
+        []
+        if preprocessor is None
+        else sorted(
+            (name, value)
+            for name, value in vars(preprocessor).items()
+            if isinstance(value, (bool, int, float, str, tuple)) and name != 'training'
+        )
+    )
     return fingerprint([weights_fingerprint(tensors).encode(), layers.encode(), repr(settings).encode()])

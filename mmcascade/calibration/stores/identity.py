@@ -32,8 +32,7 @@ class StageIdentity:
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
         optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0}
-        return {key: value for key, value in asdict(self).items()
-                if key not in optional or value != optional[key]}
+        return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
     @property
     def source(self) -> str:
@@ -88,13 +87,22 @@ class CascadeIdentity:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:
-        return cls(tuple(StageIdentity(**stage) for stage in data['stages']), data['confidence'],
-                   data['fusion'], data['precision'], data.get('grid'))
+        return cls(
+            tuple(StageIdentity(**stage) for stage in data['stages']),
+            data['confidence'],
+            data['fusion'],
+            data['precision'],
+            data.get('grid'),
+        )
 
     def to_json(self) -> dict[str, Any]:
-        return {'stages': [stage.to_json() for stage in self.stages], 'confidence': self.confidence,
-                'fusion': self.fusion, 'precision': self.precision,
-                **({} if self.grid is None else {'grid': self.grid})}
+        return {
+            'stages': [stage.to_json() for stage in self.stages],
+            'confidence': self.confidence,
+            'fusion': self.fusion,
+            'precision': self.precision,
+            **({} if self.grid is None else {'grid': self.grid}),
+        }
 
     def differences(self, here: CascadeIdentity) -> list[str]:
         """What is not the same in the cascade at hand, in words; precision is not compared."""
@@ -106,8 +114,9 @@ class CascadeIdentity:
             return [*found, f'there were {len(self.stages)} stages and there are {len(here.stages)}']
         for index, (then, now) in enumerate(zip(self.stages, here.stages, strict=True)):
             if (then.member, then.input) != (now.member, now.input):
-                found.append(f'stage {index} was member {then.member!r} on {then.input} and is {now.member!r} on '
-                             f'{now.input}')
+                found.append(
+                    f'stage {index} was member {then.member!r} on {then.input} and is {now.member!r} on {now.input}'
+                )
             elif then.weights != now.weights:
                 found.append(f'the weights of member {now.member!r} of stage {index} have changed')
         return found

@@ -43,8 +43,10 @@ class ScoreStore:
         self.header = dict(header)
         units, stages = header['units'], len(header['kinds'])
         self.scores = [self._map(f'stage{k}.npy', (units, header['classes']), np.float32) for k in range(stages)]
-        self.features = [None if width is None else self._map(f'features{k}.npy', (units, width), np.float32)
-                         for k, width in enumerate(header.get('features') or [None] * stages)]
+        self.features = [
+            None if width is None else self._map(f'features{k}.npy', (units, width), np.float32)
+            for k, width in enumerate(header.get('features') or [None] * stages)
+        ]
         self.macs = self._map('macs.npy', (units, stages), np.float64)
         self.labels = self._map('labels.npy', (units,), np.int64)
         self.filled: int = json.loads((folder / PROGRESS).read_text())['filled']
@@ -52,9 +54,17 @@ class ScoreStore:
             raise ValueError(f'{PROGRESS} says that {self.filled!r} of {units} units are filled')
 
     @classmethod
-    def create(cls, folder: str | Path, identity: Mapping[str, Any], units: int, classes: int,
-               kinds: Sequence[str], config: str | None = None,
-               features: Sequence[int | None] | None = None, sources: Sequence[str] | None = None) -> ScoreStore:
+    def create(
+        cls,
+        folder: str | Path,
+        identity: Mapping[str, Any],
+        units: int,
+        classes: int,
+        kinds: Sequence[str],
+        config: str | None = None,
+        features: Sequence[int | None] | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> ScoreStore:
         """Make an empty store.
 
         Args:
@@ -68,8 +78,14 @@ class ScoreStore:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        header = {'schema': SCHEMA, 'identity': identity, 'units': units, 'classes': classes, 'kinds': list(kinds),
-                  'config': config}
+        header = {
+            'schema': SCHEMA,
+            'identity': identity,
+            'units': units,
+            'classes': classes,
+            'kinds': list(kinds),
+            'config': config,
+        }
         if features is not None:
             header['features'] = list(features)
         if sources is not None:
@@ -114,15 +130,17 @@ class ScoreStore:
         then, now = self.header['identity'], json.loads(json.dumps(identity))
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
-            raise StoreError(f'the score store {self.folder} was filled with another {" and ".join(changed)}; delete '
-                             'it or name another folder with --store')
+            raise StoreError(
+                f'the score store {self.folder} was filled with another {" and ".join(changed)}; delete '
+                'it or name another folder with --store'
+            )
 
     def write(self, outputs: Sequence[StageOutput], labels: np.ndarray) -> None:
         """Add the next units: one output per stage for the same units."""
         start, stop = self.filled, self.filled + len(labels)
         for k, output in enumerate(outputs):
             if (output.logits is not None) != (self.header['kinds'][k] == 'logits'):
-                raise StoreError(f"stage {k} was to give {self.header['kinds'][k]}")
+                raise StoreError(f'stage {k} was to give {self.header["kinds"][k]}')
             self.scores[k][start:stop] = at_least_float32(output.values).cpu().numpy()
             if (kept := self.features[k]) is not None:
                 if output.features is None:
@@ -143,14 +161,23 @@ class ScoreStore:
             StoreError: if the store is not complete.
         """
         if not self.complete:
-            raise StoreError(f'the score store {self.folder} holds {self.filled} of {self.units} units; finish it with '
-                             'tools/calibrate.py first')
+            raise StoreError(
+                f'the score store {self.folder} holds {self.filled} of {self.units} units; finish it with '
+                'tools/calibrate.py first'
+            )
         names = self.header.get('sources') or [''] * len(self.scores)
-        return [CachedStage(torch.from_numpy(scores), is_logits=kind == 'logits',
-                            macs=torch.from_numpy(np.ascontiguousarray(self.macs[:, k])),
-                            features=None if features is None else torch.from_numpy(features), source=names[k])
-                for k, (scores, features, kind) in enumerate(
-                    zip(self.scores, self.features, self.header['kinds'], strict=True))]
+        return [
+            CachedStage(
+                torch.from_numpy(scores),
+                is_logits=kind == 'logits',
+                macs=torch.from_numpy(np.ascontiguousarray(self.macs[:, k])),
+                features=None if features is None else torch.from_numpy(features),
+                source=names[k],
+            )
+            for k, (scores, features, kind) in enumerate(
+                zip(self.scores, self.features, self.header['kinds'], strict=True)
+            )
+        ]
 
     def _map(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
         np.load(self.folder / name, mmap_mode='r', allow_pickle=False)  # 'r+' would fill up a truncated file
@@ -179,12 +206,16 @@ def read_header(folder: str | Path, kind: str = 'scores') -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f'{folder} is no score store: {error}') from error
     if schema > SCHEMA:
-        raise StoreError(f'the score store {folder} has schema {schema}, and this version of mmcascade reads up to '
-                         f'{SCHEMA}; update mmcascade or fill the store again')
+        raise StoreError(
+            f'the score store {folder} has schema {schema}, and this version of mmcascade reads up to '
+            f'{SCHEMA}; update mmcascade or fill the store again'
+        )
     found = header.get('kind', 'scores')
     if found != kind:
-        raise StoreError(f'{folder} is a store of {found}, expected one of {kind}: scores are of classifiers, and '
-                         'cells of segmentors; name the other folder or fill a store of this cascade')
+        raise StoreError(
+            f'{folder} is a store of {found}, expected one of {kind}: scores are of classifiers, and '
+            'cells of segmentors; name the other folder or fill a store of this cascade'
+        )
     return header
 
 

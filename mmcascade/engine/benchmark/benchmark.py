@@ -62,8 +62,15 @@ class Benchmark:
         ValueError: if the config has no test split, or the numbers are not positive.
     """
 
-    def __init__(self, cfg: Config, images: int | None = None, batch_size: int | None = None,
-                 device: str | None = None, sizes: Sequence[int] | None = None, amp: bool = False) -> None:
+    def __init__(
+        self,
+        cfg: Config,
+        images: int | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        sizes: Sequence[int] | None = None,
+        amp: bool = False,
+    ) -> None:
         if cfg.get('test_dataloader') is None:
             raise ValueError('the config has no test_dataloader, so there are no images to time')
         if batch_size is None:
@@ -75,8 +82,9 @@ class Benchmark:
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.model: CascadeModel = MODELS.build(cfg.model).to(self.device)
         if not isinstance(self.model, CascadeModel):
-            raise ValueError(f'{type(self.model).__name__} is no cascade; to time a single model, make it a cascade of '
-                             'one stage')
+            raise ValueError(
+                f'{type(self.model).__name__} is no cascade; to time a single model, make it a cascade of one stage'
+            )
         pixels = self.model.labels_pixels
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
@@ -89,9 +97,12 @@ class Benchmark:
         cfg = copy.deepcopy(cfg)
         complete_dataloader(cfg, 'test_dataloader')
         self._loader_cfg = dict(
-            cfg.test_dataloader, batch_size=batch_size, drop_last=False,
+            cfg.test_dataloader,
+            batch_size=batch_size,
+            drop_last=False,
             dataset=Subset(dataset, [i % len(dataset) for i in range(images)]),
-            sampler=dict(type='DefaultSampler', shuffle=False))
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        )
         with self._precision():
             self.images = Images.collect(self.model, self._loader(), images)
             taken = [self.model.unpack(batch)[0] for batch in self.images.batches(batch_size)]
@@ -99,8 +110,9 @@ class Benchmark:
         self.units = [count for sources in taken for count in self.model.units_per_sample(sources)]
 
     @torch.no_grad()
-    def measure(self, repeats: int = 5, single_images: int = 50,
-                progress: Progress = lambda done, total: None) -> dict[str, Any]:
+    def measure(
+        self, repeats: int = 5, single_images: int = 50, progress: Progress = lambda done, total: None
+    ) -> dict[str, Any]:
         """Everything, as it is written to JSON.
 
         Args:
@@ -112,11 +124,22 @@ class Benchmark:
         with self._precision():
             result = self._measure(repeats, single_images, progress)
         about = dict(
-            machine(), device=str(self.device), load_before=round(load, 2), load_after=round(os.getloadavg()[0], 2),
-            peak_process_bytes=_peak_process_bytes())
+            machine(),
+            device=str(self.device),
+            load_before=round(load, 2),
+            load_after=round(os.getloadavg()[0], 2),
+            peak_process_bytes=_peak_process_bytes(),
+        )
         return dict(
-            schema=SCHEMA, machine=about, images=len(self.images), distinct_images=self.distinct, units=sum(self.units),
-            batch_size=self.batch_size, repeats=repeats, **result)
+            schema=SCHEMA,
+            machine=about,
+            images=len(self.images),
+            distinct_images=self.distinct,
+            units=sum(self.units),
+            batch_size=self.batch_size,
+            repeats=repeats,
+            **result,
+        )
 
     def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
         router = self.model.ready_router(self.sources[:1])
@@ -126,47 +149,81 @@ class Benchmark:
         timed = [*given, *(stage for stage in alone if stage not in given)]
         kinds = self._kinds()
         most = max(kinds, key=len)
-        curves = [sweep(stage.forward, _inputs(stage, most, 1)[0][0], self._sizes_for(stage), device=self.device)
-                  for stage in timed]
+        curves = [
+            sweep(stage.forward, _inputs(stage, most, 1)[0][0], self._sizes_for(stage), device=self.device)
+            for stage in timed
+        ]
         # The limit is what the members can do, whatever batch sizes the config gives to the systems.
         fastest = [with_batch_size(stage, best_size(curve)) for stage, curve in zip(timed, curves, strict=True)]
-        used = [with_batch_size(stage, stage.batch_size or best_size(curve))
-                for stage, curve in zip(timed, curves, strict=True)]
-        systems = systems_of(self.model, used[:len(given)], [used[timed.index(stage)] for stage in alone],
-                             router.policy)
+        used = [
+            with_batch_size(stage, stage.batch_size or best_size(curve))
+            for stage, curve in zip(timed, curves, strict=True)
+        ]
+        systems = systems_of(
+            self.model, used[: len(given)], [used[timed.index(stage)] for stage in alone], router.policy
+        )
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
         # Images of another size take another time, so each kind of them is timed by itself.
-        inputs = {(index, kind): _inputs(stage, sources, self._count(sources))
-                  for index, stage in enumerate(fastest) for kind, sources in enumerate(kinds)}
-        seconds = interleaved({
-            **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
-            **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
-            **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
-            ('loader', None): self._just_load}, repeats, self.device, progress)
+        inputs = {
+            (index, kind): _inputs(stage, sources, self._count(sources))
+            for index, stage in enumerate(fastest)
+            for kind, sources in enumerate(kinds)
+        }
+        seconds = interleaved(
+            {
+                **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
+                **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
+                **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
+                ('loader', None): self._just_load,
+            },
+            repeats,
+            self.device,
+            progress,
+        )
         count = len(self.images)
-        per_run = [weighted(
-            [sum(1 if stage.by_source else len(source) for source in sources) for sources in kinds],
-            [[s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
-             for kind in range(len(kinds))]) for index, stage in enumerate(fastest)]
-        rows = [dict(
-            name=name, **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
-            reached=reached(system, outcome, used), runs_per_image=runs, macs=float(outcome.macs.sum() / count),
-            latency_ms=self._latency(system, single_images), peak_bytes=self._peak_bytes(system))
+        per_run = [
+            weighted(
+                [sum(1 if stage.by_source else len(source) for source in sources) for sources in kinds],
+                [
+                    [s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
+                    for kind in range(len(kinds))
+                ],
+            )
+            for index, stage in enumerate(fastest)
+        ]
+        rows = [
+            dict(
+                name=name,
+                **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
+                reached=reached(system, outcome, used),
+                runs_per_image=runs,
+                macs=float(outcome.macs.sum() / count),
+                latency_ms=self._latency(system, single_images),
+                peak_bytes=self._peak_bytes(system),
+            )
             for (name, system), outcome in zip(systems.items(), outcomes.values(), strict=True)
-            for runs in [runs_per_image(system, outcome, used, self.units)]]
-        members = [dict(
-            stage=index if index < len(given) else None,
-            name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
-            batch_size=stage.batch_size, best_batch_size=best.batch_size,
-            ms={str(size): 1e3 * s for size, s in curve.items()}, best_ms=spread([1e3 * s for s in taken]))
-            for index, (stage, best, curve, taken) in enumerate(zip(used, fastest, curves, per_run, strict=True))]
+            for runs in [runs_per_image(system, outcome, used, self.units)]
+        ]
+        members = [
+            dict(
+                stage=index if index < len(given) else None,
+                name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
+                batch_size=stage.batch_size,
+                best_batch_size=best.batch_size,
+                ms={str(size): 1e3 * s for size, s in curve.items()},
+                best_ms=spread([1e3 * s for s in taken]),
+            )
+            for index, (stage, best, curve, taken) in enumerate(zip(used, fastest, curves, per_run, strict=True))
+        ]
         plain, deferred = list(outcomes.values())[-2:]
         return dict(
-            precision=self.model.identity(with_weights=False).precision, members=members,
+            precision=self.model.identity(with_weights=False).precision,
+            members=members,
             limit_ms=1e3 * limit([statistics.median(taken) for taken in per_run], rows[-1]['runs_per_image']),
             other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
             loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
-            systems=with_ratios(rows, rows[len(given) - 1]))
+            systems=with_ratios(rows, rows[len(given) - 1]),
+        )
 
     def _count(self, sources: Sequence[Source]) -> int:
         """How many images: a source is one of them where they have cells, else a loader batch."""
@@ -224,7 +281,7 @@ def _inputs(stage: Stage, sources: Sequence[Source], count: int) -> list[Tensor]
         queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
         waiting += 1 if stage.by_source else len(source)
     batches = list(queue.batches(size, flush=False))
-    return [stage.images_of(batch) for batch in batches[:max(1, count // size)]]
+    return [stage.images_of(batch) for batch in batches[: max(1, count // size)]]
 
 
 def _run_bare(stage: Stage, inputs: Sequence[Tensor]) -> None:

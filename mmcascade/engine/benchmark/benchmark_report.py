@@ -21,12 +21,19 @@ def weighted(counts: Sequence[int], per_run: Sequence[Sequence[float]]) -> list[
         counts: how many inputs there are of each kind.
         per_run: for each kind, the seconds per run in each round.
     """
-    return [sum(count * seconds for count, seconds in zip(counts, turn, strict=True)) / sum(counts)
-            for turn in zip(*per_run, strict=True)]
+    return [
+        sum(count * seconds for count, seconds in zip(counts, turn, strict=True)) / sum(counts)
+        for turn in zip(*per_run, strict=True)
+    ]
 
 
-def speeds(memory: Sequence[float], loader: Sequence[float], per_run: Sequence[Sequence[float]], runs: Sequence[float],
-           images: int) -> dict[str, dict[str, float]]:
+def speeds(
+    memory: Sequence[float],
+    loader: Sequence[float],
+    per_run: Sequence[Sequence[float]],
+    runs: Sequence[float],
+    images: int,
+) -> dict[str, dict[str, float]]:
     """Images per second of a system, and its share of the limit in the same round; median, lowest and highest.
 
     Args:
@@ -40,13 +47,20 @@ def speeds(memory: Sequence[float], loader: Sequence[float], per_run: Sequence[S
     return dict(
         units_per_s=spread([images / seconds for seconds in memory]),
         share_of_limit=spread([least / seconds for least, seconds in zip(limits, memory, strict=True)]),
-        units_per_s_with_loading=spread([images / seconds for seconds in loader]))
+        units_per_s_with_loading=spread([images / seconds for seconds in loader]),
+    )
 
 
 def with_ratios(rows: Sequence[dict[str, Any]], last: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows with their multiply-adds and time relative to one of them; None where that has no multiply-adds."""
-    return [dict(row, macs_ratio=row['macs'] / last['macs'] if last['macs'] else None,
-                 time_ratio=last['units_per_s']['median'] / row['units_per_s']['median']) for row in rows]
+    return [
+        dict(
+            row,
+            macs_ratio=row['macs'] / last['macs'] if last['macs'] else None,
+            time_ratio=last['units_per_s']['median'] / row['units_per_s']['median'],
+        )
+        for row in rows
+    ]
 
 
 def costs_of(result: Mapping[str, Any]) -> dict[str, float]:

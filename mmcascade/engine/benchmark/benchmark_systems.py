@@ -50,14 +50,16 @@ class Images:
                 break
         if not samples:
             raise ValueError('the test data set is empty; check the annotations of test_dataloader')
-        return cls([_joined([image for part in view for image in part][:count]) for view in zip(*parts, strict=True)],
-                   samples[:count])
+        return cls(
+            [_joined([image for part in view for image in part][:count]) for view in zip(*parts, strict=True)],
+            samples[:count],
+        )
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """The images as a loader with this batch size would give them."""
         for start in range(0, len(self), size):
-            views = [view[start:start + size] for view in self.views]
-            yield dict(inputs=views if len(views) > 1 else views[0], data_samples=self.samples[start:start + size])
+            views = [view[start : start + size] for view in self.views]
+            yield dict(inputs=views if len(views) > 1 else views[0], data_samples=self.samples[start : start + size])
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def _joined(images: list[Tensor]) -> Tensor | list[Tensor]:
     return torch.stack(images) if len({image.shape for image in images}) == 1 else images
 
 
-def systems_of(model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Stage],
-               policy: ExitPolicy) -> dict[str, System]:
+def systems_of(
+    model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Stage], policy: ExitPolicy
+) -> dict[str, System]:
     """Every member alone, all of them on everything, and the cascade with and without waiting.
 
     Args:
@@ -130,11 +133,14 @@ def systems_of(model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Sta
     """
     everybody = WindowPolicy([(None, None)] * (len(stages) - 1))
     return {
-        **{f'{index}: {stage.member} alone': System.of(model, [stage], WindowPolicy([]))
-           for index, stage in enumerate(alone)},
+        **{
+            f'{index}: {stage.member} alone': System.of(model, [stage], WindowPolicy([]))
+            for index, stage in enumerate(alone)
+        },
         'ensemble': System.of(model, stages, everybody),
         'cascade, plain': System.of(model, stages, policy, deferred=False),
-        'cascade, deferred': System.of(model, stages, policy)}
+        'cascade, deferred': System.of(model, stages, policy),
+    }
 
 
 def with_batch_size(stage: Stage, batch_size: int) -> Stage:

@@ -17,8 +17,12 @@ from mmcascade._system.machine import synchronise
 Progress = Callable[[int, int], None]
 
 
-def interleaved(calls: Mapping[str, Callable[[], Any]], repeats: int, device: torch.device,
-                progress: Progress = lambda done, total: None) -> dict[str, list[float]]:
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    device: torch.device,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, list[float]]:
     """Seconds of every call, in rounds: each round runs every call once, and starts with another one.
 
     Args:
@@ -35,7 +39,7 @@ def interleaved(calls: Mapping[str, Callable[[], Any]], repeats: int, device: to
         progress(number + 1, total)
     for turn in range(repeats):
         gc.collect()  # of what ran before, not while something is timed
-        for number, name in enumerate(names[turn % len(names):] + names[:turn % len(names)]):
+        for number, name in enumerate(names[turn % len(names) :] + names[: turn % len(names)]):
             seconds[name].append(seconds_of(calls[name], device))
             progress((turn + 1) * len(names) + number + 1, total)
     return seconds
@@ -58,5 +62,4 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def latencies(seconds: Sequence[float]) -> dict[str, float]:
     """Mean and upper percentiles, in milliseconds."""
     values = 1e3 * np.asarray(seconds)
-    return dict(mean=float(values.mean()),
-                **{f'p{q}': float(np.percentile(values, q)) for q in (50, 95, 99)})
+    return dict(mean=float(values.mean()), **{f'p{q}': float(np.percentile(values, q)) for q in (50, 95, 99)})

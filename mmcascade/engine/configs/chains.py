@@ -48,8 +48,9 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     """
     config = copy.deepcopy(whole)
     model = config['model']
-    model['stages'] = [{key: value for key, value in model['stages'][stage].items() if key != 'temperature'}
-                       for stage in point.chain]
+    model['stages'] = [
+        {key: value for key, value in model['stages'][stage].items() if key != 'temperature'} for stage in point.chain
+    ]
     used = {stage['member'] for stage in model['stages']}
     model['members'] = {name: member for name, member in model['members'].items() if name in used}
     for key in ('policy', 'accept'):
@@ -66,18 +67,36 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
     """
     identity = store.header['identity']
     target = accept_target(plan.quality)
-    measured = {'units': units, 'accuracy': point.report.accuracy, str(plan.quality): point.report.quality,
-                'macs': point.report.macs, 'reached': list(point.reached)}
+    measured = {
+        'units': units,
+        'accuracy': point.report.accuracy,
+        str(plan.quality): point.report.quality,
+        'macs': point.report.macs,
+        'reached': list(point.reached),
+    }
     return Calibration(
-        cascade=CascadeIdentity(tuple(candidates.identities[stage] for stage in point.chain), plan.confidence,
-                                plan.fusion, chain_precision(identity['members']['precision'], point.chain)),
-        windows=list(point.windows), accept=point.accept,
-        temperatures=[candidates.stages[stage].temperature for stage in point.chain], target=str(plan.quality),
-        rule='search', half_width=0.0, tau=[], data=identity['data'], measured=measured, accept_target=target)
+        cascade=CascadeIdentity(
+            tuple(candidates.identities[stage] for stage in point.chain),
+            plan.confidence,
+            plan.fusion,
+            chain_precision(identity['members']['precision'], point.chain),
+        ),
+        windows=list(point.windows),
+        accept=point.accept,
+        temperatures=[candidates.stages[stage].temperature for stage in point.chain],
+        target=str(plan.quality),
+        rule='search',
+        half_width=0.0,
+        tau=[],
+        data=identity['data'],
+        measured=measured,
+        accept_target=target,
+    )
 
 
-def write_chain(folder: Path, whole: dict[str, Any], point: Point, candidates: Candidates, plan: Plan,
-                store: ScoreStore, units: int) -> None:
+def write_chain(
+    folder: Path, whole: dict[str, Any], point: Point, candidates: Candidates, plan: Plan, store: ScoreStore, units: int
+) -> None:
     """Write ``config.py`` and ``calibration.json`` of a searched cascade."""
     folder.mkdir(parents=True)
     whole = copy.deepcopy(whole)
@@ -85,4 +104,5 @@ def write_chain(folder: Path, whole: dict[str, Any], point: Point, candidates: C
     chain_calibration(point, candidates, plan, store, units).save(folder / 'calibration.json')
     (folder / 'config.py').write_text(
         f'# {candidates.describe(point.chain)}, found by tools/search.py for {plan.quality}.\n'
-        + chain_config(whole, point).pretty_text)
+        + chain_config(whole, point).pretty_text
+    )

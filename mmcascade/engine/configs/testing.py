@@ -19,8 +19,15 @@ from mmcascade.engine.configs.tta import apply_tta
 from mmcascade.engine.loops.deferred_test_loop import BoundError
 from mmcascade.registry import MODELS
 
-_NOT_FOR_TESTING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
-                    'val_evaluator')
+_NOT_FOR_TESTING = (
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'val_dataloader',
+    'val_cfg',
+    'val_evaluator',
+)
 
 
 def is_cascade(cfg: Config) -> bool:
@@ -38,10 +45,22 @@ def _model_class(cfg: Config) -> Any:
     return MODELS.get(model_type) if isinstance(model_type, str) else model_type
 
 
-def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None, work_dir: str | None = None,
-                 launcher: str = 'none', amp: bool = False, tta: bool = False, show: bool = False,
-                 show_dir: str | None = None, interval: int = 1, wait_time: float = 2.0, pin_memory: bool = True,
-                 cfg_options: dict[str, Any] | None = None) -> Config:
+def prepare_test(
+    cfg: Config,
+    *,
+    config_path: str,
+    checkpoint: str | None = None,
+    work_dir: str | None = None,
+    launcher: str = 'none',
+    amp: bool = False,
+    tta: bool = False,
+    show: bool = False,
+    show_dir: str | None = None,
+    interval: int = 1,
+    wait_time: float = 2.0,
+    pin_memory: bool = True,
+    cfg_options: dict[str, Any] | None = None,
+) -> Config:
     """Turn a config into one that a Runner can test, in place.
 
     Args:
@@ -58,15 +77,16 @@ def prepare_test(cfg: Config, *, config_path: str, checkpoint: str | None = None
             raise ValueError(f'{config_path} has no {key}, so there is nothing to test')
     checkpoint = None if checkpoint in (None, 'none') else checkpoint
     if checkpoint is None and cfg.get('load_from') is None and not is_cascade(cfg):
-        raise ValueError(f"{cfg.model.get('type')} is no cascade and does not load weights of its own; give its "
-                         'checkpoint after the config')
+        raise ValueError(
+            f'{cfg.model.get("type")} is no cascade and does not load weights of its own; give its '
+            'checkpoint after the config'
+        )
     for key in _NOT_FOR_TESTING:  # a Runner wants each of these groups whole or not at all
         cfg[key] = None
     cfg.launcher = launcher
     if launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join(
-        'work_dirs', osp.splitext(osp.basename(config_path))[0])
+    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config_path))[0])
     if checkpoint is not None:
         cfg.load_from = checkpoint
     if cfg.get('test_cfg') is None:
@@ -117,8 +137,9 @@ def plain(value: Any) -> Any:
 def _distribute_on_cpu(cfg: Config) -> None:
     """Processes without GPUs: mmengine's own set-up would select a GPU for each."""
     cfg.setdefault('env_cfg', ConfigDict()).setdefault('dist_cfg', ConfigDict()).backend = 'gloo'
-    cfg.setdefault('model_wrapper_cfg', ConfigDict(
-        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False))
+    cfg.setdefault(
+        'model_wrapper_cfg', ConfigDict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
 
@@ -129,8 +150,10 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
         kind = 'CellVisualizationHook' if labels_pixels(cfg) else 'CascadeVisualizationHook'
         hooks.visualization = dict(type=f'mmcascade.{kind}')
     elif 'visualization' not in hooks:
-        raise ValueError('--show and --show-dir need a visualization hook in default_hooks, such as '
-                         "visualization=dict(type='VisualizationHook')")
+        raise ValueError(
+            '--show and --show-dir need a visualization hook in default_hooks, such as '
+            "visualization=dict(type='VisualizationHook')"
+        )
     hook = hooks.visualization
     hook.update(show=show, interval=interval, wait_time=wait_time)
     if labels_pixels(cfg):
@@ -145,14 +168,19 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
 
 def _leave_out_what_needs_labels(cfg: Config) -> None:
     """MMSegmentation's IoUMetric fails on images without annotation, the others do without."""
-    if all(any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline)
-           for pipeline in _pipelines(cfg.test_dataloader.dataset)):
+    if all(
+        any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline)
+        for pipeline in _pipelines(cfg.test_dataloader.dataset)
+    ):
         return
     evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     kept = [metric for metric in evaluator if _type_name(metric) != 'IoUMetric' or metric.get('format_only')]
     if len(kept) < len(evaluator):
-        warnings.warn('the pipeline of test_dataloader loads no annotations, so IoUMetric is left out; '
-                      "IoUMetric(format_only=True, output_dir='...') writes the predictions as pictures", stacklevel=3)
+        warnings.warn(
+            'the pipeline of test_dataloader loads no annotations, so IoUMetric is left out; '
+            "IoUMetric(format_only=True, output_dir='...') writes the predictions as pictures",
+            stacklevel=3,
+        )
         cfg.test_evaluator = kept
 
 

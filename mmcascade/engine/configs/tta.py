@@ -40,11 +40,12 @@ def tta_views(pipeline: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
     """
     *before, augment = [copy.deepcopy(dict(transform)) for transform in pipeline] or [{}]
     if _name(augment) != 'TestTimeAug':
-        raise ValueError(f"the last transform of a tta_pipeline is TestTimeAug, got {augment.get('type')!r}")
+        raise ValueError(f'the last transform of a tta_pipeline is TestTimeAug, got {augment.get("type")!r}')
     *choices, pack = augment['transforms']
     if len(pack) != 1 or _name(pack[0]) != _PACK:
-        raise ValueError(f'the last list of TestTimeAug.transforms is [dict(type={_PACK!r})] and nothing else, got '
-                         f'{pack}')
+        raise ValueError(
+            f'the last list of TestTimeAug.transforms is [dict(type={_PACK!r})] and nothing else, got {pack}'
+        )
     augmentations = [list(combination) for combination in product(*choices)]
     sources: list[list[Any]] = [[]]
     if before and _name(before[-1]) == 'MultiView':
@@ -56,14 +57,16 @@ def tta_views(pipeline: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
 
 def view_stages(stages: Sequence[Mapping[str, Any]], augmentations: int) -> list[dict[str, Any]]:
     """One stage per augmentation in place of each stage, on the views of :func:`tta_views`."""
-    return [{**stage, 'view': stage.get('view', 0) * augmentations + t}
-            for stage in stages for t in range(augmentations)]
+    return [
+        {**stage, 'view': stage.get('view', 0) * augmentations + t} for stage in stages for t in range(augmentations)
+    ]
 
 
 def flip_stages(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each stage, and after it the same stage on the mirrored image, which it mirrors itself."""
-    return [{**stage, 'flip': flip} for stage in stages
-            for flip in (stage.get('flip', False), not stage.get('flip', False))]
+    return [
+        {**stage, 'flip': flip} for stage in stages for flip in (stage.get('flip', False), not stage.get('flip', False))
+    ]
 
 
 def full_tta_policy(policy: Mapping[str, Any], augmentations: int) -> dict[str, Any]:
@@ -85,8 +88,10 @@ def full_tta_policy(policy: Mapping[str, Any], augmentations: int) -> dict[str, 
     inside = {'windows': (None, None), 'rates': 1.0}
     key = next((key for key in inside if known and key in policy), None)
     if key is None:
-        raise ValueError(f"--tta cannot tell the rules of the policy {policy.get('type')!r}; give the policy for the "
-                         'stages of all augmentations as tta_model = dict(policy=...)')
+        raise ValueError(
+            f'--tta cannot tell the rules of the policy {policy.get("type")!r}; give the policy for the '
+            'stages of all augmentations as tta_model = dict(policy=...)'
+        )
     group = [inside[key]] * (augmentations - 1)
     rules = [*group, *(rule for own in policy[key] for rule in (own, *group))]
     return {**policy, key: rules}
@@ -103,8 +108,9 @@ def repeat_stages(cfg: Config, splits: Sequence[str]) -> int:
     """
     model, pipeline = cfg.model, cfg.get('tta_pipeline')
     if not _classifies(model.get('type')):
-        raise ValueError('test-time augmentation is for cascades of classifiers, got '
-                         f"{model.get('type')!r}; leave --tta out")
+        raise ValueError(
+            f'test-time augmentation is for cascades of classifiers, got {model.get("type")!r}; leave --tta out'
+        )
     if pipeline is None:
         stages, augmentations = flip_stages(model.stages), 2
     else:
@@ -154,21 +160,26 @@ def apply_tta(cfg: Config) -> Config:
 
 def _check_full(model: Mapping[str, Any]) -> None:
     if model.get('fusion', 'prob') == 'replace':
-        raise ValueError("fusion='replace' keeps the last stage's scores only, so nothing is averaged over the "
-                         "augmentations; use fusion='prob', or test without --tta")
+        raise ValueError(
+            "fusion='replace' keeps the last stage's scores only, so nothing is averaged over the "
+            "augmentations; use fusion='prob', or test without --tta"
+        )
     if model.get('calibration') is not None:
         raise ValueError(
             'the calibration of this cascade was fitted without test-time augmentation, so neither its windows nor its '
             'accept threshold hold with it. Calibrate what is tested: tools/calibrate.py CONFIG OUT.json --tta, and '
-            "then set tta_model = dict(calibration='OUT.json')")
+            "then set tta_model = dict(calibration='OUT.json')"
+        )
 
 
 def _tta_options(tta_model: Mapping[str, Any] | None) -> dict[str, Any]:
     options = dict(tta_model or {})
     average = options.pop('type', 'AverageClsScoreTTA')
     if average.rpartition('.')[2] != 'AverageClsScoreTTA' or set(options) - set(TTA_OPTIONS):
-        raise ValueError(f'tta_model of a cascade is empty, AverageClsScoreTTA, or has keys of {TTA_OPTIONS}, got '
-                         f'{dict(tta_model or {})}; the cascade averages by itself')
+        raise ValueError(
+            f'tta_model of a cascade is empty, AverageClsScoreTTA, or has keys of {TTA_OPTIONS}, got '
+            f'{dict(tta_model or {})}; the cascade averages by itself'
+        )
     return options
 
 
@@ -176,8 +187,9 @@ def _check_views(stages: Sequence[Mapping[str, Any]], views: int) -> None:
     for index, stage in enumerate(stages):
         if stage.get('view', 0) >= views:
             raise ValueError(
-                f"stage {index} reads view {stage['view']}, but tta_pipeline makes {views} view(s) for each "
-                'augmentation: put the MultiView of the test pipeline before its TestTimeAug')
+                f'stage {index} reads view {stage["view"]}, but tta_pipeline makes {views} view(s) for each '
+                'augmentation: put the MultiView of the test pipeline before its TestTimeAug'
+            )
 
 
 def _replace_pipeline(cfg: Config, split: str, pipeline: list[dict[str, Any]]) -> None:
@@ -186,7 +198,8 @@ def _replace_pipeline(cfg: Config, split: str, pipeline: list[dict[str, Any]]) -
         raise ValueError(
             f'the data set of {split} has {len(owners)} pipelines, so --tta cannot tell which one tta_pipeline '
             'replaces. Leave tta_pipeline out (then every stage mirrors its images itself), or write its images as '
-            'views: mmcascade.engine.configs.tta.tta_views gives the pipeline')
+            'views: mmcascade.engine.configs.tta.tta_views gives the pipeline'
+        )
     owners[0]['pipeline'] = copy.deepcopy(pipeline)
 
 
@@ -197,7 +210,8 @@ def _pipeline_owners(dataset: Any) -> list[Any]:
     if not isinstance(dataset, dict):
         return []
     return [dataset] * ('pipeline' in dataset) + [
-        owner for key, entry in dataset.items() if key != 'pipeline' for owner in _pipeline_owners(entry)]
+        owner for key, entry in dataset.items() if key != 'pipeline' for owner in _pipeline_owners(entry)
+    ]
 
 
 def _sub_pipelines(multi_view: Mapping[str, Any]) -> list[list[Any]]:

@@ -19,8 +19,9 @@ USER_ERRORS = (BoundError, CalibrationError, CheckpointError, FileNotFoundError,
 
 
 @contextmanager
-def one_line_errors(*more: type[Exception], interrupted: str = 'the same command continues where it stopped'
-                    ) -> Iterator[None]:
+def one_line_errors(
+    *more: type[Exception], interrupted: str = 'the same command continues where it stopped'
+) -> Iterator[None]:
     """End the program with one line, not with a traceback, where the user can put things right.
 
     Args:

@@ -19,16 +19,35 @@ def points_table(result: Mapping[str, Any]) -> list[list[str]]:
     """The front: a header and one row per point, measured on the images that the search did not see."""
     unit = result['cost']
     others = [] if result['quality'] == 'accuracy' else ['accuracy']
-    rows = [['chain', 'windows', f'{unit} (mean)', 'worst case', f"{result['quality']} %",
-             *(f'{name} %' for name in others), 'over the best stage of its cost', 'near a bound']]
+    rows = [
+        [
+            'chain',
+            'windows',
+            f'{unit} (mean)',
+            'worst case',
+            f'{result["quality"]} %',
+            *(f'{name} %' for name in others),
+            'over the best stage of its cost',
+            'near a bound',
+        ]
+    ]
     for point in result['points']:
         figures, difference = point['report'], point['difference']
-        rows.append([
-            ' > '.join(point['chain']), describe_windows(point['windows']) or '-', _cost(figures['cost'], unit),
-            _cost(point['worst_case'], unit), _quality(point),
-            *(f'{100 * figures[name]:.2f}' for name in others),
-            '-' if difference is None else f"{100 * difference['estimate']:+.2f} ({100 * difference['low']:+.2f} to "
-            f"{100 * difference['high']:+.2f}) {point['baseline']}", str(point['near_bounds'])])
+        rows.append(
+            [
+                ' > '.join(point['chain']),
+                describe_windows(point['windows']) or '-',
+                _cost(figures['cost'], unit),
+                _cost(point['worst_case'], unit),
+                _quality(point),
+                *(f'{100 * figures[name]:.2f}' for name in others),
+                '-'
+                if difference is None
+                else f'{100 * difference["estimate"]:+.2f} ({100 * difference["low"]:+.2f} to '
+                f'{100 * difference["high"]:+.2f}) {point["baseline"]}',
+                str(point['near_bounds']),
+            ]
+        )
     return rows
 
 
@@ -38,7 +57,7 @@ def committees_table(result: Mapping[str, Any]) -> list[list[str]]:
     rows = [['equal', 'single', 'ensemble', 'cascade', f'{unit} saved by the cascade']]
     for row in result['committees']:
         cells = [_system(row[kind], unit) for kind in ('single', 'ensemble', 'cascade')]
-        saved = '-' if row['cascade'] is None else f"{row['single']['cost'] / row['cascade']['cost']:.2f}x"
+        saved = '-' if row['cascade'] is None else f'{row["single"]["cost"] / row["cascade"]["cost"]:.2f}x'
         rows.append([row['goal'], *cells, saved])
     return rows
 
@@ -49,15 +68,19 @@ def confidences_table(result: Mapping[str, Any]) -> list[list[str]]:
     shares = ('20%', '40%', '60%', '80%', '100%')
     rows = [['most confident', *(share.replace('%', ' %') for share in shares), 'mean over all shares']]
     for name, curve in curves.items():
-        rows.append([name, *(f'{100 * curve[share]:.2f}' for share in shares),
-                     f"{100 * result['mean_accuracy'][name]:.3f}"])
+        rows.append(
+            [name, *(f'{100 * curve[share]:.2f}' for share in shares), f'{100 * result["mean_accuracy"][name]:.3f}']
+        )
     return rows
 
 
 def coverage_lines(result: Mapping[str, Any]) -> list[str]:
     """How much of the space was searched."""
-    return [f"{entry['stages']} stage(s): {entry['chains']} of {entry['of_chains']} chains, {entry['settings']:,} of "
-            f"{entry['of_settings']:.4g} settings ({100 * entry['share']:.3g} %)" for entry in result['covered']]
+    return [
+        f'{entry["stages"]} stage(s): {entry["chains"]} of {entry["of_chains"]} chains, {entry["settings"]:,} of '
+        f'{entry["of_settings"]:.4g} settings ({100 * entry["share"]:.3g} %)'
+        for entry in result['covered']
+    ]
 
 
 def as_markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -78,14 +101,14 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _quality(point: Mapping[str, Any]) -> str:
     """With its confidence interval where there is one."""
-    text, interval = f"{100 * point['report']['quality']:.2f}", point.get('interval')
-    return text if interval is None else f"{text} ({100 * interval['low']:.2f} to {100 * interval['high']:.2f})"
+    text, interval = f'{100 * point["report"]["quality"]:.2f}', point.get('interval')
+    return text if interval is None else f'{text} ({100 * interval["low"]:.2f} to {100 * interval["high"]:.2f})'
 
 
 def _system(system: Mapping[str, Any] | None, unit: str) -> str:
     if system is None:
         return '-'
-    return f"{100 * system['accuracy']:.2f} % at {_cost(system['cost'], unit)} ({' > '.join(system['chain'])})"
+    return f'{100 * system["accuracy"]:.2f} % at {_cost(system["cost"], unit)} ({" > ".join(system["chain"])})'
 
 
 def _cost(value: float, unit: str) -> str:

@@ -37,8 +37,14 @@ class CascadeVisualizationHook(Hook):
         out_dir: folder for PNG files; None = the visualizer's own backends.
     """
 
-    def __init__(self, enable: bool = False, interval: int = 5000, show: bool = False, wait_time: float = 2.0,
-                 out_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        enable: bool = False,
+        interval: int = 5000,
+        show: bool = False,
+        wait_time: float = 2.0,
+        out_dir: str | None = None,
+    ) -> None:
         if interval < 1:
             raise ValueError(f'interval is a number of images >= 1, got {interval!r}')
         self.enable = enable
@@ -51,8 +57,9 @@ class CascadeVisualizationHook(Hook):
         """Whether pictures of these samples can only be made from what the members see."""
         return self.enable and any('img_path' not in sample for sample in samples)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
-                        outputs: Sequence[BaseDataElement] | None = None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[BaseDataElement] | None = None
+    ) -> None:
         if not self.enable or not outputs:
             return
         batch_size = runner.test_dataloader.batch_size or len(outputs)
@@ -61,8 +68,9 @@ class CascadeVisualizationHook(Hook):
         for number in range(first, start + len(outputs), self.interval):
             sample = outputs[number - start]
             image = _image_of(sample, data_batch, number - start)
-            self._put(runner.visualizer, self.picture(image, sample, runner.visualizer.dataset_meta or {}), sample,
-                      number)
+            self._put(
+                runner.visualizer, self.picture(image, sample, runner.visualizer.dataset_meta or {}), sample, number
+            )
 
     def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
         """What is shown of a sample; images are BGR uint8 ``(H, W, 3)``."""

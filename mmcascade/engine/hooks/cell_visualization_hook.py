@@ -31,8 +31,14 @@ class CellVisualizationHook(CascadeVisualizationHook):
         out_dir: folder for PNG files; None = the visualizer's own backends.
     """
 
-    def __init__(self, draw: bool = False, interval: int = 50, show: bool = False, wait_time: float = 0.0,
-                 out_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        out_dir: str | None = None,
+    ) -> None:
         super().__init__(draw, interval, show, wait_time, out_dir)
 
     def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
@@ -42,8 +48,15 @@ class CellVisualizationHook(CascadeVisualizationHook):
         if label is not None and label.shape != prediction.shape:
             label = None  # a pipeline that resizes the labels, which metrics then cannot read either
         figure = plot_cells(
-            image[..., ::-1], label, prediction, {key: value.cpu().numpy() for key, value in sample.cells.items()},
-            dataset_meta.get('classes'), dataset_meta.get('palette'), summary(sample), sample.num_stages)
+            image[..., ::-1],
+            label,
+            prediction,
+            {key: value.cpu().numpy() for key, value in sample.cells.items()},
+            dataset_meta.get('classes'),
+            dataset_meta.get('palette'),
+            summary(sample),
+            sample.num_stages,
+        )
         return as_image(figure)[..., ::-1]
 
 

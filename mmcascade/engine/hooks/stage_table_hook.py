@@ -47,12 +47,18 @@ def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]
         on_cells = getattr(stage, 'on', None) == 'cell'
         shapes = stage.macs_by_shape or {(): None}
         for shape, macs in shapes.items():
-            rows.append((
-                str(index), stage.member, _view(stage), 'x'.join(map(str, shape)) or 'never ran',
-                'any' if stage.batch_size is None else str(stage.batch_size),
-                'n/a' if macs is None else f'{macs / 1e9:.4g}',
-                'n/a' if macs is None or before is None or on_cells else f'{(before + macs) / 1e9:.4g}',
-                'n/a' if reached is None else f'{reached:.2f}'))
+            rows.append(
+                (
+                    str(index),
+                    stage.member,
+                    _view(stage),
+                    'x'.join(map(str, shape)) or 'never ran',
+                    'any' if stage.batch_size is None else str(stage.batch_size),
+                    'n/a' if macs is None else f'{macs / 1e9:.4g}',
+                    'n/a' if macs is None or before is None or on_cells else f'{(before + macs) / 1e9:.4g}',
+                    'n/a' if reached is None else f'{reached:.2f}',
+                )
+            )
         # Several shapes, or cells, have no one cumulative cost; their mean is what cost/macs reports.
         before = None if len(shapes) > 1 or macs is None or before is None or on_cells else before + macs
     return rows

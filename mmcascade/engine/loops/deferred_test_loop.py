@@ -52,14 +52,23 @@ class DeferredTestLoop(TestLoop):
     _kept: KeptBatches
     _stream: Stream
 
-    def __init__(self, runner: Runner, dataloader: DataLoader | dict, evaluator: Evaluator | dict | list,
-                 fp16: bool = False, max_waiting: int = 16384, max_bytes: int = 2 ** 30,
-                 keep_inputs: bool = False) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        fp16: bool = False,
+        max_waiting: int = 16384,
+        max_bytes: int = 2**30,
+        keep_inputs: bool = False,
+    ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.cascade = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not hasattr(self.cascade, 'ready_router'):
-            raise TypeError(f'{type(self.cascade).__name__} is no cascade, so there is nothing to defer; leave type= '
-                            'out of test_cfg')
+            raise TypeError(
+                f'{type(self.cascade).__name__} is no cascade, so there is nothing to defer; leave type= '
+                'out of test_cfg'
+            )
         self.batch_size = self.dataloader.batch_size or getattr(self.dataloader.batch_sampler, 'batch_size', None)
         for name, bound in (('max_waiting', max_waiting), ('max_bytes', max_bytes)):
             if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
@@ -130,7 +139,8 @@ class DeferredTestLoop(TestLoop):
             self.cascade.write_results(outcome, batch.samples)
             self.evaluator.process(data_samples=batch.samples, data_batch=batch.data)
             self.runner.call_hook(
-                'after_test_iter', batch_idx=batch.index, data_batch=batch.data, outputs=batch.samples)
+                'after_test_iter', batch_idx=batch.index, data_batch=batch.data, outputs=batch.samples
+            )
 
     def _run(self, step: Callable[[], list[Outcome]]) -> list[Outcome]:
         try:
@@ -145,22 +155,27 @@ class DeferredTestLoop(TestLoop):
             raise RuntimeError(
                 f'stage {stage} failed on a batch of {len(tickets)} {self.cascade.unit_name}(s): {shown}. The test '
                 'ends without metrics; '
-                f'{self._kept.images} images were not reported') from error
+                f'{self._kept.images} images were not reported'
+            ) from error
 
     def _check_bounds(self, source: Source | None = None) -> None:
         """Both bounds hold a batch of every stage; bytes are known from the first batch on."""
         for index, stage in enumerate(self.cascade.stages):
             size = stage.batch_size or self.batch_size or 1
             if self.max_waiting < size and (stage.by_source or not self.cascade.labels_pixels):  # cells are no images
-                raise BoundError(f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
-                                 f'{index}; raise it, or give the stage or the data loader a smaller batch size')
+                raise BoundError(
+                    f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
+                    f'{index}; raise it, or give the stage or the data loader a smaller batch size'
+                )
             units = 'cells' if self.cascade.labels_pixels and not stage.by_source else 'images'
             needed = 1
             if source is not None:
                 needed = size * source.unit_bytes(stage.views) * (len(source) if stage.by_source else 1)
             if self.max_bytes < needed:
-                raise BoundError(f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
-                                 f'{units} of stage {index}; raise it, or give the stage a smaller batch size')
+                raise BoundError(
+                    f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
+                    f'{units} of stage {index}; raise it, or give the stage a smaller batch size'
+                )
 
 
 def needs_inputs(hook: Hook, samples: Sequence[BaseDataElement]) -> bool:

@@ -54,8 +54,9 @@ class KeptBatches:
         self.images = 0
         self.nbytes = 0
 
-    def keep(self, index: int, data: Any, samples: Sequence[BaseDataElement], units: Sequence[int],
-             nbytes: int = 0) -> None:
+    def keep(
+        self, index: int, data: Any, samples: Sequence[BaseDataElement], units: Sequence[int], nbytes: int = 0
+    ) -> None:
         """Take in a batch that is submitted next.
 
         Args:
@@ -87,7 +88,7 @@ class KeptBatches:
             self.nbytes -= batch.nbytes
             yield batch, Outcome.cat(batch.pieces).in_order()
         if 2 * self._reported > len(self._batches):  # now and then, so that a batch costs the same however many wait
-            del self._batches[:self._reported], self._firsts[:self._reported]
+            del self._batches[: self._reported], self._firsts[: self._reported]
             self._reported = 0
 
     def names(self, tickets: Iterable[int]) -> list[str]:

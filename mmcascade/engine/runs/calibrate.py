@@ -27,9 +27,16 @@ from mmcascade.registry import MODELS
 CALIBRATION = 'val_dataloader'
 
 
-def prepare_store(cfg: Config, folder: str | Path, dataloader: str = CALIBRATION, *, amp: bool = False,
-                  device: str | None = None, progress: Progress = lambda done, total: None,
-                  labels: Callable[[list[Any]], np.ndarray] | None = None) -> tuple[Any, CascadeIdentity]:
+def prepare_store(
+    cfg: Config,
+    folder: str | Path,
+    dataloader: str = CALIBRATION,
+    *,
+    amp: bool = False,
+    device: str | None = None,
+    progress: Progress = lambda done, total: None,
+    labels: Callable[[list[Any]], np.ndarray] | None = None,
+) -> tuple[Any, CascadeIdentity]:
     """Build the cascade of a config and fill a store with its scores on one of its splits.
 
     Args:
@@ -55,8 +62,10 @@ def prepare_store(cfg: Config, folder: str | Path, dataloader: str = CALIBRATION
         cfg = copy.deepcopy(cfg)
         cfg.val_dataloader, cfg.test_dataloader = cfg[dataloader], None
     if cfg.get('val_dataloader') is None:
-        raise ValueError('the config has no val_dataloader, which is the calibration split; give it one that shares no '
-                         'image with test_dataloader')
+        raise ValueError(
+            'the config has no val_dataloader, which is the calibration split; give it one that shares no '
+            'image with test_dataloader'
+        )
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
     if cfg.get('test_dataloader') is not None:
@@ -73,8 +82,14 @@ def prepare_store(cfg: Config, folder: str | Path, dataloader: str = CALIBRATION
         return fill_store(*where, labels or true_labels), model.identity()
 
 
-def prepare_stream(cfg: Config, dataloader: str, folder: str | Path, *, amp: bool = False,
-                   progress: Progress = lambda done, total: None) -> ScoreStore:
+def prepare_stream(
+    cfg: Config,
+    dataloader: str,
+    folder: str | Path,
+    *,
+    amp: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> ScoreStore:
     """Fill the store of stage 0's scores on images whose labels are not looked at.
 
     Args:
@@ -102,14 +117,18 @@ def no_labels(samples: list[Any]) -> np.ndarray:
 def build_without_calibration(cfg: Config) -> CascadeModel:
     """The cascade of a config, with neither its calibration nor its accept threshold."""
     if not is_cascade(cfg):
-        raise ValueError('only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor can be calibrated, '
-                         f"got model.type = {cfg.model.get('type')!r}")
+        raise ValueError(
+            'only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor can be calibrated, '
+            f'got model.type = {cfg.model.get("type")!r}'
+        )
     config = copy.deepcopy(cfg.model)
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)
     if not labels_pixels(cfg) and any(stage.get('temperature', 1) != 1 for stage in config.stages):
-        raise ValueError('a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
-                         '--temperatures fit')
+        raise ValueError(
+            'a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
+            '--temperatures fit'
+        )
     return MODELS.build(config)
 
 
@@ -128,7 +147,10 @@ def _check_split(cfg: Config, calibration: Any) -> None:
         test = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
         keys = unit_keys(test)
     except Exception as error:  # whatever the user's data set raises where its files are not at hand
-        warnings.warn(f'the test split cannot be read here ({error}), so whether it shares images with the calibration '
-                      'split was not checked', stacklevel=3)
+        warnings.warn(
+            f'the test split cannot be read here ({error}), so whether it shares images with the calibration '
+            'split was not checked',
+            stacklevel=3,
+        )
         return
     check_disjoint(unit_keys(calibration), keys)

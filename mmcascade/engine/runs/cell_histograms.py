@@ -21,8 +21,9 @@ _CHUNK = 4  # cells at a time, which bounds the memory for their probabilities
 
 
 @torch.no_grad()
-def cell_records(model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subsets: Sequence[Subset],
-                 classes: int) -> CellRecords:
+def cell_records(
+    model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subsets: Sequence[Subset], classes: int
+) -> CellRecords:
     """Run every stage on every cell of an image.
 
     Args:
@@ -50,9 +51,14 @@ def cell_records(model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subs
         predicted = torch.stack([labels_of(state, outputs[last]) for last, state in states], 1).long()
         each = counts[:, None].expand_as(predicted)
         right = each & (predicted == truth[:, None])
-        pieces.append((_histograms(truth.long()[:, None], counts[:, None], classes)[:, 0],
-                       torch.stack([model.confidence(state) for _, state in states], 1).cpu().numpy(),
-                       _histograms(predicted, right, classes), _histograms(predicted, each, classes)))
+        pieces.append(
+            (
+                _histograms(truth.long()[:, None], counts[:, None], classes)[:, 0],
+                torch.stack([model.confidence(state) for _, state in states], 1).cpu().numpy(),
+                _histograms(predicted, right, classes),
+                _histograms(predicted, each, classes),
+            )
+        )
     label, confidence, intersect, predictions = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return CellRecords(np.arange(len(tile)), tile.grid.areas, label, confidence, intersect, predictions, macs)
 
@@ -66,10 +72,11 @@ def _macs(model: CascadeSegmentor, index: int, tile: TiledImage, whole: dict[int
 
 def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:
     def part(x: Tensor) -> Tensor:
-        return x[int(rows[0]):int(rows[-1]) + 1]
+        return x[int(rows[0]) : int(rows[-1]) + 1]
 
-    return StageOutput(if_there(part, output.logits), if_there(part, output.probabilities),
-                       valid=if_there(part, output.valid))
+    return StageOutput(
+        if_there(part, output.logits), if_there(part, output.probabilities), valid=if_there(part, output.valid)
+    )
 
 
 def _state(model: CascadeSegmentor, subset: Subset, outputs: Sequence[StageOutput]) -> CascadeState:
@@ -91,9 +98,13 @@ def _histograms(values: Tensor, counts: Tensor, classes: int) -> np.ndarray:
 
 def _check_labels(labels: Tensor, tile: TiledImage, classes: int) -> None:
     if tuple(labels.shape) != tile.grid.image:
-        raise ValueError(f'the labels have {tuple(labels.shape)} pixels and the original image {tile.grid.image}; load '
-                         'annotations after Resize in the pipeline, so that they keep the size of the image')
+        raise ValueError(
+            f'the labels have {tuple(labels.shape)} pixels and the original image {tile.grid.image}; load '
+            'annotations after Resize in the pipeline, so that they keep the size of the image'
+        )
     named = labels[labels != IGNORED]
     if len(named) and not 0 <= int(named.min()) <= int(named.max()) < classes:
-        raise ValueError(f'a pixel has the label {int(named.max())}, and the members have {classes} classes, 0 to '
-                         f'{classes - 1}, and {IGNORED} for no class; check the annotations and reduce_zero_label')
+        raise ValueError(
+            f'a pixel has the label {int(named.max())}, and the members have {classes} classes, 0 to '
+            f'{classes - 1}, and {IGNORED} for no class; check the annotations and reduce_zero_label'
+        )

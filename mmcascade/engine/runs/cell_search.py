@@ -32,8 +32,9 @@ class CellSearchRun(SearchRun):
     candidates: CellCandidates
 
     @classmethod
-    def open(cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None,
-             **options: Any) -> CellSearchRun:
+    def open(
+        cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None, **options: Any
+    ) -> CellSearchRun:
         """Open a store.
 
         Args:
@@ -46,15 +47,18 @@ class CellSearchRun(SearchRun):
         """
         out = cls._checked(Path(out), options.get('points', cls.points))
         if len(folders) != 1:
-            raise ValueError(f'cells are searched in one store, which knows what its stages give together, got '
-                             f'{len(folders)}; fill one from a config with every stage that is to be tried')
+            raise ValueError(
+                f'cells are searched in one store, which knows what its stages give together, got '
+                f'{len(folders)}; fill one from a config with every stage that is to be tried'
+            )
         store = CellStore.open(folders[0])
         candidates = CellCandidates.from_store(store, costs)
         return cls([store], candidates, MULTIPLY_ADDS if costs is None else MILLISECONDS, out, **options)
 
     def converted(self, chain: str, goal: str, plan: CellPlan) -> dict[str, Any]:
-        raise ValueError('a store of cells has no ensemble to convert: search it with --reach, the mIoU to keep, or '
-                         '--max-cost')
+        raise ValueError(
+            'a store of cells has no ensemble to convert: search it with --reach, the mIoU to keep, or --max-cost'
+        )
 
     def confidences(self, chain: str, fusion: str) -> dict[str, float]:
         raise ValueError('a store of cells keeps the scores of one confidence function, so there are none to compare')
@@ -74,22 +78,38 @@ class CellSearchRun(SearchRun):
     def _singles(self, ensembles: Sequence[Setting], reporter: CellReporter) -> dict[str, Figures]:
         return reporter.singles()
 
-    def _write_chain(self, folder: Path, config: dict[str, Any], point: CellPoint, plan: CellPlan,
-                     reporter: CellReporter) -> None:
+    def _write_chain(
+        self, folder: Path, config: dict[str, Any], point: CellPoint, plan: CellPlan, reporter: CellReporter
+    ) -> None:
         folder.mkdir(parents=True)
         chain_calibration(point, self.candidates, plan, reporter).save(folder / 'calibration.json')
-        (folder / 'config.py').write_text(f'# {self.candidates.describe(point.chain)}, found by tools/search.py for '
-                                          f'{plan.quality}.\n' + chain_config(config, point).pretty_text)
+        (folder / 'config.py').write_text(
+            f'# {self.candidates.describe(point.chain)}, found by tools/search.py for '
+            f'{plan.quality}.\n' + chain_config(config, point).pretty_text
+        )
 
 
-def chain_calibration(point: CellPoint, candidates: CellCandidates, plan: CellPlan,
-                      reporter: CellReporter) -> Calibration:
+def chain_calibration(
+    point: CellPoint, candidates: CellCandidates, plan: CellPlan, reporter: CellReporter
+) -> Calibration:
     """The calibration file of a searched cascade; its figures are those of the images the search did not see."""
     header = candidates.store.header
     max_cells = plan.max_cells if len(point.chain) > 1 else None
     fitted = Calibration(
-        cascade=candidates.identity(point.chain), windows=list(point.windows), accept=None,
-        temperatures=[header['temperatures'][stage] for stage in point.chain], target=str(plan.quality), rule='search',
-        half_width=0.0, tau=[], data=header['identity']['data'], max_cells=max_cells)
-    return replace(fitted, measured=measure_cells(candidates.store, point.chain, fitted.policy(), max_cells=max_cells,
-                                                  images=reporter.report))
+        cascade=candidates.identity(point.chain),
+        windows=list(point.windows),
+        accept=None,
+        temperatures=[header['temperatures'][stage] for stage in point.chain],
+        target=str(plan.quality),
+        rule='search',
+        half_width=0.0,
+        tau=[],
+        data=header['identity']['data'],
+        max_cells=max_cells,
+    )
+    return replace(
+        fitted,
+        measured=measure_cells(
+            candidates.store, point.chain, fitted.policy(), max_cells=max_cells, images=reporter.report
+        ),
+    )

@@ -18,8 +18,14 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members.members import num_classes
 
 
-def fill_cell_store(folder: str | Path, model: CascadeSegmentor, dataloader: Config, dataset: Dataset,
-                    progress: Progress = lambda done, total: None, config: str | None = None) -> CellStore:
+def fill_cell_store(
+    folder: str | Path,
+    model: CascadeSegmentor,
+    dataloader: Config,
+    dataset: Dataset,
+    progress: Progress = lambda done, total: None,
+    config: str | None = None,
+) -> CellStore:
     """The complete store of a data set's cells; what an earlier run left is continued.
 
     Args:
@@ -38,18 +44,30 @@ def fill_cell_store(folder: str | Path, model: CascadeSegmentor, dataloader: Con
     if not images:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
     temperatures = [stage.temperature for stage in model.stages]
-    identity = {'cascade': model.identity().to_json(), **data_identity(dataloader, dataset), **given_macs(model),
-                **({'temperatures': temperatures} if set(temperatures) != {1} else {})}
+    identity = {
+        'cascade': model.identity().to_json(),
+        **data_identity(dataloader, dataset),
+        **given_macs(model),
+        **({'temperatures': temperatures} if set(temperatures) != {1} else {}),
+    }
     classes = next(count for member in model.members.values() if (count := num_classes(member)))
     if CellStore.exists(folder):
         store = CellStore.open(folder)
         store.check_identity(identity)
     else:
         store = CellStore.create(
-            folder, identity, images=images, classes=list(model.classes) if model.classes else classes,
-            stages=[stage.source for stage in model.stages], on=[stage.on for stage in model.stages],
-            fusion=model.fusion, confidence=model.confidence.name, empty=model.confidence.empty,
-            temperatures=temperatures, config=config)
+            folder,
+            identity,
+            images=images,
+            classes=list(model.classes) if model.classes else classes,
+            stages=[stage.source for stage in model.stages],
+            on=[stage.on for stage in model.stages],
+            fusion=model.fusion,
+            confidence=model.confidence.name,
+            empty=model.confidence.empty,
+            temperatures=temperatures,
+            config=config,
+        )
     progress(store.filled, images)
     if store.complete:
         return store
@@ -71,6 +89,8 @@ def true_labels(sample: Any) -> torch.Tensor:
         ValueError: if it has none.
     """
     if 'gt_sem_seg' not in sample:
-        raise ValueError(f"{sample.get('img_path', 'an image')} has no gt_sem_seg: calibration needs annotated images, "
-                         'and LoadAnnotations in the pipeline of val_dataloader')
+        raise ValueError(
+            f'{sample.get("img_path", "an image")} has no gt_sem_seg: calibration needs annotated images, '
+            'and LoadAnnotations in the pipeline of val_dataloader'
+        )
     return sample.gt_sem_seg.data.squeeze(0)

@@ -30,17 +30,26 @@ def true_labels(samples: list[Any]) -> np.ndarray:
     Raises:
         ValueError: if an image has none.
     """
-    missing = [sample.get('img_path', f'image {i} of the batch') for i, sample in enumerate(samples)
-               if 'gt_label' not in sample]
+    missing = [
+        sample.get('img_path', f'image {i} of the batch')
+        for i, sample in enumerate(samples)
+        if 'gt_label' not in sample
+    ]
     if missing:
         raise ValueError(f'{missing[0]} has no gt_label: calibration needs labelled images')
     return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)
 
 
 @torch.no_grad()
-def fill_store(folder: str | Path, model: CascadeModel, dataloader: Config, dataset: Dataset,
-               progress: Progress = lambda done, total: None, config: str | None = None,
-               labels: Callable[[list[Any]], np.ndarray] = true_labels) -> ScoreStore:
+def fill_store(
+    folder: str | Path,
+    model: CascadeModel,
+    dataloader: Config,
+    dataset: Dataset,
+    progress: Progress = lambda done, total: None,
+    config: str | None = None,
+    labels: Callable[[list[Any]], np.ndarray] = true_labels,
+) -> ScoreStore:
     """The complete store of all stages' scores on a data set; what an earlier run left is continued.
 
     Args:
@@ -72,9 +81,16 @@ def fill_store(folder: str | Path, model: CascadeModel, dataloader: Config, data
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
             widths = [None if output.features is None else output.features.shape[1] for output in outputs]
-            store = ScoreStore.create(folder, identity, units, outputs[0].values.shape[1], kinds, config,
-                                      widths if model.confidence.needs_features else None,
-                                      [stage.source for stage in model.stages])
+            store = ScoreStore.create(
+                folder,
+                identity,
+                units,
+                outputs[0].values.shape[1],
+                kinds,
+                config,
+                widths if model.confidence.needs_features else None,
+                [stage.source for stage in model.stages],
+            )
         store.write(outputs, given)
         progress(store.filled, units)
     if store is None:
@@ -89,7 +105,8 @@ def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> dic
         'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
         **data_identity(dataloader, dataset),
         **given_macs(model),
-        **({'kind': 'with features'} if model.confidence.needs_features else {})}
+        **({'kind': 'with features'} if model.confidence.needs_features else {}),
+    }
 
 
 def given_macs(model: CascadeModel) -> dict[str, Any]:
@@ -101,14 +118,18 @@ def given_macs(model: CascadeModel) -> dict[str, Any]:
 def data_identity(dataloader: Config, dataset: Any) -> dict[str, Any]:
     """Which images a data set holds, and what is done to them."""
     transforms = json.dumps(_pipelines(dataloader.get('dataset')), default=str, sort_keys=True)
-    return {'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
-            'preprocessing': fingerprint([transforms.encode()])}
+    return {
+        'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
+        'preprocessing': fingerprint([transforms.encode()]),
+    }
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:
     if labels.max(initial=-1) >= classes:
-        raise ValueError(f'an image has the label {labels.max()}, and the members have {classes} classes, 0 to '
-                         f'{classes - 1}; check the annotations and the num_classes of the members')
+        raise ValueError(
+            f'an image has the label {labels.max()}, and the members have {classes} classes, 0 to '
+            f'{classes - 1}; check the annotations and the num_classes of the members'
+        )
 
 
 def _pipelines(config: Any) -> list[Any]:
@@ -137,6 +158,9 @@ def _run(stage: Any, views: list[Tensor]) -> StageOutput:
         pieces.append(stage(piece))
     if len(pieces) == 1:
         return pieces[0]
-    joined = {name: torch.cat([getattr(piece, name) for piece in pieces])
-              for name in ('logits', 'probabilities', 'features') if getattr(pieces[0], name) is not None}
+    joined = {
+        name: torch.cat([getattr(piece, name) for piece in pieces])
+        for name in ('logits', 'probabilities', 'features')
+        if getattr(pieces[0], name) is not None
+    }
     return StageOutput(**joined, macs=pieces[0].macs)

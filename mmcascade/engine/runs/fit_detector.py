@@ -16,8 +16,16 @@ from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.calibrate import prepare_store
 
 
-def fit_bank(cfg: Config, dataloader: str, folder: str | Path, images: int | None = None, seed: int = 0, *,
-             amp: bool = False, progress: Progress = lambda done, total: None) -> FeatureBank:
+def fit_bank(
+    cfg: Config,
+    dataloader: str,
+    folder: str | Path,
+    images: int | None = None,
+    seed: int = 0,
+    *,
+    amp: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> FeatureBank:
     """Run the members of a cascade over in-distribution images and keep their features.
 
     Args:
@@ -32,8 +40,10 @@ def fit_bank(cfg: Config, dataloader: str, folder: str | Path, images: int | Non
             calibration or test split.
     """
     if cfg.get(dataloader) is None:
-        raise ValueError(f'the config has no {dataloader!r}; give it a data loader of in-distribution images, such as '
-                         'a part of the training set under the test pipeline')
+        raise ValueError(
+            f'the config has no {dataloader!r}; give it a data loader of in-distribution images, such as '
+            'a part of the training set under the test pipeline'
+        )
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     _check_apart(cfg, dataloader)
     own = copy.deepcopy(cfg)
@@ -51,10 +61,14 @@ def _check_apart(cfg: Config, dataloader: str) -> None:
         try:
             others = unit_keys(DATASETS.build(copy.deepcopy(cfg[split].dataset)))
         except Exception as error:  # whatever the user's data set raises where its files are not at hand
-            warnings.warn(f'{split} cannot be read here ({error}), so whether it shares images with {dataloader} was '
-                          'not checked', stacklevel=3)
+            warnings.warn(
+                f'{split} cannot be read here ({error}), so whether it shares images with {dataloader} was not checked',
+                stacklevel=3,
+            )
             continue
         shared = sum(key in mine for key in others)
         if shared:
-            raise ValueError(f'{shared} of the {len(others)} images of {split} are also in {dataloader}; a detector '
-                             'would recognise them, so take them out of one of the two')
+            raise ValueError(
+                f'{shared} of the {len(others)} images of {split} are also in {dataloader}; a detector '
+                'would recognise them, so take them out of one of the two'
+            )

@@ -55,8 +55,9 @@ class SearchRun:
     repeats: int = 500
 
     @classmethod
-    def open(cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None,
-             **options: Any) -> SearchRun:
+    def open(
+        cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None, **options: Any
+    ) -> SearchRun:
         """Open stores.
 
         Args:
@@ -101,12 +102,20 @@ class SearchRun:
         areas = {name: float(curve.mean()) for name, curve in curves.items()}
         with _in_one_piece(self.out) as folder:
             plot_confidences(curves, chain, folder / 'confidences.png')
-            write_json(folder / 'confidences.json', {
-                'schema': 1, 'chain': chain, 'fusion': fusion, 'units': len(self.candidates.labels),
-                'mean_accuracy': areas,
-                'accuracy_of_most_confident': {name: {f'{share}%': float(curve[_rank(len(curve), share)])
-                                                      for share in range(10, 101, 10)}
-                                               for name, curve in curves.items()}})
+            write_json(
+                folder / 'confidences.json',
+                {
+                    'schema': 1,
+                    'chain': chain,
+                    'fusion': fusion,
+                    'units': len(self.candidates.labels),
+                    'mean_accuracy': areas,
+                    'accuracy_of_most_confident': {
+                        name: {f'{share}%': float(curve[_rank(len(curve), share)]) for share in range(10, 101, 10)}
+                        for name, curve in curves.items()
+                    },
+                },
+            )
         return areas
 
     def _halves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -130,21 +139,38 @@ class SearchRun:
     def _write_chain(self, folder: Path, config: dict[str, Any], point: Point, plan: Plan, reporter: Reporter) -> None:
         write_chain(folder, config, point, self.candidates, plan, self.stores[0], len(reporter.report))
 
-    def _write(self, settings: Sequence[Setting], ensembles: Sequence[Setting], covered: Sequence[Covered], plan: Plan,
-               reporter: Reporter, about: Mapping[str, Any]) -> dict[str, Any]:
+    def _write(
+        self,
+        settings: Sequence[Setting],
+        ensembles: Sequence[Setting],
+        covered: Sequence[Covered],
+        plan: Plan,
+        reporter: Reporter,
+        about: Mapping[str, Any],
+    ) -> dict[str, Any]:
         points = [reporter.point(setting) for setting in settings]
         config = stored_config(self.stores)
         names = [_folder_name(number, point, self.candidates) for number, point in enumerate(points)]
-        about = {'stores': [str(store.folder) for store in self.stores], 'cost': self.unit, 'seed': self.seed,
-                 'units': {'select': len(reporter.select), 'report': len(reporter.report)},
-                 'configs': names if config is not None else None, **about}
+        about = {
+            'stores': [str(store.folder) for store in self.stores],
+            'cost': self.unit,
+            'seed': self.seed,
+            'units': {'select': len(reporter.select), 'report': len(reporter.report)},
+            'configs': names if config is not None else None,
+            **about,
+        }
         result = as_json(points, covered, self.candidates, plan, about)
         with _in_one_piece(self.out) as folder:
             write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
-            plot_front(points, self._singles(ensembles, reporter),
-                       self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter), str(plan.quality),
-                       self.unit, folder / 'pareto.png')
+            plot_front(
+                points,
+                self._singles(ensembles, reporter),
+                self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter),
+                str(plan.quality),
+                self.unit,
+                folder / 'pareto.png',
+            )
             if config is not None:
                 for name, point in zip(names, points, strict=True):
                     self._write_chain(folder / name, config, point, plan, reporter)
@@ -158,11 +184,22 @@ class SearchRun:
             if setting is None:
                 return None
             figures = reporter.figures(setting)
-            return {'chain': self.candidates.named(setting.chain), 'windows': setting.windows,
-                    'accuracy': figures.accuracy, 'cost': figures.cost}
+            return {
+                'chain': self.candidates.named(setting.chain),
+                'windows': setting.windows,
+                'accuracy': figures.accuracy,
+                'cost': figures.cost,
+            }
 
-        return [{'goal': row.goal, 'single': describe(row.single), 'ensemble': describe(row.ensemble),
-                 'cascade': describe(row.cascade)} for row in compare(found)]
+        return [
+            {
+                'goal': row.goal,
+                'single': describe(row.single),
+                'ensemble': describe(row.ensemble),
+                'cascade': describe(row.cascade),
+            }
+            for row in compare(found)
+        ]
 
 
 def _rank(units: int, percent: int) -> int:
@@ -170,7 +207,7 @@ def _rank(units: int, percent: int) -> int:
 
 
 def _folder_name(number: int, point: Point, candidates: Candidates) -> str:
-    return f"{number:02d}_{'-'.join(candidates.identities[stage].member for stage in point.chain)}"
+    return f'{number:02d}_{"-".join(candidates.identities[stage].member for stage in point.chain)}'
 
 
 @contextmanager

@@ -26,7 +26,23 @@ from mmcascade.evaluation.curves.selective_curves import (
 )
 
 __all__ = [
-    'NEAREST_POINT_SKIP', 'RiskCoverage', 'RocCurve', 'ScodCurve', 'aupr', 'augrc', 'auroc', 'aurc',
-    'coverage_at_risk', 'e_aurc', 'fpr_at_tpr', 'nearest_rank', 'risk_at_coverage',
-    'risk_coverage', 'roc_curve', 'scod_augrc', 'scod_aurc', 'scod_curve',
-    'scod_risk_at_coverage']
+    'NEAREST_POINT_SKIP',
+    'RiskCoverage',
+    'RocCurve',
+    'ScodCurve',
+    'aupr',
+    'augrc',
+    'auroc',
+    'aurc',
+    'coverage_at_risk',
+    'e_aurc',
+    'fpr_at_tpr',
+    'nearest_rank',
+    'risk_at_coverage',
+    'risk_coverage',
+    'roc_curve',
+    'scod_augrc',
+    'scod_aurc',
+    'scod_curve',
+    'scod_risk_at_coverage',
+]

@@ -22,16 +22,15 @@ def as_scores(confidence: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in 'buif':
         raise ValueError(f'confidence must hold real numbers, got an array of {array.dtype}')
     if array.ndim != 1:
-        raise ValueError(
-            f'confidence must be one-dimensional, one score per unit, got shape {array.shape}')
+        raise ValueError(f'confidence must be one-dimensional, one score per unit, got shape {array.shape}')
     if array.size == 0:
         raise ValueError('confidence is empty: there is no unit to rank')
     scores = np.ascontiguousarray(array, dtype=np.float64)
     if math.isnan(scores.min()):
         first = int(np.flatnonzero(np.isnan(scores))[0])
         raise ValueError(
-            f'confidence[{first}] is NaN and cannot be ranked; '
-            'give units without a finite score -inf, which ranks last')
+            f'confidence[{first}] is NaN and cannot be ranked; give units without a finite score -inf, which ranks last'
+        )
     return scores
 
 
@@ -48,15 +47,13 @@ def as_flags(values: ArrayLike, size: int, name: str) -> NDArray[np.bool_]:
     """
     array = np.asarray(values)
     if array.shape != (size,):
-        raise ValueError(
-            f'{name} must have one entry per score, shape ({size},), got shape {array.shape}')
+        raise ValueError(f'{name} must have one entry per score, shape ({size},), got shape {array.shape}')
     if array.dtype == np.bool_:
         return np.ascontiguousarray(array)
     flags = array == 1
     odd = np.flatnonzero(~(flags | (array == 0)))
     if odd.size:
-        raise ValueError(
-            f'{name} must be binary (bool, or 0 and 1), got {array[odd[0]]!r} at index {odd[0]}')
+        raise ValueError(f'{name} must be binary (bool, or 0 and 1), got {array[odd[0]]!r} at index {odd[0]}')
     return flags
 
 
@@ -69,8 +66,7 @@ def as_fraction(value: float, name: str, *, positive: bool = False) -> float:
     number = float(value)
     if not 0 <= number <= 1 or (positive and number == 0):
         interval = '(0, 1]' if positive else '[0, 1]'
-        raise ValueError(
-            f'{name} must be a fraction in {interval}, got {value!r} (5 % is written 0.05)')
+        raise ValueError(f'{name} must be a fraction in {interval}, got {value!r} (5 % is written 0.05)')
     return number
 
 

@@ -49,9 +49,12 @@ def roc_curve(confidence: ArrayLike, positive: ArrayLike) -> RocCurve:
     ranking = _rank(confidence, positive)
     positives, negatives = ranking.totals[0], ranking.size - ranking.totals[0]
     accepted = ((block.units[1:], block.counts[0][1:], block.scores) for block in ranking.blocks())
-    return RocCurve(*join(
-        ((units - true) / (negatives or math.nan), true / (positives or math.nan), scores)
-        for units, true, scores in accepted))
+    return RocCurve(
+        *join(
+            ((units - true) / (negatives or math.nan), true / (positives or math.nan), scores)
+            for units, true, scores in accepted
+        )
+    )
 
 
 def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
@@ -64,8 +67,7 @@ def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
         0.875
     """
     ranking = _rank(confidence, positive)
-    area = sum(double_area(block.counts[0], block.units - block.counts[0])
-               for block in ranking.blocks())
+    area = sum(double_area(block.counts[0], block.units - block.counts[0]) for block in ranking.blocks())
     pairs = ranking.totals[0] * (ranking.size - ranking.totals[0])
     return area / (2 * pairs) if pairs else math.nan
 
@@ -78,8 +80,8 @@ def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
     """
     ranking = _rank(confidence, positive)
     total = math.fsum(
-        float((np.diff(block.counts[0]) * (block.counts[0][1:] / block.units[1:])).sum())
-        for block in ranking.blocks())
+        float((np.diff(block.counts[0]) * (block.counts[0][1:] / block.units[1:])).sum()) for block in ranking.blocks()
+    )
     return total / ranking.totals[0] if ranking.totals[0] else math.nan
 
 

@@ -63,12 +63,13 @@ def scod_curve(
             misshapen or non-binary input and on NaN scores, as every function of this module.
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    points = (
-        (block, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())
-    return ScodCurve(*join(
-        (mass[1:], loss[1:] / mass[1:], block.scores,
-         (block.units - block.counts[1])[1:] / mixture.id_units)
-        for block, mass, loss in points))
+    points = ((block, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())
+    return ScodCurve(
+        *join(
+            (mass[1:], loss[1:] / mass[1:], block.scores, (block.units - block.counts[1])[1:] / mixture.id_units)
+            for block, mass, loss in points
+        )
+    )
 
 
 def scod_aurc(
@@ -84,9 +85,7 @@ def scod_aurc(
     with the mean mass and the mean loss of the tie. Arguments as for :func:`scod_curve`.
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    return math.fsum(
-        risk_sum(block.units, *mixture.mass_and_loss(block))
-        for block in mixture.ranking.blocks())
+    return math.fsum(risk_sum(block.units, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())
 
 
 def scod_augrc(
@@ -158,7 +157,8 @@ class _Mixture:
         if not 0 < ood_units < n:
             raise ValueError(
                 f'a mixture needs both ID and OOD units, got {n - ood_units} ID and {ood_units} '
-                'OOD; risk_coverage and aurc serve ID units alone')
+                'OOD; risk_coverage and aurc serve ID units alone'
+            )
         check_mixture(ood_share, ood_cost)
         self.id_units = n - ood_units
         self.w_id = (1 - ood_share) / self.id_units

@@ -56,9 +56,12 @@ def risk_coverage(confidence: ArrayLike, error: ArrayLike) -> RiskCoverage:
         [0.0, 0.333, 0.5]
     """
     ranking = _rank(confidence, error)
-    return RiskCoverage(*join(
-        (block.units[1:] / ranking.size, block.counts[0][1:] / block.units[1:], block.scores)
-        for block in ranking.blocks()))
+    return RiskCoverage(
+        *join(
+            (block.units[1:] / ranking.size, block.counts[0][1:] / block.units[1:], block.scores)
+            for block in ranking.blocks()
+        )
+    )
 
 
 def aurc(
@@ -188,7 +191,8 @@ def nearest_rank(confidence: ArrayLike, error: ArrayLike, risk: float) -> int:
     if scores.size <= NEAREST_POINT_SKIP:
         raise ValueError(
             f"rule='paper' skips the first {NEAREST_POINT_SKIP} ranks and needs more units than "
-            f"that, got {scores.size}; use rule='safe'")
+            f"that, got {scores.size}; use rule='safe'"
+        )
     best, distance = 0, math.inf
     for block in _rank(scores, error).blocks():
         skipped = max(0, NEAREST_POINT_SKIP - 1 - int(block.units[0]))
@@ -208,8 +212,7 @@ def _rank(confidence: ArrayLike, error: ArrayLike) -> Ranking:
 
 
 def _aurc(ranking: Ranking, rule: str) -> float:
-    total = math.fsum(
-        risk_sum(block.units, block.units, block.counts[0]) for block in ranking.blocks())
+    total = math.fsum(risk_sum(block.units, block.units, block.counts[0]) for block in ranking.blocks())
     return _mean_risk(total, ranking.totals[0], ranking.size, rule)
 
 

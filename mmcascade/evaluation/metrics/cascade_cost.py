@@ -54,12 +54,12 @@ class CascadeCost(BaseMetric):
         self.results.extend(_spent(sample) for sample in data_samples)
 
     def compute_metrics(
-        self, results: list[Spent],
+        self,
+        results: list[Spent],
     ) -> dict[str, float]:
         """Average over the samples; see the class for units."""
         if not results:
-            raise ValueError(
-                'CascadeCost got no sample; check the data set, its annotations and its split')
+            raise ValueError('CascadeCost got no sample; check the data set, its annotations and its split')
         macs = np.array([result[0] for result in results])
         dataset = np.array([result[4] for result in results])
         stages = max(result[2] for result in results)

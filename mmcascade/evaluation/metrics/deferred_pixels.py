@@ -28,8 +28,9 @@ ALL = 'all'
 _FIX = 'DeferredPixels reads what a segmentation cascade writes, so test one or leave the metric out'
 
 
-def class_areas(truth: Tensor, prediction: Tensor, deferred: Tensor, num_classes: int,
-                ignore_index: int = 255) -> NDArray[np.int32]:
+def class_areas(
+    truth: Tensor, prediction: Tensor, deferred: Tensor, num_classes: int, ignore_index: int = 255
+) -> NDArray[np.int32]:
     """Pixels per class, of an image: ``(4, num_classes)``.
 
     The rows are the pixels where prediction and annotation agree, the predicted, the annotated, and the annotated and
@@ -48,7 +49,7 @@ def class_areas(truth: Tensor, prediction: Tensor, deferred: Tensor, num_classes
     label[truth == ignore_index] = c + 1
     cases = (2 * label + deferred) * (c + 1) + guess
     counts = torch.bincount(cases.flatten(), minlength=2 * (c + 2) * (c + 1)).view(c + 2, 2, c + 1)
-    table = counts[:c + 1].sum(1)
+    table = counts[: c + 1].sum(1)
     areas = table[:c, :c].diagonal(), table[:, :c].sum(0), table[:c].sum(1), counts[:c, 1].sum(1)
     return torch.stack(areas).int().numpy()
 
@@ -103,8 +104,13 @@ class DeferredPixels(BaseMetric):
 
     default_prefix = 'deferred'
 
-    def __init__(self, ignore_index: int = 255, collect_device: str = 'cpu', prefix: str | None = None,
-                 collect_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.ignore_index = ignore_index
 
@@ -117,8 +123,9 @@ class DeferredPixels(BaseMetric):
         """
         classes = (self.dataset_meta or {}).get('classes')
         if not classes:
-            raise ValueError("DeferredPixels needs the names of the classes; give the test data set "
-                             "metainfo=dict(classes=(...))")
+            raise ValueError(
+                'DeferredPixels needs the names of the classes; give the test data set metainfo=dict(classes=(...))'
+            )
         return classes
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
@@ -132,8 +139,11 @@ class DeferredPixels(BaseMetric):
             total += areas
         agreed, predicted, truth, deferred = total
         if not truth.any():
-            warnings.warn(f'DeferredPixels got no labelled pixel from {len(results)} images, so its results are NaN; '
-                          'annotate the test images or leave the metric out', stacklevel=2)
+            warnings.warn(
+                f'DeferredPixels got no labelled pixel from {len(results)} images, so its results are NaN; '
+                'annotate the test images or leave the metric out',
+                stacklevel=2,
+            )
         shares = [_percent(*pair) for pair in zip(deferred, truth, strict=True)]
         ious = [_percent(*pair) for pair in zip(agreed, predicted + truth - agreed, strict=True)]
         print_log('per class, in percent:\n' + _table(self.classes, ious, shares), logger='current')

@@ -51,8 +51,13 @@ class OODDetection(BaseMetric):
 
     default_prefix = 'ood'
 
-    def __init__(self, tprs: Sequence[float] = (0.80, 0.95), collect_device: str = 'cpu', prefix: str | None = None,
-                 collect_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        tprs: Sequence[float] = (0.80, 0.95),
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.tprs = [as_fraction(tpr, 'tprs', positive=True) for tpr in target_list(tprs, 'tprs')]
 
@@ -66,8 +71,10 @@ class OODDetection(BaseMetric):
         sets = SampleSets.of(confidence, ood, dataset, image, type(self).__name__)
         values: dict[str, float] = {}
         for name, chosen in sets.selections():
-            values |= {f'{name}/{key}': value
-                       for key, value in self._summary(sets.confidence[chosen], ~sets.ood[chosen]).items()}
+            values |= {
+                f'{name}/{key}': value
+                for key, value in self._summary(sets.confidence[chosen], ~sets.ood[chosen]).items()
+            }
             if None not in accepted:
                 taken = np.array(accepted, dtype=bool)
                 values[f'{name}/deployed_tpr'] = float(taken[~sets.ood].mean())
@@ -79,11 +86,17 @@ class OODDetection(BaseMetric):
             'auroc': auroc(confidence, inside),
             'aupr_in': aupr(confidence, inside),
             'aupr_out': aupr(-confidence, ~inside),
-            **{f'fpr@tpr{percent_name(tpr)}': fpr_at_tpr(confidence, inside, tpr) for tpr in self.tprs}}
+            **{f'fpr@tpr{percent_name(tpr)}': fpr_at_tpr(confidence, inside, tpr) for tpr in self.tprs},
+        }
 
 
 def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool | None]:
     check_marked(sample)
     accepted = sample.get('accepted')
-    return (judged_confidence(sample), bool(sample.get('ood', False)), dataset_name(sample), image_key(sample),
-            None if accepted is None else bool(accepted))
+    return (
+        judged_confidence(sample),
+        bool(sample.get('ood', False)),
+        dataset_name(sample),
+        image_key(sample),
+        None if accepted is None else bool(accepted),
+    )

@@ -48,6 +48,8 @@ def annotation(sample: Mapping[str, Any], prediction: Tensor) -> Tensor | None:
 def check_size(sample: Mapping[str, Any], field: str, plane: Tensor, prediction: Tensor) -> None:
     """Raise ValueError unless a map is as large as the prediction."""
     if plane.shape != prediction.shape:
-        raise ValueError(f'{field!r} of {sample_name(sample)} is {tuple(plane.shape)}, but the prediction is '
-                         f'{tuple(prediction.shape)}; both have the size of the original image (in a test pipeline '
-                         'LoadAnnotations comes after Resize)')
+        raise ValueError(
+            f'{field!r} of {sample_name(sample)} is {tuple(plane.shape)}, but the prediction is '
+            f'{tuple(prediction.shape)}; both have the size of the original image (in a test pipeline '
+            'LoadAnnotations comes after Resize)'
+        )

@@ -34,8 +34,10 @@ from mmcascade.evaluation.metrics.sample_fields import percent_name, sample_name
 from mmcascade.registry import METRICS
 
 _AREAS = {'aurc': aurc_from_counts, 'augrc': augrc_from_counts, 'auroc': auroc_from_counts}
-_FIX = ("PixelSelective reads what a segmentation cascade writes with confidence_map=True; a single model is tested as "
-        'a cascade of one stage')
+_FIX = (
+    'PixelSelective reads what a segmentation cascade writes with confidence_map=True; a single model is tested as '
+    'a cascade of one stage'
+)
 
 
 class _Summary(NamedTuple):
@@ -96,12 +98,14 @@ class PixelSelective(BaseMetric):
         for risk in target_list(risks, 'risks'):
             target = as_fraction(risk, 'risks')
             self.summaries[f'coverage@risk{percent_name(risk)}'] = _Summary(
-                partial(coverage_at_risk_from_counts, risk=target), partial(coverage_at_risk_bracket, risk=target))
+                partial(coverage_at_risk_from_counts, risk=target), partial(coverage_at_risk_bracket, risk=target)
+            )
         for coverage in target_list(coverages, 'coverages'):
             target = as_fraction(coverage, 'coverages', positive=True)
             self.summaries[f'risk@coverage{percent_name(coverage)}'] = _Summary(
                 partial(risk_at_coverage_from_counts, coverage=target),
-                partial(risk_at_coverage_bracket, coverage=target))
+                partial(risk_at_coverage_bracket, coverage=target),
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep one histogram of every sample, which is () for one without annotation."""
@@ -115,8 +119,11 @@ class PixelSelective(BaseMetric):
             right[bins] += right_here
             wrong[bins] += wrong_here
         if not (right.any() or wrong.any()):
-            warnings.warn(f'PixelSelective got no labelled pixel from {len(results)} images, so its results are NaN; '
-                          'annotate the test images or leave the metric out', stacklevel=2)
+            warnings.warn(
+                f'PixelSelective got no labelled pixel from {len(results)} images, so its results are NaN; '
+                'annotate the test images or leave the metric out',
+                stacklevel=2,
+            )
             return dict.fromkeys(self.summaries, math.nan)
         self._log_brackets(right, wrong)
         return {name: 100 * summary.value(right, wrong) for name, summary in self.summaries.items()}
@@ -136,7 +143,11 @@ class PixelSelective(BaseMetric):
         return sparse_counts(bins, (prediction != truth)[labelled].numpy(), self.bins.number)
 
     def _log_brackets(self, right: NDArray[np.int64], wrong: NDArray[np.int64]) -> None:
-        brackets = {name: summary.bracket(right, wrong, single=self.bins.single)
-                    for name, summary in self.summaries.items()}
-        print_log(f'{self.prefix}/* are computed from binned scores; exact scores would give ' + ', '.join(
-            f'{name} {100 * low:.4f} to {100 * high:.4f}' for name, (low, high) in brackets.items()), logger='current')
+        brackets = {
+            name: summary.bracket(right, wrong, single=self.bins.single) for name, summary in self.summaries.items()
+        }
+        print_log(
+            f'{self.prefix}/* are computed from binned scores; exact scores would give '
+            + ', '.join(f'{name} {100 * low:.4f} to {100 * high:.4f}' for name, (low, high) in brackets.items()),
+            logger='current',
+        )

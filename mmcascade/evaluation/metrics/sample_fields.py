@@ -34,8 +34,7 @@ def require_number(sample: Mapping[str, Any], field: str, fix: str) -> float:
     try:
         return float(value.item() if hasattr(value, 'item') else value)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f'{field!r} of {sample_name(sample)} must be one number, got {value!r}; {fix}'
-                         ) from error
+        raise ValueError(f'{field!r} of {sample_name(sample)} must be one number, got {value!r}; {fix}') from error
 
 
 def sample_name(sample: Mapping[str, Any]) -> str:

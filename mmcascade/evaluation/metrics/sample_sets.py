@@ -47,9 +47,11 @@ def check_marked(sample: Mapping[str, Any]) -> None:
         return
     negative = labels[labels < 0]
     if len(negative):
-        raise ValueError(f'{sample.get("img_path", "a data sample")} has the label {negative[0]:g} but is not marked '
-                         "as OOD; put dict(type='mmcascade.MarkOOD', name=...) before "
-                         "PackInputs(algorithm_keys=('ood', 'dataset')), which keeps the mark, or label the image")
+        raise ValueError(
+            f'{sample.get("img_path", "a data sample")} has the label {negative[0]:g} but is not marked '
+            "as OOD; put dict(type='mmcascade.MarkOOD', name=...) before "
+            "PackInputs(algorithm_keys=('ood', 'dataset')), which keeps the mark, or label the image"
+        )
 
 
 def image_key(sample: Mapping[str, Any]) -> int:
@@ -77,27 +79,40 @@ class SampleSets:
     image: NDArray[np.int64]
 
     @classmethod
-    def of(cls, confidence: Sequence[float], ood: Sequence[bool], dataset: Sequence[str], image: Sequence[int],
-           metric: str) -> SampleSets:
+    def of(
+        cls, confidence: Sequence[float], ood: Sequence[bool], dataset: Sequence[str], image: Sequence[int], metric: str
+    ) -> SampleSets:
         """Check that there is something to tell apart.
 
         Raises:
             ValueError: if there is no ID or no OOD sample, naming the sets that did come, or a score is NaN.
         """
-        sets = cls(as_scores(confidence) if len(confidence) else np.zeros(0), np.asarray(ood, dtype=bool),
-                   np.asarray(dataset), np.asarray(image, dtype=np.int64))
-        counts = ', '.join(f'{np.count_nonzero(sets.dataset == name)} of {str(name)!r}'
-                           for name in np.unique(sets.dataset)) or 'none at all'
+        sets = cls(
+            as_scores(confidence) if len(confidence) else np.zeros(0),
+            np.asarray(ood, dtype=bool),
+            np.asarray(dataset),
+            np.asarray(image, dtype=np.int64),
+        )
+        counts = (
+            ', '.join(f'{np.count_nonzero(sets.dataset == name)} of {str(name)!r}' for name in np.unique(sets.dataset))
+            or 'none at all'
+        )
         if sets.ood.all():
-            raise ValueError(f'{metric} got no in-distribution sample ({counts}); put the in-distribution data set '
-                             "into the ConcatDataset of test_dataloader, without 'mmcascade.MarkOOD' in its pipeline")
+            raise ValueError(
+                f'{metric} got no in-distribution sample ({counts}); put the in-distribution data set '
+                "into the ConcatDataset of test_dataloader, without 'mmcascade.MarkOOD' in its pipeline"
+            )
         if not sets.ood.any():
-            raise ValueError(f"{metric} got no OOD sample ({counts}); put dict(type='mmcascade.MarkOOD', name=...) "
-                             "before PackInputs(algorithm_keys=('ood', 'dataset')) in each OOD pipeline")
+            raise ValueError(
+                f"{metric} got no OOD sample ({counts}); put dict(type='mmcascade.MarkOOD', name=...) "
+                "before PackInputs(algorithm_keys=('ood', 'dataset')) in each OOD pipeline"
+            )
         reserved = sorted({ID, ALL} & set(sets.dataset[sets.ood].tolist()))
         if reserved:
-            raise ValueError(f'an OOD data set cannot be called {reserved[0]!r}, which has a meaning of its own in the '
-                             "metrics' keys; give it another dataset=")
+            raise ValueError(
+                f'an OOD data set cannot be called {reserved[0]!r}, which has a meaning of its own in the '
+                "metrics' keys; give it another dataset="
+            )
         sets._warn(metric)
         return sets
 
@@ -109,11 +124,17 @@ class SampleSets:
 
     def _warn(self, metric: str) -> None:
         if (self.confidence == self.confidence[0]).all():
-            warnings.warn(f'all {self.confidence.size} samples have the confidence {self.confidence[0]:g}, so {metric} '
-                          'has nothing to rank them by', stacklevel=4)
+            warnings.warn(
+                f'all {self.confidence.size} samples have the confidence {self.confidence[0]:g}, so {metric} '
+                'has nothing to rank them by',
+                stacklevel=4,
+            )
         inside = self.image[~self.ood]
         for name in np.unique(self.dataset[self.ood]):
             shared = np.setdiff1d(np.intersect1d(inside, self.image[self.dataset == name]), [0]).size
             if shared:
-                warnings.warn(f'{shared} image(s) of the OOD data set {str(name)!r} are in-distribution images, too '
-                              '(the same path); take them out of one of the two', stacklevel=4)
+                warnings.warn(
+                    f'{shared} image(s) of the OOD data set {str(name)!r} are in-distribution images, too '
+                    '(the same path); take them out of one of the two',
+                    stacklevel=4,
+                )

@@ -55,11 +55,19 @@ class SCOD(BaseMetric):
 
     default_prefix = 'scod'
 
-    def __init__(self, coverages: Sequence[float] = (0.5, 0.8), ood_share: float = 0.5, ood_cost: float = 1.0,
-                 collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        coverages: Sequence[float] = (0.5, 0.8),
+        ood_share: float = 0.5,
+        ood_cost: float = 1.0,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.coverages = [as_fraction(coverage, 'coverages', positive=True)
-                          for coverage in target_list(coverages, 'coverages')]
+        self.coverages = [
+            as_fraction(coverage, 'coverages', positive=True) for coverage in target_list(coverages, 'coverages')
+        ]
         check_mixture(ood_share, ood_cost)
         self.ood_share, self.ood_cost = ood_share, ood_cost
 
@@ -77,7 +85,8 @@ class SCOD(BaseMetric):
             mixture = sets.confidence[chosen], errors[chosen], sets.ood[chosen]
             for coverage in self.coverages:
                 values[f'{name}/risk@coverage{percent_name(coverage)}'] = scod_risk_at_coverage(
-                    *mixture, coverage, self.ood_share, self.ood_cost)
+                    *mixture, coverage, self.ood_share, self.ood_cost
+                )
             values[f'{name}/aurc'] = scod_aurc(*mixture, self.ood_share, self.ood_cost)
             values[f'{name}/augrc'] = scod_augrc(*mixture, self.ood_share, self.ood_cost)
         return {key: 100 * value for key, value in values.items()}
@@ -89,7 +98,11 @@ def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool]:
 
 
 def _is_wrong(sample: Mapping[str, Any]) -> bool:
-    label = require_number(sample, 'gt_label', 'SCOD needs the class labels of in-distribution images; mark the images '
-                           'of an OOD data set with mmcascade.MarkOOD')
+    label = require_number(
+        sample,
+        'gt_label',
+        'SCOD needs the class labels of in-distribution images; mark the images '
+        'of an OOD data set with mmcascade.MarkOOD',
+    )
     check_marked(sample)
     return label != require_number(sample, 'pred_label', 'SCOD judges one predicted class')

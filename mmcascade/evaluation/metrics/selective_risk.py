@@ -56,30 +56,33 @@ class SelectiveRisk(BaseMetric):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.risks = [as_fraction(risk, 'risks') for risk in target_list(risks, 'risks')]
-        self.coverages = [as_fraction(coverage, 'coverages', positive=True)
-                          for coverage in target_list(coverages, 'coverages')]
+        self.coverages = [
+            as_fraction(coverage, 'coverages', positive=True) for coverage in target_list(coverages, 'coverages')
+        ]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep (confidence, wrong, accepted, ood) of every sample."""
         self.results.extend(_judge(sample) for sample in data_samples)
 
     def compute_metrics(
-        self, results: list[tuple[float, bool, bool | None, bool]],
+        self,
+        results: list[tuple[float, bool, bool | None, bool]],
     ) -> dict[str, float]:
         """Summarise the in-distribution samples; all values are percent."""
-        units = [(confidence, wrong, accepted)
-                 for confidence, wrong, accepted, ood in results if not ood]
+        units = [(confidence, wrong, accepted) for confidence, wrong, accepted, ood in results if not ood]
         if not units:
             raise ValueError(
                 f'SelectiveRisk got no in-distribution sample ({len(results)} samples in all); '
-                'check the data set, its annotations and its split')
+                'check the data set, its annotations and its split'
+            )
         confidence = np.array([unit[0] for unit in units])
         wrong = np.array([unit[1] for unit in units])
         values = dict(
             aurc=aurc(confidence, wrong),
             augrc=augrc(confidence, wrong),
             e_aurc=e_aurc(confidence, wrong),
-            auroc=auroc(confidence, ~wrong))
+            auroc=auroc(confidence, ~wrong),
+        )
         for risk in self.risks:
             key = f'coverage@risk{percent_name(risk)}'
             values[key] = coverage_at_risk(confidence, wrong, risk)
@@ -97,7 +100,8 @@ def _judge(sample: Mapping[str, Any]) -> tuple[float, bool, bool | None, bool]:
     ood = bool(sample.get('ood', False))
     wrong = not ood and (
         require_number(sample, 'gt_label', 'SelectiveRisk judges images with one class label')
-        != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class'))
+        != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class')
+    )
     check_marked(sample)
     accepted = sample.get('accepted')
     return judged_confidence(sample), wrong, None if accepted is None else bool(accepted), ood

@@ -58,6 +58,8 @@ class SubsetMetric(BaseMetric):
         """The wrapped metric on the samples of the data set."""
         kept = [entry for entries in results for entry in entries]
         if not kept:
-            raise ValueError(f'SubsetMetric got no sample of the data set {self.dataset!r} among {len(results)}; it is '
-                             "'id' for unmarked images, else the name given to mmcascade.MarkOOD")
+            raise ValueError(
+                f'SubsetMetric got no sample of the data set {self.dataset!r} among {len(results)}; it is '
+                "'id' for unmarked images, else the name given to mmcascade.MarkOOD"
+            )
         return self.metric.compute_metrics(kept)

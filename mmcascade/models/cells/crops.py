@@ -50,7 +50,8 @@ class Crops:
         """Of a crop in the source."""
         height, width = (
             min(whole, side + 2 * self.margin if ratio == 1 else math.ceil((side + 2 * self.margin) * ratio) + 1)
-            for side, ratio, whole in zip(self.grid.frame, self.ratio, self.source, strict=True))
+            for side, ratio, whole in zip(self.grid.frame, self.ratio, self.source, strict=True)
+        )
         return height, width
 
     @cached_property
@@ -61,8 +62,12 @@ class Crops:
     def box(self, index: int) -> Box:
         """Where the crop of a cell lies in the source, as if that were not mirrored."""
         frame = self.grid.frame_box(index)
-        top, left = (min(max(math.floor((start - self.margin) * ratio), 0), whole - side) for start, ratio, whole, side
-                     in zip((frame.top, frame.left), self.ratio, self.source, self.size, strict=True))
+        top, left = (
+            min(max(math.floor((start - self.margin) * ratio), 0), whole - side)
+            for start, ratio, whole, side in zip(
+                (frame.top, frame.left), self.ratio, self.source, self.size, strict=True
+            )
+        )
         return Box(top, left, top + self.size[0], left + self.size[1])
 
     def take(self, image: Tensor, rows: np.ndarray) -> Tensor:
@@ -77,10 +82,16 @@ class Crops:
         places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
             return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])
-        return torch.stack([
-            interpolated(interpolated(x, -2, self._places(frame.top, crop.top, 0, align_corners)), -1,
-                         self._places(frame.left, crop.left, 1, align_corners))
-            for x, (crop, frame) in zip(scores, places, strict=True)])
+        return torch.stack(
+            [
+                interpolated(
+                    interpolated(x, -2, self._places(frame.top, crop.top, 0, align_corners)),
+                    -1,
+                    self._places(frame.left, crop.left, 1, align_corners),
+                )
+                for x, (crop, frame) in zip(scores, places, strict=True)
+            ]
+        )
 
     def _mirrored(self, box: Box) -> Box:
         height, width = self.source

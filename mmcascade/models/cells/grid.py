@@ -41,7 +41,7 @@ class Box:
 
     def of(self, image: Tensor) -> Tensor:
         """The pixels of an image ``(..., H, W)`` inside, without a copy."""
-        return image[..., self.top:self.bottom, self.left:self.right]
+        return image[..., self.top : self.bottom, self.left : self.right]
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,15 @@ class Grid:
 
     def __post_init__(self) -> None:
         if any(side > whole for side, whole in zip(self.frame, self.image, strict=True)):
-            raise ValueError(f'a cell of {self.frame[0]} x {self.frame[1]} pixels is larger than the image of '
-                             f'{self.image[0]} x {self.image[1]}; make cell= smaller, or None for one cell per image')
+            raise ValueError(
+                f'a cell of {self.frame[0]} x {self.frame[1]} pixels is larger than the image of '
+                f'{self.image[0]} x {self.image[1]}; make cell= smaller, or None for one cell per image'
+            )
         if len(self) > CELLS_PER_IMAGE:
-            raise ValueError(f'cells of {self.frame} pixels cut an image of {self.image} into {len(self)} cells, more '
-                             f'than {CELLS_PER_IMAGE}; make cell= larger')
+            raise ValueError(
+                f'cells of {self.frame} pixels cut an image of {self.image} into {len(self)} cells, more '
+                f'than {CELLS_PER_IMAGE}; make cell= larger'
+            )
 
     @property
     def frame(self) -> Size:
@@ -95,9 +99,12 @@ class Grid:
     def frame_box(self, index: int) -> Box:
         """Its frame."""
         cell, (height, width) = self.box(index), self.frame
-        return Box(cell.bottom - height if cell.size[0] < height else cell.top,
-                   cell.right - width if cell.size[1] < width else cell.left,
-                   cell.bottom, cell.right)
+        return Box(
+            cell.bottom - height if cell.size[0] < height else cell.top,
+            cell.right - width if cell.size[1] < width else cell.left,
+            cell.bottom,
+            cell.right,
+        )
 
     def inner_box(self, index: int) -> Box:
         """The cell within its frame."""
@@ -142,8 +149,10 @@ def checked_cell(cell: Any) -> Size | None:
         return None
     sides = (cell, cell) if isinstance(cell, int) else cell
     if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(_is_whole(side, 1) for side in sides):
-        raise ValueError('cell is the side of a square or (height, width), in whole pixels from 1, or None for one '
-                         f'cell per image, got {cell!r}')
+        raise ValueError(
+            'cell is the side of a square or (height, width), in whole pixels from 1, or None for one '
+            f'cell per image, got {cell!r}'
+        )
     return sides[0], sides[1]
 
 
@@ -158,8 +167,10 @@ def checked_margin(margin: Any, cell: Size | None) -> int:
     if cell is None and margin:
         raise ValueError(f'the whole image is one cell, so there is nothing around it; leave margin={margin} out')
     if cell is not None and margin > min(cell):
-        raise ValueError(f'a margin of {margin} pixels around cells of {cell[0]} x {cell[1]} makes crops of more than '
-                         'nine times their area; make margin= smaller or cell= larger')
+        raise ValueError(
+            f'a margin of {margin} pixels around cells of {cell[0]} x {cell[1]} makes crops of more than '
+            'nine times their area; make margin= smaller or cell= larger'
+        )
     return margin
 
 

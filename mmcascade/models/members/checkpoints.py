@@ -93,7 +93,8 @@ def load_weights(path: str | PathLike[str], allow_unsafe: bool = False) -> Check
         beside = sorted(file.name for file in path.parent.glob('*.pth'))[:5]
         raise FileNotFoundError(
             f"checkpoint '{path}' is not a file"
-            + (f"; in '{path.parent}' there is {', '.join(beside)}" if beside else ''))
+            + (f"; in '{path.parent}' there is {', '.join(beside)}" if beside else '')
+        )
     return _checkpoint(_read(path, allow_unsafe), path)
 
 
@@ -101,6 +102,7 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
     try:
         if path.suffix == '.safetensors':
             from safetensors.torch import load_file
+
             return load_file(path)
         with stand_ins():
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -121,8 +123,11 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
 
 
 def _read_unsafe(path: Path, refusal: str | None) -> Any:
-    warnings.warn(f"checkpoint '{path}' is read without protection, as asked for by "
-                  f'unsafe_checkpoint=True; it holds {refusal or "another format"}', stacklevel=4)
+    warnings.warn(
+        f"checkpoint '{path}' is read without protection, as asked for by "
+        f'unsafe_checkpoint=True; it holds {refusal or "another format"}',
+        stacklevel=4,
+    )
     try:
         return torch.load(path, map_location='cpu', weights_only=False)
     except PermissionError:
@@ -137,7 +142,8 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"checkpoint '{path}' ({path.stat().st_size} bytes) cannot be read: it is cut off, "
         f'damaged, or no file of torch.save or safetensors. Copy or download it again. '
-        f'({type(error).__name__}: {reason})')
+        f'({type(error).__name__}: {reason})'
+    )
 
 
 def _refused(error: Exception, path: Path) -> str | None:
@@ -156,18 +162,19 @@ def _refused(error: Exception, path: Path) -> str | None:
 def _checkpoint(content: Any, path: Path) -> Checkpoint:
     """Finds the weights and what was noted about them."""
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"checkpoint '{path}' holds a {type(content).__name__}, expected a "
-                              "state dict or {'state_dict': ...}")
-    nested = next((content[key] for key in ('state_dict', 'model')
-                   if isinstance(content.get(key), Mapping)), None)
+        raise CheckpointError(
+            f"checkpoint '{path}' holds a {type(content).__name__}, expected a state dict or {{'state_dict': ...}}"
+        )
+    nested = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), Mapping)), None)
     weights: Any = content if nested is None else nested
-    others = [key for key, value in weights.items()
-              if not isinstance(value, Tensor) and not str(key).endswith('_extra_state')]
+    others = [
+        key for key, value in weights.items() if not isinstance(value, Tensor) and not str(key).endswith('_extra_state')
+    ]
     if not weights or others:
         raise CheckpointError(
             f"checkpoint '{path}' holds no state dict (a mapping of names to tensors): "
-            + (f'{_listed(others)} {"is" if len(others) == 1 else "are"} something else'
-               if others else 'it is empty'))
+            + (f'{_listed(others)} {"is" if len(others) == 1 else "are"} something else' if others else 'it is empty')
+        )
     meta = None if nested is None else content.get('meta')
     return Checkpoint(weights, meta if isinstance(meta, Mapping) else {}, path)
 

@@ -43,7 +43,8 @@ def local_file(weights: str) -> Path:
     if expected and not sha256(path).startswith(expected):
         raise CheckpointError(
             f"'{path}' is not what its name promises: its SHA-256 begins with "
-            f"{sha256(path)[:len(expected)]}, expected {expected}. Delete it and fetch it again")
+            f'{sha256(path)[: len(expected)]}, expected {expected}. Delete it and fetch it again'
+        )
     return path
 
 
@@ -68,5 +69,6 @@ def _download(url: str, path: Path) -> None:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_in_name(path))
     # urllib's errors are OSErrors; a wrong hash is a RuntimeError
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"cannot download '{url}' to '{path}': {error}. Download it by other "
-                              'means and give its path as checkpoint=') from error
+        raise CheckpointError(
+            f"cannot download '{url}' to '{path}': {error}. Download it by other means and give its path as checkpoint="
+        ) from error

@@ -39,8 +39,10 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     else:
         config = model
     if not isinstance(config.get('model'), Mapping) or 'type' not in config['model']:
-        raise ValueError(f'{_named(model)} describes no model: expected a model dict with a '
-                         f"'type', or a config with such a 'model'; it has {sorted(config)}")
+        raise ValueError(
+            f'{_named(model)} describes no model: expected a model dict with a '
+            f"'type', or a config with such a 'model'; it has {sorted(config)}"
+        )
     # Models read their test_cfg by attributes, as configs allow and plain dicts do not.
     built = ConfigDict(without_downloads(config['model']))
     if config.get('data_preprocessor') is not None:
@@ -54,8 +56,11 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 def without_downloads(config: Any) -> Any:
     """A copy of a model config in which nothing asks for pretrained weights."""
     if isinstance(config, Mapping):
-        cleared = {key: _no_weights(value) if key == 'pretrained' else without_downloads(value)
-                   for key, value in config.items() if key != 'init_cfg'}
+        cleared = {
+            key: _no_weights(value) if key == 'pretrained' else without_downloads(value)
+            for key, value in config.items()
+            if key != 'init_cfg'
+        }
         # MMSegmentation's one downloads by default.
         if str(config.get('type')).rpartition('.')[2] == 'TIMMBackbone':
             cleared['pretrained'] = False
@@ -79,14 +84,16 @@ def _scope_of_type(model_type: Any) -> str | None:
 def _config_path(model: str | Path) -> Path:
     path = Path(model).expanduser()
     is_path = isinstance(model, Path) or (
-        '::' not in model and (path.suffix in _CONFIG_SUFFIXES or len(path.parts) > 1))
+        '::' not in model and (path.suffix in _CONFIG_SUFFIXES or len(path.parts) > 1)
+    )
     if not is_path:
         return find_config(str(model))
     if not path.is_file():
         beside = [file.name for file in path.parent.glob('*.py')]
         close = difflib.get_close_matches(path.name, beside)
-        raise FileNotFoundError(f"config '{path}' is not a file"
-                                + (f"; close ones are {', '.join(close)}" if close else ''))
+        raise FileNotFoundError(
+            f"config '{path}' is not a file" + (f'; close ones are {", ".join(close)}' if close else '')
+        )
     return path
 
 

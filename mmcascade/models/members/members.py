@@ -54,9 +54,13 @@ class Member:
         return num_classes(self.module) or (len(self.classes) if self.classes else None)
 
 
-def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
-                 checkpoint: str | PathLike[str] | None = None, unsafe_checkpoint: bool = False,
-                 classes: Sequence[str] | None = None) -> Member:
+def build_member(
+    name: str,
+    model: str | Path | Mapping[str, Any] | nn.Module,
+    checkpoint: str | PathLike[str] | None = None,
+    unsafe_checkpoint: bool = False,
+    classes: Sequence[str] | None = None,
+) -> Member:
     """Builds a model and loads its weights, safely and strictly.
 
     Args:
@@ -83,8 +87,7 @@ def build_member(name: str, model: str | Path | Mapping[str, Any] | nn.Module,
     member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
         weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
-        load_strictly(module, weights,
-                      f"member '{name}', the {type(module).__name__} of {source}")
+        load_strictly(module, weights, f"member '{name}', the {type(module).__name__} of {source}")
         member.loaded, member.classes, member.palette = True, weights.classes, weights.palette
     if classes is not None:
         member.classes = tuple(classes)
@@ -122,7 +125,8 @@ def check_members(members: Sequence[Member]) -> None:
             raise ValueError(
                 f"members '{first.name}' ({first.num_classes} classes) and '{other.name}' "
                 f'({other.num_classes} classes) cannot share a cascade: their predictions are '
-                'averaged class by class. Give them heads for the same classes')
+                'averaged class by class. Give them heads for the same classes'
+            )
     named = [member for member in members if member.classes is not None]
     for other in named[1:]:
         _check_same_classes(named[0], other)
@@ -132,41 +136,54 @@ def check_members(members: Sequence[Member]) -> None:
             raise ValueError(
                 f"members '{coloured[0].name}' and '{other.name}' were trained with different palettes, so they may "
                 'have seen the classes in a different order: compare dataset_meta in their checkpoints. If the classes '
-                "are the same, save one checkpoint again with the other's palette")
+                "are the same, save one checkpoint again with the other's palette"
+            )
 
 
 def _check_same_classes(first: Member, other: Member) -> None:
     a, b = first.classes or (), other.classes or ()
     if len(a) != len(b):
-        raise ValueError(f"members '{first.name}' ({len(a)} class names) and '{other.name}' "
-                         f'({len(b)} class names) cannot share a cascade')
+        raise ValueError(
+            f"members '{first.name}' ({len(a)} class names) and '{other.name}' "
+            f'({len(b)} class names) cannot share a cascade'
+        )
     for index, (one, another) in enumerate(zip(a, b, strict=True)):
         if one != another:
             raise ValueError(
                 f"members '{first.name}' and '{other.name}' name class {index} differently: "
                 f"'{one}' and '{another}'. Their predictions are averaged class by class, so the "
                 'order must agree. If these names mean the same, give one of the members '
-                'classes=[...] with the names of the other')
+                'classes=[...] with the names of the other'
+            )
 
 
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name or '.' in name:
-        raise ValueError(f'member name {name!r} cannot be used: it becomes a part of the names of '
-                         "weights, so it must be a non-empty string without '.'")
+        raise ValueError(
+            f'member name {name!r} cannot be used: it becomes a part of the names of '
+            "weights, so it must be a non-empty string without '.'"
+        )
     if hasattr(nn.ModuleDict(), name):
-        raise ValueError(f'member name {name!r} cannot be used: torch modules have an attribute of '
-                         'that name. Choose another')
+        raise ValueError(
+            f'member name {name!r} cannot be used: torch modules have an attribute of that name. Choose another'
+        )
 
 
 def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
     try:
         module = MODELS.build(ConfigDict(config))  # segmentors read test_cfg.mode as an attribute
     except Exception as error:
-        hint = '' if '_scope_' in config else (
-            ". The dict has no '_scope_'; add _scope_='mmpretrain' (or the library it is from) for "
-            'its parts to be found')
-        raise ValueError(f"member '{name}' cannot be built from {source}: "
-                         f'{type(error).__name__}: {error}{hint}') from error
+        hint = (
+            ''
+            if '_scope_' in config
+            else (
+                ". The dict has no '_scope_'; add _scope_='mmpretrain' (or the library it is from) for "
+                'its parts to be found'
+            )
+        )
+        raise ValueError(
+            f"member '{name}' cannot be built from {source}: {type(error).__name__}: {error}{hint}"
+        ) from error
     # Synchronised batch norm runs on GPUs only, and differs from the plain one only in training.
     if any(type(part).__name__ == 'SyncBatchNorm' for part in module.modules()):
         module = revert_sync_batchnorm(module)
@@ -176,8 +193,10 @@ def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
 def _checkpoint_file(name: str, model: Any, checkpoint: str | PathLike[str]) -> Path:
     if checkpoint == ZOO:
         if not isinstance(model, str):
-            raise ValueError(f"member '{name}': checkpoint='zoo' needs a model of the zoo, given "
-                             "by its name or as 'mmpretrain::...'. Give a path instead")
+            raise ValueError(
+                f"member '{name}': checkpoint='zoo' needs a model of the zoo, given "
+                "by its name or as 'mmpretrain::...'. Give a path instead"
+            )
         return local_file(find_weights(model))
     if '://' in str(checkpoint):
         return local_file(str(checkpoint))

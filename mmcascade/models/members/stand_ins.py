@@ -26,21 +26,24 @@ class Inert:
 # plain dict, since class names may lie in one. `getattr` is how a pickle names a method.
 _STAND_INS: dict[str, type] = {
     'mmengine.config.config.ConfigDict': dict,
-    **dict.fromkeys([
-        'builtins.getattr',
-        'builtins.slice',
-        'mmengine.config.config.Config',
-        'mmengine.logging.history_buffer.HistoryBuffer',
-        'mmengine.logging.message_hub.MessageHub',
-        'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler',
-        'numpy.dtype',
-        'numpy.ndarray',
-        # numpy 1 and numpy 2
-        'numpy.core.multiarray._reconstruct',
-        'numpy.core.multiarray.scalar',
-        'numpy._core.multiarray._reconstruct',
-        'numpy._core.multiarray.scalar',
-    ], Inert),
+    **dict.fromkeys(
+        [
+            'builtins.getattr',
+            'builtins.slice',
+            'mmengine.config.config.Config',
+            'mmengine.logging.history_buffer.HistoryBuffer',
+            'mmengine.logging.message_hub.MessageHub',
+            'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler',
+            'numpy.dtype',
+            'numpy.ndarray',
+            # numpy 1 and numpy 2
+            'numpy.core.multiarray._reconstruct',
+            'numpy.core.multiarray.scalar',
+            'numpy._core.multiarray._reconstruct',
+            'numpy._core.multiarray.scalar',
+        ],
+        Inert,
+    ),
 }
 
 
@@ -50,8 +53,7 @@ def stand_ins() -> Iterator[None]:
     admitted = torch.serialization.get_safe_globals()
     others = [entry for entry in admitted if _pickled_name(entry) not in _STAND_INS]
     torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(
-        [*others, *((stand_in, name) for name, stand_in in _STAND_INS.items())])
+    torch.serialization.add_safe_globals([*others, *((stand_in, name) for name, stand_in in _STAND_INS.items())])
     try:
         yield
     finally:

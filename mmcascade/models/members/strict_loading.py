@@ -32,8 +32,7 @@ def load_strictly(module: nn.Module, checkpoint: Checkpoint, who: str) -> None:
     # A shallow copy that keeps the versions which torch notes in a state dict.
     weights = copy.copy(checkpoint.state_dict)
     own = module.state_dict()
-    if all(key.startswith('module.') for key in weights) and not any(
-            key.startswith('module.') for key in own):
+    if all(key.startswith('module.') for key in weights) and not any(key.startswith('module.') for key in own):
         nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, 'module.')
     try:
         missing, unexpected = module.load_state_dict(weights, strict=False)
@@ -42,28 +41,41 @@ def load_strictly(module: nn.Module, checkpoint: Checkpoint, who: str) -> None:
         missing, unexpected, misfits = [], [], _misfits(str(error))
     # Some models drop what they compute anew from the weights before torch looks for it.
     missing = [key for key in missing if not key.endswith(_COUNTER) and key not in weights]
-    report = [*_listed('missing from it', missing), *_listed('unknown to the model', unexpected),
-              *_listed('that cannot be copied', misfits)]
+    report = [
+        *_listed('missing from it', missing),
+        *_listed('unknown to the model', unexpected),
+        *_listed('that cannot be copied', misfits),
+    ]
     if report:
         raise CheckpointError(
             f"checkpoint '{checkpoint.path}' ({len(weights)} weights) does not fit {who} "
-            f'({len(own)} weights); expected one of exactly this model:\n' + '\n'.join(report))
+            f'({len(own)} weights); expected one of exactly this model:\n' + '\n'.join(report)
+        )
 
 
 def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
     """Lines that list what a checkpoint lacks, has too much or has in another shape; none if it fits."""
-    shapes = [f'{key} of shape {list(weights[key].shape)} instead of {list(own[key].shape)}'
-              for key in own.keys() & weights.keys() if weights[key].shape != own[key].shape]
+    shapes = [
+        f'{key} of shape {list(weights[key].shape)} instead of {list(own[key].shape)}'
+        for key in own.keys() & weights.keys()
+        if weights[key].shape != own[key].shape
+    ]
     missing = [key for key in own if key not in weights and not key.endswith(_COUNTER)]
-    return [*_listed('missing from it', missing), *_listed('unknown to the model', sorted(weights.keys() - own.keys())),
-            *_listed('that cannot be copied', sorted(shapes))]
+    return [
+        *_listed('missing from it', missing),
+        *_listed('unknown to the model', sorted(weights.keys() - own.keys())),
+        *_listed('that cannot be copied', sorted(shapes)),
+    ]
 
 
 def _misfits(message: str) -> list[str]:
     """The weights that torch could not copy, nearly always for their shape."""
-    return [re.sub(r'size mismatch for (\S+):.*Size\((.*?)\).*Size\((.*?)\).*',
-                   r'\1 of shape \2 instead of \3', line.strip())
-            for line in message.splitlines()[1:]]
+    return [
+        re.sub(
+            r'size mismatch for (\S+):.*Size\((.*?)\).*Size\((.*?)\).*', r'\1 of shape \2 instead of \3', line.strip()
+        )
+        for line in message.splitlines()[1:]
+    ]
 
 
 def _listed(what: str, keys: Sequence[str]) -> list[str]:

@@ -33,16 +33,24 @@ class TimmFeatures(BaseModule):
         CheckpointError: In ``init_weights``, if the file lacks weights.
     """
 
-    def __init__(self, model_name: str, out_indices: Sequence[int] = (2, 3, 4), trainable: Sequence[str] = (),
-                 init_cfg: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        out_indices: Sequence[int] = (2, 3, 4),
+        trainable: Sequence[str] = (),
+        init_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         import timm
+
         try:
             self.model = timm.create_model(
-                model_name, pretrained=False, features_only=True, out_indices=tuple(out_indices))
+                model_name, pretrained=False, features_only=True, out_indices=tuple(out_indices)
+            )
         except RuntimeError as error:
-            raise ValueError(f'model_name={model_name!r} is no network of timm {timm.__version__} that gives feature '
-                             f'maps ({error})') from error
+            raise ValueError(
+                f'model_name={model_name!r} is no network of timm {timm.__version__} that gives feature maps ({error})'
+            ) from error
         self.model.requires_grad_(False).eval()
         for name in trainable:
             try:

@@ -51,8 +51,9 @@ class ZooModel:
         for folder in self.metafile.parents:
             if (folder / entry).exists():
                 return folder / entry
-        raise FileNotFoundError(f"'{entry}' of zoo model '{self.name}' is neither beside "
-                                f"'{self.metafile}' nor in a folder above it")
+        raise FileNotFoundError(
+            f"'{entry}' of zoo model '{self.name}' is neither beside '{self.metafile}' nor in a folder above it"
+        )
 
 
 def find_config(reference: str) -> Path:
@@ -91,12 +92,16 @@ def find_weights(reference: str) -> str:
         models = _models_named(source, name)
     found = {model.weights: model.name for model in models if model.weights}
     if not found:
-        raise ValueError(f"the zoo has no weights for '{reference}'; give checkpoint= a path, or "
-                         'None to build the member without weights')
+        raise ValueError(
+            f"the zoo has no weights for '{reference}'; give checkpoint= a path, or "
+            'None to build the member without weights'
+        )
     if len(found) > 1:
         listed = '\n  '.join(f'{name}: {weights}' for weights, name in found.items())
-        raise ValueError(f"the zoo has several weights for '{reference}'; give model= one of these "
-                         f'names, or checkpoint= one of these files:\n  {listed}')
+        raise ValueError(
+            f"the zoo has several weights for '{reference}'; give model= one of these "
+            f'names, or checkpoint= one of these files:\n  {listed}'
+        )
     return next(iter(found))
 
 
@@ -104,16 +109,20 @@ def library_home(library: str) -> Path:
     """The folder with a library's ``configs`` and ``model-index.yml``."""
     spec = importlib.util.find_spec(library) if library.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"'{library}::' names no installed library; the zoos are those of "
-                         f'{" and ".join(LIBRARIES)} (pip install "mmcascade[onedl]")')
+        raise ValueError(
+            f"'{library}::' names no installed library; the zoos are those of "
+            f'{" and ".join(LIBRARIES)} (pip install "mmcascade[onedl]")'
+        )
     package = Path(next(iter(spec.submodule_search_locations)))
     # Wheels carry a copy in `.mim`; a checkout has the originals beside the package.
     for home in (package / '.mim', package.parent):
         if (home / 'model-index.yml').is_file() and (home / 'configs').is_dir():
             return home
-    raise ValueError(f"{library} is installed in '{package}' without its zoo "
-                     '(.mim/model-index.yml); install it from a wheel, or give the path of a '
-                     'config file instead')
+    raise ValueError(
+        f"{library} is installed in '{package}' without its zoo "
+        '(.mim/model-index.yml); install it from a wheel, or give the path of a '
+        'config file instead'
+    )
 
 
 def _is_library_config(source: str, name: str) -> bool:
@@ -124,8 +133,7 @@ def _library_config(library: str, name: str) -> Path:
     configs = library_home(library) / 'configs'
     if not (configs / name).is_file():
         known = [path.relative_to(configs).as_posix() for path in configs.rglob('*.py')]
-        raise FileNotFoundError(f"{library} has no config '{name}' under '{configs}'"
-                                + _suggestion(name, known))
+        raise FileNotFoundError(f"{library} has no config '{name}' under '{configs}'" + _suggestion(name, known))
     return configs / name
 
 
@@ -135,9 +143,11 @@ def _models_named(source: str, name: str) -> list[ZooModel]:
     named = [model for model in models if model.name.lower() == name.lower()]
     if not named:
         where = f"'{source}'" if source else 'the zoos of ' + ' and '.join(_installed())
-        raise ValueError(f"no model '{name}' in {where}"
-                         + _suggestion(name, [model.name for model in models])
-                         + '. A config file is given by its path, ending in .py')
+        raise ValueError(
+            f"no model '{name}' in {where}"
+            + _suggestion(name, [model.name for model in models])
+            + '. A config file is given by its path, ending in .py'
+        )
     return named
 
 
@@ -154,8 +164,11 @@ def _models_of(source: str) -> Iterator[ZooModel]:
 def _installed() -> list[str]:
     found = [library for library in LIBRARIES if importlib.util.find_spec(library) is not None]
     if not found:
-        raise ValueError('a zoo name needs one of the libraries ' + ', '.join(LIBRARIES)
-                         + ', and none is installed (pip install "mmcascade[onedl]")')
+        raise ValueError(
+            'a zoo name needs one of the libraries '
+            + ', '.join(LIBRARIES)
+            + ', and none is installed (pip install "mmcascade[onedl]")'
+        )
     return found
 
 
@@ -168,15 +181,16 @@ def read_index(path: Path) -> tuple[ZooModel, ...]:
     """All models of a metafile, or of an index that imports metafiles."""
     if not path.is_file():
         raise FileNotFoundError(f"metafile '{path}' is not a file")
-    content = yaml.load(path.read_text(encoding='utf-8'),
-                        Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+    content = yaml.load(path.read_text(encoding='utf-8'), Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
     if isinstance(content, list):
         content = {'Models': content}
     if not isinstance(content, dict) or not {'Models', 'Import'} & content.keys():
         raise ValueError(f"'{path}' is no metafile: it has neither 'Models' nor 'Import'")
     imported = (read_index(path.parent / entry) for entry in content.get('Import') or [])
-    own = (ZooModel(str(entry['Name']), entry.get('Config'), entry.get('Weights'), path)
-           for entry in content.get('Models') or [])
+    own = (
+        ZooModel(str(entry['Name']), entry.get('Config'), entry.get('Weights'), path)
+        for entry in content.get('Models') or []
+    )
     return (*own, *(model for models in imported for model in models))
 
 

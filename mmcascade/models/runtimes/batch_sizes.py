@@ -20,15 +20,22 @@ from mmcascade.calibration.stores.fingerprints import fingerprint
 
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'
-SIZES = tuple(2 ** k for k in range(10))
+SIZES = tuple(2**k for k in range(10))
 #: For members that label pixels, whose activations are large: a processor has no end of memory that could be caught.
 PIXEL_SIZES = SIZES[:4]
 SCHEMA = 1
 
 
 @torch.no_grad()
-def sweep(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int] = SIZES, *,
-          device: torch.device | None = None, seconds: float = 0.3, patience: int = 2) -> dict[int, float]:
+def sweep(
+    run: Callable[[Tensor], Any],
+    row: Tensor,
+    sizes: Sequence[int] = SIZES,
+    *,
+    device: torch.device | None = None,
+    seconds: float = 0.3,
+    patience: int = 2,
+) -> dict[int, float]:
     """Seconds per image at ascending batch sizes, the best of several runs each.
 
     Stops when so many sizes in a row were worse than the best one, or when memory runs out. Sizes that come near the
@@ -68,8 +75,14 @@ def sizes_for(device: torch.device, pixels: bool) -> tuple[int, ...]:
     return PIXEL_SIZES if pixels and device.type == 'cpu' else SIZES
 
 
-def settled_size(run: Callable[[Tensor], Any], row: Tensor, module: nn.Module, execution: object,
-                 device: torch.device, pixels: bool = False) -> int:
+def settled_size(
+    run: Callable[[Tensor], Any],
+    row: Tensor,
+    module: nn.Module,
+    execution: object,
+    device: torch.device,
+    pixels: bool = False,
+) -> int:
     """The best batch size of a stage, from the cache of this machine or by a sweep.
 
     Args:
@@ -79,8 +92,9 @@ def settled_size(run: Callable[[Tensor], Any], row: Tensor, module: nn.Module, e
         pixels: whether it labels pixels.
     """
     cache = SizeCache()
-    key = cache.key(module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type),
-                    device=device)
+    key = cache.key(
+        module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type), device=device
+    )
     size = cache.get(key)
     if size is None:
         size = best_size(sweep(run, row, sizes_for(device, pixels), device=device))
@@ -104,8 +118,9 @@ class SizeCache:
     def key(*what: object, device: torch.device) -> str:
         """A name for what a batch size depends on: the given objects, the device, threads, torch, and memory."""
         name = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{device} {cpu_model()}'
-        return fingerprint(str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__,
-                                                     freed_memory_is_kept()))
+        return fingerprint(
+            str(x).encode() for x in (*what, name, torch.get_num_threads(), torch.__version__, freed_memory_is_kept())
+        )
 
     def get(self, key: str) -> int | None:
         size = self._read().get(key)
@@ -141,15 +156,16 @@ def _best_time(run: Callable[[Tensor], Any], row: Tensor, size: int, device: tor
     return min(times) / size
 
 
-def _compared(run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int], device: torch.device,
-              seconds: float) -> dict[int, float]:
+def _compared(
+    run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int], device: torch.device, seconds: float
+) -> dict[int, float]:
     """Seconds per image, the best of rounds in which every size runs as many images as the largest one.
 
     The best of many short runs is lower than that of a few long ones wherever something else uses the machine, and so
     favours small batches; and a batch that is run again and again lies in the cache, as none in a test does.
     """
     images = row.expand(max(sizes), *row.shape).contiguous()
-    batches = {size: images[:max(sizes) // size * size].split(size) for size in sizes}
+    batches = {size: images[: max(sizes) // size * size].split(size) for size in sizes}
     times: dict[int, list[float]] = {size: [] for size in sizes}
     while any(len(taken) < 3 or sum(taken) < seconds for taken in times.values()):
         for size, taken in times.items():

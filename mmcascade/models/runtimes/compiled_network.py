@@ -78,8 +78,11 @@ class CompiledNetwork:
     def _fall_back(self, error: Exception) -> None:
         self.failed = True
         reason = str(error).strip().splitlines() or ['']
-        warnings.warn(f'{type(self.module).__name__} cannot be compiled here and runs uncompiled: '
-                      f'{type(error).__name__}: {reason[0]}', stacklevel=2)
+        warnings.warn(
+            f'{type(self.module).__name__} cannot be compiled here and runs uncompiled: '
+            f'{type(error).__name__}: {reason[0]}',
+            stacklevel=2,
+        )
 
 
 def padded_size(n: int, full: int | None = None) -> int:

@@ -70,8 +70,10 @@ class Forward:
         if execution.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if execution.compile and not gives_logits(module):
-            raise ValueError(f'compile=True needs a member whose forward pass gives logits, but a '
-                             f'{type(module).__name__} with this head only predicts probabilities; leave compile= out')
+            raise ValueError(
+                f'compile=True needs a member whose forward pass gives logits, but a '
+                f'{type(module).__name__} with this head only predicts probabilities; leave compile= out'
+            )
         self.compiled = execution.compiled(module, class_values)
 
     def __call__(self, images: Tensor) -> StageOutput:

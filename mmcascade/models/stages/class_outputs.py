@@ -20,7 +20,7 @@ Scores = Callable[[nn.Module, Tensor], StageOutput]
 
 _OTHER_TASKS = {
     'MultiLabelClsHead': 'it scores every class by itself, so there is no one prediction whose '
-                         'confidence could be judged',
+    'confidence could be judged',
     'MultiTaskHead': 'it answers several questions at once',
     'RegressionHead': 'it predicts numbers, not classes',
     'BaseRetriever': 'it ranks by similarity, which is no probability of a class',
@@ -53,9 +53,11 @@ def gives_logits(module: nn.Module) -> bool:
     if owner(module, 'predict') in _SOFTMAX_CLASSIFIERS:
         return owner(module, '_get_predictions') in _SOFTMAX_CLASSIFIERS
     head = getattr(module, 'head', None)
-    return (owner(module, 'predict') == 'ImageClassifier'
-            and owner(head, 'predict') in ('ClsHead', 'ConformerHead')
-            and owner(head, '_get_predictions') == 'ClsHead')
+    return (
+        owner(module, 'predict') == 'ImageClassifier'
+        and owner(head, 'predict') in ('ClsHead', 'ConformerHead')
+        and owner(head, '_get_predictions') == 'ClsHead'
+    )
 
 
 def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
@@ -83,8 +85,10 @@ def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
         scores = sum(scores[1:], start=scores[0])
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         shape = f' of shape {tuple(scores.shape)}' if isinstance(scores, Tensor) else ''
-        raise TypeError(f'{type(module).__name__} gave a {type(scores).__name__}{shape}, expected '
-                        'a tensor of class scores (N, classes)')
+        raise TypeError(
+            f'{type(module).__name__} gave a {type(scores).__name__}{shape}, expected '
+            'a tensor of class scores (N, classes)'
+        )
     return StageOutput(logits=at_least_float32(scores))
 
 

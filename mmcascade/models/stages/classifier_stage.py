@@ -46,11 +46,24 @@ class ClassifierStage:
 
     by_source = False
 
-    def __init__(self, member: str, module: nn.Module, counter: MacCounter, *, view: int = 0,
-                 batch_size: int | str | None = None, macs: float | None = None, temperature: float = 1.0,
-                 channels_last: bool = False, amp: str | None = None, compile: bool | str = False,
-                 resize: int | tuple[int, int] | None = None, flip: bool = False,
-                 interpolation: str = 'bicubic', scores: Scores = class_output) -> None:
+    def __init__(
+        self,
+        member: str,
+        module: nn.Module,
+        counter: MacCounter,
+        *,
+        view: int = 0,
+        batch_size: int | str | None = None,
+        macs: float | None = None,
+        temperature: float = 1.0,
+        channels_last: bool = False,
+        amp: str | None = None,
+        compile: bool | str = False,
+        resize: int | tuple[int, int] | None = None,
+        flip: bool = False,
+        interpolation: str = 'bicubic',
+        scores: Scores = class_output,
+    ) -> None:
         self.member = member
         self.counter = counter
         self.view = view
@@ -70,8 +83,7 @@ class ClassifierStage:
         images = self.images_of(batch)
         shape = tuple(images.shape[1:])
         if shape not in self.macs_by_shape:
-            self.macs_by_shape[shape] = (
-                macs_at(self.member, self.counter, images) if self.macs is None else self.macs)
+            self.macs_by_shape[shape] = macs_at(self.member, self.counter, images) if self.macs is None else self.macs
         output = self.forward(images)
         return StageOutput(output.logits, output.probabilities, output.features, self.macs_by_shape[shape], self.source)
 

@@ -48,8 +48,9 @@ class DeviceView:
         ValueError: on a size that is no whole number from 1, or an unknown interpolation.
     """
 
-    def __init__(self, resize: int | tuple[int, int] | None = None, flip: bool = False,
-                 interpolation: str = 'bicubic') -> None:
+    def __init__(
+        self, resize: int | tuple[int, int] | None = None, flip: bool = False, interpolation: str = 'bicubic'
+    ) -> None:
         self.size = None if resize is None else checked_size(resize)
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f'interpolation is one of {INTERPOLATIONS}, got {interpolation!r}')
@@ -85,7 +86,9 @@ class DeviceView:
         self._warned = True
         warnings.warn(
             f'resize={self.size} enlarges a view of {source[0]} x {source[1]} pixels, which adds cost but no detail; '
-            'make the view at least as large in the data pipeline', stacklevel=4)
+            'make the view at least as large in the data pipeline',
+            stacklevel=4,
+        )
 
 
 def checked_size(resize: Any) -> tuple[int, int]:

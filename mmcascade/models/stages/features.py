@@ -54,8 +54,10 @@ def feature_output(module: nn.Module, inputs: Tensor) -> StageOutput:
         features, logits = module.head.pre_logits(maps), module.head(maps)  # type: ignore[union-attr, operator]
     if not isinstance(features, Tensor) or features.dim() != 2:
         shape = f' of shape {tuple(features.shape)}' if isinstance(features, Tensor) else ''
-        raise TypeError(f'the features of a {type(module).__name__} are a {type(features).__name__}{shape}, expected a '
-                        'tensor with one row per image (N, D)')
+        raise TypeError(
+            f'the features of a {type(module).__name__} are a {type(features).__name__}{shape}, expected a '
+            'tensor with one row per image (N, D)'
+        )
     return StageOutput(logits=at_least_float32(logits), features=at_least_float32(features))
 
 

@@ -30,7 +30,8 @@ def macs_at(member: str, counter: MacCounter, images: Tensor) -> float:
         raise ValueError(
             f'member {member!r} fails on images of {height} x {width} pixels ({type(error).__name__}: {reason}). If '
             'its backbone has a fixed input size, give its stage a view (or resize=) of that size; Swin takes other '
-            "sizes with pad_small_map=True in its backbone, and timm's ViT with dynamic_img_size=True") from error
+            "sizes with pad_small_map=True in its backbone, and timm's ViT with dynamic_img_size=True"
+        ) from error
 
 
 def input_channels(module: nn.Module) -> int:

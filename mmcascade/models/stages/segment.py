@@ -21,8 +21,10 @@ def no_segmentor(module: nn.Module) -> str | None:
     if not hasattr(module, 'encode_decode') or not hasattr(module, 'decode_head'):
         return f'{type(module).__name__} labels no pixels; a CascadeSegmentor takes segmentors such as EncoderDecoder'
     if getattr(module, 'out_channels', None) == 1:
-        return (f'{type(module).__name__} tells one class from the rest by a single sigmoid output; train it with '
-                'num_classes=2 and out_channels=2')
+        return (
+            f'{type(module).__name__} tells one class from the rest by a single sigmoid output; train it with '
+            'num_classes=2 and out_channels=2'
+        )
     return None
 
 
@@ -31,8 +33,13 @@ def gives_logits(module: nn.Module) -> bool:
     return not any(base.__name__ in _MASK_HEADS for base in type(module.decode_head).__mro__)
 
 
-def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager | None = None,
-            channels_last: bool = False, compiled: CompiledNetwork | None = None) -> StageOutput:
+def segment(
+    module: nn.Module,
+    images: Tensor,
+    precision: AbstractContextManager | None = None,
+    channels_last: bool = False,
+    compiled: CompiledNetwork | None = None,
+) -> StageOutput:
     """Class scores of raw images by the member's own preprocessing and test mode ('whole' or 'slide').
 
     Args:
@@ -56,7 +63,7 @@ def segment(module: nn.Module, images: Tensor, precision: AbstractContextManager
     meta = data['data_samples'][0].metainfo
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     height, width = scores.shape[-2:]
-    scores = scores[..., top:height - bottom, left:width - right]
+    scores = scores[..., top : height - bottom, left : width - right]
     if gives_logits(module):
         return StageOutput(logits=scores)
     scores = scores.float()

@@ -47,10 +47,22 @@ class SegmentorStage:
     view = 0
     views = (0,)
 
-    def __init__(self, member: str, module: nn.Module, counter: MacCounter, *, on: str = 'image', scale: float = 1.0,
-                 margin: int = 0, batch_size: int | str | None = None, macs: float | None = None,
-                 temperature: float = 1.0, channels_last: bool = False, amp: str | None = None,
-                 compile: bool | str = False) -> None:
+    def __init__(
+        self,
+        member: str,
+        module: nn.Module,
+        counter: MacCounter,
+        *,
+        on: str = 'image',
+        scale: float = 1.0,
+        margin: int = 0,
+        batch_size: int | str | None = None,
+        macs: float | None = None,
+        temperature: float = 1.0,
+        channels_last: bool = False,
+        amp: str | None = None,
+        compile: bool | str = False,
+    ) -> None:
         self.member = member
         self.counter = counter
         self.on = on
@@ -132,8 +144,12 @@ class SegmentorStage:
             raise ValueError(
                 f'member {self.member!r} fails on {what} of {seen[0]} x {seen[1]} pixels ({type(error).__name__}: '
                 f'{reason}). It may need larger ones, or ones of a fixed size: '
-                + ('change scale= of its stage' if self.by_source else
-                   "change the grid's cell= or margin= or its stage's scale=, or run it with on='image'")) from error
+                + (
+                    'change scale= of its stage'
+                    if self.by_source
+                    else "change the grid's cell= or margin= or its stage's scale=, or run it with on='image'"
+                )
+            ) from error
 
     def settle(self, images: Sequence[TiledImage]) -> None:
         """Find what was left to us, for images like these."""
@@ -163,8 +179,7 @@ class SegmentorStage:
             if first.flip:
                 scores = scores.flip(MIRRORED[first.flip])
             if tuple(scores.shape[-2:]) != size:
-                scores = nn.functional.interpolate(
-                    scores, size, mode='bilinear', align_corners=self.align_corners)
+                scores = nn.functional.interpolate(scores, size, mode='bilinear', align_corners=self.align_corners)
             return _cat([image.grid.frames(x, rows) for x, (image, rows) in zip(scores, tiles, strict=True)])
 
         # Who pays for an image are the cells that asked for it, by their areas.
@@ -177,18 +192,32 @@ class SegmentorStage:
         counts = [len(rows) for _, rows in tiles]
 
         def cells(scores: Tensor) -> Tensor:
-            return _cat([crop.frames(x, rows, self.align_corners)
-                         for crop, x, (_, rows) in zip(crops, scores.split(counts), tiles, strict=True)])
+            return _cat(
+                [
+                    crop.frames(x, rows, self.align_corners)
+                    for crop, x, (_, rows) in zip(crops, scores.split(counts), tiles, strict=True)
+                ]
+            )
 
         return self._output(output, cells, tiles, np.full(sum(counts), macs))
 
-    def _output(self, output: StageOutput, cells: Callable[[Tensor], Tensor],
-                tiles: Sequence[tuple[TiledImage, np.ndarray]], macs: np.ndarray) -> StageOutput:
+    def _output(
+        self,
+        output: StageOutput,
+        cells: Callable[[Tensor], Tensor],
+        tiles: Sequence[tuple[TiledImage, np.ndarray]],
+        macs: np.ndarray,
+    ) -> StageOutput:
         valid = None
         if not tiles[0][0].grid.even:
             valid = _cat([image.grid.valid(rows) for image, rows in tiles]).to(output.values.device)
-        return StageOutput(if_there(cells, output.logits), if_there(cells, output.probabilities),
-                           macs=torch.from_numpy(macs), source=self.source, valid=valid)
+        return StageOutput(
+            if_there(cells, output.logits),
+            if_there(cells, output.probabilities),
+            macs=torch.from_numpy(macs),
+            source=self.source,
+            valid=valid,
+        )
 
 
 def count_function(module: nn.Module) -> MacCounter:

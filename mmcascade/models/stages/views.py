@@ -25,6 +25,8 @@ def as_views(inputs: Any) -> list[Tensor]:
 def _stack(images: Sequence[Tensor]) -> Tensor:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
-        raise ValueError(f'the images of a view have different shapes {sorted(shapes)}; resize or crop them to one '
-                         'size in the data pipeline')
+        raise ValueError(
+            f'the images of a view have different shapes {sorted(shapes)}; resize or crop them to one '
+            'size in the data pipeline'
+        )
     return torch.stack(list(images))

@@ -34,18 +34,26 @@ class CellConfidence(Confidence):
         ValueError: on values out of range, naming what was expected.
     """
 
-    def __init__(self, pixel: str | Confidence = 'max_prob', reduce: str | PixelReducer = 'mean',
-                 t_unk: float | None = 0.5, empty: str = 'go_on', stride: int = 1) -> None:
+    def __init__(
+        self,
+        pixel: str | Confidence = 'max_prob',
+        reduce: str | PixelReducer = 'mean',
+        t_unk: float | None = 0.5,
+        empty: str = 'go_on',
+        stride: int = 1,
+    ) -> None:
         self.pixel = build_confidence(pixel)
         if self.pixel.needs_features:
-            raise ValueError(f'{self.pixel.name} reads features of whole images; a pixel has none. Use one of the '
-                             "confidence functions by name, such as 'max_prob'")
+            raise ValueError(
+                f'{self.pixel.name} reads features of whole images; a pixel has none. Use one of the '
+                "confidence functions by name, such as 'max_prob'"
+            )
         self.reducer = build_reducer(reduce)
         if t_unk is not None and (isinstance(t_unk, bool) or not isinstance(t_unk, (int, float)) or not 0 <= t_unk < 1):
             raise ValueError(f't_unk is a probability in [0, 1), or None to let every pixel count, got {t_unk!r}')
         self.t_unk = None if t_unk is None else float(t_unk)
         if empty not in EMPTY:
-            raise ValueError(f"empty says what a cell does of which no pixel counts, one of {EMPTY}, got {empty!r}")
+            raise ValueError(f'empty says what a cell does of which no pixel counts, one of {EMPTY}, got {empty!r}')
         self.empty = empty
         if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
             raise ValueError(f'stride is a whole number of pixels >= 1, got {stride!r}')

@@ -132,8 +132,10 @@ class MemberConfidence(Confidence):
 
     def _score_of_member(self, output: StageOutput, temperature: float) -> Tensor:
         if output.logits is None:
-            raise ValueError('the confidence function needs logits, but this stage gives probabilities only; '
-                             "use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'")
+            raise ValueError(
+                'the confidence function needs logits, but this stage gives probabilities only; '
+                "use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
+            )
         return self.function(output.scaled_logits(temperature), temperature)
 
     def score(self, state: CascadeState) -> Tensor:
@@ -157,6 +159,8 @@ def build_confidence(confidence: str | Confidence) -> Confidence:
     if isinstance(confidence, Confidence):
         return confidence
     if confidence not in CONFIDENCES:
-        raise ValueError(f'unknown confidence {confidence!r}; expected one of {sorted(CONFIDENCES)}, '
-                         'or an object derived from mmcascade.routing.Confidence')
+        raise ValueError(
+            f'unknown confidence {confidence!r}; expected one of {sorted(CONFIDENCES)}, '
+            'or an object derived from mmcascade.routing.Confidence'
+        )
     return CONFIDENCES[confidence]

@@ -35,8 +35,10 @@ class FeatureConfidence(Confidence):
     def _score_of_member(self, output: StageOutput, temperature: float) -> Tensor:
         del temperature  # divides logits, and these are none
         if output.features is None:
-            raise ValueError(f'{self.name} reads features, but a stage ({output.source or "unnamed"}) gives none; '
-                             'fill a score store again with this confidence in the config')
+            raise ValueError(
+                f'{self.name} reads features, but a stage ({output.source or "unnamed"}) gives none; '
+                'fill a score store again with this confidence in the config'
+            )
         return self.feature_score(at_least_float32(output.features), output.source)
 
     def score(self, state: CascadeState) -> Tensor:

@@ -93,8 +93,10 @@ def build_reducer(reduce: str | PixelReducer) -> PixelReducer:
     if isinstance(reduce, PixelReducer):
         return reduce
     if reduce not in REDUCERS:
-        raise ValueError(f'unknown reducer {reduce!r}; expected one of {sorted(REDUCERS)}, or a config such as '
-                         "dict(type='mmcascade.QuantileReducer', q=0.05)")
+        raise ValueError(
+            f'unknown reducer {reduce!r}; expected one of {sorted(REDUCERS)}, or a config such as '
+            "dict(type='mmcascade.QuantileReducer', q=0.05)"
+        )
     return REDUCERS[reduce]()
 
 

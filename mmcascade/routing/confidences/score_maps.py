@@ -33,8 +33,9 @@ class ScoreMap:
     def __init__(self, scores: Sequence[float], values: Sequence[float]) -> None:
         self.scores, self.values = [float(x) for x in scores], [float(y) for y in values]
         if not self.scores or len(self.scores) != len(self.values):
-            raise ValueError(f'a score map has as many scores as values, at least one, got {len(self.scores)} and '
-                             f'{len(self.values)}')
+            raise ValueError(
+                f'a score map has as many scores as values, at least one, got {len(self.scores)} and {len(self.values)}'
+            )
         if not all(map(math.isfinite, self.scores)) or not _increasing(self.scores):
             raise ValueError(f'the scores of a score map are finite and strictly increasing, got {self.scores}')
         if not (self.values[0] > 0 and self.values[-1] < 1 and _increasing(self.values)):
@@ -65,16 +66,20 @@ class ScoreMap:
 
     def _knots_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._knots:
-            self._knots[device] = (torch.tensor(self.scores, dtype=torch.float64, device=device),
-                                   torch.tensor(self.values, dtype=torch.float64, device=device))
+            self._knots[device] = (
+                torch.tensor(self.scores, dtype=torch.float64, device=device),
+                torch.tensor(self.values, dtype=torch.float64, device=device),
+            )
         return self._knots[device]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ScoreMap) and self.to_json() == other.to_json()
 
     def __repr__(self) -> str:
-        return (f'ScoreMap({len(self.scores)} knots, {self.scores[0]:.4g} -> {self.values[0]:.4g} to '
-                f'{self.scores[-1]:.4g} -> {self.values[-1]:.4g})')
+        return (
+            f'ScoreMap({len(self.scores)} knots, {self.scores[0]:.4g} -> {self.values[0]:.4g} to '
+            f'{self.scores[-1]:.4g} -> {self.values[-1]:.4g})'
+        )
 
 
 def judged_score(maps: Sequence[ScoreMap | None] | None, stage: int, score: Tensor) -> Tensor:

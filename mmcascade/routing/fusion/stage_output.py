@@ -38,11 +38,14 @@ class StageOutput:
 
     def __post_init__(self) -> None:
         if (self.logits is None) == (self.probabilities is None):
-            raise ValueError('a stage gives either logits or probabilities, got '
-                             + ('neither' if self.logits is None else 'both'))
+            raise ValueError(
+                'a stage gives either logits or probabilities, got ' + ('neither' if self.logits is None else 'both')
+            )
         if self.values.dim() < 2:
-            raise ValueError('a stage gives one row of class scores per unit, shape (N, C, ...), '
-                             f'got shape {tuple(self.values.shape)}')
+            raise ValueError(
+                'a stage gives one row of class scores per unit, shape (N, C, ...), '
+                f'got shape {tuple(self.values.shape)}'
+            )
 
     @property
     def values(self) -> Tensor:

@@ -53,8 +53,9 @@ class CascadeState:
     all_finite: bool = False
 
     @classmethod
-    def start(cls, output: StageOutput, fusion: str, temperature: float = 1.0,
-              member_score: MemberScore | None = None) -> CascadeState:
+    def start(
+        cls, output: StageOutput, fusion: str, temperature: float = 1.0, member_score: MemberScore | None = None
+    ) -> CascadeState:
         """The state after a first stage."""
         finite = output.finite_rows()
         total, score = _contribution(output, fusion, temperature, member_score)
@@ -62,8 +63,9 @@ class CascadeState:
             total, score = _keep(total, finite), None if score is None else _keep(score, finite)
         return cls(fusion, total, score, 1, finite.long(), output.features, output.valid, output.all_finite)
 
-    def add(self, output: StageOutput, temperature: float = 1.0,
-            member_score: MemberScore | None = None) -> CascadeState:
+    def add(
+        self, output: StageOutput, temperature: float = 1.0, member_score: MemberScore | None = None
+    ) -> CascadeState:
         """The state after one more stage over the same units, in the same order.
 
         Raises:
@@ -72,15 +74,24 @@ class CascadeState:
         if output.values.shape != self.total.shape:
             raise ValueError(
                 f'stage {self.ran} gives scores of shape {tuple(output.values.shape)}, the stages before it '
-                f'{tuple(self.total.shape)}; all members of a cascade need the same classes')
+                f'{tuple(self.total.shape)}; all members of a cascade need the same classes'
+            )
         finite = output.finite_rows()
         total, score = _contribution(output, self.fusion, temperature, member_score)
         total = self._with(self.total, total, finite, output.all_finite)
         if score is not None:
             assert self.score_total is not None
             score = self._with(self.score_total, score, finite, output.all_finite)
-        return CascadeState(self.fusion, total, score, self.ran + 1, self.finite + finite, output.features, self.valid,
-                            self.all_finite and output.all_finite)
+        return CascadeState(
+            self.fusion,
+            total,
+            score,
+            self.ran + 1,
+            self.finite + finite,
+            output.features,
+            self.valid,
+            self.all_finite and output.all_finite,
+        )
 
     def _with(self, before: Tensor, added: Tensor, finite: Tensor, all_finite: bool) -> Tensor:
         """A total with what one more stage adds; units whose output is not finite keep what they have."""
@@ -107,8 +118,10 @@ class CascadeState:
     def member_score(self) -> Tensor:
         """The mean (or, with 'replace', the last) of the members' own scores, ``(N, ...)``."""
         if self.score_total is None:
-            raise ValueError('this state keeps no member scores; pass the confidence function that '
-                             'needs them to the router that runs the stages')
+            raise ValueError(
+                'this state keeps no member scores; pass the confidence function that '
+                'needs them to the router that runs the stages'
+            )
         return self._mean(self.score_total)
 
     def _mean(self, total: Tensor) -> Tensor:
@@ -137,17 +150,28 @@ class CascadeState:
 
         The last pixel of a map is always there: it belongs to every cell, however little of its frame that fills.
         """
+
         def thin(x: Tensor) -> Tensor:
             top, left = ((side - 1) % step for side in x.shape[-2:])
             return x[..., top::step, left::step]
 
-        return replace(self, total=thin(self.total), score_total=if_there(thin, self.score_total), features=None,
-                       valid=if_there(thin, self.valid))
+        return replace(
+            self,
+            total=thin(self.total),
+            score_total=if_there(thin, self.score_total),
+            features=None,
+            valid=if_there(thin, self.valid),
+        )
 
     def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
-        return replace(self, total=pick(self.total), finite=pick(self.finite),
-                       score_total=if_there(pick, self.score_total), features=if_there(pick, self.features),
-                       valid=if_there(pick, self.valid))
+        return replace(
+            self,
+            total=pick(self.total),
+            finite=pick(self.finite),
+            score_total=if_there(pick, self.score_total),
+            features=if_there(pick, self.features),
+            valid=if_there(pick, self.valid),
+        )
 
     @staticmethod
     def cat(states: Sequence[CascadeState]) -> CascadeState:
@@ -159,11 +183,15 @@ class CascadeState:
         def join(parts: list[Tensor | None]) -> Tensor | None:
             return None if parts[0] is None else torch.cat(parts)  # type: ignore[arg-type]
 
-        return replace(first, total=torch.cat([s.total for s in states]),
-                       score_total=join([s.score_total for s in states]),
-                       finite=torch.cat([s.finite for s in states]),
-                       features=join([s.features for s in states]),
-                       valid=join([s.valid for s in states]), all_finite=all(s.all_finite for s in states))
+        return replace(
+            first,
+            total=torch.cat([s.total for s in states]),
+            score_total=join([s.score_total for s in states]),
+            finite=torch.cat([s.finite for s in states]),
+            features=join([s.features for s in states]),
+            valid=join([s.valid for s in states]),
+            all_finite=all(s.all_finite for s in states),
+        )
 
 
 def if_there(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor | None:
@@ -171,11 +199,11 @@ def if_there(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor |
     return None if x is None else function(x)
 
 
-def _contribution(output: StageOutput, fusion: str, temperature: float,
-                  member_score: MemberScore | None) -> tuple[Tensor, Tensor | None]:
+def _contribution(
+    output: StageOutput, fusion: str, temperature: float, member_score: MemberScore | None
+) -> tuple[Tensor, Tensor | None]:
     """What one stage adds: its logits or probabilities, and its own score."""
-    total = (output.scaled_logits(temperature) if fusion == 'logit'
-             else output.scaled_probs(temperature))
+    total = output.scaled_logits(temperature) if fusion == 'logit' else output.scaled_probs(temperature)
     return total, None if member_score is None else member_score(output, temperature)
 
 

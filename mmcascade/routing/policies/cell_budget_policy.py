@@ -29,8 +29,10 @@ class CellBudgetPolicy(WindowPolicy):
     def __init__(self, windows: Sequence[Window | None], max_cells: int) -> None:
         super().__init__(windows)
         if isinstance(max_cells, bool) or not isinstance(max_cells, int) or max_cells < 1:
-            raise ValueError('max_cells is the highest number of cells of an image that go on, a whole number >= 1, '
-                             f'got {max_cells!r}; close the gap with None in place of its window to let none go on')
+            raise ValueError(
+                'max_cells is the highest number of cells of an image that go on, a whole number >= 1, '
+                f'got {max_cells!r}; close the gap with None in place of its window to let none go on'
+            )
         self.max_cells = max_cells
 
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:

@@ -59,8 +59,9 @@ class ExitPolicy:
         return f'{type(self).__name__}({self.rules})'
 
 
-def going_on(policy: ExitPolicy, gap: int, confidence: Tensor, has_finite: Tensor, unit: Tensor,
-             empty: str | None = None) -> Tensor:
+def going_on(
+    policy: ExitPolicy, gap: int, confidence: Tensor, has_finite: Tensor, unit: Tensor, empty: str | None = None
+) -> Tensor:
     """Who goes on in a gap that is not closed, bool ``(N)``: the policy's word, and rules for units it cannot judge.
 
     Args:
@@ -87,8 +88,12 @@ class WindowPolicy(ExitPolicy):
     """
 
     def __init__(self, windows: Sequence[Window | None]) -> None:
-        super().__init__([None if window is None else _checked_window(gap, window)
-                          for gap, window in enumerate(_checked_list('windows', windows))])
+        super().__init__(
+            [
+                None if window is None else _checked_window(gap, window)
+                for gap, window in enumerate(_checked_list('windows', windows))
+            ]
+        )
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
         low, high = self.rules[gap]
@@ -110,8 +115,12 @@ class ThresholdPolicy(ExitPolicy):
     """
 
     def __init__(self, thresholds: Sequence[float | None]) -> None:
-        super().__init__([None if t is None else _checked_number(f'threshold of gap {gap}', t)
-                          for gap, t in enumerate(_checked_list('thresholds', thresholds))])
+        super().__init__(
+            [
+                None if t is None else _checked_number(f'threshold of gap {gap}', t)
+                for gap, t in enumerate(_checked_list('thresholds', thresholds))
+            ]
+        )
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
         return confidence <= self.rules[gap]
@@ -143,6 +152,7 @@ class RandomPolicy(ExitPolicy):
 
 def _uniform(seed: int, gap: int, unit: Tensor) -> Tensor:
     """Numbers in [0, 1) from (seed, gap, unit): the SplitMix64 finaliser, in wrapping int64 arithmetic."""
+
     def mix(x: Tensor) -> Tensor:
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x ^ _logical_shift(x, shift)) * _signed(factor)
@@ -150,7 +160,7 @@ def _uniform(seed: int, gap: int, unit: Tensor) -> Tensor:
 
     golden = 0x9E3779B97F4A7C15
     start = torch.tensor(_signed(seed * golden + gap + 1), dtype=torch.int64)
-    return _logical_shift(mix(mix(start) + unit * _signed(golden)), 11).double() * 2.0 ** -53
+    return _logical_shift(mix(mix(start) + unit * _signed(golden)), 11).double() * 2.0**-53
 
 
 def _logical_shift(x: Tensor, bits: int) -> Tensor:
@@ -177,9 +187,12 @@ def _checked_number(what: str, value: object) -> float:
 def _checked_window(gap: int, window: object) -> Window:
     if not isinstance(window, Sequence) or isinstance(window, str) or len(window) != 2:
         raise ValueError(f'window of gap {gap} is a pair (low, high) or None, got {window!r}')
-    low, high = (None if end is None else _checked_number(f'each end of the window of gap {gap}', end)
-                 for end in window)
+    low, high = (
+        None if end is None else _checked_number(f'each end of the window of gap {gap}', end) for end in window
+    )
     if low is not None and high is not None and low > high:
-        raise ValueError(f'window of gap {gap} has low > high: {window!r}; swap its ends, '
-                         'or write None instead of the pair to let nobody go on')
+        raise ValueError(
+            f'window of gap {gap} has low > high: {window!r}; swap its ends, '
+            'or write None instead of the pair to let nobody go on'
+        )
     return low, high

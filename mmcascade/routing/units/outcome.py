@@ -51,23 +51,39 @@ class Outcome:
     def select(self, rows: np.ndarray) -> Outcome:
         """Some of the units, in the order of ``rows``."""
         index = torch.as_tensor(rows).to(self.confidence.device)
-        return Outcome(self.ticket[rows], self.unit[rows],
-                       {name: x.index_select(0, index) for name, x in self.results.items()},
-                       self.confidence.index_select(0, index), self.exit_stage[rows], self.macs[rows],
-                       self.finite_stages.index_select(0, index))
+        return Outcome(
+            self.ticket[rows],
+            self.unit[rows],
+            {name: x.index_select(0, index) for name, x in self.results.items()},
+            self.confidence.index_select(0, index),
+            self.exit_stage[rows],
+            self.macs[rows],
+            self.finite_stages.index_select(0, index),
+        )
 
     def part(self, start: int, stop: int) -> Outcome:
         """Neighbouring units, without a copy."""
         rows = slice(start, stop)
-        return Outcome(self.ticket[rows], self.unit[rows], {name: x[rows] for name, x in self.results.items()},
-                       self.confidence[rows], self.exit_stage[rows], self.macs[rows], self.finite_stages[rows])
+        return Outcome(
+            self.ticket[rows],
+            self.unit[rows],
+            {name: x[rows] for name, x in self.results.items()},
+            self.confidence[rows],
+            self.exit_stage[rows],
+            self.macs[rows],
+            self.finite_stages[rows],
+        )
 
     def cpu(self) -> Outcome:
         """The same units with their scores on the host."""
         if self.confidence.device.type == 'cpu':
             return self
-        return replace(self, results={name: x.cpu() for name, x in self.results.items()},
-                       confidence=self.confidence.cpu(), finite_stages=self.finite_stages.cpu())
+        return replace(
+            self,
+            results={name: x.cpu() for name, x in self.results.items()},
+            confidence=self.confidence.cpu(),
+            finite_stages=self.finite_stages.cpu(),
+        )
 
     def in_order(self) -> Outcome:
         """The same units in the order of submission."""
@@ -81,8 +97,10 @@ class Outcome:
         if len(outcomes) == 1:
             return outcomes[0]
         ticket, unit, exit_stage, macs = (
-            np.concatenate([getattr(o, name) for o in outcomes]) for name in ('ticket', 'unit', 'exit_stage', 'macs'))
+            np.concatenate([getattr(o, name) for o in outcomes]) for name in ('ticket', 'unit', 'exit_stage', 'macs')
+        )
         results = {name: torch.cat([o.results[name] for o in outcomes]) for name in outcomes[0].results}
         confidence, finite_stages = (
-            torch.cat([getattr(o, name) for o in outcomes]) for name in ('confidence', 'finite_stages'))
+            torch.cat([getattr(o, name) for o in outcomes]) for name in ('confidence', 'finite_stages')
+        )
         return Outcome(ticket, unit, results, confidence, exit_stage, macs, finite_stages)

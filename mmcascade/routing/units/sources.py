@@ -65,8 +65,9 @@ class ViewRows(Source):
     def check_length(self, units: int) -> None:
         counts = {len(view) for view in self.views if view is not None}  # none at all in a replay
         if counts - {units}:
-            raise ValueError(f'all views and the list of units hold the same number of units, got {units} and '
-                             f'{sorted(counts)}')
+            raise ValueError(
+                f'all views and the list of units hold the same number of units, got {units} and {sorted(counts)}'
+            )
 
     def unit_bytes(self, views: Iterable[int]) -> int:
         tensors = [self.views[view] for view in views]

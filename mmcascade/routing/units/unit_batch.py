@@ -46,8 +46,14 @@ class UnitBatch:
         """Units that enter the cascade."""
         n = len(unit)
         source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
-        return cls(np.arange(first_ticket, first_ticket + n), unit, np.zeros(n), [source],
-                   np.zeros(n, dtype=np.int64), np.arange(n))
+        return cls(
+            np.arange(first_ticket, first_ticket + n),
+            unit,
+            np.zeros(n),
+            [source],
+            np.zeros(n, dtype=np.int64),
+            np.arange(n),
+        )
 
     def __len__(self) -> int:
         return len(self.ticket)
@@ -78,8 +84,15 @@ class UnitBatch:
         state = self.state
         if state is not None:
             state = state.select(torch.as_tensor(rows).to(state.finite.device))
-        return UnitBatch(self.ticket[rows], self.unit[rows], self.macs[rows],
-                         [self.sources[s] for s in used], source, self.row[rows], state)
+        return UnitBatch(
+            self.ticket[rows],
+            self.unit[rows],
+            self.macs[rows],
+            [self.sources[s] for s in used],
+            source,
+            self.row[rows],
+            state,
+        )
 
     def split(self, size: int) -> tuple[UnitBatch, UnitBatch]:
         """The first ``size`` units, and the rest."""
@@ -88,9 +101,15 @@ class UnitBatch:
     def _slice(self, start: int, stop: int) -> UnitBatch:
         """Neighbouring units, without a copy: a long queue is cut into many batches."""
         used, source = np.unique(self.source[start:stop], return_inverse=True)
-        return UnitBatch(self.ticket[start:stop], self.unit[start:stop], self.macs[start:stop],
-                         [self.sources[s] for s in used], source, self.row[start:stop],
-                         None if self.state is None else self.state.slice(start, stop))
+        return UnitBatch(
+            self.ticket[start:stop],
+            self.unit[start:stop],
+            self.macs[start:stop],
+            [self.sources[s] for s in used],
+            source,
+            self.row[start:stop],
+            None if self.state is None else self.state.slice(start, stop),
+        )
 
     def gathered(self) -> UnitBatch:
         """The same units in another order: those of a source that was named several times stand together."""
@@ -100,18 +119,19 @@ class UnitBatch:
         state = self.state
         if state is not None:
             state = state.select(torch.as_tensor(order).to(state.finite.device))
-        return UnitBatch(self.ticket[order], self.unit[order], self.macs[order], list(numbers), source[order],
-                         self.row[order], state)
+        return UnitBatch(
+            self.ticket[order], self.unit[order], self.macs[order], list(numbers), source[order], self.row[order], state
+        )
 
     def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
         """The same units, with what they still need of some sources in memory of their own."""
         state = None if self.state is None else self.state.own()
         if not any(source in borrowed for source in self.sources):
             return self if state is self.state else replace(self, state=state)
-        kept = [source.keep(rows, views) if source in borrowed else (source, rows)
-                for source, rows in self.pieces()]
-        return replace(self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]),
-                       state=state)
+        kept = [source.keep(rows, views) if source in borrowed else (source, rows) for source, rows in self.pieces()]
+        return replace(
+            self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]), state=state
+        )
 
     def tensors(self) -> Iterator[Tensor]:
         """Everything on a device that these units keep alive."""
@@ -128,8 +148,11 @@ class UnitBatch:
         offsets = np.cumsum([0] + [len(b.sources) for b in batches])
         states = [b.state for b in batches if b.state is not None]
         return UnitBatch(
-            np.concatenate([b.ticket for b in batches]), np.concatenate([b.unit for b in batches]),
-            np.concatenate([b.macs for b in batches]), [s for b in batches for s in b.sources],
+            np.concatenate([b.ticket for b in batches]),
+            np.concatenate([b.unit for b in batches]),
+            np.concatenate([b.macs for b in batches]),
+            [s for b in batches for s in b.sources],
             np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
-            np.concatenate([b.row for b in batches]), CascadeState.cat(states) if states else None)
-
+            np.concatenate([b.row for b in batches]),
+            CascadeState.cat(states) if states else None,
+        )

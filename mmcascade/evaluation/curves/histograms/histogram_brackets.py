@@ -49,8 +49,9 @@ def area_bracket(area: Area, right: ArrayLike, wrong: ArrayLike, single: NDArray
     return min(best, worst), max(best, worst)
 
 
-def coverage_at_risk_bracket(right: ArrayLike, wrong: ArrayLike, risk: float,
-                             single: NDArray[np.bool_] | None = None) -> Bracket:
+def coverage_at_risk_bracket(
+    right: ArrayLike, wrong: ArrayLike, risk: float, single: NDArray[np.bool_] | None = None
+) -> Bracket:
     """Where the coverage at a risk lies; arguments as in :func:`area_bracket`.
 
     The lower end is that of the bins: accepting whole bins is possible with any order in them.
@@ -69,8 +70,9 @@ def coverage_at_risk_bracket(right: ArrayLike, wrong: ArrayLike, risk: float,
     return low, max(low, float(most / bins.total))
 
 
-def risk_at_coverage_bracket(right: ArrayLike, wrong: ArrayLike, coverage: float,
-                             single: NDArray[np.bool_] | None = None) -> Bracket:
+def risk_at_coverage_bracket(
+    right: ArrayLike, wrong: ArrayLike, coverage: float, single: NDArray[np.bool_] | None = None
+) -> Bracket:
     """Where the risk at a coverage lies; arguments as in :func:`area_bracket`.
 
     The scores may allow to stop anywhere in the bin that reaches the coverage, from its rank to the end of the bin.
@@ -103,8 +105,11 @@ class _Bins:
         return place_of_coverage(self._units, coverage) - 1
 
 
-def _split(first: NDArray[np.int64], second: NDArray[np.int64], tied: NDArray[np.bool_],
-           ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    tied: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Every bin as two, one with its units of the first kind and one with those of the second; ties stay whole."""
     early = np.stack([first, np.zeros_like(first)], 1)
     late = np.stack([np.where(tied, second, 0), np.where(tied, 0, second)], 1)

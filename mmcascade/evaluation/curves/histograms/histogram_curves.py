@@ -76,8 +76,9 @@ def as_counts(right: ArrayLike, wrong: ArrayLike) -> tuple[NDArray[np.int64], ND
         raise ValueError(f'right and wrong must have one count per score, got shapes {a.shape} and {b.shape}')
     for name, counts in (('right', a), ('wrong', b)):
         if counts.dtype.kind not in 'biu' or (counts.size and counts.min() < 0):
-            raise ValueError(f'{name} must hold whole numbers >= 0, got {counts.dtype} with the minimum '
-                             f'{counts.min(initial=0)}')
+            raise ValueError(
+                f'{name} must hold whole numbers >= 0, got {counts.dtype} with the minimum {counts.min(initial=0)}'
+            )
     return a.astype(np.int64), b.astype(np.int64)
 
 

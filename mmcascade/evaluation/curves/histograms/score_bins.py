@@ -43,8 +43,10 @@ class ScoreBins:
         with np.errstate(over='ignore'):
             held = float(np.float32(self.upper))
         if not math.isfinite(held) or held != self.upper:
-            raise ValueError(f'upper must be a finite number that float32 can hold, such as 1.0 for probabilities or '
-                             f'0.0 for neg_entropy, got {self.upper!r}')
+            raise ValueError(
+                f'upper must be a finite number that float32 can hold, such as 1.0 for probabilities or '
+                f'0.0 for neg_entropy, got {self.upper!r}'
+            )
 
     @property
     def number(self) -> int:
@@ -59,8 +61,10 @@ class ScoreBins:
         """
         distance = np.float32(self.upper) - scores.astype(np.float32, copy=False)
         if np.isnan(distance).any():
-            raise ValueError(f'{np.count_nonzero(np.isnan(distance))} of {scores.size} scores are NaN and cannot be '
-                             'ranked; give units without a finite score -inf, which ranks last')
+            raise ValueError(
+                f'{np.count_nonzero(np.isnan(distance))} of {scores.size} scores are NaN and cannot be '
+                'ranked; give units without a finite score -inf, which ranks last'
+            )
         ordered = distance.view(np.int32)
         return (((ordered ^ ((ordered >> 31) & _MAGNITUDE)) >> _CUT) + _HALF).astype(np.int64)
 

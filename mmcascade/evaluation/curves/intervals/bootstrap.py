@@ -19,8 +19,9 @@ class Interval:
     high: float
 
 
-def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, *, repeats: int = 1000, level: float = 0.95,
-              seed: int = 0) -> Interval:
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, repeats: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
     """The percentile bootstrap (Efron & Tibshirani 1993, chapter 13).
 
     A statistic that compares systems on the same units gives a paired interval, which is narrower than a difference of

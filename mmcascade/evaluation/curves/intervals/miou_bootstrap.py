@@ -46,8 +46,9 @@ def miou_interval(intersect: ArrayLike, union: ArrayLike, **options: Any) -> Int
     return bootstrap(lambda images: _resampled(areas, images), len(areas[0]), **options)
 
 
-def miou_difference(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike],
-                    **options: Any) -> Interval:
+def miou_difference(
+    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], **options: Any
+) -> Interval:
     """The mean IoU of one system less that of another on the same images, with its paired interval.
 
     Args:
@@ -57,8 +58,10 @@ def miou_difference(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike,
     """
     a, b = _areas(*first), _areas(*second)
     if a[0].shape != b[0].shape:
-        raise ValueError(f'two systems are compared on the same images and classes, got areas of {a[0].shape} and '
-                         f'{b[0].shape} (images, classes)')
+        raise ValueError(
+            f'two systems are compared on the same images and classes, got areas of {a[0].shape} and '
+            f'{b[0].shape} (images, classes)'
+        )
     return bootstrap(lambda images: _resampled(a, images) - _resampled(b, images), len(a[0]), **options)
 
 
@@ -71,8 +74,10 @@ def _areas(intersect: ArrayLike, union: ArrayLike) -> Areas:
         raise ValueError(f'intersect and union must be (images, classes), got {a.shape} and {b.shape}')
     if not ((a >= 0) & (a <= b)).all():
         image, label = np.argwhere(~((a >= 0) & (a <= b)))[0]
-        raise ValueError(f'an intersection lies between 0 and its union, got {a[image, label]:g} of {b[image, label]:g}'
-                         f' for image {image} and class {label}')
+        raise ValueError(
+            f'an intersection lies between 0 and its union, got {a[image, label]:g} of {b[image, label]:g}'
+            f' for image {image} and class {label}'
+        )
     return a, b
 
 

@@ -45,8 +45,7 @@ def risk_sum(
         tied = np.flatnonzero(size > 1)
         size, step, start, before = size.take(tied), step.take(tied), mass.take(tied), loss.take(tied)
         added = loss.take(tied + 1) - before
-        sums[tied] = added + (before - start * (added / step)) * reciprocal_sum(
-            start * (size / step), size)
+        sums[tied] = added + (before - start * (added / step)) * reciprocal_sum(start * (size / step), size)
     return float(sums.sum())
 
 

@@ -73,7 +73,7 @@ class Ranking:
         before = [0] * bits
         accepted = 0
         for start in range(0, packed.size, _BLOCK):
-            part = packed[start:start + _BLOCK]
+            part = packed[start : start + _BLOCK]
             stop = start + part.size
             open_end = stop < packed.size and int(packed[stop] ^ part[-1]) < 1 << bits
             place = _run_ends(part) if _repeats(part) else None
@@ -81,8 +81,9 @@ class Ranking:
                 part = part[place]
             changes = part[1:] ^ part[:-1]
             tied = place is not None or changes.min(initial=1 << bits) < 1 << bits
-            counts = [_running_count(part, shift, first, place)
-                      for shift, first in zip(self._shifts, running, strict=True)]
+            counts = [
+                _running_count(part, shift, first, place) for shift, first in zip(self._shifts, running, strict=True)
+            ]
             running = [int(count[-1]) for count in counts]
 
             if not tied and not open_end and accepted == start:
@@ -94,8 +95,7 @@ class Ranking:
                 if not ends.size:
                     continue
                 part = part[ends]
-                counts = [_prepend(first, count[ends + 1])
-                          for first, count in zip(before, counts, strict=True)]
+                counts = [_prepend(first, count[ends + 1]) for first, count in zip(before, counts, strict=True)]
                 units = _prepend(accepted, (ends if place is None else place[ends]) + start + 1)
             accepted = int(units[-1])
             before = [int(count[-1]) for count in counts]
@@ -120,7 +120,7 @@ def _side_by_side(flags: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def _repeats(packed: NDArray[Any]) -> bool:
     """Whether most numbers come many times, so that it pays to count each once; by a sample."""
-    sample = packed[::max(1, packed.size // 64)]
+    sample = packed[:: max(1, packed.size // 64)]
     return 2 * int(np.count_nonzero(sample[1:] != sample[:-1])) < sample.size
 
 
@@ -129,8 +129,7 @@ def _run_ends(packed: NDArray[Any]) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(packed[1:] != packed[:-1]), packed.size - 1)
 
 
-def _running_count(packed: NDArray[Any], shift: int, first: int,
-                   place: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def _running_count(packed: NDArray[Any], shift: int, first: int, place: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """(len + 1,) ``first``, then the running number of units with a flag set.
 
     Args:

@@ -126,7 +126,7 @@ def score_keys(scores: NDArray[np.float64], spare_bits: int) -> ScoreKeys:
 
 def _range(scores: NDArray[np.float64]) -> tuple[float, float]:
     """Lowest and highest score, both while a block lies in the processor's cache."""
-    blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
+    blocks = (scores[i : i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
     lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
     return float(min(lows)), float(max(highs))
 
@@ -139,7 +139,7 @@ def _flip_negative(scores: _Floats) -> _Integers:
 
 
 def _are_float32(scores: NDArray[np.float64]) -> bool:
-    blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
+    blocks = (scores[i : i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
     with np.errstate(over='ignore'):
         return all((block.astype(np.float32) == block).all() for block in blocks)
 
@@ -147,5 +147,5 @@ def _are_float32(scores: NDArray[np.float64]) -> bool:
 def _survives(scores: NDArray[np.float64], scale: float) -> bool:
     """Whether no score loses digits when it is scaled down: none gets too small for all of them."""
     least = np.finfo(np.float64).tiny / scale
-    blocks = (scores[i:i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
+    blocks = (scores[i : i + _CHECK_BLOCK] for i in range(0, scores.size, _CHECK_BLOCK))
     return all(not (small := block[np.abs(block) < least]).size or not small.any() for block in blocks)
