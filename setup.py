@@ -57,7 +57,9 @@ setup(
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
     package_data={'mmcascade': ['py.typed']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('onedl', 'openmmlab', 'demo', 'tests', 'lint')},
+    extras_require={
+        name: requirements(name) for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'demo', 'tests', 'lint')
+    },
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},
 )

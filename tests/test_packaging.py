@@ -37,7 +37,7 @@ SOURCES = (
 )
 
 # What `make` installs.
-PARTS = ('runtime', 'onedl', 'demo', 'tests', 'lint')
+PARTS = ('runtime', 'onedl', 'onnx', 'openvino', 'demo', 'tests', 'lint')
 
 
 def run(*command: str, cwd: Path, **variables: str) -> str:
