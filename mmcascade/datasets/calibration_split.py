@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
 from mmcascade.registry import DATASETS
+from mmcascade.routing.checks import is_number, is_whole
 
 PARTS = ('calibration', 'rest')
 
@@ -185,21 +186,17 @@ def _check_arguments(fraction: Any, num: Any, seed: Any, part: Any) -> None:
             'CalibrationSplit takes either fraction=, in (0, 1), or num=, the number of samples '
             f'for calibration, got fraction={fraction!r} and num={num!r}'
         )
-    if fraction is not None and not (_is_number(fraction, float) and 0 < fraction < 1):
+    if fraction is not None and not (is_number(fraction) and 0 < fraction < 1):
         raise ValueError(
             'fraction= is the share of the samples that is for calibration, a number in (0, 1), '
             f'got {fraction!r}; give a number of samples as num='
         )
-    if num is not None and not _is_number(num):
+    if num is not None and not is_whole(num):
         raise ValueError(f'num= is a whole number of samples for calibration, got {num!r}; give a share as fraction=')
-    if not _is_number(seed) or not 0 <= seed < 2**32:
+    if not is_whole(seed) or not 0 <= seed < 2**32:
         raise ValueError(f'seed= is a whole number in [0, 2 ** 32), got {seed!r}')
     if part not in PARTS:
         raise ValueError(f'part= is one of {PARTS}, got {part!r}')
-
-
-def _is_number(value: Any, *more: type) -> bool:
-    return isinstance(value, (int, *more)) and not isinstance(value, bool)
 
 
 def _strata(dataset: BaseDataset) -> tuple[np.ndarray, str]:

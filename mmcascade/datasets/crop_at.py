@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmcascade.registry import TRANSFORMS
+from mmcascade.routing.checks import whole
 
 #: Share of the free rows and columns that lie before the crop.
 POSITIONS = {
@@ -35,11 +36,9 @@ class CropAt(BaseTransform):
     """
 
     def __init__(self, crop_size: int, position: str = 'center') -> None:
-        if not isinstance(crop_size, int) or isinstance(crop_size, bool) or crop_size < 1:
-            raise ValueError(f'crop_size is a side in whole pixels from 1, got {crop_size!r}')
         if position not in POSITIONS:
             raise ValueError(f'position is one of {tuple(POSITIONS)}, got {position!r}')
-        self.crop_size = crop_size
+        self.crop_size = whole(crop_size, 'crop_size, a side in pixels,', least=1)
         self.position = position
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

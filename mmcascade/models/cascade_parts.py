@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import torch
@@ -22,6 +20,7 @@ from mmcascade.models.stages.device_view import INTERPOLATIONS, checked_size
 from mmcascade.models.stages.features import feature_output, no_features
 from mmcascade.models.stages.resolution import input_channels, macs_at
 from mmcascade.routing import Confidence, MacCounter
+from mmcascade.routing.checks import is_finite, is_whole
 
 
 def member_from_spec(name: str, spec: Any) -> Member:
@@ -92,14 +91,6 @@ def _check_options(index: int, options: Mapping[str, Any], checks: Options) -> N
             raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_whole(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and is_number(value) and value >= lowest
-
-
 def _is_size(value: Any) -> bool:
     try:
         return value is None or bool(checked_size(value))
@@ -111,8 +102,8 @@ def _is_size(value: Any) -> bool:
 Options = Mapping[str, tuple[str, Callable[[Any], bool]]]
 COMMON_OPTIONS: Options = {
     'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or is_whole(v, 1)),
-    'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_number(v) and 0 <= v < math.inf),
-    'temperature': ('a number > 0', lambda v: is_number(v) and 0 < v < math.inf),
+    'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_finite(v) and v >= 0),
+    'temperature': ('a number > 0', lambda v: is_finite(v) and v > 0),
     'channels_last': ('True or False', lambda v: isinstance(v, bool)),
     'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
     'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
@@ -147,6 +138,6 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
 
 
 def checked_accept(accept: float | None) -> float | None:
-    if accept is not None and (isinstance(accept, bool) or not isinstance(accept, Real) or not math.isfinite(accept)):
+    if accept is not None and not is_finite(accept):
         raise ValueError(f'accept is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
     return None if accept is None else float(accept)

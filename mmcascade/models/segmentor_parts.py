@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcascade.models.cascade_parts import COMMON_OPTIONS, Options, is_number, member_from_spec, stage_options
+from mmcascade.models.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.cells.crops import scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
@@ -19,6 +19,7 @@ from mmcascade.models.stages.segment import gives_logits, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage, count_function
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import Confidence
+from mmcascade.routing.checks import is_number
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
 _OPTIONS: Options = {

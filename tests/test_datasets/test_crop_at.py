@@ -47,8 +47,8 @@ def test_one_channel_without_an_axis():
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(crop_size=0), 'crop_size is a side in whole pixels from 1, got 0'),
-        (dict(crop_size=True), 'crop_size .* got True'),
+        (dict(crop_size=0), 'crop_size, a side in pixels, is a whole number >= 1, got 0'),
+        (dict(crop_size=True), 'crop_size, .* got True'),
         (dict(crop_size=4, position='middle'), "position is one of .*'center'.* got 'middle'"),
     ],
 )

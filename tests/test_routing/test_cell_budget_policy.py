@@ -98,5 +98,5 @@ def test_built_from_a_config():
 
 @pytest.mark.parametrize('max_cells', [0, -1, 2.0, True, None])
 def test_bad_input(max_cells):
-    with pytest.raises(ValueError, match='max_cells is the highest number.*close the gap with None'):
+    with pytest.raises(ValueError, match='max_cells, the highest number.*close the gap with None'):
         CellBudgetPolicy([(None, None)], max_cells)

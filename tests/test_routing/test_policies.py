@@ -78,7 +78,7 @@ def test_random_hits_its_rate_independently_of_gap_and_seed():
         (lambda: WindowPolicy([('a', 1)]), "number, got 'a'"),
         (lambda: WindowPolicy([(True, 1)]), 'number, got True'),
         (lambda: ThresholdPolicy([float('nan')]), 'threshold of gap 0 is a number, got nan'),
-        (lambda: RandomPolicy([1.5]), r'rate of gap 0 is a share in \[0, 1\], got 1.5'),
+        (lambda: RandomPolicy([1.5]), r'rate of gap 0, the share that goes on, is a fraction in \[0, 1\], got 1.5'),
     ],
 )
 def test_bad_rules(build, message):

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from mmcascade.calibration.detectors.feature_bank import BankError, FeatureBank
 from mmcascade.registry import TASK_UTILS
+from mmcascade.routing.checks import whole
 from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 
 _PRODUCTS = 1 << 24  # similarities at a time, which bounds the memory for them
@@ -50,9 +51,7 @@ class KNNConfidence(FeatureConfidence):
     """
 
     def __init__(self, bank: FeatureBank | str | Path | None, k: int = 50) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f'k of KNNConfidence is a whole number >= 1, got {k!r}')
-        self.k = k
+        self.k = whole(k, 'k of KNNConfidence', least=1)
         self.bank = FeatureBank.load(bank) if isinstance(bank, (str, Path)) else bank
         if self.bank is not None and self.bank.images < k:
             raise BankError(

@@ -14,6 +14,7 @@ from typing import Any
 from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.guarantee import Guarantee
 from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.routing.checks import is_finite
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
@@ -146,9 +147,9 @@ class Calibration:
             if entries is not None and len(entries) != wanted:
                 raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
         for temperature in self.temperatures:
-            if not _is_number(temperature) or not 0 < temperature < math.inf:
+            if not is_finite(temperature) or temperature <= 0:
                 raise ValueError(f'a temperature is a number > 0, got {temperature!r}')
-        if self.accept is not None and not (_is_number(self.accept) and math.isfinite(self.accept)):
+        if self.accept is not None and not is_finite(self.accept):
             raise ValueError(f'accept is a finite number or null, got {self.accept!r}')
         self.policy()  # refuses windows, memories and budgets that make no sense
 
@@ -178,10 +179,6 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
     return data
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _readable(data: Mapping[str, Any]) -> str:

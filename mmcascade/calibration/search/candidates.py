@@ -13,6 +13,7 @@ from mmcascade.calibration.replay.exits import Chain
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.routing import CachedStage
+from mmcascade.routing.checks import is_number
 
 
 class NamedStages:
@@ -159,6 +160,6 @@ def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.
             f'of milliseconds for each of {list(names)}'
         )
     for name in names:
-        if not isinstance(costs[name], (int, float)) or isinstance(costs[name], bool):
+        if not is_number(costs[name]):
             raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')
     return np.array([float(costs[name]) for name in names])

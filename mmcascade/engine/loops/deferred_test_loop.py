@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.registry import LOOPS
 from mmcascade.routing import Outcome
+from mmcascade.routing.checks import is_whole
 from mmcascade.routing.stream import Stream
 from mmcascade.routing.units.sources import Source
 
@@ -71,7 +72,7 @@ class DeferredTestLoop(TestLoop):
             )
         self.batch_size = self.dataloader.batch_size or getattr(self.dataloader.batch_sampler, 'batch_size', None)
         for name, bound in (('max_waiting', max_waiting), ('max_bytes', max_bytes)):
-            if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
+            if not is_whole(bound, least=1):
                 raise BoundError(f'{name} of DeferredTestLoop is a whole number >= 1, got {bound!r}')
         self.max_waiting = max_waiting
         self.max_bytes = max_bytes

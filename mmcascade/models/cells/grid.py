@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcascade.routing.checks import is_whole
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 
 #: Height and width in pixels.
@@ -148,7 +149,7 @@ def checked_cell(cell: Any) -> Size | None:
     if cell is None:
         return None
     sides = (cell, cell) if isinstance(cell, int) else cell
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(_is_whole(side, 1) for side in sides):
+    if not isinstance(sides, (tuple, list)) or len(sides) != 2 or not all(is_whole(side, 1) for side in sides):
         raise ValueError(
             'cell is the side of a square or (height, width), in whole pixels from 1, or None for one '
             f'cell per image, got {cell!r}'
@@ -162,7 +163,7 @@ def checked_margin(margin: Any, cell: Size | None) -> int:
     Raises:
         ValueError: if it is no whole number from 0, or larger than a cell.
     """
-    if not _is_whole(margin, 0):
+    if not is_whole(margin, 0):
         raise ValueError(f'margin is the context around a crop in whole pixels from 0, got {margin!r}')
     if cell is None and margin:
         raise ValueError(f'the whole image is one cell, so there is nothing around it; leave margin={margin} out')
@@ -172,7 +173,3 @@ def checked_margin(margin: Any, cell: Size | None) -> int:
             'nine times their area; make margin= smaller or cell= larger'
         )
     return margin
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mmcascade.routing.checks import is_whole
+
 INTERPOLATIONS = ('bicubic', 'bilinear')
 
 
@@ -98,6 +100,6 @@ def checked_size(resize: Any) -> tuple[int, int]:
         ValueError: if that is not what it is.
     """
     size = (resize, resize) if isinstance(resize, int) else tuple(resize) if isinstance(resize, (list, tuple)) else ()
-    if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size):
+    if len(size) != 2 or not all(is_whole(side, 1) for side in size):
         raise ValueError(f'resize is the side of a square or (height, width), in whole pixels from 1, got {resize!r}')
     return size[0], size[1]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmcascade.routing.checks import is_number, whole
 from mmcascade.routing.confidences.confidence import Confidence, build_confidence
 from mmcascade.routing.confidences.pixel_reducers import PixelReducer, build_reducer
 from mmcascade.routing.fusion.state import CascadeState, MemberScore
@@ -22,9 +23,9 @@ class CellConfidence(Confidence):
     Args:
         pixel: the confidence of a pixel, a name in :data:`~mmcascade.routing.CONFIDENCES` or such an object.
         reduce: 'mean', 'quantile' or 'fraction_below', or a
-        :class:`~mmcascade.routing.confidences.pixel_reducers.PixelReducer`. t_unk: pixels whose largest fused
-            probability is at most this do not count, whatever the confidence of a pixel is; None = all count. Wang et
-            al. use 0.5.
+            :class:`~mmcascade.routing.confidences.pixel_reducers.PixelReducer`.
+        t_unk: pixels whose largest fused probability is at most this do not count, whatever the confidence of a pixel
+            is; None = all count. Wang et al. use 0.5.
         empty: what a cell does of which no pixel counts, 'go_on' or 'exit', in every gap that is not closed. Its score
             is NaN.
         stride: look at every so many-th pixel in both directions. The stride of the members' heads, such as 4 or 8,
@@ -49,15 +50,13 @@ class CellConfidence(Confidence):
                 "confidence functions by name, such as 'max_prob'"
             )
         self.reducer = build_reducer(reduce)
-        if t_unk is not None and (isinstance(t_unk, bool) or not isinstance(t_unk, (int, float)) or not 0 <= t_unk < 1):
+        if t_unk is not None and not (is_number(t_unk) and 0 <= t_unk < 1):
             raise ValueError(f't_unk is a probability in [0, 1), or None to let every pixel count, got {t_unk!r}')
         self.t_unk = None if t_unk is None else float(t_unk)
         if empty not in EMPTY:
             raise ValueError(f'empty says what a cell does of which no pixel counts, one of {EMPTY}, got {empty!r}')
         self.empty = empty
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-            raise ValueError(f'stride is a whole number of pixels >= 1, got {stride!r}')
-        self.stride = stride
+        self.stride = whole(stride, 'stride, in pixels,', least=1)
 
     @property
     def needs_logits(self) -> bool:  # type: ignore[override]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmcascade.routing.checks import fraction, number
+
 
 class PixelReducer:
     """Base class: higher = more certain. A variant overrides :meth:`reduce` and :attr:`name`."""
@@ -47,7 +49,7 @@ class QuantileReducer(PixelReducer):
     """
 
     def __init__(self, q: float = 0.1) -> None:
-        self.q = _fraction('q', q)
+        self.q = fraction(q, 'q')
 
     @property
     def name(self) -> str:
@@ -73,9 +75,7 @@ class FractionBelowReducer(PixelReducer):
     """
 
     def __init__(self, bound: float = 0.9) -> None:
-        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or bound != bound:
-            raise ValueError(f'bound is a number on the scale of the confidence, got {bound!r}')
-        self.bound = float(bound)
+        self.bound = number(bound, 'bound', fix='it lies on the scale of the confidence of a pixel')
 
     @property
     def name(self) -> str:
@@ -98,9 +98,3 @@ def build_reducer(reduce: str | PixelReducer) -> PixelReducer:
             "dict(type='mmcascade.QuantileReducer', q=0.05)"
         )
     return REDUCERS[reduce]()
-
-
-def _fraction(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f'{name} is a fraction in [0, 1], got {value!r}')
-    return float(value)

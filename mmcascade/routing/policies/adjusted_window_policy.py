@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcascade.routing.checks import finite, fraction, whole
 from mmcascade.routing.policies.policies import Window, WindowPolicy
 
 #: Before so many scores are known, the calibrated window decides.
@@ -60,13 +61,9 @@ class AdjustedWindowPolicy(WindowPolicy):
         super().__init__(windows)
         if not self.rules or self.rules[0] is None:
             raise ValueError(f'the window of gap 0 is adjusted, so there must be one, got windows {self.rules}')
-        if not np.isfinite(tau):
-            raise ValueError(f'tau is a finite score, got {tau!r}')
-        if not 0 <= share <= 1:
-            raise ValueError(f'share is the part of the units that goes on, in [0, 1], got {share!r}')
-        if memory < MIN_SCORES:
-            raise ValueError(f'memory is a number of scores, at least {MIN_SCORES}, got {memory!r}')
-        self.tau, self.share, self.memory = tau, share, memory
+        self.tau = finite(tau, 'tau, the score in the middle of the window,')
+        self.share = fraction(share, 'share, the part of the units that goes on,')
+        self.memory = whole(memory, 'memory, the number of scores that are remembered,', least=MIN_SCORES)
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmcascade.routing.checks import whole
 from mmcascade.routing.policies.policies import Window, WindowPolicy
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 
@@ -28,12 +29,12 @@ class CellBudgetPolicy(WindowPolicy):
 
     def __init__(self, windows: Sequence[Window | None], max_cells: int) -> None:
         super().__init__(windows)
-        if isinstance(max_cells, bool) or not isinstance(max_cells, int) or max_cells < 1:
-            raise ValueError(
-                'max_cells is the highest number of cells of an image that go on, a whole number >= 1, '
-                f'got {max_cells!r}; close the gap with None in place of its window to let none go on'
-            )
-        self.max_cells = max_cells
+        self.max_cells = whole(
+            max_cells,
+            'max_cells, the highest number of cells of an image that go on,',
+            least=1,
+            fix='close the gap with None in place of its window to let none go on',
+        )
 
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:
         if gap != 0:

@@ -7,12 +7,12 @@ precision of the scores.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from torch import Tensor
+
+from mmcascade.routing.checks import fraction, number
 
 Window = tuple[float | None, float | None]
 
@@ -117,7 +117,7 @@ class ThresholdPolicy(ExitPolicy):
     def __init__(self, thresholds: Sequence[float | None]) -> None:
         super().__init__(
             [
-                None if t is None else _checked_number(f'threshold of gap {gap}', t)
+                None if t is None else number(t, f'threshold of gap {gap}')
                 for gap, t in enumerate(_checked_list('thresholds', thresholds))
             ]
         )
@@ -139,11 +139,12 @@ class RandomPolicy(ExitPolicy):
     needs_unit = True
 
     def __init__(self, rates: Sequence[float | None], seed: int = 0) -> None:
-        rates = _checked_list('rates', rates)
-        for gap, rate in enumerate(rates):
-            if rate is not None and not 0 <= _checked_number(f'rate of gap {gap}', rate) <= 1:
-                raise ValueError(f'rate of gap {gap} is a share in [0, 1], got {rate!r}')
-        super().__init__(rates)
+        super().__init__(
+            [
+                None if rate is None else fraction(rate, f'rate of gap {gap}, the share that goes on,')
+                for gap, rate in enumerate(_checked_list('rates', rates))
+            ]
+        )
         self.seed = int(seed)
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
@@ -178,18 +179,10 @@ def _checked_list(name: str, values: object) -> list:
     return list(values)
 
 
-def _checked_number(what: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
-        raise ValueError(f'{what} is a number, got {value!r}')
-    return float(value)
-
-
 def _checked_window(gap: int, window: object) -> Window:
     if not isinstance(window, Sequence) or isinstance(window, str) or len(window) != 2:
         raise ValueError(f'window of gap {gap} is a pair (low, high) or None, got {window!r}')
-    low, high = (
-        None if end is None else _checked_number(f'each end of the window of gap {gap}', end) for end in window
-    )
+    low, high = (None if end is None else number(end, f'each end of the window of gap {gap}') for end in window)
     if low is not None and high is not None and low > high:
         raise ValueError(
             f'window of gap {gap} has low > high: {window!r}; swap its ends, '
