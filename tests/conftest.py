@@ -1,11 +1,22 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import hypothesis
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.support import ROOT
+from tests.support.tiny_project import make_project
+
+# How long an example takes says what else the machine does, not whether the property holds.
+hypothesis.settings.register_profile('mmcascade', deadline=None)
+hypothesis.settings.load_profile('mmcascade')
 torch.set_num_threads(1)  # tiny tensors, and test processes side by side
 
 
@@ -28,3 +39,26 @@ def default_scope_of_this_module():
     yield
     for name in set(DefaultScope._instance_dict) - before:
         del DefaultScope._instance_dict[name]
+
+
+@pytest.fixture(scope='session')
+def project(tmp_path_factory):
+    return make_project(tmp_path_factory.mktemp('project') / 'here')
+
+
+@pytest.fixture
+def run_tool(tmp_path):
+    """Run a command as a user would, in an empty folder; returns the finished process."""
+
+    def run(*command: object, ok: bool = True, **env: str) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), **env},
+        )
+        assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    return run

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.synthetic_scores import make_store, skilled_logits
+from tests.support import ROOT
+from tests.support.synthetic_scores import make_store, skilled_logits
 
-ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / 'benchmarks'
 NAMES = ('small0', 'small1', 'large')
 

@@ -26,9 +26,9 @@ from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES
-from tests.tiny_models import CLASSES, TINY, images, tiny
+from tests.support import ROOT
+from tests.support.tiny_models import CLASSES, TINY, images, tiny
 
-ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').rglob('*.md'))
 PAGES = [ROOT / 'README.md', *DOCS]
 MARKDOWN = [*ROOT.glob('*.md'), *DOCS, *(ROOT / 'configs').rglob('*.md')]

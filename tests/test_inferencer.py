@@ -10,8 +10,8 @@ import pytest
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
-from tests.test_tools.conftest import ROOT
-from tests.tiny_project import NAMES, make_project
+from tests.support import ROOT
+from tests.support.tiny_project import NAMES, make_project
 
 
 @pytest.fixture(scope='module')

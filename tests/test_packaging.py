@@ -20,8 +20,8 @@ from packaging.utils import canonicalize_name
 
 from mmcascade import __version__
 from mmcascade.__main__ import find_configs, find_tools, resource_root
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 SOURCES = (
     'mmcascade',
     'configs',

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONVERTER = runpy.run_path(str(ROOT / 'tools' / 'convert_lite_weights.py'))
 PHOTOS = runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'foolbox_samples.py'))
 

@@ -22,7 +22,7 @@ from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.test_calibration.synthetic_cells import make_cell_store
+from tests.support.synthetic_cells import make_cell_store
 
 
 def identity(store):
@@ -52,7 +52,7 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(options, st.sampled_from([None, 1, 3]), st.booleans())
 def test_figures_of_every_share_are_those_of_the_replay(wanted, max_cells, coarse):
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def test_figures_of_every_share_are_those_of_the_replay(wanted, max_cells, coars
                 assert np.bincount(result.image, result.exit_stage > 0).max() <= max_cells
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(options, st.sampled_from([['image', 'cell'], ['image', 'image'], ['cell', 'cell', 'cell']]))
 def test_the_cost_rises_with_the_share_and_its_ends_are_known(wanted, on):
     wanted = wanted | {'empty': 'go_on', 'on': on, 'stages': len(on)}

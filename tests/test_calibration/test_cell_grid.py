@@ -18,7 +18,7 @@ from mmcascade.calibration.search.cuts import cut_points
 from mmcascade.calibration.search.window_grid import Windows, bounds
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.test_calibration.synthetic_cells import make_cell_store
+from tests.support.synthetic_cells import make_cell_store
 
 
 def chain_cells(store, chain):
@@ -42,7 +42,7 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     options,
     st.sampled_from([(0,), (0, 2), (0, 1, 2), (0, 3, 2, 1)]),

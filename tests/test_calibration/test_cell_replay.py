@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.search.iou import class_iou, mean_iou
 from mmcascade.routing import RandomPolicy, ThresholdPolicy, WindowPolicy
-from tests.test_calibration.synthetic_cells import make_cell_store
+from tests.support.synthetic_cells import make_cell_store
 
 CHAINS = [(0,), (0, 1), (0, 2, 1), (0, 1, 2)]
 
@@ -177,7 +177,7 @@ stores = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stores, st.lists(st.floats(0, 1, width=32), min_size=2, max_size=5))
 def test_a_higher_threshold_never_costs_less(options, thresholds):
     with tempfile.TemporaryDirectory() as folder:
@@ -186,7 +186,7 @@ def test_a_higher_threshold_never_costs_less(options, thresholds):
     assert all((before <= after + 1e-9).all() for before, after in zip(macs, macs[1:], strict=False))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stores)
 def test_the_ends_are_stage_0_and_the_ensemble(options):
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ from mmcascade.calibration.search.search_limits import InfeasibleError, Limits
 from mmcascade.calibration.search.window_grid import Windows, bounds
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.test_calibration.synthetic_cells import COSTS, NAMES, make_cell_store
+from tests.support.synthetic_cells import COSTS, NAMES, make_cell_store
 
 IMAGES = np.arange(0, 20, 2)
 

@@ -10,8 +10,8 @@ import pytest
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore, holds_cells
 from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
-from tests.synthetic_scores import make_store, skilled_logits
-from tests.test_calibration.synthetic_cells import image_records, make_cell_store
+from tests.support.synthetic_cells import image_records, make_cell_store
+from tests.support.synthetic_scores import make_store, skilled_logits
 
 ON = ['image', 'cell', 'cell']
 

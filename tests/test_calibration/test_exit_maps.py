@@ -26,7 +26,7 @@ def pool_adjacent_violators(scores, right):
     return np.array(blocks).T
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=60))
 def test_knots_are_the_centres_of_the_isotonic_steps(rows):
     levels, right = map(np.array, zip(*rows, strict=True))

@@ -22,7 +22,7 @@ from mmcascade.calibration.search.searcher import MIN_UNITS_PER_PART, Plan
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.evaluation import curves
 from mmcascade.routing import WindowPolicy
-from tests.synthetic_scores import make_store, skilled_logits
+from tests.support.synthetic_scores import make_store, skilled_logits
 
 ACCURACY = Quality('accuracy')
 QUALITIES = ['accuracy', 'coverage@risk=0.2', 'risk@coverage=0.6', 'aurc', 'augrc']

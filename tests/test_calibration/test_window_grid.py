@@ -16,7 +16,7 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.cuts import cut_points
 from mmcascade.calibration.search.window_grid import WindowGrid, Windows, bounds
 from mmcascade.routing import FUSIONS, CachedStage, WindowPolicy
-from tests.synthetic_scores import skilled_logits
+from tests.support.synthetic_scores import skilled_logits
 
 
 def make(units=120, stages=3, seed=0, broken=0.0):
@@ -68,7 +68,7 @@ def test_exits_and_routes_are_the_routers(confidence, fusion):
     assert set(routes.exit_stage) == {0, 1, 2}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     stages=st.integers(1, 4),
     seed=st.integers(0, 99),

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, default_collate
 from mmengine.registry import DATASETS, DefaultScope
@@ -65,7 +65,6 @@ def slow_indices(labels, num, seed):
     return sorted(drawn)
 
 
-@settings(deadline=None)
 @given(labels=st.lists(st.integers(-1, 4), min_size=2, max_size=60), data=st.data())
 def test_draws_what_a_loop_over_classes_draws(labels, data):
     num = data.draw(st.integers(1, len(labels) - 1))
@@ -81,7 +80,6 @@ def test_draws_what_a_loop_over_classes_draws(labels, data):
             stratified_indices(labels, num, seed)
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(2, 40), min_size=1, max_size=6), seed=st.integers(0, 99), data=st.data())
 def test_parts_are_disjoint_complete_and_in_proportion(sizes, seed, data):
     labels = np.random.RandomState(1).permutation(np.repeat(np.arange(len(sizes)), sizes)).tolist()

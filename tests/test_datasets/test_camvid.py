@@ -14,10 +14,11 @@ import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmcascade.datasets import CalibrationSplit
-from tests.test_datasets.tiny_camvid import HEIGHT, NAMES, WIDTH, write_tiny
+from tests.support import ROOT
+from tests.support.tiny_camvid import HEIGHT, NAMES, WIDTH, write_tiny
 
 pytest.importorskip('mmseg')
-CONVERTER = str(Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'camvid.py')
+CONVERTER = str(ROOT / 'tools' / 'dataset_converters' / 'camvid.py')
 
 
 def convert(*args) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
-CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
+from tests.support import ROOT
+
+CONVERTERS = ROOT / 'tools' / 'dataset_converters'
 
 
 def load(name):

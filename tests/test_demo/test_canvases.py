@@ -14,9 +14,10 @@ import pytest
 from mmcascade.datasets import canvases
 from mmcascade.datasets.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
 from mmcascade.datasets.compose_canvas import Layout, compose_canvas
-from tests.test_datasets.tiny_fashion_mnist import write_tiny
+from tests.support import ROOT
+from tests.support.tiny_fashion_mnist import write_tiny
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'fashion_mnist_canvases.py'
+TOOL = ROOT / 'tools' / 'dataset_converters' / 'fashion_mnist_canvases.py'
 SMALL = dict(height=128, width=256, scale=0.125)
 
 

@@ -21,9 +21,9 @@ from mmcascade.comparison.ood_table import as_markdown, ood_names, ood_rows, ood
 from mmcascade.comparison.systems import deferred_shares
 from mmcascade.engine.configs.testing import prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
-from tests.test_demo.test_quickstart import MEMBERS, member
-from tests.tiny_models import CLASSES, TINY, images
-from tests.tiny_project import make_project
+from tests.support.agreeing_members import MEMBERS, member
+from tests.support.tiny_models import CLASSES, TINY, images
+from tests.support.tiny_project import make_project
 
 N, FAR, NEAR = 40, 12, 9
 EVALUATOR = [

@@ -15,23 +15,13 @@ from mmengine.config import Config
 
 from mmcascade.comparison.table import as_markdown, claim_sentences, table_rows
 from mmcascade.demo.quickstart import run_quickstart
-from tests.loop_cascade import loop_cascade
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import CLASSES, TINY, tiny
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.agreeing_members import MEMBERS, member
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_models import CLASSES, TINY
+from tests.support.tiny_project import make_project
 
 N = 60  # images for calibration, and as many for testing
-MEMBERS = {'small0': 0, 'small1': 1, 'large': 2}
-
-
-def member(seed):
-    """Members that agree on most images, as trained ones do."""
-    model = tiny('resnet', 0)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += seed * 0.1 * parameter.std(correction=0) * torch.randn(parameter.shape, generator=generator)
-    return model
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +19,9 @@ from mmcascade.comparison.segmentation_table import (
     sentences,
     table_rows,
 )
-from tests.tiny_seg_project import write_project
+from tests.support import ROOT
+from tests.support.tiny_seg_project import write_project
 
-ROOT = Path(__file__).parents[2]
 OTHERS = ['24x110@2']
 
 

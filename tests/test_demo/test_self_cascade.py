@@ -16,10 +16,10 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmcascade.demo.self_cascade import ViewCascade, as_markdown, measure, run_self_cascade, view_systems
 from mmcascade.registry import MODELS
 from mmcascade.routing import CachedStage, UnitBatch
-from tests.loop_cascade import loop_cascade
-from tests.test_datasets.tiny_fashion_mnist import write_tiny
-from tests.test_tools.conftest import ROOT
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_fashion_mnist import write_tiny
+from tests.support.tiny_project import make_project
 
 N, CLASSES = 400, 5
 MACS = (1e6, 1e6, 3e6, 3e6)

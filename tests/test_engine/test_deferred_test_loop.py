@@ -24,7 +24,7 @@ from mmcascade.engine.configs.testing import prepare_test
 from mmcascade.engine.loops.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.routing import CachedStage, CascadeRouter, Outcome, WindowPolicy
-from tests.test_tools.conftest import ROOT, project, run_tool  # noqa: F401
+from tests.support import ROOT
 
 IMAGES, BATCH = 13, 4
 
@@ -293,7 +293,7 @@ def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path
         assert metrics[key] == pytest.approx(value, abs=1e-4), key
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_batching_gives_whole_batches_in_order(data):
     """Random batches, batch sizes and windows over cached stages, against one batch of everything."""

@@ -16,7 +16,7 @@ from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.configs.testing import prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
-from tests.tiny_seg_project import write_project
+from tests.support.tiny_seg_project import write_project
 
 MIDDLE = 0.62
 

@@ -16,7 +16,7 @@ from mmcascade.calibration.search.searcher import Plan
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS
-from tests.tiny_project import make_project
+from tests.support.tiny_project import make_project
 
 N = 40
 STAGES = [

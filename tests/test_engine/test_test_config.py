@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmcascade.engine.configs.testing import check_not_empty, is_cascade, plain, prepare_test
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from tests.tiny_project import make_project
+from tests.support.tiny_project import make_project
 
 
 @pytest.fixture(scope='module')

@@ -15,8 +15,7 @@ from mmengine.structures import PixelData
 from mmcascade.evaluation.metrics import DeferredPixels
 from mmcascade.evaluation.metrics.deferred_pixels import class_areas, class_keys, deferred_area
 from mmcascade.registry import METRICS
-
-from .pixel_samples import CLASSES, IGNORE, grid, make_sample, pixel_data
+from tests.test_evaluation.pixel_samples import CLASSES, IGNORE, grid, make_sample, pixel_data
 
 
 def evaluate(samples, classes=CLASSES, **config):
@@ -94,7 +93,7 @@ def test_all_and_no_cells_deferred():
         assert set(evaluate([sample]).values()) == {share}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 12))
 def test_area_of_cells(height, width, cell):
     boxes = torch.tensor(grid(height, width, cell))
@@ -104,7 +103,7 @@ def test_area_of_cells(height, width, cell):
         assert (area[y1:y2, x1:x2] == (stage > 0)).all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.randoms(use_true_random=False), st.integers(1, 9))
 def test_neither_order_nor_division_of_images_matters(random, batch):
     samples = [make_sample(seed, annotated=seed != 4) for seed in range(10)]

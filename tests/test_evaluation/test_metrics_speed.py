@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
+from tests.support import ROOT
+
+BENCHMARKS = ROOT / 'benchmarks'
 
 
 @pytest.fixture

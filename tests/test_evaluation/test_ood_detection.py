@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mmcascade.evaluation.metrics import OODDetection
 from mmcascade.registry import METRICS
-from tests.test_evaluation import brute_force
+from tests.support import brute_force
 from tests.test_evaluation.ood_samples import arrays, evaluate, make_samples, sample
 
 SIZES = {'id': 60, 'digits': 25, 'noise': 9}
@@ -41,7 +41,7 @@ def test_each_set_and_their_union_equal_brute_force_and_scikit_learn(levels):
     assert len(values) == 3 * 6
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_tiny_and_tied_sets(inside, outside):
     samples = [sample(i, c) for i, c in enumerate(inside)] + [

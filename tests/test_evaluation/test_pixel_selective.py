@@ -18,8 +18,7 @@ from mmcascade.evaluation.curves.histograms.histogram_curves import aurc_from_co
 from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins
 from mmcascade.evaluation.metrics import PixelSelective
 from mmcascade.registry import METRICS
-
-from .pixel_samples import IGNORE, make_sample, pixel_data, softmax_scores, units
+from tests.test_evaluation.pixel_samples import IGNORE, make_sample, pixel_data, softmax_scores, units
 
 
 def evaluate(samples, **config):
@@ -128,7 +127,7 @@ def test_saturated_scores_have_no_order_to_forget(stated):
         assert high == low, key
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False), st.integers(1, 23))
 def test_neither_order_nor_division_of_pixels_matters(random, row):
     whole = make_sample(3)

@@ -9,8 +9,7 @@ from sklearn import metrics
 
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves.ranking import ranking
-
-from . import brute_force
+from tests.support import brute_force
 
 CASES = brute_force.cases()
 

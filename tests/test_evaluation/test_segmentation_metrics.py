@@ -12,7 +12,7 @@ from mmengine.evaluator import Evaluator  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
-from .pixel_samples import CLASSES, IGNORE, make_sample, units  # noqa: E402
+from tests.test_evaluation.pixel_samples import CLASSES, IGNORE, make_sample, units  # noqa: E402
 
 OURS = [dict(type=f'mmcascade.{name}') for name in ('PixelSelective', 'DeferredPixels', 'CascadeCost')]
 

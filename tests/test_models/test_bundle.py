@@ -16,8 +16,8 @@ from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.models.bundle import bundle
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS
-from tests.tiny_models import images
-from tests.tiny_project import make_project
+from tests.support.tiny_models import images
+from tests.support.tiny_project import make_project
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmcascade.models.stages.views import as_views
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, FUSIONS, CachedStage, CascadeRouter, Outcome, WindowPolicy
-from tests.loop_cascade import loop_cascade
-from tests.tiny_models import CLASSES, VIT_ARCH, images, tiny
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_models import CLASSES, VIT_ARCH, images, tiny
 
 SIZES = (32, 40, 32)
 N = 24
@@ -390,7 +390,7 @@ class TestWeights:
 
     @pytest.mark.parametrize('load', [lambda m, s: m.load_state_dict(s), load_state_dict])
     def test_unloaded_members_refuse_to_test_until_a_bundle_comes(self, members, views, load):
-        from tests.tiny_models import TINY
+        from tests.support.tiny_models import TINY
 
         model = cascade(
             dict(resnet=dict(model=TINY['resnet']), mobilenet=members['mobilenet']), STAGES[:2], [(None, None)]

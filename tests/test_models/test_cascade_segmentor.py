@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, FUSIONS
-from tests.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
-from tests.segmentor_cascades import (
+from tests.support.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
+from tests.support.tiny_segmentors import batch, image, sample
+from tests.test_models.segmentor_cascades import (
     CLOSED,
     OPEN,
     assert_same_labels,
@@ -24,7 +25,6 @@ from tests.segmentor_cascades import (
     run,
     window,
 )
-from tests.tiny_segmentors import batch, image, sample
 
 KINDS = ['fcn', 'divisor', 'padded', 'corners', 'slide', 'slide_padded', 'pooled', 'refined', 'segformer']
 

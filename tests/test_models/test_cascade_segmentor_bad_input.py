@@ -8,19 +8,19 @@ import torch
 from mmengine.config import ConfigDict
 
 from mmcascade.registry import MODELS
-from tests.segmentor_cascades import (
+from tests.support.tiny_segmentors import TINY, batch, image, sample
+from tests.test_models.segmentor_cascades import (
     cascade,
     member_of,
     run,
     window,
 )
-from tests.tiny_segmentors import TINY, batch, image, sample
 
 
 def classifier():
     from mmpretrain.registry import MODELS as CLASSIFIERS
 
-    from tests.tiny_models import TINY as CLASSIFIER_CONFIGS
+    from tests.support.tiny_models import TINY as CLASSIFIER_CONFIGS
 
     return CLASSIFIERS.build(ConfigDict(CLASSIFIER_CONFIGS['resnet']))
 

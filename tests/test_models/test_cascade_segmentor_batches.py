@@ -22,7 +22,8 @@ from mmcascade.models.cells.grid import Grid
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.registry import MODELS
 from mmcascade.routing import UnitBatch
-from tests.segmentor_cascades import (
+from tests.support.tiny_segmentors import CLASSES, batch, image
+from tests.test_models.segmentor_cascades import (
     assert_same_facts,
     cascade,
     facts,
@@ -31,7 +32,6 @@ from tests.segmentor_cascades import (
     some_batches,
     window,
 )
-from tests.tiny_segmentors import CLASSES, batch, image
 
 
 @functools.cache

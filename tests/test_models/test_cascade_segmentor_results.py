@@ -13,8 +13,9 @@ from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 
 from mmcascade.registry import MODELS
-from tests.loop_segmentor import fuse, scores_of
-from tests.segmentor_cascades import (
+from tests.support.loop_segmentor import fuse, scores_of
+from tests.support.tiny_segmentors import CLASSES, TINY, batch, tiny
+from tests.test_models.segmentor_cascades import (
     CLOSED,
     OPEN,
     assert_same_labels,
@@ -24,7 +25,6 @@ from tests.segmentor_cascades import (
     run,
     window,
 )
-from tests.tiny_segmentors import CLASSES, TINY, batch, tiny
 
 
 def broken(kind, where, seed=0):

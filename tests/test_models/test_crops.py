@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from mmcascade.models.cells.crops import Crops, interpolated, resize_images, scaled
 from mmcascade.models.cells.grid import Grid
-from tests.loop_segmentor import cells_of, crop_of
-from tests.tiny_segmentors import image
+from tests.support.loop_segmentor import cells_of, crop_of
+from tests.support.tiny_segmentors import image
 
 MIRRORED = {'horizontal': -1, 'vertical': -2, None: ()}
 
@@ -29,7 +29,7 @@ def smooth(height, width, channels=2, seed=0):
     return a * y + b * x + c
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(8, 40),
     width=st.integers(8, 40),
@@ -51,7 +51,7 @@ def test_crops_of_the_image_itself_are_slices(height, width, side, margin, flip)
         assert torch.equal(crops.frames(taken, rows, align), grid.frames(pixels, rows))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     original=st.tuples(st.integers(4, 40), st.integers(4, 40)),
     source=st.tuples(st.integers(4, 40), st.integers(4, 40)),
@@ -76,7 +76,7 @@ def test_a_crop_of_the_whole_image_is_torchs_interpolation(original, source, sca
     torch.testing.assert_close(two_steps, smooth(*original)[None].flip(MIRRORED[flip]), rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     original=st.tuples(st.integers(12, 48), st.integers(12, 48)),
     ratio=st.floats(0.4, 2.5),

@@ -20,7 +20,7 @@ from mmcascade.models.runtimes.compiled_network import CompiledNetwork, pad_rows
 from mmcascade.models.runtimes.execution import Execution, Forward
 from mmcascade.models.stages.class_outputs import class_values
 from mmcascade.registry import MODELS
-from tests.tiny_models import images, tiny
+from tests.support.tiny_models import images, tiny
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.models.cells.grid import Box, Grid, checked_cell, checked_margin
-from tests.loop_segmentor import cells_of
+from tests.support.loop_segmentor import cells_of
 
 SIDE = st.integers(1, 23)
 
@@ -22,7 +22,7 @@ def grids(draw):
     return Grid((height, width), cell)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(grid=grids())
 def test_cells_are_a_partition_inside_frames_of_one_shape(grid):
     height, width = grid.image
@@ -44,7 +44,7 @@ def test_cells_are_a_partition_inside_frames_of_one_shape(grid):
     np.testing.assert_array_equal(owner, expected)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(grid=grids(), seed=st.integers(0, 99))
 def test_cut_and_pasted_is_the_image_again(grid, seed):
     generator = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from torch import nn
 from mmcascade.models.segmentor_parts import output_stride
 from mmcascade.models.stages.segment import _starts, gives_logits, no_segmentor, segment
 from mmcascade.registry import MODELS
-from tests.tiny_segmentors import TINY, batch, image, tiny
+from tests.support.tiny_segmentors import TINY, batch, image, tiny
 
 member_of = functools.cache(tiny)
 KINDS = [kind for kind in TINY if kind not in ('fixed', 'binary')]
@@ -70,7 +70,7 @@ def test_padding_on_all_sides_is_cut_off():
     assert found.shape[2:] == (64, 96)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(whole=st.integers(1, 90), crop=st.integers(1, 60), stride=st.integers(1, 60))
 def test_windows_cover_the_image(whole, crop, stride):
     stride = min(stride, crop)

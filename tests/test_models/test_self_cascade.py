@@ -13,8 +13,8 @@ from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationE
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.models.stages.device_view import resize_images
 from mmcascade.registry import MODELS
-from tests.loop_cascade import loop_cascade
-from tests.tiny_models import CLASSES, PREPROCESSOR, images, tiny
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_models import CLASSES, PREPROCESSOR, images, tiny
 
 N = 16
 SOURCE = images(N, 48, seed=5)

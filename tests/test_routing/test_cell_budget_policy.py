@@ -40,7 +40,7 @@ def loop(window, max_cells, cells, empty):
     return [(i, c) in going for i, c, _ in cells]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     images=st.lists(
         st.tuples(st.integers(-3, 10**6), st.lists(SCORES, min_size=1, max_size=9)),

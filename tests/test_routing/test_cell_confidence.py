@@ -24,7 +24,7 @@ from mmcascade.routing import (
     WindowPolicy,
 )
 from mmcascade.routing.policies.policies import going_on
-from tests.loop_segmentor import cell_score, goes_on
+from tests.support.loop_segmentor import cell_score, goes_on
 
 
 def maps(seed, stages=2, cells=3, classes=4, height=5, width=6, scale=3.0):
@@ -42,7 +42,7 @@ def state_of(logits, fusion, confidence, valid=None):
 
 @pytest.mark.parametrize('fusion', FUSIONS)
 @pytest.mark.parametrize('pixel', CONFIDENCES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10**6), t_unk=st.sampled_from([None, 0.0, 0.5, 0.8, 0.999]), stages=st.integers(1, 3))
 def test_equals_a_loop_over_pixels(pixel, fusion, seed, t_unk, stages):
     logits = maps(seed, stages)
@@ -84,7 +84,7 @@ def test_empty_is_nan_and_nothing_finite_is_minus_infinity(pixel, fusion):
     assert after_both[3].isfinite()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 10**6),
     height=st.integers(1, 9),

@@ -33,7 +33,7 @@ def pixels(seed, cells=5, height=6, width=7, scale=1.0):
     return confidence, counts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, -3.0, 1e30]))
 def test_equal_numpy(seed, scale):
     confidence, counts = pixels(seed, scale=scale)

@@ -19,7 +19,7 @@ from mmcascade.routing import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from tests.loop_cascade import loop_cascade
+from tests.support.loop_cascade import loop_cascade
 
 
 def random_logits(seed, stages, n=41, classes=7, scale=4.0):
@@ -77,7 +77,7 @@ def test_routing_is_bit_equal_to_the_loop(stages, confidence, fusion):
         assert_equals_loop(router.route([], range(len(logits[0]))), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     stages=st.integers(1, 5),
@@ -108,7 +108,7 @@ def test_batching_changes_nothing(seed, stages, batch_sizes, loader_batch, fusio
     assert torch.equal(joined.confidence, whole.confidence)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), stages=st.integers(2, 4), fusion=st.sampled_from(['prob', 'logit']))
 def test_everybody_on_is_plain_averaging_and_nobody_on_is_member_zero(seed, stages, fusion):
     logits = random_logits(seed, stages)

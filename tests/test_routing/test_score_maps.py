@@ -38,7 +38,7 @@ def maps(draw):
     return ScoreMap([s / 10 for s in scores], [v / 1000 for v in values])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps(), st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=20))
 def test_it_equals_the_slow_map_and_is_strictly_increasing(score_map, scores):
     scores = np.unique(np.float32(scores))

@@ -29,7 +29,7 @@ def submitted(source, ticket):
     return batch
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     images=st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=8),
     size=st.one_of(st.none(), st.integers(1, 9)),

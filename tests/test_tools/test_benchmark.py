@@ -21,7 +21,7 @@ from mmcascade.engine.benchmark.benchmark_systems import System
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
 from mmcascade.routing.units.sources import ViewRows
-from tests.test_tools.conftest import ROOT
+from tests.support import ROOT
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']
 

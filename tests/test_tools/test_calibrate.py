@@ -16,10 +16,10 @@ from mmcascade.calibration.fit.operating_point import place_tau, quantile_window
 from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
-from tests.loop_cascade import loop_cascade
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import CLASSES, tiny
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_models import CLASSES, tiny
+from tests.support.tiny_project import make_project
 
 N = 90
 

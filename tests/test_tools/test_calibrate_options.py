@@ -19,8 +19,8 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.registry import MODELS
 from mmcascade.routing import AdjustedWindowPolicy
-from tests.test_tools.conftest import ROOT
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.tiny_project import make_project
 
 N = 60
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.test_tools.conftest import ROOT
+from tests.support import ROOT
 
 
 @pytest.fixture

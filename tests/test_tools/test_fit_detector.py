@@ -19,9 +19,9 @@ from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.fit_detector import fit_bank
 from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import CLASSES, tiny
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.tiny_models import CLASSES, tiny
+from tests.support.tiny_project import make_project
 
 BANK, CALIBRATION, TEST = 20, 40, 13
 K = 2

@@ -14,10 +14,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from mmcascade.engine.configs.testing import prepare_test
-from tests.test_evaluation import brute_force
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import images
-from tests.tiny_project import make_project
+from tests.support import ROOT, brute_force
+from tests.support.tiny_models import images
+from tests.support.tiny_project import make_project
 
 OOD = """
 def marked(name):

@@ -11,8 +11,8 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmcascade.engine.benchmark.benchmark_systems import Images
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import images, tiny
+from tests.support import ROOT
+from tests.support.tiny_models import images, tiny
 
 
 @pytest.fixture(scope='module')

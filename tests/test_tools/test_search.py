@@ -20,9 +20,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import stored_config
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
-from tests.synthetic_scores import make_store, skilled_logits
-from tests.test_tools.conftest import ROOT
-from tests.tiny_project import make_project
+from tests.support import ROOT
+from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.tiny_project import make_project
 
 N = 100
 NAMES = ['a', 'b', 'c', 'd']

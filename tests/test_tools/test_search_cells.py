@@ -16,8 +16,8 @@ from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy
-from tests.synthetic_scores import make_store, skilled_logits
-from tests.test_calibration.synthetic_cells import make_cell_store
+from tests.support.synthetic_cells import make_cell_store
+from tests.support.synthetic_scores import make_store, skilled_logits
 
 NAMES = ['small', 'middle', 'large']
 
@@ -107,7 +107,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     pytest.importorskip('mmseg')
     from mmcascade.engine.configs.testing import prepare_test
     from mmcascade.engine.runs.calibrate import prepare_store
-    from tests.tiny_seg_project import write_project
+    from tests.support.tiny_seg_project import write_project
 
     cfg = write_project(tmp_path, dict(val=6, test=1))
     cfg.model.stages.append(dict(member='small', on='cell', scale=2.0))

@@ -14,7 +14,7 @@ from mmcascade.calibration.stores.identity import chain_precision, joined_precis
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
-from tests.tiny_project import make_project
+from tests.support.tiny_project import make_project
 
 MIXED = 'bfloat16, float32'
 

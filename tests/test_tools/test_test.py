@@ -17,9 +17,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import TRANSFORMS
 
-from tests.loop_cascade import loop_cascade
-from tests.test_tools.conftest import ROOT
-from tests.tiny_models import CLASSES, tiny
+from tests.support import ROOT
+from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_models import CLASSES, tiny
 
 TEST = ROOT / 'tools' / 'test.py'
 MM_TEST = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'test.py'

@@ -17,11 +17,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.test_tools.conftest import ROOT
+from tests.support import ROOT
 
 mmseg = pytest.importorskip('mmseg')
 apis = pytest.importorskip('mmseg.apis')
-from tests.tiny_seg_project import CLASSES, IMAGE, PALETTE, write_project  # noqa: E402
+from tests.support.tiny_seg_project import CLASSES, IMAGE, PALETTE, write_project  # noqa: E402
 
 TEST = ROOT / 'tools' / 'test.py'
 BUNDLE = ROOT / 'tools' / 'bundle_checkpoint.py'

@@ -14,9 +14,10 @@ from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.engine.configs.training import prepare_train
-from tests.test_datasets.tiny_fashion_mnist import write_tiny
+from tests.support import ROOT
+from tests.support.tiny_fashion_mnist import write_tiny
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'quickstart'
+CONFIGS = ROOT / 'configs' / 'quickstart'
 MEMBERS = ('small-seed0', 'small-seed1', 'large')
 TRAIN, TEST, CALIBRATION = 400, 50, 80
 

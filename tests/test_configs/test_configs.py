@@ -18,8 +18,8 @@ from mmcascade.__main__ import find_configs
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.members.zoo import find_config, find_weights
 from mmcascade.registry import MODELS
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 # These have tests of their own.
 OTHERS = ('quickstart', 'quickstart_seg', 'ood', 'camvid', 'cityscapes')
 CONFIGS = [path for path in find_configs(ROOT) if path.parent.name not in OTHERS]

@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.datasets.canvases import build_canvases, canvas_paths
 from mmcascade.engine.configs.training import prepare_train
-from tests.test_datasets.tiny_fashion_mnist import write_tiny
+from tests.support import ROOT
+from tests.support.tiny_fashion_mnist import write_tiny
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'quickstart_seg'
+CONFIGS = ROOT / 'configs' / 'quickstart_seg'
 MEMBERS = ('small', 'large')
 NUMBERS = dict(train=4, val=2, test=3)
 

@@ -25,9 +25,9 @@ from mmcascade.registry import DATASETS, MODELS, TASK_UTILS
 pytest.importorskip('mmseg.models')
 from mmseg.structures import SegDataSample  # noqa: E402
 
-from tests.tiny_seg_project import member  # noqa: E402
+from tests.support import ROOT  # noqa: E402
+from tests.support.tiny_seg_project import member  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'configs' / 'cityscapes'
 PATHS = sorted(FOLDER.glob('*.py'))
 TRAIN = {'ulm': 2, 'tubingen': 1, 'weimar': 1, 'zurich': 3}

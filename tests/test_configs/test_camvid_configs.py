@@ -15,11 +15,11 @@ from mmengine.runner import Runner
 from mmcascade.engine.configs.testing import prepare_test
 from mmcascade.engine.configs.training import prepare_train
 from mmcascade.models.members.members import build_member
-from tests.test_datasets.tiny_camvid import write_tiny
+from tests.support import ROOT
+from tests.support.tiny_camvid import write_tiny
 
 pytest.importorskip('mmseg')
 timm = pytest.importorskip('timm')
-ROOT = Path(__file__).parents[2]
 MEMBERS = {'small': 'tf_efficientnet_lite0', 'large': 'tf_efficientnet_lite2'}
 
 

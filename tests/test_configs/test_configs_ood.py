@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +12,8 @@ from mmengine.registry import DefaultScope
 
 from mmcascade.__main__ import find_configs
 from mmcascade.registry import MODELS
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in find_configs(ROOT) if path.parent.name == 'ood']
 
 
