@@ -24,7 +24,7 @@ from mmcascade.routing.confidences.pixel_reducers import (
     QuantileReducer,
 )
 from mmcascade.routing.confidences.score_maps import ScoreMap
-from mmcascade.routing.cost import MacCounter, count_macs
+from mmcascade.routing.cost import MacCounter, MacRule, count_macs, register_macs
 from mmcascade.routing.fusion.distribution import Distribution
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
@@ -36,8 +36,8 @@ from mmcascade.routing.policies.policies import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from mmcascade.routing.router import CascadeRouter
-from mmcascade.routing.stream import Stage, Stream
+from mmcascade.routing.router import CascadeRouter, Stage
+from mmcascade.routing.stream import Stream
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, ViewRows
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -58,6 +58,7 @@ __all__ = [
     'FractionBelowReducer',
     'FusedConfidence',
     'MacCounter',
+    'MacRule',
     'MeanReducer',
     'MemberConfidence',
     'Outcome',
@@ -81,4 +82,5 @@ __all__ = [
     'max_prob',
     'neg_entropy',
     'prob_gap',
+    'register_macs',
 ]
