@@ -28,7 +28,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmcascade._system.memory import keep_freed_memory
-from mmcascade.evaluation import CascadeCost, SelectiveRisk
+from mmcascade.evaluation.metrics import CascadeCost, SelectiveRisk
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import build_member
 from mmcascade.routing import WindowPolicy

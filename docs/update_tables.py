@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmcascade.comparison import segmentation_table
 from mmcascade.comparison.ood_table import as_markdown as ood_markdown
 from mmcascade.comparison.ood_table import ood_rows, ood_sentences, report_lines
 from mmcascade.comparison.plots import plot_policies
 from mmcascade.comparison.table import as_markdown, claim_sentences
-from mmcascade.demo import segmentation_table, self_cascade
+from mmcascade.demo import self_cascade
 from mmcascade.engine.console import search_table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,8 +36,8 @@ from mmcascade.routing.policies.policies import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from mmcascade.routing.router import CascadeRouter, Stage
-from mmcascade.routing.stream import Stream
+from mmcascade.routing.router import CascadeRouter
+from mmcascade.routing.stream import Stage, Stream
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, ViewRows
 from mmcascade.routing.units.unit_batch import UnitBatch

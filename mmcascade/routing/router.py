@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mmcascade.routing.confidences.score_maps import ScoreMap, judged_score
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
 from mmcascade.routing.policies.policies import ExitPolicy, going_on
-from mmcascade.routing.stream import Stream
+from mmcascade.routing.stream import Stage, Stream
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -24,27 +24,6 @@ from mmcascade.routing.units.unit_batch import UnitBatch
 #: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
 #: their rows in it (None = all).
 Results = Callable[[CascadeState, StageOutput, Tensor | None], dict[str, Tensor]]
-
-
-class Stage(Protocol):
-    """A member applied to a view of the input.
-
-    Attributes:
-        batch_size: runs when this many units wait, and on so many at most; None = whatever arrives.
-        temperature: divides the stage's logits before anything else.
-        views: indexes of the views it reads.
-        by_source: runs once for all waiting units of a source, such as the cells of an image, and its batch size counts
-            sources.
-    """
-
-    batch_size: int | None
-    temperature: float
-    views: tuple[int, ...]
-    by_source: bool
-
-    def __call__(self, batch: UnitBatch) -> StageOutput:
-        """Run on all units of a batch, which is never empty."""
-        ...
 
 
 def keep_probs(state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
@@ -106,7 +85,7 @@ class CascadeRouter:
             wait_for: later stages without a batch size of their own wait until so many units are there (or sources, if
                 they take whole ones); None = they run on whatever arrives.
         """
-        return Stream(self, self.policy.start_stream(), wait_for)
+        return self._stream(self.policy.start_stream(), wait_for)
 
     def restart(self) -> None:
         """Forget what the policy learnt from the batches given to :meth:`route`, which are one stream to it."""
@@ -123,7 +102,7 @@ class CascadeRouter:
 
     def route_all(self, batch: Sequence[tuple[Views | Source, Sequence[int] | None]]) -> Outcome | None:
         """Route several sources with their units to their end as one batch."""
-        with Stream(self, self._batch_policy) as stream:
+        with self._stream(self._batch_policy) as stream:
             for inputs, units in batch:
                 stream.enqueue(inputs, units)
             outcomes = stream.flush()
@@ -131,7 +110,10 @@ class CascadeRouter:
             return outcomes[0] if outcomes else None
         return Outcome.cat(outcomes).in_order()
 
-    def run_stage(self, index: int, batch: UnitBatch, policy: ExitPolicy) -> tuple[Outcome | None, UnitBatch | None]:
+    def _stream(self, policy: ExitPolicy, wait_for: int | None = None) -> Stream:
+        return Stream(self.stages, partial(self.run_stage, policy), wait_for)
+
+    def run_stage(self, policy: ExitPolicy, index: int, batch: UnitBatch) -> tuple[Outcome | None, UnitBatch | None]:
         """Run one stage: the units that are finished, and those that go on to the next stage."""
         stage = self.stages[index]
         output = stage(batch)
@@ -164,28 +146,19 @@ class CascadeRouter:
     def _finish(
         self, batch: UnitBatch, output: StageOutput, confidence: Tensor, rows: np.ndarray | None, stage: int
     ) -> Outcome:
-        state = batch.state
-        assert state is not None
-        if rows is None:
-            return Outcome(
-                batch.ticket,
-                batch.unit,
-                self.results(state, output, None),
-                confidence,
-                np.full(len(batch), stage),
-                batch.macs,
-                state.finite,
-            )
-        index = torch.as_tensor(rows).to(confidence.device)
-        state = state.select(index)
+        assert batch.state is not None
+        leaving = slice(None) if rows is None else rows
+        index = None if rows is None else torch.as_tensor(rows).to(confidence.device)
+        state = batch.state if index is None else batch.state.select(index)
+        macs = batch.macs[leaving]
         return Outcome(
-            batch.ticket[rows],
-            batch.unit[rows],
-            self.results(state, output, index),
-            confidence.index_select(0, index),
-            np.full(len(rows), stage),
-            batch.macs[rows],
-            state.finite,
+            ticket=batch.ticket[leaving],
+            unit=batch.unit[leaving],
+            results=self.results(state, output, index),
+            confidence=confidence if index is None else confidence.index_select(0, index),
+            exit_stage=np.full(len(macs), stage),
+            macs=macs,
+            finite_stages=state.finite,
         )
 
 

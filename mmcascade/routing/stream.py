@@ -3,25 +3,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from mmcascade.routing.policies.policies import ExitPolicy
+from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, ViewRows, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
 
-if TYPE_CHECKING:
-    from mmcascade.routing.router import CascadeRouter
+
+class Stage(Protocol):
+    """A member applied to a view of the input.
+
+    Attributes:
+        batch_size: runs when this many units wait, and on so many at most; None = whatever arrives.
+        temperature: divides the stage's logits before anything else.
+        views: indexes of the views it reads.
+        by_source: runs once for all waiting units of a source, such as the cells of an image, and its batch size counts
+            sources.
+    """
+
+    batch_size: int | None
+    temperature: float
+    views: tuple[int, ...]
+    by_source: bool
+
+    def __call__(self, batch: UnitBatch) -> StageOutput:
+        """Run on all units of a batch, which is never empty."""
+        ...
+
+
+#: Runs the stage of a number on a batch: the units that are finished, and those that go on.
+RunStage = Callable[[int, UnitBatch], tuple[Outcome | None, UnitBatch | None]]
 
 
 class Stream:
     """Units in flight. Each stage has a queue; leaving the context drops whatever still waits.
+
+    Args:
+        stages: of a cascade.
+        run_stage: how one of them is run.
+        wait_for: see below.
 
     Attributes:
         wait_for: how many units later stages without a batch size wait for. Stages that take whole sources wait for the
@@ -29,12 +56,12 @@ class Stream:
         running: stage and tickets of the batch that a stage is running; still there after its exception.
     """
 
-    def __init__(self, router: CascadeRouter, policy: ExitPolicy, wait_for: int | None = None) -> None:
-        self.router = router
-        self.policy = policy
+    def __init__(self, stages: Sequence[Stage], run_stage: RunStage, wait_for: int | None = None) -> None:
+        self.stages = stages
+        self.run_stage = run_stage
         self.wait_for = self._wait_for_sources = wait_for
         self.running: tuple[int, np.ndarray] | None = None
-        self._queues = [WaitingUnits(stage.by_source) for stage in router.stages]
+        self._queues = [WaitingUnits(stage.by_source) for stage in stages]
         self._submitted = 0
         self._borrowed: set[Source] = set()  # handed in since the stages last ran
 
@@ -96,7 +123,7 @@ class Stream:
         borrowed, self._borrowed = self._borrowed, set()
         for index, queue in enumerate(self._queues):
             # What a waiting unit must keep: the views that this stage or a later one reads.
-            views = {view for stage in self.router.stages[index:] for view in stage.views}
+            views = {view for stage in self.stages[index:] for view in stage.views}
             queue.change(lambda batch, views=views: batch.own(borrowed, views))  # type: ignore[misc]
         return outcomes
 
@@ -108,7 +135,7 @@ class Stream:
     def _run(self, flush: bool) -> list[Outcome]:
         outcomes = []
         for index, queue in enumerate(self._queues):  # survivors only move on, so one pass is enough
-            stage = self.router.stages[index]
+            stage = self.stages[index]
             size = stage.batch_size
             if size is None and index:
                 size = self._wait_for_sources if stage.by_source else self.wait_for
@@ -120,7 +147,7 @@ class Stream:
             )
             for batch in queue.batches(size, flush, held):
                 self.running = index, batch.ticket
-                finished, survivors = self.router.run_stage(index, batch, self.policy)
+                finished, survivors = self.run_stage(index, batch)
                 self.running = None
                 if finished is not None:
                     outcomes.append(finished)
@@ -130,7 +157,7 @@ class Stream:
 
     def check_views(self, count: int) -> None:
         """Raise ValueError if a stage reads a view beyond so many."""
-        for index, stage in enumerate(self.router.stages):
+        for index, stage in enumerate(self.stages):
             for view in stage.views:
                 if not 0 <= view < count:
                     raise ValueError(

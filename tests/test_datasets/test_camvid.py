@@ -35,7 +35,11 @@ def source(tmp_path) -> Path:
 @pytest.fixture(scope='module')
 def data_root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('camvid')
-    with pytest.warns(UserWarning, match='holds 2 images, and CamVid has 101'):
+    with (
+        pytest.warns(UserWarning, match='holds 6 images, and CamVid has 367'),
+        pytest.warns(UserWarning, match='holds 2 images, and CamVid has 101'),
+        pytest.warns(UserWarning, match='holds 3 images, and CamVid has 233'),
+    ):
         convert(write_tiny(folder / 'CamVid'), folder / 'data')
     return folder / 'data'
 

@@ -179,6 +179,9 @@ def test_found_by_name_in_configs():
 class Features(Confidence):
     needs_features = True
 
+    def score(self, state):
+        return state.features.sum(1)
+
 
 @pytest.mark.parametrize(
     'options, message',

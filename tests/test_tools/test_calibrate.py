@@ -156,6 +156,7 @@ def test_a_member_without_weights_is_not_calibrated(project, tmp_path):
     assert not (tmp_path / 'store').exists()
 
 
+@pytest.mark.filterwarnings('ignore:member.s. ..large.. are loaded')  # one of the cascades has one stage
 def test_thresholds_belong_to_their_cascade(project, tmp_path):
     cfg = Config.fromfile(project)
     store, identity = prepare_store(cfg, tmp_path / 'store')

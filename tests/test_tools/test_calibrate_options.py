@@ -120,7 +120,7 @@ def test_a_target_that_cannot_be_met_says_what_can(calibrate):
         (['--target', 'macs=-5'], 'positive number of multiply-adds'),
         (['--target', 'coverage=0.5', '--half-width', '10'], 'half_width must be a fraction in .0, 1., got 10'),
         (['--target', 'risk=0.1', '--certify', '0.1', '--certify-share', '1'], 'strictly between 0 and 1, got 1.0'),
-        (['--target', 'coverage=0.5', '--adapt', '5'], 'is a whole number >= 100, got 5'),
+        (['--target', 'coverage=0.5', '--adapt', '5'], 'memory is a number of scores, at least 100, got 5'),
     ],
 )
 def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, options, message):

@@ -169,6 +169,7 @@ def test_bundle_in_mmsegs_own_test_script(config, metrics, run_here):
     assert torch.equal(*(apis.inference_model(m, image).pred_sem_seg.data for m in (model, alone)))
 
 
+@pytest.mark.filterwarnings('ignore:Failed to add .*LocalVisBackend')  # mmseg draws without a folder to save in
 def test_init_model_and_inference_model(config):
     model = apis.init_model(str(config), device='cpu')
     assert model.dataset_meta == dict(classes=CLASSES, palette=PALETTE)
@@ -184,6 +185,9 @@ def test_init_model_and_inference_model(config):
     assert apis.show_result_pyplot(model, array, single, show=False, draw_gt=False, out_file=None).shape == (*IMAGE, 3)
 
 
+@pytest.mark.filterwarnings('ignore:Failed to add .*LocalVisBackend')
+@pytest.mark.filterwarnings('ignore:Checkpoint is not loaded')  # the cascade has loaded its members
+@pytest.mark.filterwarnings('ignore:weights is None')
 def test_inferencer_keeps_the_classes_of_the_members(config, tmp_path):
     inferencer = apis.MMSegInferencer(str(config), device='cpu')
     image = str(config.parent / 'img/test/0.png')
@@ -220,7 +224,11 @@ def test_metrics_do_without_annotations(config, run_here, tmp_path):
         dict(type='mmcascade.DeferredPixels'),
         dict(type='mmcascade.PixelSelective'),
     ]
-    with pytest.warns(UserWarning, match=r'loads no annotations, so IoUMetric is left out.*format_only=True'):
+    with (
+        pytest.warns(UserWarning, match=r'loads no annotations, so IoUMetric is left out.*format_only=True'),
+        pytest.warns(UserWarning, match='DeferredPixels got no labelled pixel from 3 images'),
+        pytest.warns(UserWarning, match='PixelSelective got no labelled pixel from 3 images'),
+    ):
         run_here(TEST, without_labels(config, tmp_path, evaluator), '--out', 'metrics.json')
     found = json.loads(Path('metrics.json').read_text())
     assert found['cost/macs'] > 0

@@ -127,7 +127,7 @@ class CellGrid:
             return weights @ changes
         rows, starts, places, shape, boxes = self._places(range(1, gap + 1), windows)
         table = np.zeros((int(np.prod(shape)), len(first), changes.shape[1]))
-        for place, some in zip(places, np.split(rows, starts[1:]), strict=True):
+        for place, some in zip(places, np.split(rows, starts[1:])[: len(places)], strict=True):
             table[place] = weights[:, some] @ changes[some]
         table = table.reshape(*shape, *table.shape[1:])
         return np.moveaxis(box_sums(summed(table, gap), boxes), -2, 0)

@@ -8,6 +8,7 @@ section 3); energy and max logit are scores of single members, averaged over the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def _top_two_gap(values: Tensor) -> Tensor:
     return first - second
 
 
-class Confidence:
+class Confidence(ABC):
     """Base class: turns the state of N units into N numbers, higher = more certain.
 
     A variant overrides :meth:`score`. One that needs each member's own score also overrides
@@ -84,14 +85,16 @@ class Confidence:
         Args:
             weights: per stage, by its name, the fingerprint of the member's weights; empty where that is not known yet.
         """
+        del weights  # a function that was not fitted fits all
 
     def member_score(self, fusion: str) -> MemberScore | None:
         """The function of a stage's output and temperature that is averaged over the members, or None."""
         del fusion
         return None
 
+    @abstractmethod
     def score(self, state: CascadeState) -> Tensor:
-        raise NotImplementedError
+        """The number of each unit (or pixel), ``(N, ...)``; units without any finite output are overruled."""
 
     def __call__(self, state: CascadeState) -> Tensor:
         """Confidence per unit, float32 or wider; -inf for units without any finite output."""

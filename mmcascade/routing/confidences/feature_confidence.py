@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from torch import Tensor
 
 from mmcascade.routing.confidences.confidence import Confidence
@@ -19,6 +21,7 @@ class FeatureConfidence(Confidence):
 
     needs_features = True
 
+    @abstractmethod
     def feature_score(self, features: Tensor, source: str) -> Tensor:
         """The score of one member, ``(N)``; higher = more like the data that the member knows.
 
@@ -26,7 +29,6 @@ class FeatureConfidence(Confidence):
             features: penultimate features, ``(N, D)``, float32 or wider; rows that are not finite are left out later.
             source: name of the stage they are from.
         """
-        raise NotImplementedError
 
     def member_score(self, fusion: str) -> MemberScore | None:
         del fusion

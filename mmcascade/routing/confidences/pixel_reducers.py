@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
 from mmcascade.routing.checks import fraction, number
 
 
-class PixelReducer:
+class PixelReducer(ABC):
     """Base class: higher = more certain. A variant overrides :meth:`reduce` and :attr:`name`."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What calibrations call it: equal names give equal scores."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
         """The score of each cell, float64 ``(N)``, NaN for a cell of which no pixel counts.
 
@@ -24,7 +27,6 @@ class PixelReducer:
             confidence: ``(N, P)``, of the cells' pixels.
             counts: bool ``(N, P)``, which pixels count.
         """
-        raise NotImplementedError
 
     def __call__(self, confidence: Tensor, counts: Tensor) -> Tensor:
         """The same for maps ``(N, h, w)``, as float32."""

@@ -61,7 +61,16 @@ class CascadeState:
         total, score = _contribution(output, fusion, temperature, member_score)
         if not output.all_finite:
             total, score = _keep(total, finite), None if score is None else _keep(score, finite)
-        return cls(fusion, total, score, 1, finite.long(), output.features, output.valid, output.all_finite)
+        return cls(
+            fusion=fusion,
+            total=total,
+            score_total=score,
+            ran=1,
+            finite=finite.long(),
+            features=output.features,
+            valid=output.valid,
+            all_finite=output.all_finite,
+        )
 
     def add(
         self, output: StageOutput, temperature: float = 1.0, member_score: MemberScore | None = None
@@ -82,15 +91,14 @@ class CascadeState:
         if score is not None:
             assert self.score_total is not None
             score = self._with(self.score_total, score, finite, output.all_finite)
-        return CascadeState(
-            self.fusion,
-            total,
-            score,
-            self.ran + 1,
-            self.finite + finite,
-            output.features,
-            self.valid,
-            self.all_finite and output.all_finite,
+        return replace(
+            self,
+            total=total,
+            score_total=score,
+            ran=self.ran + 1,
+            finite=self.finite + finite,
+            features=output.features,
+            all_finite=self.all_finite and output.all_finite,
         )
 
     def _with(self, before: Tensor, added: Tensor, finite: Tensor, all_finite: bool) -> Tensor:

@@ -7,6 +7,7 @@ precision of the scores.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,7 @@ from mmcascade.routing.checks import fraction, number
 Window = tuple[float | None, float | None]
 
 
-class ExitPolicy:
+class ExitPolicy(ABC):
     """Base class: one rule per gap. A variant checks its rules in ``__init__`` and overrides :meth:`go_on`."""
 
     #: Whether decisions depend on the unit's index in the data set.
@@ -39,6 +40,7 @@ class ExitPolicy:
         """The policy for one stream of units: itself, unless decisions depend on the units before."""
         return self
 
+    @abstractmethod
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
         """Who goes on, bool ``(N)`` on the device of the confidences.
 
@@ -48,7 +50,6 @@ class ExitPolicy:
                 NaN for cells of which no pixel counts: what is said of those is overruled.
             unit: int64 ``(N)`` on the CPU, the index of each unit in the data set.
         """
-        raise NotImplementedError
 
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:
         """The last word on who goes on, after it was decided about units that have no score; bool ``(N)``."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,27 +51,23 @@ class Outcome:
     def select(self, rows: np.ndarray) -> Outcome:
         """Some of the units, in the order of ``rows``."""
         index = torch.as_tensor(rows).to(self.confidence.device)
-        return Outcome(
-            self.ticket[rows],
-            self.unit[rows],
-            {name: x.index_select(0, index) for name, x in self.results.items()},
-            self.confidence.index_select(0, index),
-            self.exit_stage[rows],
-            self.macs[rows],
-            self.finite_stages.index_select(0, index),
-        )
+        return self._pick(rows, lambda x: x.index_select(0, index))
 
     def part(self, start: int, stop: int) -> Outcome:
         """Neighbouring units, without a copy."""
         rows = slice(start, stop)
-        return Outcome(
-            self.ticket[rows],
-            self.unit[rows],
-            {name: x[rows] for name, x in self.results.items()},
-            self.confidence[rows],
-            self.exit_stage[rows],
-            self.macs[rows],
-            self.finite_stages[rows],
+        return self._pick(rows, lambda x: x[rows])
+
+    def _pick(self, rows: np.ndarray | slice, pick: Callable[[Tensor], Tensor]) -> Outcome:
+        return replace(
+            self,
+            ticket=self.ticket[rows],
+            unit=self.unit[rows],
+            exit_stage=self.exit_stage[rows],
+            macs=self.macs[rows],
+            results={name: pick(x) for name, x in self.results.items()},
+            confidence=pick(self.confidence),
+            finite_stages=pick(self.finite_stages),
         )
 
     def cpu(self) -> Outcome:
@@ -96,11 +92,12 @@ class Outcome:
         """Join outcomes of one cascade."""
         if len(outcomes) == 1:
             return outcomes[0]
-        ticket, unit, exit_stage, macs = (
-            np.concatenate([getattr(o, name) for o in outcomes]) for name in ('ticket', 'unit', 'exit_stage', 'macs')
+        return Outcome(
+            ticket=np.concatenate([o.ticket for o in outcomes]),
+            unit=np.concatenate([o.unit for o in outcomes]),
+            results={name: torch.cat([o.results[name] for o in outcomes]) for name in outcomes[0].results},
+            confidence=torch.cat([o.confidence for o in outcomes]),
+            exit_stage=np.concatenate([o.exit_stage for o in outcomes]),
+            macs=np.concatenate([o.macs for o in outcomes]),
+            finite_stages=torch.cat([o.finite_stages for o in outcomes]),
         )
-        results = {name: torch.cat([o.results[name] for o in outcomes]) for name in outcomes[0].results}
-        confidence, finite_stages = (
-            torch.cat([getattr(o, name) for o in outcomes]) for name in ('confidence', 'finite_stages')
-        )
-        return Outcome(ticket, unit, results, confidence, exit_stage, macs, finite_stages)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 Views = Sequence[Tensor | None]
 
 
-class Source:
+class Source(ABC):
     """Inputs that were handed in together. Base class: a variant says how long it is and what a waiting unit needs.
 
     Attributes:
@@ -24,26 +25,26 @@ class Source:
     group: Hashable = None
     count: int
 
+    @abstractmethod
     def __len__(self) -> int:
         """How many units it holds."""
-        raise NotImplementedError
 
     def check_length(self, units: int) -> None:
         """Raise ValueError unless it holds so many units."""
         if len(self) != units:
             raise ValueError(f'a source of {len(self)} units was handed in with the numbers of {units}')
 
+    @abstractmethod
     def unit_bytes(self, views: Iterable[int]) -> int:
         """Memory of what one unit needs of some views."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[Source, np.ndarray]:
         """A source that holds no more than some waiting units need of some views, and their rows in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tensors(self) -> list[Tensor]:
         """What it keeps in memory."""
-        raise NotImplementedError
 
 
 class ViewRows(Source):

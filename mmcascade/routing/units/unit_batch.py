@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,12 +47,12 @@ class UnitBatch:
         n = len(unit)
         source = inputs if isinstance(inputs, Source) else ViewRows(inputs)
         return cls(
-            np.arange(first_ticket, first_ticket + n),
-            unit,
-            np.zeros(n),
-            [source],
-            np.zeros(n, dtype=np.int64),
-            np.arange(n),
+            ticket=np.arange(first_ticket, first_ticket + n),
+            unit=unit,
+            macs=np.zeros(n),
+            sources=[source],
+            source=np.zeros(n, dtype=np.int64),
+            row=np.arange(n),
         )
 
     def __len__(self) -> int:
@@ -80,19 +80,10 @@ class UnitBatch:
         """Some of the units, by ascending position in this batch."""
         if len(rows) == len(self):
             return self
-        used, source = np.unique(self.source[rows], return_inverse=True)
-        state = self.state
-        if state is not None:
-            state = state.select(torch.as_tensor(rows).to(state.finite.device))
-        return UnitBatch(
-            self.ticket[rows],
-            self.unit[rows],
-            self.macs[rows],
-            [self.sources[s] for s in used],
-            source,
-            self.row[rows],
-            state,
-        )
+        return self._reordered(rows)
+
+    def _reordered(self, rows: np.ndarray) -> UnitBatch:
+        return self._pick(rows, lambda state: state.select(torch.as_tensor(rows).to(state.finite.device)))
 
     def split(self, size: int) -> tuple[UnitBatch, UnitBatch]:
         """The first ``size`` units, and the rest."""
@@ -100,27 +91,25 @@ class UnitBatch:
 
     def _slice(self, start: int, stop: int) -> UnitBatch:
         """Neighbouring units, without a copy: a long queue is cut into many batches."""
-        used, source = np.unique(self.source[start:stop], return_inverse=True)
-        return UnitBatch(
-            self.ticket[start:stop],
-            self.unit[start:stop],
-            self.macs[start:stop],
-            [self.sources[s] for s in used],
-            source,
-            self.row[start:stop],
-            None if self.state is None else self.state.slice(start, stop),
-        )
+        return self._pick(slice(start, stop), lambda state: state.slice(start, stop))
 
     def gathered(self) -> UnitBatch:
         """The same units in another order: those of a source that was named several times stand together."""
         numbers = {source: number for number, source in enumerate(dict.fromkeys(self.sources))}
         source = np.array([numbers[s] for s in self.sources])[self.source]
-        order = np.lexsort((self.row, source))
-        state = self.state
-        if state is not None:
-            state = state.select(torch.as_tensor(order).to(state.finite.device))
-        return UnitBatch(
-            self.ticket[order], self.unit[order], self.macs[order], list(numbers), source[order], self.row[order], state
+        return replace(self, sources=list(numbers), source=source)._reordered(np.lexsort((self.row, source)))
+
+    def _pick(self, rows: np.ndarray | slice, pick: Callable[[CascadeState], CascadeState]) -> UnitBatch:
+        used, source = np.unique(self.source[rows], return_inverse=True)
+        return replace(
+            self,
+            ticket=self.ticket[rows],
+            unit=self.unit[rows],
+            macs=self.macs[rows],
+            sources=[self.sources[s] for s in used],
+            source=source,
+            row=self.row[rows],
+            state=None if self.state is None else pick(self.state),
         )
 
     def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
@@ -148,11 +137,11 @@ class UnitBatch:
         offsets = np.cumsum([0] + [len(b.sources) for b in batches])
         states = [b.state for b in batches if b.state is not None]
         return UnitBatch(
-            np.concatenate([b.ticket for b in batches]),
-            np.concatenate([b.unit for b in batches]),
-            np.concatenate([b.macs for b in batches]),
-            [s for b in batches for s in b.sources],
-            np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
-            np.concatenate([b.row for b in batches]),
-            CascadeState.cat(states) if states else None,
+            ticket=np.concatenate([b.ticket for b in batches]),
+            unit=np.concatenate([b.unit for b in batches]),
+            macs=np.concatenate([b.macs for b in batches]),
+            sources=[s for b in batches for s in b.sources],
+            source=np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
+            row=np.concatenate([b.row for b in batches]),
+            state=CascadeState.cat(states) if states else None,
         )
