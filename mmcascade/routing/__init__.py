@@ -4,6 +4,7 @@
 from mmcascade.routing.cached_stage import CachedStage
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.confidences.confidence import (
+    CONFIDENCE_TYPES,
     CONFIDENCES,
     Confidence,
     FusedConfidence,
@@ -18,6 +19,7 @@ from mmcascade.routing.confidences.confidence import (
 )
 from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 from mmcascade.routing.confidences.pixel_reducers import (
+    REDUCERS,
     FractionBelowReducer,
     MeanReducer,
     PixelReducer,
@@ -36,6 +38,8 @@ from mmcascade.routing.policies.policies import (
     ThresholdPolicy,
     WindowPolicy,
 )
+from mmcascade.routing.policies.registry import POLICIES
+from mmcascade.routing.registry import Registry, UnknownNameError
 from mmcascade.routing.router import CascadeRouter
 from mmcascade.routing.stream import Stage, Stream
 from mmcascade.routing.units.outcome import Outcome
@@ -44,7 +48,10 @@ from mmcascade.routing.units.unit_batch import UnitBatch
 
 __all__ = [
     'CONFIDENCES',
+    'CONFIDENCE_TYPES',
     'FUSIONS',
+    'POLICIES',
+    'REDUCERS',
     'AdjustedWindowPolicy',
     'CachedStage',
     'CascadeRouter',
@@ -65,6 +72,7 @@ __all__ = [
     'PixelReducer',
     'QuantileReducer',
     'RandomPolicy',
+    'Registry',
     'ScoreMap',
     'Source',
     'Stage',
@@ -72,6 +80,7 @@ __all__ = [
     'Stream',
     'ThresholdPolicy',
     'UnitBatch',
+    'UnknownNameError',
     'ViewRows',
     'WindowPolicy',
     'build_confidence',

@@ -40,6 +40,14 @@ class CellStore:
     Attributes:
         header: the store's own description, see :meth:`create`.
         filled: how many images are complete.
+
+    Example:
+        >>> import tempfile
+        >>> store = CellStore.create(
+        ...     tempfile.mkdtemp(), dict(cascade={}, data={}), images=20, classes=('road', 'car'),
+        ...     stages=('small', 'large'), on=('image', 'cell'), fusion='prob', confidence='max_prob')
+        >>> store.subsets, store.filled, store.complete
+        ([(0,), (0, 1)], 0, False)
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:

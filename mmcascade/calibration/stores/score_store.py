@@ -36,6 +36,17 @@ class ScoreStore:
         features: per stage float32 ``(units, D)``, or None where none are kept.
         macs: float64 ``(units, stages)``, multiply-adds.
         labels: int64 ``(units)``, -1 where there is none.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from mmcascade.routing import StageOutput
+        >>> folder = tempfile.mkdtemp()
+        >>> identity = dict(members={}, data=dict(units=3, fingerprint='f'), preprocessing='p')
+        >>> store = ScoreStore.create(folder, identity, units=3, classes=2, kinds=['logits'])
+        >>> store.write([StageOutput(logits=torch.zeros(3, 2), macs=5.0)], [0, 1, 1])
+        >>> store = ScoreStore.open(folder)
+        >>> store.complete, store.scores[0].shape, store.labels.tolist()
+        (True, (3, 2), [0, 1, 1])
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
