@@ -24,6 +24,9 @@ from mmcascade.calibration.search.cell_search import CellChainSearch
 from mmcascade.calibration.search.search_limits import Limits
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.header import CellHeader
+from mmcascade.calibration.stores.identity import StageIdentity
+from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
 from mmcascade.routing import WindowPolicy
 
 CELLS, CLASSES, STAGES, AREA = 8, 19, 4, 512 * 512
@@ -33,16 +36,18 @@ def make_store(folder: str, images: int, seed: int = 0) -> CellStore:
     """Cells whose later stages are right more often."""
     rng = np.random.default_rng(seed)
     subsets, on = stored_subsets(STAGES, 'prob'), ['image', *['cell'] * (STAGES - 1)]
-    store = CellStore.create(
-        folder,
-        {},
+    names = [f'stage{k}' for k in range(STAGES)]
+    members = tuple(StageIdentity(name, 0, '') for name in names)
+    header = CellHeader(
+        identity=StoreIdentity(members, 'float32', DataIdentity(images, '0'), '0', 'max_prob', 'prob'),
         images=images,
         classes=CLASSES,
-        stages=[f'stage{k}' for k in range(STAGES)],
+        stages=names,
         on=on,
         fusion='prob',
         confidence='max_prob',
     )
+    store = CellStore.create(folder, header)
     for image in range(images):
         label = np.stack([rng.multinomial(AREA, rng.dirichlet(np.full(CLASSES, 0.3))) for _ in range(CELLS)])
         ease = rng.uniform(0.3, 1.0, (CELLS, 1))

@@ -31,7 +31,7 @@ class Pool:
     """A two-stage or longer chain on the images of both stores."""
 
     def __init__(self, stores: Sequence[ScoreStore], chain: Sequence[str]) -> None:
-        names = [stage['member'] for stage in stores[0].header['identity']['members']['stages']]
+        names = [stage.member for stage in stores[0].header.identity.stages]
         columns = [names.index(member) for member in chain]
         parts = [store.stages() for store in stores]
         self.stages = [

@@ -34,7 +34,7 @@ class Split:
     """The chain's stages and the labels of one store."""
 
     def __init__(self, store: ScoreStore, chain: Sequence[str]) -> None:
-        names = [stage['member'] for stage in store.header['identity']['members']['stages']]
+        names = [stage.member for stage in store.header.identity.stages]
         stages = store.stages()
         self.stages: list[CachedStage] = [stages[names.index(member)] for member in chain]
         self.labels = np.asarray(store.labels)

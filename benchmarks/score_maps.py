@@ -39,7 +39,7 @@ class Scores:
 
     def __init__(self, folder: str, factors: Mapping[str, float]) -> None:
         self.store, self.factors = ScoreStore.open(folder), factors
-        self.members = [stage['member'] for stage in self.store.header['identity']['members']['stages']]
+        self.members = [stage.member for stage in self.store.header.identity.stages]
         self.labels = np.asarray(self.store.labels)
 
     def chain(self, order: Sequence[str]) -> list[CachedStage]:

@@ -21,8 +21,10 @@ import torch
 from common import arguments, report
 
 from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
 from mmcascade.routing import StageOutput
 
 
@@ -59,9 +61,9 @@ def measure(units: int, classes: int, stages: int, batch: int, folder: Path) -> 
 
     def write() -> None:
         generator = torch.Generator().manual_seed(0)
-        store = ScoreStore.create(
-            folder, {'data': {'units': units, 'fingerprint': '0'}}, units, classes, ['logits'] * stages
-        )
+        stored = StoreIdentity(identity.stages, 'float32', DataIdentity(units, '0'), '0')
+        header = ScoreHeader(identity=stored, units=units, classes=classes, kinds=['logits'] * stages)
+        store = ScoreStore.create(folder, header)
         for start in range(0, units, batch):
             n = min(batch, units - start)
             labels = torch.randint(classes, (n,), generator=generator)

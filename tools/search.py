@@ -23,7 +23,7 @@ from mmcascade.calibration.search.cell_search import CellPlan
 from mmcascade.calibration.search.quality import NAMES, Quality
 from mmcascade.calibration.search.search_limits import Limits
 from mmcascade.calibration.search.searcher import MAX_STAGES, Plan
-from mmcascade.calibration.stores.cell_store import holds_cells
+from mmcascade.calibration.stores.store import holds_cells
 from mmcascade.engine.configs.chains import stored_config
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table, print_table
@@ -156,8 +156,8 @@ def make_cell_plan(args: argparse.Namespace, run: CellSearchRun) -> CellPlan:
         order=args.order,
         policy=args.policy or 'window',
         max_settings=args.max_settings,
-        confidence=header['confidence'],
-        fusion=header['fusion'],
+        confidence=header.confidence,
+        fusion=header.fusion,
         max_cells=args.max_cells,
     )
 

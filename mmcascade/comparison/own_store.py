@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.score_store import StoreError
+from mmcascade.calibration.stores.store import StoreError
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.calibrate import prepare_store
 

@@ -44,7 +44,7 @@ class Scores:
             dict(zip(names, store.stages(), strict=True)),
             np.asarray(store.labels),
             identity,
-            store.header['identity']['data'],
+            store.header.identity.data.summary(),
         )
 
     def chain(self, order: Sequence[str]) -> list[CachedStage]:

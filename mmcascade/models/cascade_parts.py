@@ -45,7 +45,7 @@ def classifier_from_spec(name: str, spec: Any) -> Member:
 def build_stages(
     members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
 ) -> list[ClassifierStage]:
-    counters = {name: MacCounter(partial(classify, scores=scores), module) for name, module in members.items()}
+    counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
     built = []
     for name, options in stage_options(members, stages, _OPTIONS):
         built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))

@@ -11,6 +11,8 @@ import numpy as np
 
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.header import CellHeader
+from tests.support.synthetic_scores import stored_identity
 
 NAMES = ['small', 'middle', 'large', 'huge']
 COSTS = [100.0, 40.0, 80.0, 200.0]  # of stage 0 per image, else per cell
@@ -66,19 +68,8 @@ def make_cell_store(
     """A store of images of ``cells`` or one cell less."""
     on = on or ['image', *['cell'] * (stages - 1)]
     rng = np.random.default_rng(seed)
-    identity = {
-        'cascade': {
-            'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in NAMES[:stages]],
-            'confidence': 'max_prob',
-            'fusion': fusion,
-            'precision': 'float32',
-        },
-        'data': {'units': images, 'fingerprint': 'd'},
-        'preprocessing': 'p',
-    }
-    store = CellStore.create(
-        folder,
-        identity,
+    described = CellHeader(
+        identity=stored_identity(NAMES[:stages], images, confidence='max_prob', fusion=fusion),
         images=images,
         classes=classes,
         stages=NAMES[:stages],
@@ -88,6 +79,7 @@ def make_cell_store(
         empty=empty,
         **header,
     )
+    store = CellStore.create(folder, described)
     with mock.patch('os.fsync'):  # nobody pulls the plug here
         for image in range(images if filled is None else filled):
             store.append(image, image_records(rng, cells - image % 2, classes, on, fusion, odd))

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from mmcascade.calibration.stores.header import ScoreHeader
+from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
 from mmcascade.routing import StageOutput
 
 
@@ -27,6 +31,20 @@ def skilled_logits(
     ], labels
 
 
+def stored_identity(names: Sequence[str], units: int, **cascade: str) -> StoreIdentity:
+    """Whose outputs a synthetic store holds."""
+    stages = tuple(StageIdentity(name, 0, f'w{name}') for name in names)
+    return StoreIdentity(stages, 'float32', DataIdentity(units, 'd'), 'p', **cascade)
+
+
+def score_header(
+    units: int, classes: int, kinds: Sequence[str], names: Sequence[str] | None = None, **more: Any
+) -> ScoreHeader:
+    """The header of a store of scores."""
+    names = names or [f'm{k}' for k in range(len(kinds))]
+    return ScoreHeader(identity=stored_identity(names, units), units=units, classes=classes, kinds=kinds, **more)
+
+
 def make_store(
     folder: Path,
     logits: Sequence[np.ndarray],
@@ -38,15 +56,8 @@ def make_store(
     """A complete store of these logits."""
     names = names or [f's{k}' for k in range(len(logits))]
     macs = macs or [10.0 * 2**k for k in range(len(logits))]
-    identity = {
-        'members': {
-            'stages': [{'member': name, 'view': 0, 'weights': f'w{name}'} for name in names],
-            'precision': 'float32',
-        },
-        'data': {'units': len(labels), 'fingerprint': 'd'},
-        'preprocessing': 'p',
-    }
-    store = ScoreStore.create(folder, identity, len(labels), logits[0].shape[1], ['logits'] * len(logits), config)
+    header = score_header(len(labels), logits[0].shape[1], ['logits'] * len(logits), names, config=config)
+    store = ScoreStore.create(folder, header)
     store.write(
         [StageOutput(logits=torch.from_numpy(rows), macs=cost) for rows, cost in zip(logits, macs, strict=True)], labels
     )

@@ -16,12 +16,13 @@ import torch
 
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.models.cells.pixel_results import PixelResults, labels_of
 from mmcascade.routing import CascadeRouter, CascadeState, ExitPolicy, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
-from tests.synthetic_scores import make_store, skilled_logits
+from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity
 
 COSTS = [1.0, 2.0, 5.0, 9.0]
 
@@ -147,19 +148,19 @@ class CellCase:
 
     def _stored(self, folder, images, empty) -> CellStore:
         subsets = stored_subsets(len(self.on), self.fusion)
-        data = {'cascade': {'stages': [], 'confidence': '', 'fusion': self.fusion, 'precision': 'float32'}, 'data': {}}
-        data['cascade']['stages'] = [{'member': f's{k}', 'view': 0, 'weights': '0'} for k in range(len(self.on))]
-        store = CellStore.create(
-            folder,
-            data,
+        names = [f's{k}' for k in range(len(self.on))]
+        identity = stored_identity(names, images, confidence=self.confidence.name, fusion=self.fusion)
+        header = CellHeader(
+            identity=identity,
             images=images,
             classes=self.classes,
-            stages=[f's{k}' for k in range(len(self.on))],
+            stages=names,
             on=self.on,
             fusion=self.fusion,
             confidence=self.confidence.name,
             empty=empty,
         )
+        store = CellStore.create(folder, header)
         counted = self.truth < self.classes
         for image in range(images):
             rows = np.flatnonzero(self.group == image)

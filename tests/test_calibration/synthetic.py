@@ -9,6 +9,7 @@ import torch
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage, StageOutput
+from tests.support.synthetic_scores import score_header
 
 CLASSES = 4
 
@@ -33,6 +34,6 @@ def identity(stages):
 def store_of(folder, labels, stages):
     """The same in a store on disk."""
     n = len(labels)
-    store = ScoreStore.create(folder, {'data': {'units': n, 'fingerprint': '0'}}, n, CLASSES, ['logits'] * len(stages))
+    store = ScoreStore.create(folder, score_header(n, CLASSES, ['logits'] * len(stages)))
     store.write([StageOutput(logits=stage.values, macs=stage.macs) for stage in stages], labels)
     return store

@@ -19,14 +19,13 @@ from mmcascade.calibration.fit.summary import summary_lines
 from mmcascade.calibration.replay.cell_costs import worst_case
 from mmcascade.calibration.replay.cell_exits import cell_exits
 from mmcascade.calibration.replay.cell_replay import replay_cells
-from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.support.synthetic_cells import make_cell_store
 
 
 def identity(store):
-    return CascadeIdentity.from_json(store.header['identity']['cascade'])
+    return store.header.identity.cascade
 
 
 def policy_of(windows, max_cells):
@@ -35,8 +34,8 @@ def policy_of(windows, max_cells):
 
 def all_shares(store, max_cells=None):
     cells, chain = store.cells, tuple(range(store.stages))
-    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-    return CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
+    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
+    return CellShares(cells, exits, cells.macs, store.on, chain, store.header.empty, max_cells)
 
 
 options = st.fixed_dictionaries(
@@ -139,7 +138,7 @@ def test_what_is_measured_and_written(tmp_path):
     said = '\n'.join(summary_lines(read))
     assert 'at most 3 cells of an image' in said and f'mIoU {result.miou():.4f}' in said and '(at most 460)' in said
     data = json.loads((tmp_path / 'c.json').read_text())
-    with pytest.raises(CalibrationError, match='max_cells is the highest number'):
+    with pytest.raises(CalibrationError, match='max_cells, the highest number'):
         Calibration.load(data | {'max_cells': 0})
     plain = fit_cells(store, identity(store), 'deferred=0.2')
     assert 'max_cells' not in plain.to_json()

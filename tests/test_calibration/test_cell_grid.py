@@ -23,8 +23,8 @@ from tests.support.synthetic_cells import make_cell_store
 
 def chain_cells(store, chain):
     cells = store.cells
-    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-    return ChainCells(cells, exits, cells.macs, store.on, chain, store.header['empty'])
+    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
+    return ChainCells(cells, exits, cells.macs, store.on, chain, store.header.empty)
 
 
 options = st.fixed_dictionaries(

@@ -21,7 +21,7 @@ CHAINS = [(0,), (0, 1), (0, 2, 1), (0, 1, 2)]
 
 def slow_replay(store, chain, go_on, images):
     """The obvious loop: per image macs, per image and class counts, and exits by (image, cell)."""
-    cells, replace = store.cells, store.header['fusion'] == 'replace'
+    cells, replace = store.cells, store.header.fusion == 'replace'
     macs, exits, counts, areas = [], {}, [], []
     for image in images:
         spent, paid, totals, area = 0.0, set(), np.zeros((3, cells.label.shape[1])), np.zeros(len(chain))
@@ -45,9 +45,7 @@ def slow_replay(store, chain, go_on, images):
                 if score == -math.inf:
                     goes = go_on(k, None, image * 65536 + cells.cell[row]) is not None
                 elif math.isnan(score):
-                    goes = (
-                        go_on(k, None, image * 65536 + cells.cell[row]) is not None and store.header['empty'] == 'go_on'
-                    )
+                    goes = go_on(k, None, image * 65536 + cells.cell[row]) is not None and store.header.empty == 'go_on'
                 else:
                     goes = bool(go_on(k, score, image * 65536 + cells.cell[row]))
                 if not goes:

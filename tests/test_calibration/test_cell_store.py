@@ -7,11 +7,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from mmcascade.calibration.stores import CellStore, ScoreStore, StoreError, open_store
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
-from mmcascade.calibration.stores.cell_store import CellStore, holds_cells
-from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores.header import CellHeader
+from mmcascade.calibration.stores.store import holds_cells
 from tests.support.synthetic_cells import image_records, make_cell_store
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity
 
 ON = ['image', 'cell', 'cell']
 
@@ -49,7 +50,7 @@ def test_a_kill_between_records_and_count_loses_that_image_only(tmp_path, monkey
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.calibration.stores.cell_store.write_json', killed)
+    monkeypatch.setattr('mmcascade.calibration.stores.store.write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         store.append(1, some(9, seed=9))
     monkeypatch.undo()
@@ -94,14 +95,15 @@ def test_stores_of_the_two_kinds_are_told_apart(tmp_path):
     with pytest.raises(StoreError, match='no score store'):
         CellStore.open(tmp_path / 'nowhere')
     assert [holds_cells(tmp_path / name) for name in ('cells', 'scores', 'nowhere')] == [True, False, False]
+    assert [type(open_store(tmp_path / name)) for name in ('cells', 'scores')] == [CellStore, ScoreStore]
     assert CellStore.exists(tmp_path / 'cells') and not CellStore.exists(tmp_path / 'nowhere')
 
 
 def test_another_cascade_is_named(tmp_path):
     store = make_cell_store(tmp_path, 2)
-    store.check_identity(store.header['identity'])
-    with pytest.raises(StoreError, match='filled with another data and preprocessing'):
-        store.check_identity(store.header['identity'] | {'data': 1, 'preprocessing': 'q'})
+    store.check_identity(store.header.identity)
+    with pytest.raises(StoreError, match='filled with another grid and preprocessing'):
+        store.check_identity(replace(store.header.identity, grid='cells of 2 x 2', preprocessing='q'))
 
 
 def test_an_incomplete_store_and_one_without_labels_give_no_cells(tmp_path):
@@ -155,7 +157,8 @@ def test_images_come_in_order(tmp_path):
         ({'empty': 'stay'}, "empty is 'go_on' or 'exit'"),
     ],
 )
-def test_a_store_that_makes_no_sense_is_not_made(tmp_path, change, message):
+def test_a_store_that_makes_no_sense_is_not_made(change, message):
     good = dict(images=1, classes=3, stages=['a', 'b'], on=['image', 'cell'], fusion='prob', confidence='max_prob')
+    identity = stored_identity(['a', 'b'], 1, confidence='max_prob', fusion='prob')
     with pytest.raises(ValueError, match=message):
-        CellStore.create(tmp_path, {}, **good | change)
+        CellHeader(identity=identity, **good | change)

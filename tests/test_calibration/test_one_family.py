@@ -106,8 +106,8 @@ def test_every_setting_of_a_grid_of_cells_is_the_routers(wanted, chain, max_cell
     with tempfile.TemporaryDirectory() as folder:
         case = CellCase(Path(folder), **wanted)
         cells, store = case.store.cells, case.store
-        exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-        data = ChainCells(cells, exits, cells.macs, store.on, chain, store.header['empty'])
+        exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
+        data = ChainCells(cells, exits, cells.macs, store.on, chain, store.header.empty)
         cuts = [cut_points(scores, count) for scores in data.scores]
         windows = laid_out(cuts, one_sided)
         cost, miou = CellGrid(data, cuts, max_cells).cost_and_miou(windows)

@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores import ScoreStore, StoreError
+from mmcascade.calibration.stores.store_identity import DataIdentity
 from mmcascade.routing import StageOutput
-
-IDENTITY = {'members': ['a', 'b'], 'data': 'x'}
+from tests.support.synthetic_scores import score_header
 
 
 def outputs(n, seed=0):
@@ -27,7 +28,7 @@ def outputs(n, seed=0):
 
 
 def make(folder, units=5):
-    return ScoreStore.create(folder, IDENTITY, units, 4, ['logits', 'probabilities'])
+    return ScoreStore.create(folder, score_header(units, 4, ['logits', 'probabilities']))
 
 
 def test_rows_come_back_as_stages(tmp_path):
@@ -54,7 +55,7 @@ def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatc
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcascade.calibration.stores.score_store.write_json', killed)
+    monkeypatch.setattr('mmcascade.calibration.stores.store.write_json', killed)
     with pytest.raises(KeyboardInterrupt):
         store.write(outputs(3, seed=9), np.ones(3, dtype=int))
     monkeypatch.undo()
@@ -96,9 +97,12 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path):
 
 def test_other_members_or_data_are_refused(tmp_path):
     store = make(tmp_path)
-    store.check_identity(dict(IDENTITY))
+    identity = store.header.identity
+    store.check_identity(replace(identity))
     with pytest.raises(StoreError, match='another data; delete it'):
-        store.check_identity(IDENTITY | {'data': 'y'})
+        store.check_identity(replace(identity, data=DataIdentity(5, 'y')))
+    with pytest.raises(StoreError, match='another members and preprocessing; delete it'):
+        store.check_identity(replace(identity, precision='float16', preprocessing='q'))
     with pytest.raises(StoreError, match='stage 0 was to give logits'):
         store.write(outputs(1)[::-1], np.zeros(1, dtype=int))
 

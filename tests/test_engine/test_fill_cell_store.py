@@ -110,7 +110,7 @@ def test_an_interrupted_store_goes_on_where_it_stopped(project, folder):
     whole, _ = store_of(project, folder / 'whole')
     np.testing.assert_array_equal(store.cells.intersect, whole.cells.intersect)
     cfg.model.grid = dict(cell=36)
-    with pytest.raises(StoreError, match='another cascade'):
+    with pytest.raises(StoreError, match='another members and grid'):
         prepare_store(cfg, folder / 'again', device='cpu')
 
 

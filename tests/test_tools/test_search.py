@@ -203,7 +203,7 @@ def test_bad_requests(store, search, tmp_path, arguments, message):
 def test_bad_folders(store, search, tmp_path):
     assert 'is no score store' in search(tmp_path / 'absent', '--out', tmp_path / 'out')
     assert 'exists and is not empty' in search(store.folder, '--out', store.folder)
-    unfinished = ScoreStore.create(tmp_path / 'part', store.header['identity'], 400, 5, ['logits'] * 4)
+    unfinished = ScoreStore.create(tmp_path / 'part', store.header)
     assert 'holds 0 of 400 units' in search(unfinished.folder, '--out', tmp_path / 'out')
 
 

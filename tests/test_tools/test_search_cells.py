@@ -117,7 +117,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     assert f'{out}: pareto.csv, pareto.json, pareto.png, and a folder with a config for each point' in said
     result, store = json.loads((out / 'pareto.json').read_text()), CellStore.open(tmp_path / 'store')
     assert len(result['configs']) == len(result['points']) > 2
-    names, report = store.header['stages'], hold_out(np.zeros(6, int), 0.5, 0)[1]
+    names, report = store.header.stages, hold_out(np.zeros(6, int), 0.5, 0)[1]
     for number, (name, point) in enumerate(zip(result['configs'], result['points'], strict=True)):
         calibration = Calibration.load(out / name / 'calibration.json')
         chain = tuple(names.index(stage) for stage in point['chain'])

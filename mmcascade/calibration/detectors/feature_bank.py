@@ -64,14 +64,13 @@ class FeatureBank:
         if not len(chosen):
             raise BankError(f'the score store {store.folder} holds no in-distribution image with finite features')
         weights = {
-            stage.source: identity['weights']
-            for stage, identity in zip(stages, store.header['identity']['members']['stages'], strict=True)
+            stage.source: identity.weights for stage, identity in zip(stages, store.header.identity.stages, strict=True)
         }
         return cls(
             {name: rows[chosen] for name, rows in columns.items()},
             weights,
             np.asarray(store.labels)[chosen],
-            dict(store.header['identity']['data']),
+            store.header.identity.data.summary(),
         )
 
     @property

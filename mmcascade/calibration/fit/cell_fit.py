@@ -48,22 +48,22 @@ def fit_cells(store: CellStore, identity: CascadeIdentity, target: str, *, max_c
     _check_fits(store, identity)
     chain = tuple(range(store.stages))
     cells = store.cells
-    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
+    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
     for gap, exit_ in enumerate(exits[:-1]):
         check_spread(exit_.confidence, gap)
-    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
+    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header.empty, max_cells)
     windows = shares.windows(_share(shares, wanted, len(cells), len(chain) - 1, max_cells))
     policy = WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)
     return Calibration(
         cascade=identity,
         windows=windows,
         accept=None,
-        temperatures=list(store.header['temperatures']),
+        temperatures=list(store.header.temperatures),
         target=target,
         rule='safe',
         half_width=0.0,
         tau=[],
-        data=store.header['identity']['data'],
+        data=store.header.identity.data.summary(),
         measured=measure_cells(store, chain, policy, max_cells=max_cells),
         max_cells=max_cells,
     )
@@ -74,8 +74,8 @@ def share_curve(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """mIoU and mean multiply-adds per image of the cascade of all stages, at rising shares of cells that go on."""
     chain, cells = tuple(range(store.stages)), store.cells
-    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header['empty'], max_cells)
+    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
+    shares = CellShares(cells, exits, cells.macs, store.on, chain, store.header.empty, max_cells)
     return shares.figures(np.arange(steps + 1) / steps * shares.able)
 
 
@@ -151,6 +151,6 @@ def _share(shares: CellShares, wanted: Target, cells: int, gaps: int, max_cells:
 def _check_fits(store: CellStore, identity: CascadeIdentity) -> None:
     header = store.header
     here = {'stages': len(identity.stages), 'fusion': identity.fusion, 'confidence': identity.confidence}
-    there = {'stages': store.stages, 'fusion': header['fusion'], 'confidence': header['confidence']}
+    there = {'stages': store.stages, 'fusion': header.fusion, 'confidence': header.confidence}
     if here != there:
         raise ValueError(f'the store {store.folder} was filled by another cascade: it has {there}, and this one {here}')

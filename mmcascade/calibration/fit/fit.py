@@ -101,7 +101,7 @@ def fit_store(
         stages,
         labels,
         identity,
-        store.header['identity']['data'],
+        store.header.identity.data.summary(),
         target,
         accept=accept,
         half_width=half_width,

@@ -85,8 +85,8 @@ def replay_cells(store: CellStore, chain: Chain, policy: ExitPolicy, images: Arr
         if (np.diff(chosen) <= 0).any() or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= store.images:
             raise ValueError(f'images are rising indexes from 0 to {store.images - 1}, got {chosen.tolist()}')
         cells = cells.select(np.isin(cells.image, chosen))
-    exits = cell_exits(cells, store.subsets, chain, store.header['fusion'])
-    return _replayed(store, cells, chosen, exits, chain, route_cells(exits, policy, cells, store.header['empty']))
+    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
+    return _replayed(store, cells, chosen, exits, chain, route_cells(exits, policy, cells, store.header.empty))
 
 
 def replay_stage(store: CellStore, stage: int) -> CellReplay:

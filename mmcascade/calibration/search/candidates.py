@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.exits import Chain
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store import StoreError
 from mmcascade.routing import CachedStage
 from mmcascade.routing.checks import is_number
 
@@ -71,9 +72,7 @@ class Candidates(NamedStages):
         for store in stores[1:]:
             _check_fit(stores[0], store)
         stages = [stage for store in stores for stage in store.stages()]
-        identities = [
-            StageIdentity(**stage) for store in stores for stage in store.header['identity']['members']['stages']
-        ]
+        identities = [stage for store in stores for stage in store.header.identity.stages]
         labels = np.asarray(stores[0].labels)
         if labels.min(initial=0) < 0:
             raise StoreError(
@@ -137,9 +136,11 @@ def stage_name(stage: StageIdentity) -> str:
 
 def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
     a, b = first.header, other.header
-    problems = [f'{name} ({a[name]} and {b[name]})' for name in ('units', 'classes') if a[name] != b[name]]
-    problems += [name for name in ('data', 'preprocessing') if a['identity'][name] != b['identity'][name]]
-    if a['identity']['members']['precision'] != b['identity']['members']['precision']:
+    sizes = {'units': (a.units, b.units), 'classes': (a.classes, b.classes)}
+    problems = [f'{name} ({here} and {there})' for name, (here, there) in sizes.items() if here != there]
+    changed = a.identity.differences(replace(b.identity, stages=a.identity.stages))
+    problems += [what for what in changed if what in ('data', 'preprocessing')]
+    if a.identity.precision != b.identity.precision:
         problems.append('precision')
     if not problems and not np.array_equal(first.labels, other.labels):
         problems.append('labels')

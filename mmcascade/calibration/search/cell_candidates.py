@@ -42,8 +42,8 @@ class CellCandidates(NamedStages):
             StoreError: if the store is not complete.
             ValueError: if a stage has no cost, or the given one is no number.
         """
-        cascade = CascadeIdentity.from_json(store.header['identity']['cascade'])
-        cells, names = store.cells, store.header['stages']
+        cascade = store.header.identity.cascade
+        cells, names = store.cells, store.header.stages
         columns = cells.macs
         if costs is not None:
             each = given_costs(costs, names)
@@ -64,7 +64,7 @@ class CellCandidates(NamedStages):
 
     @property
     def names(self) -> list[str]:
-        return list(self.store.header['stages'])
+        return list(self.store.header.stages)
 
     def identity(self, chain: Chain) -> CascadeIdentity:
         """The identity of a chain of the stages."""

@@ -146,7 +146,7 @@ class CellReporter:
     ) -> int:
         """Cells with a score within this distance of a bound that decides about them."""
         store = self.candidates.store
-        exits = cell_exits(store.cells, store.subsets, chain, store.header['fusion'])
+        exits = cell_exits(store.cells, store.subsets, chain, store.header.fusion)
         near = np.zeros(len(result.image), np.bool_)
         for gap, window in enumerate(windows):
             for bound in window:

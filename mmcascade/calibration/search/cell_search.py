@@ -141,10 +141,10 @@ class _CellSearch(Searcher):
     def chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[WindowSearch]:
         store = self.candidates.store
         for chain in chains:
-            exits = cell_exits(self.cells, store.subsets, chain, store.header['fusion'])
+            exits = cell_exits(self.cells, store.subsets, chain, store.header.fusion)
             for gap, exit_ in enumerate(exits[:-1]):
                 check_spread(exit_.confidence, gap)
-            cells = ChainCells(self.cells, exits, self.costs, store.on, chain, store.header['empty'])
+            cells = ChainCells(self.cells, exits, self.costs, store.on, chain, store.header.empty)
             yield CellChainSearch(
                 chain, cells, self.plan.limits, parts, self.plan.policy == 'threshold', self.max_cells
             )

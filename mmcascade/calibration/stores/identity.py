@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmcascade.routing import Confidence
+from mmcascade.routing.checks import finite, whole
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,27 @@ class StageIdentity:
         optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0}
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StageIdentity:
+        """As it stands in a file.
+
+        Raises:
+            ValueError, TypeError: if it is none.
+        """
+        stage = cls(**data)
+        for name in ('member', 'weights'):
+            if not isinstance(getattr(stage, name), str):
+                raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
+        for name in ('resize', 'on'):
+            if not isinstance(getattr(stage, name), str | None):
+                raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
+        if not isinstance(stage.flip, bool):
+            raise ValueError(f'flip of a stage is true or false, got {stage.flip!r}')
+        whole(stage.view, 'view of a stage', least=0)
+        finite(stage.scale, 'scale of a stage')
+        check_member_name(stage.member)
+        return stage
+
     @property
     def source(self) -> str:
         """The stage's name in score stores and feature banks, wherever it stands in a cascade."""
@@ -45,6 +67,12 @@ class StageIdentity:
         if self.on is not None:
             return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '')
         return f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
+
+
+def check_member_name(name: str) -> None:
+    """Raise ValueError on what is no name of a member: it names folders that a search writes, and parts of weights."""
+    if not name or any(sign in name for sign in './\\\0') or not name.isprintable():
+        raise ValueError(f'a member has a printable name without ".", "/" and "\\", got {name!r}')
 
 
 def joined_precision(each: Sequence[str]) -> str:
@@ -88,7 +116,7 @@ class CascadeIdentity:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:
         return cls(
-            tuple(StageIdentity(**stage) for stage in data['stages']),
+            tuple(StageIdentity.from_json(stage) for stage in data['stages']),
             data['confidence'],
             data['fusion'],
             data['precision'],

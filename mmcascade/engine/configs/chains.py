@@ -16,7 +16,8 @@ from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.search_report import Point, accept_target
 from mmcascade.calibration.search.searcher import Plan
 from mmcascade.calibration.stores.identity import CascadeIdentity, chain_precision
-from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store import StoreError
 
 
 def stored_config(stores: Sequence[ScoreStore]) -> dict[str, Any] | None:
@@ -27,7 +28,7 @@ def stored_config(stores: Sequence[ScoreStore]) -> dict[str, Any] | None:
     Raises:
         StoreError: if stores give one name to different members.
     """
-    texts = [store.header.get('config') for store in stores]
+    texts = [store.header.config for store in stores]
     if not all(texts):
         return None
     first, *others = (ast.literal_eval(text) for text in texts)
@@ -65,7 +66,7 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
     Args:
         units: their number.
     """
-    identity = store.header['identity']
+    identity = store.header.identity
     target = accept_target(plan.quality)
     measured = {
         'units': units,
@@ -79,7 +80,7 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
             tuple(candidates.identities[stage] for stage in point.chain),
             plan.confidence,
             plan.fusion,
-            chain_precision(identity['members']['precision'], point.chain),
+            chain_precision(identity.precision, point.chain),
         ),
         windows=list(point.windows),
         accept=point.accept,
@@ -88,7 +89,7 @@ def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: S
         rule='search',
         half_width=0.0,
         tau=[],
-        data=identity['data'],
+        data=identity.data.summary(),
         measured=measured,
         accept_target=target,
     )

@@ -99,12 +99,12 @@ def chain_calibration(
         cascade=candidates.identity(point.chain),
         windows=list(point.windows),
         accept=None,
-        temperatures=[header['temperatures'][stage] for stage in point.chain],
+        temperatures=[header.temperatures[stage] for stage in point.chain],
         target=str(plan.quality),
         rule='search',
         half_width=0.0,
         tau=[],
-        data=header['identity']['data'],
+        data=header.identity.data.summary(),
         max_cells=max_cells,
     )
     return replace(

@@ -11,9 +11,11 @@ from mmengine.config import Config
 from torch.utils.data import Dataset, Subset
 
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.header import CellHeader
+from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.cell_histograms import cell_records
-from mmcascade.engine.runs.fill_store import data_identity, given_macs, ordered_loader
+from mmcascade.engine.runs.fill_store import data_identity, given_macs, ordered_loader, preprocessing
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members.members import num_classes
 
@@ -43,21 +45,26 @@ def fill_cell_store(
     images = len(dataset)  # type: ignore[arg-type]
     if not images:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
-    temperatures = [stage.temperature for stage in model.stages]
-    identity = {
-        'cascade': model.identity().to_json(),
-        **data_identity(dataloader, dataset),
-        **given_macs(model),
-        **({'temperatures': temperatures} if set(temperatures) != {1} else {}),
-    }
+    temperatures = tuple(stage.temperature for stage in model.stages)
+    cascade = model.identity()
+    identity = StoreIdentity(
+        cascade.stages,
+        cascade.precision,
+        data_identity(dataset),
+        preprocessing(dataloader),
+        cascade.confidence,
+        cascade.fusion,
+        cascade.grid,
+        macs=given_macs(model),
+        temperatures=temperatures if set(temperatures) != {1} else None,
+    )
     classes = next(count for member in model.members.values() if (count := num_classes(member)))
     if CellStore.exists(folder):
         store = CellStore.open(folder)
         store.check_identity(identity)
     else:
-        store = CellStore.create(
-            folder,
-            identity,
+        header = CellHeader(
+            identity=identity,
             images=images,
             classes=list(model.classes) if model.classes else classes,
             stages=[stage.source for stage in model.stages],
@@ -68,6 +75,7 @@ def fill_cell_store(
             temperatures=temperatures,
             config=config,
         )
+        store = CellStore.create(folder, header)
     progress(store.filled, images)
     if store.complete:
         return store

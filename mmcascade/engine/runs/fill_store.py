@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from mmcascade.calibration.stores.fingerprints import fingerprint
+from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
 from mmcascade.datasets.unit_keys import unit_keys
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.models.cascade_model import CascadeModel
@@ -81,16 +83,16 @@ def fill_store(
         if store is None:
             kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
             widths = [None if output.features is None else output.features.shape[1] for output in outputs]
-            store = ScoreStore.create(
-                folder,
-                identity,
-                units,
-                outputs[0].values.shape[1],
-                kinds,
-                config,
-                widths if model.confidence.needs_features else None,
-                [stage.source for stage in model.stages],
+            header = ScoreHeader(
+                identity=identity,
+                units=units,
+                classes=outputs[0].values.shape[1],
+                kinds=kinds,
+                config=config,
+                features=widths if model.confidence.needs_features else None,
+                sources=[stage.source for stage in model.stages],
             )
+            store = ScoreStore.create(folder, header)
         store.write(outputs, given)
         progress(store.filled, units)
     if store is None:
@@ -98,30 +100,34 @@ def fill_store(
     return store
 
 
-def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> dict[str, Any]:
+def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> StoreIdentity:
     """What the stored scores depend on: members (weights, views, precision), images and preprocessing."""
-    cascade = model.identity().to_json()
-    return {
-        'members': {'stages': cascade['stages'], 'precision': cascade['precision']},
-        **data_identity(dataloader, dataset),
-        **given_macs(model),
-        **({'kind': 'with features'} if model.confidence.needs_features else {}),
-    }
+    cascade = model.identity()
+    return StoreIdentity(
+        cascade.stages,
+        cascade.precision,
+        data_identity(dataset),
+        preprocessing(dataloader),
+        macs=given_macs(model),
+        features=model.confidence.needs_features,
+    )
 
 
-def given_macs(model: CascadeModel) -> dict[str, Any]:
-    """The multiply-adds that stages were given in place of the counted ones; nothing if none was."""
-    given = [stage.macs for stage in model.stages]
-    return {} if all(macs is None for macs in given) else {'macs': given}
+def given_macs(model: CascadeModel) -> tuple[float | None, ...] | None:
+    """The multiply-adds that stages were given in place of the counted ones; None if none was."""
+    given = tuple(stage.macs for stage in model.stages)
+    return None if all(macs is None for macs in given) else given
 
 
-def data_identity(dataloader: Config, dataset: Any) -> dict[str, Any]:
-    """Which images a data set holds, and what is done to them."""
+def data_identity(dataset: Any) -> DataIdentity:
+    """Which images a data set holds."""
+    return DataIdentity(len(dataset), fingerprint(unit_keys(dataset)))
+
+
+def preprocessing(dataloader: Config) -> str:
+    """A short name for what is done to the images of a loader."""
     transforms = json.dumps(_pipelines(dataloader.get('dataset')), default=str, sort_keys=True)
-    return {
-        'data': {'units': len(dataset), 'fingerprint': fingerprint(unit_keys(dataset))},
-        'preprocessing': fingerprint([transforms.encode()]),
-    }
+    return fingerprint([transforms.encode()])
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:

@@ -18,7 +18,7 @@ from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import ViewRows
 
 
-def classify(module: nn.Module, images: Tensor, scores: Scores) -> StageOutput:
+def classify(module: nn.Module, scores: Scores, images: Tensor) -> StageOutput:
     """Class scores of raw images ``(N, 3, H, W)``: the member's own preprocessing and forward pass, as they are."""
     return scores(module, preprocess(module, images))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -221,7 +222,7 @@ class SegmentorStage:
 
 def count_function(module: nn.Module) -> MacCounter:
     """The counter of a member's multiply-adds per image or crop of the size that it sees."""
-    return MacCounter(segment, module)
+    return MacCounter(partial(segment, module), module)
 
 
 def _cat(pieces: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,142 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What the outputs in a store depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.routing.checks import is_number, whole
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Which images a store was filled from.
+
+    Attributes:
+        units: their number.
+        fingerprint: of their paths, or of their content where they lie in memory, in order.
+    """
+
+    units: int
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {'units': self.units, 'fingerprint': self.fingerprint}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DataIdentity:
+        return cls(whole(data['units'], 'units of the data', least=0), text(data['fingerprint'], 'fingerprint'))
+
+    def summary(self) -> dict[str, Any]:
+        """As calibration files name the data."""
+        return {'units': self.units, 'fingerprint': self.fingerprint}
+
+
+@dataclass(frozen=True)
+class StoreIdentity:
+    """What stored outputs depend on, for both kinds of stores.
+
+    Attributes:
+        stages: the stages in order.
+        precision: of the members' arithmetic, see :class:`~mmcascade.calibration.stores.identity.CascadeIdentity`.
+        data: the images.
+        preprocessing: fingerprint of what is done to them.
+        confidence, fusion, grid: of the cascade, where cells are stored; None in a store of scores, which any of them
+            can be read from.
+        macs: the multiply-adds that stages were given in place of the counted ones; None if none was.
+        temperatures: of the stages, where cells are stored and one of them is not 1.
+        features: whether features are stored, too.
+    """
+
+    stages: tuple[StageIdentity, ...]
+    precision: str
+    data: DataIdentity
+    preprocessing: str
+    confidence: str | None = None
+    fusion: str | None = None
+    grid: str | None = None
+    macs: tuple[float | None, ...] | None = None
+    temperatures: tuple[float, ...] | None = None
+    features: bool = False
+
+    @property
+    def cascade(self) -> CascadeIdentity:
+        """All stages of a store of cells as one cascade.
+
+        Raises:
+            ValueError: in a store of scores, which belongs to no confidence function.
+        """
+        if self.confidence is None or self.fusion is None:
+            raise ValueError('a store of scores belongs to no confidence function and no fusion')
+        return CascadeIdentity(self.stages, self.confidence, self.fusion, self.precision, self.grid)
+
+    def to_json(self) -> dict[str, Any]:
+        members = {'stages': [stage.to_json() for stage in self.stages], 'precision': self.precision}
+        return {
+            **({'members': members} if self.confidence is None else {'cascade': self.cascade.to_json()}),
+            'data': self.data.to_json(),
+            'preprocessing': self.preprocessing,
+            **({} if self.macs is None else {'macs': list(self.macs)}),
+            **({} if self.temperatures is None else {'temperatures': list(self.temperatures)}),
+            **({'kind': _WITH_FEATURES} if self.features else {}),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StoreIdentity:
+        """As it stands in the header of a store, that of version 0.1 included.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is none.
+        """
+        if not isinstance(data, Mapping):
+            raise ValueError(f'identity is an object, got {data!r}')
+        members = data.get('members', data.get('cascade'))
+        if not isinstance(members, Mapping):
+            raise ValueError('identity names neither members nor a cascade')
+        named = {key: members[key] for key in ('confidence', 'fusion', 'grid') if members.get(key) is not None}
+        return cls(
+            tuple(StageIdentity.from_json(stage) for stage in members['stages']),
+            text(members['precision'], 'precision'),
+            DataIdentity.from_json(data['data']),
+            text(data['preprocessing'], 'preprocessing'),
+            **{key: text(value, key) for key, value in named.items()},
+            macs=_numbers(data.get('macs'), 'macs'),
+            temperatures=_numbers(data.get('temperatures'), 'temperatures'),
+            features=data.get('kind') == _WITH_FEATURES,
+        )
+
+    def differences(self, here: StoreIdentity) -> list[str]:
+        """What is not the same in the cascade and the data at hand, in words."""
+        found = {
+            'members': (self.stages, self.precision) != (here.stages, here.precision),
+            'confidence': self.confidence != here.confidence,
+            'fusion': self.fusion != here.fusion,
+            'grid': self.grid != here.grid,
+            'data': self.data != here.data,
+            'preprocessing': self.preprocessing != here.preprocessing,
+            'macs': self.macs != here.macs,
+            'temperatures': self.temperatures != here.temperatures,
+            'kind': self.features != here.features,
+        }
+        return [what for what, changed in found.items() if changed]
+
+
+_WITH_FEATURES = 'with features'
+
+
+def text(value: Any, name: str) -> str:
+    """The value, a string; ValueError on anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f'{name} is a string, got {value!r}')
+    return value
+
+
+def _numbers(values: Any, name: str) -> tuple[Any, ...] | None:
+    if values is None:
+        return None
+    if not isinstance(values, Sequence) or not all(value is None or is_number(value) for value in values):
+        raise ValueError(f'{name} holds numbers, got {values!r}')
+    return tuple(values)

@@ -1,1 +1,0 @@
-# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
