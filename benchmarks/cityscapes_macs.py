@@ -20,6 +20,7 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.grid import Grid
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
+from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'cityscapes'
@@ -44,10 +45,12 @@ def costs(name: str, model: CascadeSegmentor) -> dict[str, Any]:
     first, second = model.stages
 
     def macs(**options: Any) -> float:
-        stage = SegmentorStage(second.member, model.members[second.member], second.counter, **options)
-        return stage.macs_of(image) / 1e9
+        return charged(SegmentorStage(second.member, second.network, second.counter, StageOptions(), **options))
 
-    stage0, cell, whole = first.macs_of(image) / 1e9, second.macs_of(image) / 1e9, macs(on='image')
+    def charged(stage: SegmentorStage) -> float:
+        return stage.macs_of(stage.probe(image)) / 1e9
+
+    stage0, cell, whole = charged(first), charged(second), macs(on='image')
     return dict(
         config=name,
         stage0=stage0,

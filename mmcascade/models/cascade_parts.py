@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +14,12 @@ from mmcascade.models.members.members import Member, build_member
 from mmcascade.models.runtimes.batch_sizes import AUTO
 from mmcascade.models.runtimes.execution import PRECISIONS
 from mmcascade.models.stages.class_outputs import Scores, class_output, gives_logits
-from mmcascade.models.stages.classifier_stage import ClassifierStage, classify
-from mmcascade.models.stages.device_view import INTERPOLATIONS, checked_size
+from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.stages.classifier_stage import ClassifierStage
+from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
 from mmcascade.models.stages.features import feature_output, no_features
-from mmcascade.models.stages.resolution import input_channels, macs_at
+from mmcascade.models.stages.resolution import input_channels
+from mmcascade.models.stages.stage import StageOptions
 from mmcascade.routing import Confidence, MacCounter
 from mmcascade.routing.checks import is_finite, is_whole
 
@@ -45,12 +46,15 @@ def classifier_from_spec(name: str, spec: Any) -> Member:
 def build_stages(
     members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
 ) -> list[ClassifierStage]:
-    counters = {name: MacCounter(partial(classify, module, scores), module) for name, module in members.items()}
+    networks = {name: ClassifierNetwork(module, scores) for name, module in members.items()}
+    counters = {name: MacCounter(network, network.module) for name, network in networks.items()}
     built = []
-    for name, options in stage_options(members, stages, _OPTIONS):
-        built.append(ClassifierStage(name, members[name], counters[name], scores=scores, **options))
+    for name, config in stage_options(members, stages, _OPTIONS):
+        options, own = StageOptions.split(config)
+        view = own.pop('view', 0)
+        built.append(ClassifierStage(name, networks[name], counters[name], options, view, DeviceView(**own)))
         if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
-            macs_at(name, counters[name], torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
+            built[-1].counted(torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
     return built
 
 

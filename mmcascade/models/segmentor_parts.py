@@ -15,10 +15,11 @@ from mmcascade.models.cells.crops import scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
-from mmcascade.models.stages.segment import gives_logits, no_segmentor
-from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage, count_function
+from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
+from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
+from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import TASK_UTILS
-from mmcascade.routing import Confidence
+from mmcascade.routing import Confidence, MacCounter
 from mmcascade.routing.checks import is_number
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
@@ -62,21 +63,23 @@ def build_segmentor_stages(
     margin: int,
     confidence: CellConfidence,
 ) -> list[SegmentorStage]:
-    counters = {name: count_function(module) for name, module in members.items()}
+    networks = {name: SegmentorNetwork(module) for name, module in members.items()}
+    counters = {name: MacCounter(network, network.module) for name, network in networks.items()}
     built = []
-    for index, (name, options) in enumerate(stage_options(members, stages, _OPTIONS)):
+    for index, (name, config) in enumerate(stage_options(members, stages, _OPTIONS)):
+        options, own = StageOptions.split(config)
         default = 'image' if index == 0 or cell is None else 'cell'
-        options.setdefault('on', default)
-        if options['on'] == 'cell' and index == 0:
+        own.setdefault('on', default)
+        if own['on'] == 'cell' and index == 0:
             raise ValueError(
                 "stage 0 labels the whole image, from which cells are chosen; leave on='cell' to later stages"
             )
-        if confidence.needs_logits and not gives_logits(members[name]):
+        if confidence.needs_logits and not networks[name].gives_logits:
             raise ValueError(
                 f'confidence {confidence.pixel.name!r} needs logits, but the head of member {name!r} in stage {index} '
                 "gives sums of mask probabilities; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
             )
-        stage = SegmentorStage(name, members[name], counters[name], margin=margin, **options)
+        stage = SegmentorStage(name, networks[name], counters[name], options, margin=margin, **own)
         if stage.on == 'cell' and cell is not None:
             _check_cell(stage, members[name], index, cell)
         built.append(stage)
@@ -87,7 +90,7 @@ def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size
     """Raise ValueError if the member does not take crops, or a cell is less than one feature of it."""
     crop = (cell[0] + 2 * stage.margin, cell[1] + 2 * stage.margin)
     pixels = torch.empty(3, *crop, dtype=torch.uint8)
-    stage.counted(TiledImage(pixels, Grid(crop, cell)))
+    stage.counted(stage.probe(TiledImage(pixels, Grid(crop, cell))))
     stride = output_stride(module)
     if stride is not None and min(scaled(cell, stage.scale)) < stride:
         raise ValueError(

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from mmcascade.engine.hooks.stage_table_hook import as_text, stage_rows
 
 
-def stage(member, view, shapes, batch_size=None, flip=False):
+def stage(member, where, shapes, batch_size=None, on='image'):
     return SimpleNamespace(
-        member=member, view=view, batch_size=batch_size, macs_by_shape=shapes, device_view=SimpleNamespace(flip=flip)
+        member=member, describe=lambda: str(where), batch_size=batch_size, macs_by_shape=shapes, on=on
     )
 
 
@@ -25,19 +25,14 @@ def test_rows_add_up():
     assert '3x16x16' in text
 
 
-def test_a_mirrored_view_is_told_apart():
-    rows = stage_rows([stage('small', 0, {}), stage('small', 0, {}, flip=True)], {})
-    assert [row[2] for row in rows] == ['0', '0 mirrored']
-
-
 def test_shapes_that_differ_get_a_row_each_and_no_metric_means_na():
     rows = stage_rows([stage('small', 0, {(3, 8, 8): 1e9, (3, 16, 16): 4e9}), stage('large', 0, {(3, 8, 8): 2e9})], {})
     assert [row[5:] for row in rows] == [('1', '1', '100.00'), ('4', '4', '100.00'), ('2', 'n/a', 'n/a')]
 
 
 def test_stages_on_cells_are_charged_per_crop():
-    first = SimpleNamespace(member='small', on='image', scale=0.5, batch_size=None, macs_by_shape={(3, 32, 64): 1e9})
-    second = SimpleNamespace(member='large', on='cell', scale=1.0, batch_size=8, macs_by_shape={(3, 48, 48): 4e9})
+    first = stage('small', 'image at 0.5', {(3, 32, 64): 1e9})
+    second = stage('large', 'cell', {(3, 48, 48): 4e9}, 8, on='cell')
     assert stage_rows([first, second], {'cost/reached@stage1': 20.0}) == [
         ('0', 'small', 'image at 0.5', '3x32x64', 'any', '1', '1', '100.00'),
         ('1', 'large', 'cell', '3x48x48', '8', '4', 'n/a', '20.00'),

@@ -214,7 +214,7 @@ def test_no_map_of_an_image_is_made_for_a_cell(kind):
     run(model, batch(1, *size))
     tile = TiledImage(image(*size), Grid(size, (32, 32)))
     some = UnitBatch.submitted(tile, np.arange(20), 0).select(np.arange(3, 6))
-    classes = model.stages[1]._module.num_classes
+    classes = model.stages[1].network.module.num_classes
     with torch.no_grad(), Largest() as largest:
         output = model.stages[1](some)
     assert output.values.shape == (3, classes, 32, 32)

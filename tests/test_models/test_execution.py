@@ -16,9 +16,11 @@ from torch import nn
 
 from mmcascade.models.runtimes import batch_sizes
 from mmcascade.models.runtimes.batch_sizes import SizeCache, best_size, sweep
-from mmcascade.models.runtimes.compiled_network import CompiledNetwork, pad_rows, padded_size
-from mmcascade.models.runtimes.execution import Execution, Forward
-from mmcascade.models.stages.class_outputs import class_values
+from mmcascade.models.runtimes.build import build_runtime
+from mmcascade.models.runtimes.compiled_runtime import CompiledRuntime, pad_rows, padded_size
+from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
 from tests.support.tiny_models import images, tiny
 
@@ -30,7 +32,7 @@ def member():
 
 @torch.no_grad()
 def logits(module, execution, n=5):
-    return Forward(module, execution)(images(n)).values
+    return build_runtime(ClassifierNetwork(module), execution)(images(n)).values
 
 
 def test_channels_last_changes_the_memory_order_only(member):
@@ -64,7 +66,11 @@ def test_precision_of_one_stage(member):
     torch.testing.assert_close(as_outside, half)
 
 
-class Spy(CompiledNetwork):
+def compiled(module, kind=CompiledRuntime):
+    return kind(ClassifierNetwork(module), Execution(compile=True))
+
+
+class Spy(CompiledRuntime):
     """Instead of compiling, notes the shapes that would be."""
 
     def _compile(self, device):
@@ -72,7 +78,7 @@ class Spy(CompiledNetwork):
 
         def compiled(x):
             self.sizes.append(len(x))
-            return self.module(x)
+            return self.network.module(x)
 
         return compiled
 
@@ -80,10 +86,9 @@ class Spy(CompiledNetwork):
 def test_leftovers_meet_few_sizes_and_padding_is_cut_off():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(48, 7)).eval()
-    scores, x = Spy(module, class_values, True, batch_size=24), torch.rand(24, 3, 4, 4)
+    scores, x = compiled(module, Spy), torch.rand(24, 3, 4, 4)
     for n in (24, 1, 2, 3, 5, 17, 23, 24):
-        output = scores(x[:n])
-        torch.testing.assert_close(output, module(x[:n]))
+        torch.testing.assert_close(scores(x[:n], full=24).values, module(x[:n]))
     assert scores.sizes == [24, 1, 2, 4, 8, 24, 24, 24]
 
 
@@ -105,7 +110,7 @@ def test_padding_repeats_a_real_row():
 
 def test_without_a_compiler_it_runs_uncompiled_with_one_warning():
     module = nn.Sequential(nn.Flatten(), nn.Linear(48, 7)).eval()
-    scores = CompiledNetwork(module, class_values, True)
+    scores = compiled(module)
 
     def broken(device):
         def compiled(x):
@@ -116,46 +121,48 @@ def test_without_a_compiler_it_runs_uncompiled_with_one_warning():
     scores._compile = broken
     x = torch.rand(3, 3, 4, 4)
     with pytest.warns(UserWarning, match='Sequential cannot be compiled here and runs uncompiled: RuntimeError'):
-        torch.testing.assert_close(scores(x), module(x))
+        torch.testing.assert_close(scores.values(x), module(x))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        torch.testing.assert_close(scores(x), module(x))
+        torch.testing.assert_close(scores.values(x), module(x))
 
 
 def test_out_of_memory_is_no_failure_to_compile():
-    scores = CompiledNetwork(nn.Identity(), class_values, True)
+    scores = compiled(nn.Identity())
 
     def full(x):
         raise torch.OutOfMemoryError('full')
 
     scores._compile = lambda device: full
     with pytest.raises(torch.OutOfMemoryError):
-        scores(torch.rand(2, 3))
+        scores.values(torch.rand(2, 3))
     assert not scores.failed
 
 
 def test_errors_of_a_proven_size_are_not_hidden():
-    scores = Spy(nn.Flatten(), class_values, True)
-    scores(torch.rand(2, 3))
+    scores = compiled(nn.Flatten(), Spy)
+    scores.values(torch.rand(2, 3))
     scores.compiled = lambda x: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        scores(torch.rand(2, 3))
+        scores.values(torch.rand(2, 3))
 
 
 def test_a_copy_compiles_its_own_weights():
     module = nn.Linear(3, 2)
-    scores = Spy(module, class_values, True)
-    scores(torch.ones(1, 3))
+    scores = compiled(module, Spy)
+    scores.values(torch.ones(1, 3))
     other = copy.deepcopy(scores)
-    nn.init.zeros_(other.module.weight)
-    nn.init.ones_(other.module.bias)
-    assert other(torch.ones(1, 3)).tolist() == [[1, 1]]
+    nn.init.zeros_(other.network.module.weight)
+    nn.init.ones_(other.network.module.bias)
+    assert other.values(torch.ones(1, 3)).tolist() == [[1, 1]]
 
 
 def test_probabilities_cannot_be_compiled(monkeypatch, member):
-    monkeypatch.setattr('mmcascade.models.runtimes.execution.gives_logits', lambda module: False)
+    with pytest.raises(ValueError, match='class scores only; leave it out where the confidence reads features'):
+        CompiledRuntime(ClassifierNetwork(member, feature_output), Execution(compile=True))
+    monkeypatch.setattr('mmcascade.models.stages.classifier_network.gives_logits', lambda module: False)
     with pytest.raises(ValueError, match='only predicts probabilities; leave compile= out'):
-        Forward(member, Execution(compile=True))
+        compiled(member)
 
 
 def cascade(member, **options):

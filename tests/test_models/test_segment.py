@@ -13,8 +13,10 @@ from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.runtimes.torch_runtime import TorchRuntime
 from mmcascade.models.segmentor_parts import output_stride
-from mmcascade.models.stages.segment import _starts, gives_logits, no_segmentor, segment
+from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, gives_logits, no_segmentor
 from mmcascade.registry import MODELS
 from tests.support.tiny_segmentors import TINY, batch, image, tiny
 
@@ -33,7 +35,7 @@ def test_equals_mmseg_bit_for_bit(kind):
     for size in [(64, 96), (70, 101), (33, 40), (24, 130)]:
         data = batch(2, *size)
         with torch.no_grad():
-            found = segment(member, torch.stack(data['inputs']))
+            found = SegmentorNetwork(member)(torch.stack(data['inputs']))
         assert found.probabilities is None and found.logits.shape[2:] == size
         expected = scores_through_mmseg(member, data)
         # MMSegmentation resizes to the original size, which rounds even where that is the same.
@@ -42,7 +44,7 @@ def test_equals_mmseg_bit_for_bit(kind):
 
 def test_samples_of_the_caller_stay_as_they_are():
     member, data = member_of('divisor'), batch(2, 50, 70)
-    segment(member, torch.stack(data['inputs']))
+    SegmentorNetwork(member)(torch.stack(data['inputs']))
     assert 'img_padding_size' not in data['data_samples'][0].metainfo
     assert member.test_cfg == dict(mode='whole')
 
@@ -63,7 +65,7 @@ def test_padding_on_all_sides_is_cut_off():
     member.data_preprocessor = Centred()
     pixels = image()
     with torch.no_grad():
-        found = segment(member, pixels[None]).logits
+        found = SegmentorNetwork(member)(pixels[None]).logits
         inputs = member.data_preprocessor(dict(inputs=[pixels], data_samples=[SegDataSample()]))['inputs']
         whole = member.encode_decode(inputs, [dict(img_shape=inputs.shape[2:])])
     assert torch.equal(found, whole[..., 24:, 8:-16])
@@ -86,9 +88,10 @@ def test_windows_cover_the_image(whole, crop, stride):
 def test_autocast_and_memory_order():
     member, pixels = member_of('fcn'), image()[None]
     with torch.no_grad():
-        full = segment(member, pixels).values
-        half = segment(member, pixels, torch.autocast('cpu', dtype=torch.bfloat16)).values
-        last = segment(member, pixels, channels_last=True).values
+        full, half, last = (
+            TorchRuntime(SegmentorNetwork(member), execution)(pixels).values
+            for execution in (Execution(), Execution(amp='bfloat16'), Execution(channels_last=True))
+        )
     assert not torch.equal(half.float(), full)
     assert (half.float().argmax(1) == full.argmax(1)).float().mean() > 0.9
     torch.testing.assert_close(last.contiguous(), full, rtol=1e-3, atol=1e-4)
@@ -106,7 +109,7 @@ def test_heads_of_mask_classifiers_give_probabilities():
     member.decode_head.conv_seg.register_forward_hook(positive)
     assert not gives_logits(member)
     with torch.no_grad():
-        found = segment(member, image()[None])
+        found = SegmentorNetwork(member)(image()[None])
     assert found.logits is None
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(1, 64, 96))
     with torch.no_grad():
@@ -142,11 +145,11 @@ def test_a_compiled_stage_gives_the_same_labels_and_meets_few_batch_sizes(monkey
     def fake_compile(self, device):
         def compiled(x):
             sizes.append(len(x))
-            return self.run(self.module, x)
+            return self.network.values(x)
 
         return compiled
 
-    monkeypatch.setattr('mmcascade.models.runtimes.compiled_network.CompiledNetwork._compile', fake_compile)
+    monkeypatch.setattr('mmcascade.models.runtimes.compiled_runtime.CompiledRuntime._compile', fake_compile)
     members = dict(a=member_of('fcn', 0), b=member_of('wide', 1))
 
     def labels(**options):

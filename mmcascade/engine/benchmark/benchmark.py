@@ -26,7 +26,6 @@ from mmcascade.calibration.search.candidates import stage_name
 from mmcascade.engine.benchmark.benchmark_report import limit, speeds, weighted, with_ratios
 from mmcascade.engine.benchmark.benchmark_systems import (
     Images,
-    Stage,
     System,
     reached,
     runs_per_image,
@@ -37,6 +36,7 @@ from mmcascade.engine.benchmark.timing import Progress, interleaved, latencies, 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.runtimes.batch_sizes import best_size, sizes_for, sweep
+from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -239,7 +239,7 @@ class Benchmark:
             kinds.setdefault(source.group, []).append(source)
         return list(kinds.values())
 
-    def _sizes_for(self, stage: Stage) -> list[int]:
+    def _sizes_for(self, stage: MemberStage) -> list[int]:
         return sorted({*self.sizes, stage.batch_size} - {None})
 
     def _from_memory(self, system: System) -> None:
@@ -270,7 +270,7 @@ class Benchmark:
         return torch.cuda.max_memory_allocated(self.device)
 
 
-def _inputs(stage: Stage, sources: Sequence[Source], count: int) -> list[Tensor]:
+def _inputs(stage: MemberStage, sources: Sequence[Source], count: int) -> list[Tensor]:
     """What a stage sees of sources of one kind in full batches, about so many images or crops, one batch at least."""
     size = stage.batch_size or 1
     queue, waiting = WaitingUnits(stage.by_source), 0
@@ -284,7 +284,7 @@ def _inputs(stage: Stage, sources: Sequence[Source], count: int) -> list[Tensor]
     return [stage.images_of(batch) for batch in batches[: max(1, count // size)]]
 
 
-def _run_bare(stage: Stage, inputs: Sequence[Tensor]) -> None:
+def _run_bare(stage: MemberStage, inputs: Sequence[Tensor]) -> None:
     for images in inputs:
         stage.forward(images)
 

@@ -15,11 +15,9 @@ from torch import Tensor
 
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views import as_views
 from mmcascade.routing import CascadeRouter, ExitPolicy, Outcome, WindowPolicy
-
-#: A stage of a cascade of classifiers or of segmentors.
-Stage = Any
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,9 @@ class System:
     deferred: bool = True
 
     @classmethod
-    def of(cls, model: CascadeModel, stages: Sequence[Stage], policy: ExitPolicy, deferred: bool = True) -> System:
+    def of(
+        cls, model: CascadeModel, stages: Sequence[MemberStage], policy: ExitPolicy, deferred: bool = True
+    ) -> System:
         router = CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results)
         return cls(model, router, deferred)
 
@@ -121,7 +121,7 @@ def _joined(images: list[Tensor]) -> Tensor | list[Tensor]:
 
 
 def systems_of(
-    model: CascadeModel, stages: Sequence[Stage], alone: Sequence[Stage], policy: ExitPolicy
+    model: CascadeModel, stages: Sequence[MemberStage], alone: Sequence[MemberStage], policy: ExitPolicy
 ) -> dict[str, System]:
     """Every member alone, all of them on everything, and the cascade with and without waiting.
 
@@ -143,20 +143,22 @@ def systems_of(
     }
 
 
-def with_batch_size(stage: Stage, batch_size: int) -> Stage:
+def with_batch_size(stage: MemberStage, batch_size: int) -> MemberStage:
     """The same stage with another batch size."""
     stage = copy.copy(stage)
     stage.batch_size = batch_size
     return stage
 
 
-def reached(system: System, outcome: Outcome, stages: Sequence[Stage]) -> list[float]:
+def reached(system: System, outcome: Outcome, stages: Sequence[MemberStage]) -> list[float]:
     """The share of the images (or cells) that ran each of some stages in a system of some of them."""
     own = {id(stage): float(np.mean(outcome.exit_stage >= index)) for index, stage in enumerate(system.router.stages)}
     return [own.get(id(stage), 0.0) for stage in stages]
 
 
-def runs_per_image(system: System, outcome: Outcome, stages: Sequence[Stage], units: Sequence[int]) -> list[float]:
+def runs_per_image(
+    system: System, outcome: Outcome, stages: Sequence[MemberStage], units: Sequence[int]
+) -> list[float]:
     """How often each of some stages runs for an image: once, or once for each of its cells that reach it.
 
     Args:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import HOOKS
 
 COLUMNS = ('stage', 'member', 'view', 'input', 'batch', 'GMACs', 'cumulative', 'reached %')
@@ -38,20 +39,20 @@ class StageTableHook(Hook):
             runner.logger.info('Stages of the cascade (multiply-adds per image, or per cell)\n' + as_text(rows))
 
 
-def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]:
+def stage_rows(stages: Sequence[MemberStage], metrics: dict[str, float]) -> list[tuple[str, ...]]:
     """One row of :data:`COLUMNS` for each stage and each input shape it met."""
     rows = []
     before = 0.0
     for index, stage in enumerate(stages):
         reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
-        on_cells = getattr(stage, 'on', None) == 'cell'
+        on_cells = stage.on == 'cell'
         shapes = stage.macs_by_shape or {(): None}
         for shape, macs in shapes.items():
             rows.append(
                 (
                     str(index),
                     stage.member,
-                    _view(stage),
+                    stage.describe(),
                     'x'.join(map(str, shape)) or 'never ran',
                     'any' if stage.batch_size is None else str(stage.batch_size),
                     'n/a' if macs is None else f'{macs / 1e9:.4g}',
@@ -62,12 +63,6 @@ def stage_rows(stages: list, metrics: dict[str, float]) -> list[tuple[str, ...]]
         # Several shapes, or cells, have no one cumulative cost; their mean is what cost/macs reports.
         before = None if len(shapes) > 1 or macs is None or before is None or on_cells else before + macs
     return rows
-
-
-def _view(stage: Any) -> str:
-    if hasattr(stage, 'on'):
-        return stage.on if stage.scale == 1 else f'{stage.on} at {stage.scale:g}'
-    return f'{stage.view} mirrored' if stage.device_view.flip else str(stage.view)
 
 
 def as_text(rows: list[tuple[str, ...]]) -> str:

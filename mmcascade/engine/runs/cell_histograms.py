@@ -67,7 +67,8 @@ def _macs(model: CascadeSegmentor, index: int, tile: TiledImage, whole: dict[int
     """Per cell; a later stage on images is paid once for all cells that ask for it, so each is told the whole sum."""
     if index == 0:
         return np.asarray(whole[0].macs)
-    return np.full(len(tile), model.stages[index].macs_of(tile))
+    stage = model.stages[index]
+    return np.full(len(tile), stage.macs_of(stage.probe(tile)))
 
 
 def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:

@@ -22,6 +22,7 @@ from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdent
 from mmcascade.datasets.unit_keys import unit_keys
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views import as_views
 from mmcascade.routing import StageOutput, UnitBatch
 
@@ -156,7 +157,7 @@ def ordered_loader(config: Config, dataset: Dataset, collate: str = 'default_col
     return Runner.build_dataloader(config)
 
 
-def _run(stage: Any, views: list[Tensor]) -> StageOutput:
+def _run(stage: MemberStage, views: list[Tensor]) -> StageOutput:
     batch = UnitBatch.submitted(views, np.arange(len(views[0])), 0)
     pieces = []
     while len(batch):

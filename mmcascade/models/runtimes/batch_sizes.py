@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcascade._system.machine import cpu_model, synchronise
 from mmcascade._system.memory import freed_memory_is_kept
 from mmcascade.calibration.stores.fingerprints import fingerprint
+from mmcascade.models.runtimes.runtime import Runtime
 
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'
@@ -75,29 +76,20 @@ def sizes_for(device: torch.device, pixels: bool) -> tuple[int, ...]:
     return PIXEL_SIZES if pixels and device.type == 'cpu' else SIZES
 
 
-def settled_size(
-    run: Callable[[Tensor], Any],
-    row: Tensor,
-    module: nn.Module,
-    execution: object,
-    device: torch.device,
-    pixels: bool = False,
-) -> int:
+def settled_size(runtime: Runtime, row: Tensor, device: torch.device) -> int:
     """The best batch size of a stage, from the cache of this machine or by a sweep.
 
     Args:
-        run: its forward pass over ``(N, ...)``.
-        row: one input of it.
-        module, execution, device: what else the size depends on.
-        pixels: whether it labels pixels.
+        runtime: of its member.
+        row: one raw image as the member sees it, ``(3, H, W)``.
+        device: where the member runs.
     """
-    cache = SizeCache()
-    key = cache.key(
-        module, tuple(row.shape), row.dtype, execution, torch.is_autocast_enabled(device.type), device=device
-    )
+    cache, network = SizeCache(), runtime.network
+    autocast = torch.is_autocast_enabled(device.type)
+    key = cache.key(network.module, tuple(row.shape), row.dtype, runtime.execution, autocast, device=device)
     size = cache.get(key)
     if size is None:
-        size = best_size(sweep(run, row, sizes_for(device, pixels), device=device))
+        size = best_size(sweep(runtime, row, sizes_for(device, network.maps), device=device))
         cache.put(key, size)
     return size
 

@@ -7,8 +7,16 @@ from torch import Tensor, nn
 
 from mmcascade.routing import MacCounter
 
+#: What to do where a classifier does not take images of a size.
+FIXED_SIZE = (
+    'If its backbone has a fixed input size, give its stage a view (or resize=) of that size; Swin takes other sizes '
+    "with pad_small_map=True in its backbone, and timm's ViT with dynamic_img_size=True"
+)
 
-def macs_at(member: str, counter: MacCounter, images: Tensor) -> float:
+
+def macs_at(
+    member: str, counter: MacCounter, images: Tensor, runs_on: str = 'images', remedy: str = FIXED_SIZE
+) -> float:
     """Multiply-adds per image at this size, and proof that the member takes it: counting runs it on one empty row.
 
     Convolutional networks take any size; MMPretrain's ViT, DeiT and BEiT resize their position embedding; Swin needs
@@ -18,6 +26,8 @@ def macs_at(member: str, counter: MacCounter, images: Tensor) -> float:
         member: its name.
         counter: of the member.
         images: ``(N, C, H, W)``, of which only shape, type and device count.
+        runs_on: what these are, in the message.
+        remedy: what to do where the member fails.
 
     Raises:
         ValueError: if the member fails at this size.
@@ -28,9 +38,8 @@ def macs_at(member: str, counter: MacCounter, images: Tensor) -> float:
         reason = (str(error).strip().splitlines() or [''])[0]
         height, width = images.shape[-2:]
         raise ValueError(
-            f'member {member!r} fails on images of {height} x {width} pixels ({type(error).__name__}: {reason}). If '
-            'its backbone has a fixed input size, give its stage a view (or resize=) of that size; Swin takes other '
-            "sizes with pad_small_map=True in its backbone, and timm's ViT with dynamic_img_size=True"
+            f'member {member!r} fails on {runs_on} of {height} x {width} pixels ({type(error).__name__}: {reason}). '
+            + remedy
         ) from error
 
 

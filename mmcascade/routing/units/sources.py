@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +46,10 @@ class Source(ABC):
     @abstractmethod
     def tensors(self) -> list[Tensor]:
         """What it keeps in memory."""
+
+
+#: The kind of source that some units come from.
+SourceT = TypeVar('SourceT', bound=Source)
 
 
 class ViewRows(Source):

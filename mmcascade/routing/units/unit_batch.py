@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmcascade.routing.fusion.state import CascadeState
-from mmcascade.routing.units.sources import Source, ViewRows, Views
+from mmcascade.routing.units.sources import Source, SourceT, ViewRows, Views
 
 #: A cell's number in the data set is its image's number times this, plus its own number in the image.
 CELLS_PER_IMAGE = 1 << 16
 
 
 @dataclass
-class UnitBatch:
+class UnitBatch(Generic[SourceT]):
     """N units that have run the same stages, where their inputs are, and what they carry.
 
     Bookkeeping stays in numpy on the host, so that it never waits for a device.
@@ -36,7 +37,7 @@ class UnitBatch:
     ticket: np.ndarray
     unit: np.ndarray
     macs: np.ndarray
-    sources: list[Source]
+    sources: list[SourceT]
     source: np.ndarray
     row: np.ndarray
     state: CascadeState | None = None
@@ -68,7 +69,7 @@ class UnitBatch:
         pieces = [source.take(index, rows) for source, rows in self.pieces() if isinstance(source, ViewRows)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
-    def pieces(self) -> Iterator[tuple[Source, np.ndarray]]:
+    def pieces(self) -> Iterator[tuple[SourceT, np.ndarray]]:
         """Each source, and which of its rows are here."""
         if len(self.sources) == 1:
             yield self.sources[0], self.row

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
-import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmcascade.models.runtimes.compiled_network import CompiledNetwork
+from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
 # Their decode heads sum the probabilities of mask classes over masks: scores of classes, but no logits.
@@ -33,41 +30,41 @@ def gives_logits(module: nn.Module) -> bool:
     return not any(base.__name__ in _MASK_HEADS for base in type(module.decode_head).__mro__)
 
 
-def segment(
-    module: nn.Module,
-    images: Tensor,
-    precision: AbstractContextManager | None = None,
-    channels_last: bool = False,
-    compiled: CompiledNetwork | None = None,
-) -> StageOutput:
-    """Class scores of raw images by the member's own preprocessing and test mode ('whole' or 'slide').
+class SegmentorNetwork(Network):
+    """A segmentor as a function of raw images, by its own preprocessing and test mode ('whole' or 'slide').
+
+    Its scores are maps ``(N, C, H, W)`` at the size of the images, without the padding that the preprocessor may have
+    added.
 
     Args:
         module: an mmseg segmentor in eval mode.
-        images: raw ``(N, 3, H, W)``.
-        precision: context for the network, such as autocast.
-        channels_last: the memory order of the preprocessed images.
-        compiled: :func:`decode` of this module, compiled; None = it runs as it is.
-
-    Returns:
-        ``(N, C, H, W)``, without the padding that the preprocessor may have added.
     """
-    # Preprocessors write their padding into samples, and some insist on having them.
-    given = dict(inputs=list(images), data_samples=[SegDataSample() for _ in range(len(images))])
-    data = module.data_preprocessor(given, False)
-    inputs: Tensor = data['inputs']
-    if channels_last:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    with precision or nullcontext():
-        scores = decode(module, inputs) if compiled is None else compiled(inputs)
-    meta = data['data_samples'][0].metainfo
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
-    height, width = scores.shape[-2:]
-    scores = scores[..., top : height - bottom, left : width - right]
-    if gives_logits(module):
-        return StageOutput(logits=scores)
-    scores = scores.float()
-    return StageOutput(probabilities=scores / scores.sum(1, keepdim=True))
+
+    maps = True
+
+    @property
+    def gives_logits(self) -> bool:
+        return gives_logits(self.module)
+
+    def prepare(self, images: Tensor) -> Prepared:
+        # Preprocessors write their padding into samples, and some insist on having them.
+        given = dict(inputs=list(images), data_samples=[SegDataSample() for _ in range(len(images))])
+        data = self.module.data_preprocessor(given, False)
+        meta = data['data_samples'][0].metainfo
+        padding = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+        return Prepared(data['inputs'], tuple(padding))
+
+    def values(self, inputs: Tensor) -> Tensor:
+        return decode(self.module, inputs)
+
+    def output(self, values: Tensor, prepared: Prepared) -> StageOutput:
+        left, right, top, bottom = prepared.padding
+        height, width = values.shape[-2:]
+        values = values[..., top : height - bottom, left : width - right]
+        if self.gives_logits:
+            return StageOutput(logits=values)
+        values = values.float()
+        return StageOutput(probabilities=values / values.sum(1, keepdim=True))
 
 
 def decode(module: nn.Module, inputs: Tensor) -> Tensor:

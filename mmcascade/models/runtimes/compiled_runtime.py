@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""A network that is compiled for a few batch sizes."""
+"""A member run by torch, compiled for a few batch sizes."""
 
 from __future__ import annotations
 
@@ -8,42 +8,53 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-#: A network's scores ``(N, C, ...)`` from its preprocessed inputs ``(N, ...)``.
-Network = Callable[[nn.Module, Tensor], Tensor]
+from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.runtimes.torch_runtime import TorchRuntime
+from mmcascade.routing import StageOutput
 
 # Every batch size is a graph of its own, and members of one architecture share torch's count of them.
 _GRAPHS = 64
 
 
-class CompiledNetwork:
+class CompiledRuntime(TorchRuntime):
     """The scores of a compiled network, which sees a few batch sizes only.
 
     A network is compiled for each batch size by itself, so batches are padded to the next power of two (or to the full
     batch size), and the padding is cut off again: each of these few sizes is compiled once, when it first comes.
 
     Args:
-        module: the network.
-        run: how it is run.
-        mode: True or a mode of :func:`torch.compile`.
-        batch_size: of full batches; None if there is no such size.
+        network: of the member.
+        execution: ``compile`` is True or a mode of :func:`torch.compile`.
+
+    Raises:
+        ValueError: if the network gives no logits, or more than them.
     """
 
-    def __init__(self, module: nn.Module, run: Network, mode: bool | str, batch_size: int | None = None) -> None:
-        self.module = module
-        self.run = run
-        self.mode = mode
-        self.batch_size = batch_size
+    def __init__(self, network: Network, execution: Execution) -> None:
+        super().__init__(network, execution)
+        if network.gives_features:
+            raise ValueError('compile= serves class scores only; leave it out where the confidence reads features')
+        if not network.gives_logits:
+            raise ValueError(
+                f'compile=True needs a member whose forward pass gives logits, but a '
+                f'{type(network.module).__name__} with this head only predicts probabilities; leave compile= out'
+            )
         self.compiled: Callable[[Tensor], Tensor] | None = None
         self.failed = False
         self._proven: set[tuple] = set()
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def run_prepared(self, prepared: Prepared, full: int | None) -> StageOutput:
+        return self.network.output(self.values(prepared.inputs, full), prepared)
+
+    def values(self, x: Tensor, full: int | None = None) -> Tensor:
+        """The scores of prepared inputs ``(N, C, H, W)``; uncompiled, after one warning, where compiling fails."""
         if self.failed:
-            return self.run(self.module, x)
+            return self.network.values(x)
         n = len(x)
-        padded = pad_rows(x, padded_size(n, self.batch_size))
+        padded = pad_rows(x, padded_size(n, full))
         key = (padded.shape, padded.dtype, torch.is_autocast_enabled(x.device.type))
         try:
             values = self._run_compiled(padded)
@@ -53,7 +64,7 @@ class CompiledNetwork:
             if key in self._proven:
                 raise
             self._fall_back(error)
-            return self.run(self.module, x)
+            return self.network.values(x)
         self._proven.add(key)
         return values[:n]
 
@@ -68,9 +79,10 @@ class CompiledNetwork:
     def _compile(self, device: str) -> Callable[[Tensor], Tensor]:
         limit = torch._dynamo.config.recompile_limit
         torch._dynamo.config.recompile_limit = max(limit, _GRAPHS)
-        mode = self.mode if isinstance(self.mode, str) else 'reduce-overhead' if device == 'cuda' else 'default'
-        module, run = self.module, self.run
-        return torch.compile(lambda x: run(module, x), dynamic=False, mode=mode)
+        asked = self.execution.compile
+        mode = asked if isinstance(asked, str) else 'reduce-overhead' if device == 'cuda' else 'default'
+        network = self.network
+        return torch.compile(lambda x: network.values(x), dynamic=False, mode=mode)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), 'compiled': None, '_proven': set()}  # a copy has weights of its own
@@ -79,7 +91,7 @@ class CompiledNetwork:
         self.failed = True
         reason = str(error).strip().splitlines() or ['']
         warnings.warn(
-            f'{type(self.module).__name__} cannot be compiled here and runs uncompiled: '
+            f'{type(self.network.module).__name__} cannot be compiled here and runs uncompiled: '
             f'{type(error).__name__}: {reason[0]}',
             stacklevel=2,
         )

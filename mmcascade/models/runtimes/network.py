@@ -1,0 +1,69 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What a stage computes of a member, in steps that runtimes take apart or take whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mmcascade.routing import StageOutput
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Images as a network takes them.
+
+    Args:
+        inputs: ``(N, C, H, W)``, normalised and padded, on the member's device.
+        padding: pixels that were added on the left, right, top and bottom.
+    """
+
+    inputs: Tensor
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+class Network(ABC):
+    """A member as a function of raw images: its own preprocessing, its forward pass, and what is made of the scores.
+
+    A kind of member overrides :meth:`prepare`, :meth:`values` and :attr:`gives_logits`. Runtimes that run torch call
+    the steps one by one; those that run a graph export ``network(images)`` whole, from raw images to class values.
+
+    Args:
+        module: the member, in eval mode.
+    """
+
+    #: Whether it labels pixels: its scores are maps, and large ones.
+    maps = False
+    #: Whether :meth:`run` gives features besides the class scores.
+    gives_features = False
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    @property
+    @abstractmethod
+    def gives_logits(self) -> bool:
+        """Whether :meth:`values` are logits; else they are probabilities."""
+
+    @abstractmethod
+    def prepare(self, images: Tensor) -> Prepared:
+        """Raw images ``(N, 3, H, W)`` through the member's own data preprocessor, on its device."""
+
+    @abstractmethod
+    def values(self, inputs: Tensor) -> Tensor:
+        """The scores of prepared inputs, ``(N, C)`` or ``(N, C, H, W)``: one function from tensor to tensor."""
+
+    def output(self, values: Tensor, prepared: Prepared) -> StageOutput:
+        """What a stage gives for :meth:`values`."""
+        del prepared
+        return StageOutput(logits=values) if self.gives_logits else StageOutput(probabilities=values)
+
+    def run(self, prepared: Prepared) -> StageOutput:
+        """:meth:`values` and :meth:`output` in one; a network that gives more than class scores overrides it."""
+        return self.output(self.values(prepared.inputs), prepared)
+
+    def __call__(self, images: Tensor) -> StageOutput:
+        """Raw images to what a stage gives for them, as torch runs it."""
+        return self.run(self.prepare(images))
