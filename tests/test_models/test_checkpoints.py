@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcascade.models.members.checkpoints import (
     CheckpointError,
+    DamagedCheckpointError,
     UnsafeCheckpointError,
     load_weights,
 )
@@ -99,11 +101,45 @@ def test_safetensors(tmp_path):
         ({'dataset_meta': None}, None),
         ({'CLASSES': []}, None),
         ({}, None),
+        ({'CLASSES': [('a',), 'b']}, None),
+        ({'CLASSES': [b'a', 'b']}, None),
+        ({'CLASSES': [True, False]}, None),
+        ({'CLASSES': [10**400, 1]}, None),
     ],
 )
 def test_class_names(tmp_path, meta, expected):
     path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': meta})
     assert load_weights(path).classes == expected
+
+
+def test_class_names_are_no_memory_bomb(tmp_path):
+    laughs: Any = 'x'
+    for _ in range(30):
+        laughs = (laughs,) * 10
+    path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': {'CLASSES': (laughs,)}})
+    assert load_weights(path).classes is None
+
+
+@pytest.mark.parametrize(
+    'palette, expected',
+    [
+        ([[0, 0, 0], [255, 0, 0]], ((0, 0, 0), (255, 0, 0))),
+        (((0.0, 1.0, 2.0),), ((0, 1, 2),)),
+        (np.array([[0, 0, 0], [255, 0, 0]]), None),
+        ([np.array([0, 0, 0]), np.array([255, 0, 0])], None),
+        ([None, None], None),
+        ([[0, 0, 0], None], None),
+        ([0, 0, 0, 255, 0, 0], None),
+        ([[0, 0], [1, 1]], None),
+        (['red', 'one'], None),
+        ([[0, 0, float('nan')]], None),
+        ([[10**400, 0, 0]], None),
+        ('random', None),
+    ],
+)
+def test_palettes_of_all_kinds(tmp_path, palette, expected):
+    path = saved(tmp_path / 'a.pth', {'state_dict': WEIGHTS, 'meta': {'dataset_meta': {'palette': palette}}})
+    assert load_weights(path).palette == expected
 
 
 # What a Runner writes ----------------------------------------------------------------------------
@@ -363,6 +399,9 @@ def test_foreign_format(tmp_path, name, content):
         ([torch.ones(1)], 'holds a list'),
         (torch.ones(1), 'holds a Tensor'),
         ({'state_dict': OrderedDict(a=np.ones(2))}, "'a' is something else"),
+        ({'state_dict': {0: torch.ones(1)}}, 'names tensors by int'),
+        ({'state_dict': {'a': torch.ones(1), ('b',): torch.ones(1), None: 0}}, 'names tensors by NoneType, tuple'),
+        ({'a' * 9999: 1}, "'a{80}' is something else"),
     ],
 )
 def test_a_readable_file_without_weights(tmp_path, content, message):
@@ -375,3 +414,37 @@ def test_torchscript_is_no_checkpoint(tmp_path):
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / 'a.pt')
     with pytest.raises(CheckpointError, match='cannot be read'):
         load_weights(tmp_path / 'a.pt')
+
+
+def changed(path: Path, old: bytes, new: bytes) -> Path:
+    raw = path.read_bytes()
+    assert old in raw
+    path.write_bytes(raw.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize('allow_unsafe', [False, True])
+def test_one_changed_bit(tmp_path, allow_unsafe):
+    weights = torch.rand(1000)
+    old = weights.numpy().tobytes()[400:410]
+    path = changed(saved(tmp_path / 'a.pth', {'w': weights}), old, bytes([old[0] ^ 8]) + old[1:])
+    with pytest.raises(DamagedCheckpointError, match=r"checksum of its entry 'a/data/0' is another"):
+        load_weights(path, allow_unsafe)
+
+
+def rezipped(path: Path, compression: int) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', compression) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_compressed_archives_are_not_unpacked(tmp_path):
+    bomb = rezipped(saved(tmp_path / 'bomb.pth', {'w': torch.zeros(4_000_000)}), zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 40_000
+    with pytest.raises(DamagedCheckpointError, match='entries are compressed'):
+        load_weights(bomb)
+    stored = rezipped(saved(tmp_path / 'stored.pth', WEIGHTS), zipfile.ZIP_STORED)
+    assert same(load_weights(stored).state_dict, WEIGHTS)

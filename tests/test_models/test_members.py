@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmcascade.models.members.checkpoints import CheckpointError, UnsafeCheckpointError
-from mmcascade.models.members.downloads import sha256
+from mmcascade.models.members.hashes import sha256
 from mmcascade.models.members.member_configs import model_config, without_downloads
 from mmcascade.models.members.members import Member, build_member, check_members, num_classes
 from mmcascade.models.stages.class_outputs import class_output

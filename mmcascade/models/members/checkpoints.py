@@ -14,20 +14,29 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from mmcascade.models.members.archives import archive_fault
 from mmcascade.models.members.stand_ins import stand_ins
+
+_RGB = 3
+_SHOWN = 80
+_Noted = TypeVar('_Noted')
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used: damaged, of another format, or of another model."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A file that cannot be read as a checkpoint, so that no use of it is possible."""
 
 
 class UnsafeCheckpointError(CheckpointError):
@@ -51,23 +60,36 @@ class Checkpoint:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The class names that the training noted down, or None."""
-        dataset_meta = self.meta.get('dataset_meta')
-        noted = dataset_meta if isinstance(dataset_meta, Mapping) else {}
-        # MMPretrain 1.x, early mmengine, and MMClassification 0.x
-        for names in (noted.get('classes'), noted.get('CLASSES'), self.meta.get('CLASSES')):
-            if isinstance(names, (list, tuple)) and names:
-                return tuple(str(name) for name in names)
-        return None
+        return self._noted('classes', _as_names)
 
     @property
     def palette(self) -> tuple[tuple[int, ...], ...] | None:
-        """The colours of the classes that the training noted down, or None."""
+        """The colours of the classes that the training noted down as lists of numbers, or None."""
+        return self._noted('palette', _as_colours)
+
+    def _noted(self, key: str, read: Callable[[Sequence[Any]], _Noted | None]) -> _Noted | None:
         dataset_meta = self.meta.get('dataset_meta')
         noted = dataset_meta if isinstance(dataset_meta, Mapping) else {}
-        for colours in (noted.get('palette'), noted.get('PALETTE'), self.meta.get('PALETTE')):
-            if isinstance(colours, (list, tuple)) and colours:
-                return tuple(tuple(int(part) for part in colour) for colour in colours)
+        # MMPretrain 1.x, early mmengine, and MMClassification 0.x
+        for values in (noted.get(key), noted.get(key.upper()), self.meta.get(key.upper())):
+            if isinstance(values, (list, tuple)) and values:
+                return read(values)
         return None
+
+
+def _as_names(values: Sequence[Any]) -> tuple[str, ...] | None:
+    # Only what is short: nested tuples of a few kilobytes can be gigabytes of text.
+    if all(isinstance(name, str) or type(name) is int and abs(name) < 1 << 63 for name in values):
+        return tuple(str(name) for name in values)
+    return None
+
+
+def _as_colours(values: Sequence[Any]) -> tuple[tuple[int, ...], ...] | None:
+    # Arrays were replaced by inert objects, and some data sets have None for a colour.
+    rows = [row for row in values if isinstance(row, (list, tuple)) and len(row) == _RGB]
+    if len(rows) == len(values) and all(isinstance(part, (int, float)) and 0 <= part < 256 for r in rows for part in r):
+        return tuple(tuple(int(part) for part in row) for row in rows)
+    return None
 
 
 def load_weights(path: str | PathLike[str], allow_unsafe: bool = False) -> Checkpoint:
@@ -86,7 +108,8 @@ def load_weights(path: str | PathLike[str], allow_unsafe: bool = False) -> Check
     Raises:
         FileNotFoundError: there is no such file.
         UnsafeCheckpointError: the file asks for more than weights. Nothing of it has been run.
-        CheckpointError: the file is damaged or holds no weights.
+        DamagedCheckpointError: the file is cut off, changed, or of another format.
+        CheckpointError: the file holds no weights.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -104,16 +127,18 @@ def _read(path: Path, allow_unsafe: bool) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
+        if fault := archive_fault(path):
+            raise _unreadable(path, fault)
         with stand_ins():
             return torch.load(path, map_location='cpu', weights_only=True)
-    except (PermissionError, ImportError):
+    except (PermissionError, ImportError, CheckpointError):
         raise
     except Exception as error:  # damaged bytes can fail anywhere inside the reader
         refusal = _refused(error, path)
         if allow_unsafe:
             return _read_unsafe(path, refusal)
         if refusal is None:
-            raise _unreadable(path, error) from error
+            raise _unreadable(path, _reason(error)) from error
         raise UnsafeCheckpointError(
             f"checkpoint '{path}' is refused: it holds {refusal}, which is more than weights and "
             'could run any program when it is read. Nothing of it has been run. If you trust where '
@@ -133,17 +158,20 @@ def _read_unsafe(path: Path, refusal: str | None) -> Any:
     except PermissionError:
         raise
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, _reason(error)) from error
 
 
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    # Before the colon, torch advises to read the file without protection.
-    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
-    return CheckpointError(
+def _unreadable(path: Path, reason: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
         f"checkpoint '{path}' ({path.stat().st_size} bytes) cannot be read: it is cut off, "
-        f'damaged, or no file of torch.save or safetensors. Copy or download it again. '
-        f'({type(error).__name__}: {reason})'
+        f'damaged, or no file of torch.save or safetensors. Copy or download it again. ({reason})'
     )
+
+
+def _reason(error: Exception) -> str:
+    # Before the colon, torch advises to read the file without protection.
+    message = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
+    return f'{type(error).__name__}: {message}'
 
 
 def _refused(error: Exception, path: Path) -> str | None:
@@ -167,9 +195,12 @@ def _checkpoint(content: Any, path: Path) -> Checkpoint:
         )
     nested = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), Mapping)), None)
     weights: Any = content if nested is None else nested
-    others = [
-        key for key, value in weights.items() if not isinstance(value, Tensor) and not str(key).endswith('_extra_state')
-    ]
+    unnamed = sorted({type(key).__name__ for key in weights if not isinstance(key, str)})
+    if unnamed:
+        raise CheckpointError(
+            f"checkpoint '{path}' holds no state dict: it names tensors by {', '.join(unnamed)}, expected strings"
+        )
+    others = [key for key, value in weights.items() if not isinstance(value, Tensor) and not _is_extra(key)]
     if not weights or others:
         raise CheckpointError(
             f"checkpoint '{path}' holds no state dict (a mapping of names to tensors): "
@@ -179,6 +210,10 @@ def _checkpoint(content: Any, path: Path) -> Checkpoint:
     return Checkpoint(weights, meta if isinstance(meta, Mapping) else {}, path)
 
 
-def _listed(keys: list[Any], limit: int = 5) -> str:
+def _is_extra(key: str) -> bool:
+    return key.endswith('_extra_state')
+
+
+def _listed(keys: list[str], limit: int = 5) -> str:
     more = f' and {len(keys) - limit} more' if len(keys) > limit else ''
-    return ', '.join(f"'{key}'" for key in keys[:limit]) + more
+    return ', '.join(f"'{key[:_SHOWN]}'" for key in keys[:limit]) + more

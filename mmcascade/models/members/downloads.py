@@ -1,20 +1,27 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Fetching the zoos' weights, with their hash checked."""
+"""Fetching weights, whole and with their hash checked."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import os
+import sys
+import tempfile
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
+from typing import IO
+from urllib.parse import unquote, urlparse
+from urllib.request import Request, url2pathname, urlopen
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from mmcascade.models.members.checkpoints import CheckpointError
+from mmcascade.models.members.hashes import check_hash, hash_in_name, sha256
 
-# The zoos end a file name with the first digits of its SHA-256: resnet18_8xb32-c140f1ab.pth
-_HASH = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
+_BLOCK = 1 << 17
+_TAG = 12
 
 
 def local_file(weights: str) -> Path:
@@ -30,45 +37,70 @@ def local_file(weights: str) -> Path:
         CheckpointError: the download failed, or the content does not fit the hash in the name.
         FileNotFoundError: there is no such local file.
     """
-    url = urlparse(weights)
-    if url.scheme in ('http', 'https'):
-        path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(url.path).name
+    if is_remote(weights):
+        path = cached_path(weights)
         if not path.is_file():
             _download(weights, path)
     else:
-        path = Path(url2pathname(url.path)) if url.scheme == 'file' else Path(weights)
+        url = urlparse(weights)
+        path = Path(url2pathname(url.path)) if url.scheme == 'file' else Path(weights).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"weights '{weights}' are not a file")
-    expected = hash_in_name(path)
-    if expected and not sha256(path).startswith(expected):
-        raise CheckpointError(
-            f"'{path}' is not what its name promises: its SHA-256 begins with "
-            f'{sha256(path)[: len(expected)]}, expected {expected}. Delete it and fetch it again'
-        )
+    check_hash(path)
     return path
 
 
-def hash_in_name(path: Path) -> str | None:
-    """The hex digits of the SHA-256 that a published file carries in its name, or None."""
-    found = _HASH.search(path.name)
-    return found[1] if found else None
+def is_remote(weights: str) -> bool:
+    """Whether the weights have to be downloaded."""
+    return urlparse(weights).scheme in ('http', 'https')
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's content in hex digits."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def cached_path(url: str) -> Path:
+    """Where a download is kept.
+
+    Under the name of the file if that carries a hash of its content; else part of the URL's hash joins it, since
+    many URLs end in ``best.pth`` or ``model.safetensors``.
+    """
+    name = Path(unquote(urlparse(url).path)).name or 'weights'
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+    if hash_in_name(path):
+        return path
+    return path.with_name(f'{path.stem}.{hashlib.sha256(url.encode()).hexdigest()[:_TAG]}{path.suffix}')
 
 
 def _download(url: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_in_name(path))
-    # urllib's errors are OSErrors; a wrong hash is a RuntimeError
-    except (OSError, RuntimeError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.partial')
+        try:
+            with os.fdopen(handle, 'wb') as file:
+                _fetch(url, file)
+            _check_content(Path(temporary), path)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    # urllib's errors are OSErrors
+    except (OSError, HTTPException, CheckpointError) as error:
         raise CheckpointError(
             f"cannot download '{url}' to '{path}': {error}. Download it by other means and give its path as checkpoint="
         ) from error
+
+
+def _fetch(url: str, file: IO[bytes]) -> None:
+    with urlopen(Request(url, headers={'User-Agent': 'mmcascade'})) as answer:
+        length = answer.headers.get('Content-Length')
+        expected = int(length) if length and length.isdecimal() else None
+        columns = (TextColumn('{task.description}'), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task(Path(urlparse(url).path).name, total=expected)
+            while block := answer.read(_BLOCK):
+                file.write(block)
+                bar.advance(task, len(block))
+    if expected is not None and file.tell() != expected:
+        raise CheckpointError(f'the connection ended after {file.tell()} of {expected} bytes')
+
+
+def _check_content(content: Path, name: Path) -> None:
+    expected = hash_in_name(name)
+    if expected and not (found := sha256(content)).startswith(expected):
+        raise CheckpointError(f'its SHA-256 begins with {found[: len(expected)]}, expected {expected} as in its name')

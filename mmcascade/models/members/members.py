@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,8 +15,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmcascade.models.members.checkpoints import load_weights
-from mmcascade.models.members.downloads import local_file
+from mmcascade.models.members.checkpoints import Checkpoint, DamagedCheckpointError, load_weights
+from mmcascade.models.members.downloads import is_remote, local_file
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.members.strict_loading import load_strictly
 from mmcascade.models.members.zoo import find_weights
@@ -86,7 +87,7 @@ def build_member(
         module = _build(name, model_config(model), source)
     member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
-        weights = load_weights(_checkpoint_file(name, model, checkpoint), unsafe_checkpoint)
+        weights = _load(_weights(name, model, checkpoint), unsafe_checkpoint)
         load_strictly(module, weights, f"member '{name}', the {type(module).__name__} of {source}")
         member.loaded, member.classes, member.palette = True, weights.classes, weights.palette
     if classes is not None:
@@ -190,14 +191,29 @@ def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
     return module
 
 
-def _checkpoint_file(name: str, model: Any, checkpoint: str | PathLike[str]) -> Path:
-    if checkpoint == ZOO:
-        if not isinstance(model, str):
-            raise ValueError(
-                f"member '{name}': checkpoint='zoo' needs a model of the zoo, given "
-                "by its name or as 'mmpretrain::...'. Give a path instead"
-            )
-        return local_file(find_weights(model))
-    if '://' in str(checkpoint):
-        return local_file(str(checkpoint))
-    return Path(checkpoint)
+def _weights(name: str, model: Any, checkpoint: str | PathLike[str]) -> str:
+    """The path or URL of a member's weights."""
+    if checkpoint != ZOO:
+        return os.fspath(checkpoint)
+    if not isinstance(model, str):
+        raise ValueError(
+            f"member '{name}': checkpoint='zoo' needs a model of the zoo, given "
+            "by its name or as 'mmpretrain::...'. Give a path instead"
+        )
+    return find_weights(model)
+
+
+def _load(weights: str, allow_unsafe: bool) -> Checkpoint:
+    if '://' not in weights and not Path(weights).expanduser().is_file():
+        return load_weights(weights)  # says what there is instead
+    file = local_file(weights)
+    try:
+        return load_weights(file, allow_unsafe)
+    except DamagedCheckpointError as error:
+        if not is_remote(weights):
+            raise
+        file.unlink(missing_ok=True)
+        raise DamagedCheckpointError(
+            f"{error}. It was downloaded from '{weights}' and has been deleted, so the next run fetches it anew; if "
+            'that ends like this again, the URL gives something else than weights'
+        ) from error
