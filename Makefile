@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-imagenet demo-ood-imagenet test lint clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-ranges lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. Members that are trained are used again.
@@ -29,6 +29,11 @@ demo-seg: export OMP_NUM_THREADS ?= 1
 demo-seg: $(READY)
 	$(PY) tools/quickstart_seg.py $(SEG_OPTIONS)
 
+# Every step of it, with too little training for the figures to mean anything.
+demo-seg-short:
+	$(MAKE) demo-seg SEG_OPTIONS="--work-dir work_dirs/quickstart_seg_short --data data/composed_fashion_short \
+	    --canvases 12 2 2 --iterations 20"
+
 # Real ImageNet weights as a cascade over 20 labelled photos.
 demo-imagenet: $(READY)
 	$(PY) tools/convert_lite_weights.py work_dirs/efficientnet-lite
@@ -48,14 +53,30 @@ demo-ood-imagenet: $(READY)
 
 # One process for each core, with one thread each: the tests' networks are too small to share among several. A process
 # takes its half of the files and, when done, the tests that the other has not begun.
-JOBS ?= $(shell nproc)
+JOBS ?= auto
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
+
+# The same tests on the ranges of setup.py as pip resolves them today, with the interpreter that PYTHON names.
+RANGES := .venv-ranges
+test-ranges:
+	$(PYTHON) -m venv $(RANGES)
+	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,demo,tests]'
+	OMP_NUM_THREADS=1 $(RANGES)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+
+# The wheel and the source distribution in dist/, and what PyPI would say of their metadata. In an environment of its own.
+RELEASE := .venv-release
+dist:
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --disable-pip-version-check -r requirements/release.txt
+	rm -rf dist
+	$(RELEASE)/bin/python -m build
+	$(RELEASE)/bin/python -m twine check --strict dist/*
 
 # The lock is complete, so pip has nothing to resolve (--no-deps); as a constraint it also pins what
 # the source distributions are built with.
@@ -69,7 +90,7 @@ $(READY): requirements/lock.txt setup.py pyproject.toml
 	$(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
-# Keeps .venv, which takes minutes to make.
+# Keeps the environments, which take minutes to make.
 clean:
 	rm -rf work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

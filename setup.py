@@ -10,6 +10,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 RESOURCES = ('configs', 'tools')
+# What CONTRIBUTING.md says was tried, and how.
+PYTHONS = ('3.11', '3.12', '3.13')
 
 
 class BuildWithResources(build_py):
@@ -45,15 +47,40 @@ setup(
     name='mmcascade',
     version=version(),
     description='Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    author='mmcascade contributors',
     license='Apache-2.0',
     license_files=['LICENSE'],
-    classifiers=[
-        'Development Status :: 3 - Alpha',
-        'Intended Audience :: Science/Research',
-        'Programming Language :: Python :: 3',
-        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    keywords=[
+        'cascade',
+        'early exit',
+        'selective classification',
+        'out-of-distribution detection',
+        'ensemble',
+        'risk control',
+        'OpenMMLab',
+        'MMPretrain',
+        'MMSegmentation',
+        'PyTorch',
     ],
-    python_requires='>=3.10',
+    project_urls={
+        'Paper (window-based early exit)': 'https://arxiv.org/abs/2303.08010',
+        'Paper (Wisdom of Committees)': 'https://arxiv.org/abs/2012.01988',
+    },
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Developers',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3 :: Only',
+        *(f'Programming Language :: Python :: {version}' for version in PYTHONS),
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+        'Typing :: Typed',
+    ],
+    python_requires=f'>={PYTHONS[0]}',
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
     package_data={'mmcascade': ['py.typed']},
     install_requires=requirements('runtime'),

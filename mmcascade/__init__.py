@@ -1,16 +1,101 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab."""
+"""Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab.
 
-from typing import Any
+``import mmcascade`` costs milliseconds: each name below is imported when it is first asked for. What routes, judges and
+calibrates needs torch and numpy only; the models need the libraries of OpenMMLab, and say so where they are missing.
+
+Example:
+    >>> from mmcascade import coverage_at_risk
+    >>> coverage_at_risk([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 0], risk=0.25)
+    1.0
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmcascade._system.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mmcascade.apis.cascade_inferencer import CascadeInferencer
+    from mmcascade.calibration.fit.calibration_file import Calibration
+    from mmcascade.calibration.fit.guarantee import certify
+    from mmcascade.calibration.fit.operating_point import place_tau
+    from mmcascade.calibration.search.search import search
+    from mmcascade.calibration.search.searcher import Plan
+    from mmcascade.calibration.stores.cell_store import CellStore
+    from mmcascade.calibration.stores.score_store import ScoreStore
+    from mmcascade.evaluation.curves.roc_curves import aupr, auroc, fpr_at_tpr
+    from mmcascade.evaluation.curves.scod_curves import scod_curve
+    from mmcascade.evaluation.curves.selective_curves import (
+        augrc,
+        aurc,
+        coverage_at_risk,
+        e_aurc,
+        risk_at_coverage,
+        risk_coverage,
+    )
+    from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+    from mmcascade.models.cascade_segmentor import CascadeSegmentor
+    from mmcascade.models.members.members import build_member
+    from mmcascade.routing.policies.policies import RandomPolicy, ThresholdPolicy, WindowPolicy
+    from mmcascade.routing.router import CascadeRouter
 
 __version__ = '0.1.0'
-__all__ = ['CascadeInferencer', '__version__']
 
+__all__ = [
+    'Calibration',
+    'CascadeInferencer',
+    'CascadeRouter',
+    'CascadeSegmentor',
+    'CellStore',
+    'Plan',
+    'RandomPolicy',
+    'ScoreStore',
+    'ThresholdPolicy',
+    'WindowCascadeClassifier',
+    'WindowPolicy',
+    '__version__',
+    'augrc',
+    'aupr',
+    'aurc',
+    'auroc',
+    'build_member',
+    'certify',
+    'coverage_at_risk',
+    'e_aurc',
+    'fpr_at_tpr',
+    'place_tau',
+    'risk_at_coverage',
+    'risk_coverage',
+    'scod_curve',
+    'search',
+]
 
-def __getattr__(name: str) -> Any:
-    """Load what needs mmpretrain only when it is asked for."""
-    if name == 'CascadeInferencer':
-        from mmcascade.apis.cascade_inferencer import CascadeInferencer
-
-        return CascadeInferencer
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+# The imports above, for the interpreter: what a module holds.
+_MODULES = {
+    'apis.cascade_inferencer': ['CascadeInferencer'],
+    'calibration.fit.calibration_file': ['Calibration'],
+    'calibration.fit.guarantee': ['certify'],
+    'calibration.fit.operating_point': ['place_tau'],
+    'calibration.search.search': ['search'],
+    'calibration.search.searcher': ['Plan'],
+    'calibration.stores.cell_store': ['CellStore'],
+    'calibration.stores.score_store': ['ScoreStore'],
+    'evaluation.curves.roc_curves': ['aupr', 'auroc', 'fpr_at_tpr'],
+    'evaluation.curves.scod_curves': ['scod_curve'],
+    'evaluation.curves.selective_curves': [
+        'augrc',
+        'aurc',
+        'coverage_at_risk',
+        'e_aurc',
+        'risk_at_coverage',
+        'risk_coverage',
+    ],
+    'models.cascade_classifier': ['WindowCascadeClassifier'],
+    'models.cascade_segmentor': ['CascadeSegmentor'],
+    'models.members.members': ['build_member'],
+    'routing.policies.policies': ['RandomPolicy', 'ThresholdPolicy', 'WindowPolicy'],
+    'routing.router': ['CascadeRouter'],
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

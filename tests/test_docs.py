@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
-from mmcascade.routing import CONFIDENCES
+from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
 from tests.support.tiny_models import CLASSES, TINY, images, tiny
 
@@ -149,8 +149,9 @@ def run_config(path: Path) -> tuple[MODELS, dict[str, float]]:
 
 
 @pytest.mark.parametrize('page', PAGES, ids=name_of)
-def test_snippets_run_and_print_what_the_page_shows(page, request, folder):
-    namespace: dict = {}
+def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monkeypatch):
+    monkeypatch.setattr(REDUCERS, '_parts', dict(REDUCERS))
+    namespace: dict = {'__name__': 'snippets'}
     content = blocks(page)
     if any('flowers_hf' in code for _, code in content):
         request.getfixturevalue('hugging_face_folder')
@@ -189,7 +190,8 @@ def test_a_cascade_of_ones_own_is_calibrated_and_tested(folder):
 
 
 def test_parts_of_ones_own_run(folder, monkeypatch):
-    monkeypatch.setitem(CONFIDENCES, 'agreement', None)  # the page's own goes again at the end
+    for registry in (CONFIDENCES, POLICIES):  # the page's own parts go again at the end
+        monkeypatch.setattr(registry, '_parts', dict(registry))
     model, metrics = run_config(folder / 'extended.py')
     assert type(model.router.policy).__name__ == 'SeveralWindowsPolicy'
     assert 0 < metrics['cost/reached@stage1'] < 100

@@ -1,10 +1,13 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Data sets, parts of data sets, and where their files come from."""
 
-from mmcascade.datasets.calibration_split import CalibrationSplit
-from mmcascade.datasets.crop_at import CropAt
-from mmcascade.datasets.mark_ood import MarkOOD
-from mmcascade.registry import DATASETS, register_unavailable
+from mmcascade._system.extras import needed_by
+
+with needed_by('mmcascade.datasets'):
+    from mmcascade.datasets.calibration_split import CalibrationSplit
+    from mmcascade.datasets.crop_at import CropAt
+    from mmcascade.datasets.mark_ood import MarkOOD
+    from mmcascade.registry import DATASETS, register_unavailable
 
 __all__ = ['CalibrationSplit', 'CropAt', 'MarkOOD']
 

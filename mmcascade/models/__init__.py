@@ -1,8 +1,11 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Who predicts. Each half works where the other half's library is not installed."""
 
-from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
-from mmcascade.registry import MODELS, register_unavailable
+from mmcascade._system.extras import needed_by
+
+with needed_by('mmcascade.models'):
+    from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
+    from mmcascade.registry import MODELS, register_unavailable
 
 try:
     from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
@@ -11,4 +14,4 @@ except Exception as error:  # incompatible versions raise AssertionError, not Im
 try:
     from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401
 except Exception as error:
-    register_unavailable(MODELS, 'CascadeSegmentor', 'mmsegmentation', error)
+    register_unavailable(MODELS, 'CascadeSegmentor', 'mmseg', error)

@@ -52,6 +52,21 @@ class WindowCascadeClassifier(CascadeModel):
 
     Raises:
         ValueError, TypeError: at build time, naming the value, what was expected and the fix.
+
+    Example:
+        >>> import torch
+        >>> from mmpretrain.structures import DataSample
+        >>> _ = torch.manual_seed(0)
+        >>> small, large = (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)) for _ in range(2))
+        >>> cascade = WindowCascadeClassifier(
+        ...     members=dict(small=dict(model=small), large=dict(model=large)),
+        ...     stages=[dict(member='small', macs=36), dict(member='large', macs=36)],
+        ...     policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[1.0]),  # everybody goes on
+        ...     accept=0.5)
+        >>> batch = dict(inputs=[torch.rand(3, 2, 2)], data_samples=[DataSample()])
+        >>> sample = cascade.test_step(batch)[0]
+        >>> sample.exit_stage, sample.macs, sample.accepted == (sample.confidence >= 0.5)
+        (1, 72.0, True)
     """
 
     stages: list[ClassifierStage]

@@ -13,6 +13,7 @@ from torch import nn
 from mmcascade.models.members.members import Member, build_member
 from mmcascade.models.runtimes.batch_sizes import AUTO
 from mmcascade.models.runtimes.execution import PRECISIONS
+from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.class_outputs import Scores, class_output, gives_logits
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
@@ -20,7 +21,7 @@ from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, chec
 from mmcascade.models.stages.features import feature_output, no_features
 from mmcascade.models.stages.resolution import input_channels
 from mmcascade.models.stages.stage import StageOptions
-from mmcascade.routing import Confidence, MacCounter
+from mmcascade.routing import Confidence
 from mmcascade.routing.checks import is_finite, is_whole
 
 
@@ -47,7 +48,7 @@ def build_stages(
     members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
 ) -> list[ClassifierStage]:
     networks = {name: ClassifierNetwork(module, scores) for name, module in members.items()}
-    counters = {name: MacCounter(network, network.module) for name, network in networks.items()}
+    counters = {name: mac_counter(network) for name, network in networks.items()}
     built = []
     for name, config in stage_options(members, stages, _OPTIONS):
         options, own = StageOptions.split(config)

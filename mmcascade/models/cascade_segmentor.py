@@ -65,6 +65,31 @@ class CascadeSegmentor(CascadeModel):
 
     Raises:
         ValueError, TypeError: at build time, naming the value, what was expected and the fix.
+
+    Example:
+        >>> import torch
+        >>> from mmseg.structures import SegDataSample
+        >>> def member(channels):
+        ...     norm = dict(type='BN')
+        ...     return dict(
+        ...         _scope_='mmseg', type='EncoderDecoder', data_preprocessor=dict(type='SegDataPreProcessor'),
+        ...         backbone=dict(
+        ...             type='ResNet', depth=18, base_channels=channels, num_stages=2, strides=(1, 2), dilations=(1, 1),
+        ...             out_indices=(0, 1), norm_cfg=norm),
+        ...         decode_head=dict(
+        ...             type='FCNHead', in_channels=2 * channels, in_index=1, channels=4, num_convs=1, num_classes=3,
+        ...             norm_cfg=norm))
+        >>> from mmengine.registry import MODELS
+        >>> small, large = (dict(model=MODELS.build(member(channels))) for channels in (2, 4))
+        >>> cascade = CascadeSegmentor(
+        ...     members=dict(small=small, large=large),
+        ...     stages=[dict(member='small'), dict(member='large')], grid=dict(cell=32),
+        ...     policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[1.0]))  # every cell goes on
+        >>> image = torch.randint(256, (3, 64, 96), dtype=torch.uint8)
+        >>> sample = SegDataSample(metainfo=dict(ori_shape=(64, 96), img_shape=(64, 96)))
+        >>> found = cascade.test_step(dict(inputs=[image], data_samples=[sample]))[0]
+        >>> found.pred_sem_seg.shape, found.cells.exit_stages.tolist()
+        ((64, 96), [1, 1, 1, 1, 1, 1])
     """
 
     labels_pixels = True

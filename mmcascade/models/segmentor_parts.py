@@ -15,11 +15,12 @@ from mmcascade.models.cells.crops import scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
+from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import TASK_UTILS
-from mmcascade.routing import Confidence, MacCounter
+from mmcascade.routing import Confidence
 from mmcascade.routing.checks import is_number
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
@@ -64,7 +65,7 @@ def build_segmentor_stages(
     confidence: CellConfidence,
 ) -> list[SegmentorStage]:
     networks = {name: SegmentorNetwork(module) for name, module in members.items()}
-    counters = {name: MacCounter(network, network.module) for name, network in networks.items()}
+    counters = {name: mac_counter(network) for name, network in networks.items()}
     built = []
     for index, (name, config) in enumerate(stage_options(members, stages, _OPTIONS)):
         options, own = StageOptions.split(config)

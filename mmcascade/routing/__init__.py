@@ -4,6 +4,7 @@
 from mmcascade.routing.cached_stage import CachedStage
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.confidences.confidence import (
+    CONFIDENCE_TYPES,
     CONFIDENCES,
     Confidence,
     FusedConfidence,
@@ -18,13 +19,14 @@ from mmcascade.routing.confidences.confidence import (
 )
 from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 from mmcascade.routing.confidences.pixel_reducers import (
+    REDUCERS,
     FractionBelowReducer,
     MeanReducer,
     PixelReducer,
     QuantileReducer,
 )
 from mmcascade.routing.confidences.score_maps import ScoreMap
-from mmcascade.routing.cost import MacCounter, count_macs
+from mmcascade.routing.cost import MacCounter, MacRule, count_macs, register_macs
 from mmcascade.routing.fusion.distribution import Distribution
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
@@ -36,6 +38,8 @@ from mmcascade.routing.policies.policies import (
     ThresholdPolicy,
     WindowPolicy,
 )
+from mmcascade.routing.policies.registry import POLICIES
+from mmcascade.routing.registry import Registry, UnknownNameError
 from mmcascade.routing.router import CascadeRouter
 from mmcascade.routing.stream import Stage, Stream
 from mmcascade.routing.units.outcome import Outcome
@@ -44,7 +48,10 @@ from mmcascade.routing.units.unit_batch import UnitBatch
 
 __all__ = [
     'CONFIDENCES',
+    'CONFIDENCE_TYPES',
     'FUSIONS',
+    'POLICIES',
+    'REDUCERS',
     'AdjustedWindowPolicy',
     'CachedStage',
     'CascadeRouter',
@@ -58,12 +65,14 @@ __all__ = [
     'FractionBelowReducer',
     'FusedConfidence',
     'MacCounter',
+    'MacRule',
     'MeanReducer',
     'MemberConfidence',
     'Outcome',
     'PixelReducer',
     'QuantileReducer',
     'RandomPolicy',
+    'Registry',
     'ScoreMap',
     'Source',
     'Stage',
@@ -71,6 +80,7 @@ __all__ = [
     'Stream',
     'ThresholdPolicy',
     'UnitBatch',
+    'UnknownNameError',
     'ViewRows',
     'WindowPolicy',
     'build_confidence',
@@ -81,4 +91,5 @@ __all__ = [
     'max_prob',
     'neg_entropy',
     'prob_gap',
+    'register_macs',
 ]

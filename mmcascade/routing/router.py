@@ -47,6 +47,16 @@ class CascadeRouter:
     Raises:
         ValueError: on no stage, a policy for another number of gaps, maps for another number of stages, or unknown
             names.
+
+    Example:
+        >>> import torch
+        >>> from mmcascade.routing import CachedStage, ThresholdPolicy
+        >>> small = CachedStage(torch.tensor([[4.0, 0.0], [0.1, 0.0]]), macs=1.0)
+        >>> large = CachedStage(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), macs=10.0)
+        >>> router = CascadeRouter([small, large], ThresholdPolicy([0.9]))
+        >>> outcome = router.route([], [0, 1])  # stored units have no images to hand in
+        >>> outcome.exit_stage.tolist(), outcome.macs.tolist(), outcome.probs.argmax(1).tolist()
+        ([0, 1], [1.0, 11.0], [0, 1])
     """
 
     def __init__(

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mmcascade.calibration.detectors.feature_bank import BankError, FeatureBank
-from mmcascade.registry import TASK_UTILS
 from mmcascade.routing.checks import whole
+from mmcascade.routing.confidences.confidence import CONFIDENCE_TYPES
 from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 
 _PRODUCTS = 1 << 24  # similarities at a time, which bounds the memory for them
@@ -33,7 +33,7 @@ def knn_score(features: Tensor, bank: Tensor, k: int) -> Tensor:
     return -(2 - 2 * nearest).clamp_min(0).sqrt()
 
 
-@TASK_UTILS.register_module()
+@CONFIDENCE_TYPES.register()
 class KNNConfidence(FeatureConfidence):
     """Detects what is out of distribution by the k-th nearest neighbour of each member's features.
 

@@ -51,6 +51,16 @@ class Calibration:
             keeps the window.
         max_cells: how many cells of an image may go on after stage 0; None = any number. Only segmentation cascades
             have it, and only their files hold it.
+
+    Example:
+        >>> from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+        >>> stages = tuple(StageIdentity(name, view=0, weights=name) for name in ('small', 'large'))
+        >>> calibration = Calibration(
+        ...     CascadeIdentity(stages, 'max_prob', 'prob'), windows=[(0.4, 0.6)], accept=0.5,
+        ...     temperatures=[1.0, 1.0], target='risk=0.05', rule='safe', half_width=0.1, tau=[0.5],
+        ...     data=dict(units=1000, fingerprint='f'))
+        >>> Calibration.load(calibration.to_json()).policy().rules
+        [(0.4, 0.6)]
     """
 
     cascade: CascadeIdentity

@@ -60,6 +60,14 @@ def certify(confidence: ArrayLike, error: ArrayLike, risk: float, delta: float) 
 
     Raises:
         ValueError: On fewer than 100 units, targets out of range or malformed input.
+
+    Example:
+        >>> import numpy as np
+        >>> confidence = np.arange(1000) / 1000
+        >>> error = confidence < 0.2  # wrong below, right above
+        >>> tau = certify(confidence, error, risk=0.05, delta=0.1)
+        >>> bool(0.1 < tau < 0.2), bool(error[confidence >= tau].mean() <= 0.05)
+        (True, True)
     """
     for name, value in (('risk', risk), ('delta', delta)):
         if not 0 < value < 1:

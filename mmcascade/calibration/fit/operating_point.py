@@ -130,6 +130,12 @@ def place_tau(
     Raises:
         ValueError: If the target cannot be reached by accepting units of finite score, if rule
             'paper' has too few units, and on malformed input.
+
+    Example:
+        >>> place_tau([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], target='risk=0.4')
+        0.7
+        >>> place_tau([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], target='coverage=0.5')
+        0.8
     """
     wanted = Target.parse(target) if isinstance(target, str) else target
     if not wanted.is_decision:

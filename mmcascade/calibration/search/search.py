@@ -46,6 +46,25 @@ def search(
     Raises:
         InfeasibleError: if nothing keeps the limits.
         ValueError: if a stage gives all units the same score.
+
+    Example:
+        >>> import numpy as np, tempfile, torch
+        >>> from mmcascade.calibration.search.quality import Quality
+        >>> from mmcascade.calibration.stores.score_store import ScoreStore
+        >>> from mmcascade.routing import StageOutput
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> labels = torch.randint(4, (400,), generator=generator)
+        >>> right = torch.nn.functional.one_hot(labels, 4)
+        >>> def stage(skill, macs):
+        ...     return StageOutput(logits=skill * right + torch.randn(400, 4, generator=generator), macs=macs)
+        >>> stages = [dict(member=name, view=0, weights=name) for name in ('small', 'large')]
+        >>> identity = dict(members=dict(stages=stages), data=dict(units=400, fingerprint='f'), preprocessing='p')
+        >>> store = ScoreStore.create(tempfile.mkdtemp(), identity, 400, 4, ['logits', 'logits'])
+        >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
+        >>> found = search(Candidates.from_stores([store]), np.arange(400), Plan(Quality('accuracy')))
+        >>> cheapest, best = found.front[0], found.front[-1]
+        >>> cheapest.chain, cheapest.cost, bool(best.gain > cheapest.gain)
+        ((0,), 1.0, True)
     """
     return _ScoreSearch(candidates, np.asarray(units), plan, progress).run()
 

@@ -36,6 +36,13 @@ class Plan:
         policy: 'window', or 'threshold' for windows with an open lower end.
         max_settings: evaluate about so many settings at most.
         confidence, fusion: as in the cascade's config.
+
+    Example:
+        >>> from mmcascade.calibration.search.quality import Quality
+        >>> from mmcascade.calibration.search.search_limits import Limits
+        >>> plan = Plan(Quality.parse('coverage@risk=0.05'), Limits(max_cost=1e9), max_stages=2)
+        >>> plan.policy, plan.confidence, plan.fusion
+        ('window', 'max_prob', 'prob')
     """
 
     quality: Quality

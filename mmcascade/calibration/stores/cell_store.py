@@ -30,6 +30,19 @@ class CellStore(Store):
         header: what the store says of itself.
         filled: how many images are complete.
         subsets: stages whose fused outputs are stored, see :class:`~mmcascade.calibration.stores.header.CellHeader`.
+
+    Example:
+        >>> import tempfile
+        >>> from mmcascade.calibration.stores.identity import StageIdentity
+        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> stages = StageIdentity('small', 0, 'w'), StageIdentity('large', 0, 'v')
+        >>> identity = StoreIdentity(stages, 'float32', DataIdentity(20, 'f'), 'p', 'max_prob', 'prob')
+        >>> header = CellHeader(
+        ...     identity=identity, images=20, classes=('road', 'car'), stages=('small', 'large'),
+        ...     on=('image', 'cell'), fusion='prob', confidence='max_prob')
+        >>> store = CellStore.create(tempfile.mkdtemp(), header)
+        >>> store.subsets, store.filled, store.complete
+        ([(0,), (0, 1)], 0, False)
     """
 
     name = 'store of cells'

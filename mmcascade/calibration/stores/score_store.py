@@ -27,6 +27,20 @@ class ScoreStore(Store):
         features: per stage float32 ``(units, D)``, or None where none are kept.
         macs: float64 ``(units, stages)``, multiply-adds.
         labels: int64 ``(units)``, -1 where there is none.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from mmcascade.calibration.stores.identity import StageIdentity
+        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> from mmcascade.routing import StageOutput
+        >>> folder = tempfile.mkdtemp()
+        >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
+        >>> header = ScoreHeader(identity=identity, units=3, classes=2, kinds=['logits'])
+        >>> store = ScoreStore.create(folder, header)
+        >>> store.write([StageOutput(logits=torch.zeros(3, 2), macs=5.0)], [0, 1, 1])
+        >>> store = ScoreStore.open(folder)
+        >>> store.complete, store.scores[0].shape, store.labels.tolist()
+        (True, (3, 2), [0, 1, 1])
     """
 
     name = 'score store'

@@ -60,7 +60,12 @@ def roc_curve(confidence: ArrayLike, positive: ArrayLike) -> RocCurve:
 def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
     """Probability that a positive unit outscores a negative one, a tie counting half (midranks).
 
-    Higher is better, 0.5 is chance, NaN where one kind is missing.
+    Args:
+        confidence: (n,) scores, higher is more certain.
+        positive: (n,) whether the unit should score high, bool or 0/1.
+
+    Returns:
+        A fraction; higher is better, 0.5 is chance, NaN where one kind is missing.
 
     Example:
         >>> auroc([0.9, 0.8, 0.8, 0.6], [1, 1, 0, 0])
@@ -75,8 +80,20 @@ def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
 def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
     """Average precision: the mean, over positive units, of the precision at their score.
 
-    Higher is better, the share of positives is chance, NaN where no unit is positive. For the
-    precision of *rejecting* negatives, negate the confidence and the flags.
+    This is the sum over the steps of the curve. The trapezoid under its points, which some libraries print as AUPR,
+    is larger, since precision does not fall along straight lines (Davis & Goadrich 2006, section 4).
+
+    Args:
+        confidence: (n,) scores, higher is more certain. For the precision of *rejecting* negatives, negate the
+            confidence and the flags.
+        positive: (n,) whether the unit should score high, bool or 0/1.
+
+    Returns:
+        A fraction; higher is better, the share of positives is chance, NaN where no unit is positive.
+
+    Example:
+        >>> round(aupr([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]), 4)
+        0.8333
     """
     ranking = _rank(confidence, positive)
     total = math.fsum(
@@ -88,12 +105,17 @@ def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
 def fpr_at_tpr(confidence: ArrayLike, positive: ArrayLike, tpr: float) -> float:
     """False positive rate at the first (highest) threshold that reaches a true positive rate.
 
-    In-distribution units are the positives; lower is better, NaN where one kind is missing.
+    In-distribution units are the positives; lower is better, NaN where one kind is missing. Where several thresholds
+    give the same true positive rate, the highest one counts, which accepts the fewest negatives.
 
     Args:
         confidence: (n,) scores, higher is more certain.
         positive: (n,) whether the unit should score high.
         tpr: The target in (0, 1]; it asks for ceil(positives * tpr - 1e-9) positive units.
+
+    Example:
+        >>> fpr_at_tpr([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0], tpr=0.95)
+        0.5
     """
     target = as_fraction(tpr, 'tpr', positive=True)
     scores = as_scores(confidence)
@@ -103,7 +125,7 @@ def fpr_at_tpr(confidence: ArrayLike, positive: ArrayLike, tpr: float) -> float:
         return math.nan
     place = inside.size - target_rank(inside.size, target)
     called = scores >= np.partition(inside, place)[place]
-    return np.count_nonzero(called & ~flags) / (scores.size - inside.size)
+    return float(np.count_nonzero(called & ~flags) / (scores.size - inside.size))
 
 
 def _rank(confidence: ArrayLike, positive: ArrayLike) -> Ranking:

@@ -61,6 +61,11 @@ def scod_curve(
     Raises:
         ValueError: If ID or OOD units are missing, on a share or cost out of range, on empty,
             misshapen or non-binary input and on NaN scores, as every function of this module.
+
+    Example:
+        >>> curve = scod_curve([0.9, 0.8, 0.7, 0.6], error=[0, 1, 0, 0], ood=[0, 0, 1, 0])
+        >>> curve.coverage.round(3).tolist(), curve.risk.round(3).tolist()
+        ([0.167, 0.333, 0.833, 1.0], [0.0, 0.5, 0.8, 0.667])
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
     points = ((block, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())

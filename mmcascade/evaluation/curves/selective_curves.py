@@ -103,6 +103,12 @@ def e_aurc(
         optimum: ``'finite'`` is the AURC of these n predictions with all errors ranked last.
             ``'asymptotic'`` is its limit for many units, r + (1 - r) log(1 - r) with the error
             rate r (Geifman et al. 2019), against which small or tied sets may come out negative.
+
+    Example:
+        >>> round(e_aurc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)
+        0.125
+        >>> e_aurc([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1])
+        0.0
     """
     _check_area_rule(rule)
     if optimum not in ('finite', 'asymptotic'):
@@ -114,7 +120,8 @@ def e_aurc(
         return area - (r + (1 - r) * math.log1p(-r) if r < 1 else 1.0)
     (tail,) = reciprocal_sum(np.array([n - errors], np.float64), np.array([errors])).tolist()
     best = errors - (n - errors) * tail
-    return area - _mean_risk(best, errors, n, rule)
+    # No ranking beats the best one: what is below 0 is what the two sums differ by in rounding.
+    return max(0.0, area - _mean_risk(best, errors, n, rule))
 
 
 def augrc(confidence: ArrayLike, error: ArrayLike) -> float:
@@ -122,6 +129,13 @@ def augrc(confidence: ArrayLike, error: ArrayLike) -> float:
 
     The generalised risk is the share of *all* units that are accepted and wrong. The area is the
     trapezoid from (0, 0) and equals (1 - AUROC) a (1 - a) + (1 - a)^2 / 2 with the accuracy a.
+
+    Args:
+        confidence: (n,) scores, higher is more certain.
+        error: (n,) whether the prediction is wrong, bool or 0/1.
+
+    Returns:
+        A fraction in [0, 1 / 2].
 
     Example:
         >>> augrc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
@@ -147,6 +161,12 @@ def coverage_at_risk(
         rule: ``'safe'`` is the largest achievable coverage with errors / accepted <= risk, 0 if
             there is none. ``'paper'`` is the coverage whose risk is nearest to the target, the
             first 500 ranks left out (Xia & Bouganis 2023), which may exceed the target.
+
+    Example:
+        >>> coverage_at_risk([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], risk=0.4)
+        0.75
+        >>> coverage_at_risk([0.9, 0.8, 0.7, 0.6], [1, 0, 0, 0], risk=0.1)
+        0.0
     """
     if rule == 'paper':
         return nearest_rank(confidence, error, risk) / np.size(confidence)
@@ -169,6 +189,10 @@ def risk_at_coverage(confidence: ArrayLike, error: ArrayLike, coverage: float) -
         confidence: (n,) scores, higher is more certain.
         error: (n,) whether the prediction is wrong.
         coverage: The target in (0, 1]; it asks for ceil(n * coverage - 1e-9) units.
+
+    Example:
+        >>> risk_at_coverage([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], coverage=0.5)
+        0.5
     """
     scores = as_scores(confidence)
     wrong = as_flags(error, scores.size, 'error')

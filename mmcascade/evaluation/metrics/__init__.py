@@ -1,12 +1,15 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """The metrics of MMEngine: thin, they collect what samples carry and hand it to :mod:`mmcascade.evaluation.curves`."""
 
-from mmcascade.evaluation.metrics.cascade_cost import CascadeCost
-from mmcascade.evaluation.metrics.deferred_pixels import DeferredPixels
-from mmcascade.evaluation.metrics.ood_detection import OODDetection
-from mmcascade.evaluation.metrics.pixel_selective import PixelSelective
-from mmcascade.evaluation.metrics.scod import SCOD
-from mmcascade.evaluation.metrics.selective_risk import SelectiveRisk
-from mmcascade.evaluation.metrics.subset_metric import SubsetMetric
+from mmcascade._system.extras import needed_by
+
+with needed_by('mmcascade.evaluation.metrics'):
+    from mmcascade.evaluation.metrics.cascade_cost import CascadeCost
+    from mmcascade.evaluation.metrics.deferred_pixels import DeferredPixels
+    from mmcascade.evaluation.metrics.ood_detection import OODDetection
+    from mmcascade.evaluation.metrics.pixel_selective import PixelSelective
+    from mmcascade.evaluation.metrics.scod import SCOD
+    from mmcascade.evaluation.metrics.selective_risk import SelectiveRisk
+    from mmcascade.evaluation.metrics.subset_metric import SubsetMetric
 
 __all__ = ['SCOD', 'CascadeCost', 'DeferredPixels', 'OODDetection', 'PixelSelective', 'SelectiveRisk', 'SubsetMetric']

@@ -78,6 +78,12 @@ def build_member(
         ValueError: the name, the model or its task cannot be used.
         FileNotFoundError: a config or checkpoint is missing.
         CheckpointError: the checkpoint is unreadable, unsafe, or of another model.
+
+    Example:
+        >>> import torch
+        >>> member = build_member('mine', torch.nn.Linear(4, 3), classes=('cat', 'dog', 'fox'))
+        >>> member.loaded, member.num_classes, member.source
+        (True, 3, 'a Linear built by the caller')
     """
     _check_name(name)
     if isinstance(model, nn.Module):

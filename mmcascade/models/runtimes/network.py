@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mmcascade.routing import StageOutput
+from mmcascade.routing import MacCounter, StageOutput
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,14 @@ class Network(ABC):
     def __call__(self, images: Tensor) -> StageOutput:
         """Raw images to what a stage gives for them, as torch runs it."""
         return self.run(self.prepare(images))
+
+
+def mac_counter(network: Network) -> MacCounter:
+    """The counter of a network's multiply-adds per image; it counts on a copy of the member that holds no weights."""
+
+    def run(module: nn.Module, images: Tensor) -> StageOutput:
+        twin = copy.copy(network)
+        twin.module = module
+        return twin(images)
+
+    return MacCounter(run, network.module)

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.checks import is_number, whole
-from mmcascade.routing.confidences.confidence import Confidence, build_confidence
+from mmcascade.routing.confidences.confidence import CONFIDENCE_TYPES, Confidence, build_confidence
 from mmcascade.routing.confidences.pixel_reducers import PixelReducer, build_reducer
 from mmcascade.routing.fusion.state import CascadeState, MemberScore
 
 EMPTY = ('go_on', 'exit')
 
 
+@CONFIDENCE_TYPES.register()
 class CellConfidence(Confidence):
     """The confidence of a cell (Wang et al. 2022, section 4.5): over pixels whose largest probability exceeds t_unk.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from mmcascade.routing.fusion.distribution import Distribution
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import CascadeState, MemberScore
+from mmcascade.routing.registry import Registry
 
 
 def max_prob(fused: Distribution) -> Tensor:
@@ -107,13 +109,19 @@ class Confidence(ABC):
 
 @dataclass(frozen=True)
 class FusedConfidence(Confidence):
-    """A function of the fused distribution."""
+    """A function of the fused distribution.
+
+    Args:
+        function: from the class distribution of N units to N numbers, higher = more certain.
+        label: its name, where that is not the function's own.
+    """
 
     function: Callable[[Distribution], Tensor]
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return self.label or self.function.__name__
 
     def score(self, state: CascadeState) -> Tensor:
         return self.function(state.fused)
@@ -147,23 +155,41 @@ class MemberConfidence(Confidence):
         return state.member_score
 
 
-CONFIDENCES: dict[str, Confidence] = {
-    'max_prob': FusedConfidence(max_prob),
-    'prob_gap': FusedConfidence(prob_gap),
-    'neg_entropy': FusedConfidence(neg_entropy),
-    'logit_gap': FusedConfidence(logit_gap),
-    'energy': MemberConfidence(energy),
-    'max_logit': MemberConfidence(max_logit),
-}
+def _as_confidence(name: str, given: object) -> Confidence:
+    """A function of the fused distribution is enough."""
+    if isinstance(given, Confidence):
+        return given
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(
+            f'a confidence that is used by its name alone is a function of a Distribution or an object derived from '
+            f'mmcascade.routing.Confidence, got {given!r}; CONFIDENCE_TYPES takes classes'
+        )
+    return FusedConfidence(given, None if getattr(given, '__name__', None) == name else name)
 
 
-def build_confidence(confidence: str | Confidence) -> Confidence:
-    """A confidence function by name, or the object itself."""
+#: What ``confidence='name'`` means. ``@CONFIDENCES.register()`` adds a function of a :class:`Distribution`.
+CONFIDENCES: Registry[Confidence] = Registry(
+    'confidence', 'an object derived from mmcascade.routing.Confidence', _as_confidence
+)
+for _function in (max_prob, prob_gap, neg_entropy, logit_gap):
+    CONFIDENCES.register()(_function)
+for _score in (energy, max_logit):
+    CONFIDENCES[_score.__name__] = MemberConfidence(_score)
+
+#: Classes of confidences that take options: ``confidence=dict(type='mmcascade.Name', option=...)``.
+CONFIDENCE_TYPES: Registry[type[Confidence]] = Registry('confidence type')
+
+
+def build_confidence(confidence: str | Confidence | Mapping[str, Any]) -> Confidence:
+    """A confidence function by name, of a class with options by its config, or the object itself.
+
+    Raises:
+        ValueError: on a name that nothing is registered under.
+
+    Example:
+        >>> build_confidence('max_prob').name
+        'max_prob'
+    """
     if isinstance(confidence, Confidence):
         return confidence
-    if confidence not in CONFIDENCES:
-        raise ValueError(
-            f'unknown confidence {confidence!r}; expected one of {sorted(CONFIDENCES)}, '
-            'or an object derived from mmcascade.routing.Confidence'
-        )
-    return CONFIDENCES[confidence]
+    return CONFIDENCE_TYPES.build(confidence) if isinstance(confidence, Mapping) else CONFIDENCES[confidence]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.checks import fraction, number
+from mmcascade.routing.registry import Registry
 
 
 class PixelReducer(ABC):
@@ -87,16 +88,14 @@ class FractionBelowReducer(PixelReducer):
         return (counts & (confidence.double() >= self.bound)).sum(1).double() / counts.sum(1)
 
 
-REDUCERS = {'mean': MeanReducer, 'quantile': QuantileReducer, 'fraction_below': FractionBelowReducer}
+#: What ``reduce='name'`` of a :class:`~mmcascade.routing.CellConfidence` means: a class, made with its default options.
+REDUCERS: Registry[type[PixelReducer]] = Registry(
+    'reducer', "a config such as dict(type='mmcascade.QuantileReducer', q=0.05)"
+)
+for _name, _reducer in (('mean', MeanReducer), ('quantile', QuantileReducer), ('fraction_below', FractionBelowReducer)):
+    REDUCERS[_name] = _reducer
 
 
 def build_reducer(reduce: str | PixelReducer) -> PixelReducer:
     """A reducer by name, with its default settings, or the object itself."""
-    if isinstance(reduce, PixelReducer):
-        return reduce
-    if reduce not in REDUCERS:
-        raise ValueError(
-            f'unknown reducer {reduce!r}; expected one of {sorted(REDUCERS)}, or a config such as '
-            "dict(type='mmcascade.QuantileReducer', q=0.05)"
-        )
-    return REDUCERS[reduce]()
+    return reduce if isinstance(reduce, PixelReducer) else REDUCERS[reduce]()

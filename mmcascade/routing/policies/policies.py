@@ -86,6 +86,12 @@ class WindowPolicy(ExitPolicy):
 
     Raises:
         ValueError: on NaN, ``low > high``, or anything that is not a pair.
+
+    Example:
+        >>> import torch
+        >>> policy = WindowPolicy([(0.2, 0.5)])
+        >>> policy.go_on(0, torch.tensor([0.1, 0.2, 0.5, 0.9]), torch.arange(4)).tolist()
+        [False, True, True, False]
     """
 
     def __init__(self, windows: Sequence[Window | None]) -> None:
@@ -113,6 +119,11 @@ class ThresholdPolicy(ExitPolicy):
     Args:
         thresholds: one number per gap, or None to close it. For max_prob and prob_gap t = 1 is the full
             ensemble, also where scores saturate at 1.
+
+    Example:
+        >>> import torch
+        >>> ThresholdPolicy([0.5]).go_on(0, torch.tensor([0.1, 0.5, 0.9]), torch.arange(3)).tolist()
+        [True, True, False]
     """
 
     def __init__(self, thresholds: Sequence[float | None]) -> None:
@@ -135,6 +146,12 @@ class RandomPolicy(ExitPolicy):
     Args:
         rates: one share in [0, 1] per gap, or None to close it.
         seed: another seed draws other units.
+
+    Example:
+        >>> import torch
+        >>> half = RandomPolicy([0.5]).go_on(0, torch.zeros(1000), torch.arange(1000))
+        >>> 450 < half.sum() < 550
+        tensor(True)
     """
 
     needs_unit = True

@@ -1,0 +1,8 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Multiply-adds of what a stage runs: a rule per operator, a count over them, a counter that never touches a member."""
+
+from mmcascade.routing.cost.count import count_macs
+from mmcascade.routing.cost.counter import MacCounter
+from mmcascade.routing.cost.operators import MacRule, register_macs
+
+__all__ = ['MacCounter', 'MacRule', 'count_macs', 'register_macs']

@@ -1,0 +1,14 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A bundle without torch: numpy, Pillow and onnxruntime (or openvino). Nothing else of mmcascade is imported here.
+
+``Bundle(DIR).decide(images)`` reads images, makes the views, runs the graphs on those that go on, and decides. What a
+bundle may say is checked in :mod:`~mmcascade.runtime.manifest`; the arithmetic repeats that of :mod:`mmcascade.routing`
+and is tied to it by tests.
+"""
+
+from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure
+from mmcascade.runtime.errors import BundleError, ImageError
+from mmcascade.runtime.graphs import Engine
+from mmcascade.runtime.preprocessing.images import Limits
+
+__all__ = ['Bundle', 'BundleError', 'Check', 'Decision', 'Engine', 'Failure', 'ImageError', 'Limits']

@@ -1,0 +1,200 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A bundle: a folder with a cascade that runs without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.runtime.decision.cascade import Routed, route
+from mmcascade.runtime.errors import BundleError, ImageError
+from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.graphs import Engine, Graph, load_graph
+from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.preprocessing.images import ImageLike, Limits, read_image
+
+#: Folder of sample inputs, and the file in it with the decisions that they must give.
+SAMPLES, DECISIONS = 'samples', 'decisions.json'
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a cascade says of one image.
+
+    Attributes:
+        label: index of the most probable class.
+        class_name: its name; None where the bundle has no names.
+        confidence: the score that is judged; higher = more certain; -inf where no member gave finite output.
+        accepted: whether the confidence reaches the accept threshold; None where there is no threshold.
+        exit_stage: the stage after which the image left, from 0.
+        macs: multiply-adds spent on it.
+        probabilities: fused, float32 ``(C)``.
+    """
+
+    label: int
+    class_name: str | None
+    confidence: float
+    accepted: bool | None
+    exit_stage: int
+    macs: float
+    probabilities: NDArray[np.float32]
+
+    def to_json(self) -> dict[str, object]:
+        """Everything but the probabilities, as plain values; a confidence that is not finite becomes None."""
+        return {
+            'label': self.label,
+            'class_name': self.class_name,
+            'confidence': self.confidence if np.isfinite(self.confidence) else None,
+            'accepted': self.accepted,
+            'exit_stage': self.exit_stage,
+            'macs': self.macs,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be decided on, and why."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """How the samples of a bundle came out.
+
+    Attributes:
+        samples: how many there are.
+        largest_difference: of their confidences to those that were promised.
+    """
+
+    samples: int
+    largest_difference: float
+
+
+class Bundle:
+    """A cascade from a folder that ``mmcascade export`` made.
+
+    Nothing in the folder is executed but its ONNX graphs, whose files are compared with the hashes in cascade.json.
+
+    Args:
+        folder: with cascade.json, the graphs, and samples.
+        engine: what runs the graphs; by default ONNX Runtime on the processor.
+        limits: how large images may be.
+
+    Attributes:
+        manifest: the cascade as data.
+
+    Raises:
+        BundleError: if anything in the folder is wrong, naming the file and the field.
+        ImportError: if the engine's library is not installed, saying which extra brings it.
+    """
+
+    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: Limits | None = None) -> None:
+        self.folder = Path(folder)
+        self.limits = limits or Limits()
+        self.manifest = Manifest.load(self.folder)
+        self._runs: list[Graph] = []
+        for stage in self.manifest.stages:
+            # A member in several stages is loaded once.
+            again = next((run for run in self._runs if run.stage.sha256 == stage.sha256), None)
+            self._runs.append(again or load_graph(self.folder, stage, self.manifest.num_classes, engine or Engine()))
+
+    def decide(self, images: Sequence[ImageLike]) -> list[Decision]:
+        """Decide on some images, as one batch.
+
+        Args:
+            images: paths, encoded bytes, RGB arrays ``(H, W, 3)`` of 8 bits, or pictures of Pillow.
+
+        Returns:
+            One decision per image, in their order.
+
+        Raises:
+            ImageError: naming the first image that cannot be read, by its place.
+        """
+        pixels = []
+        for place, image in enumerate(images):
+            try:
+                pixels.append(read_image(image, self.limits))
+            except ImageError as error:
+                raise ImageError(f'image {place}: {error}') from error
+        return self._decisions(route(self.manifest, self._runs, pixels))
+
+    def decide_each(self, images: Iterable[ImageLike], batch_size: int = 32) -> Iterator[Decision | Failure]:
+        """Decide on any number of images in bounded memory; one that cannot be read is a :class:`Failure`.
+
+        Yields:
+            One result per image, in their order.
+        """
+        source = iter(images)
+        unit = 0
+        while batch := list(islice(source, batch_size)):
+            results: list[Decision | Failure | None] = []
+            pixels = []
+            for image in batch:
+                try:
+                    pixels.append(read_image(image, self.limits))
+                    results.append(None)
+                except ImageError as error:
+                    results.append(Failure(str(error)))
+            decisions = iter(self._decisions(route(self.manifest, self._runs, pixels, unit)) if pixels else ())
+            unit += len(pixels)
+            for result in results:
+                yield next(decisions) if result is None else result
+
+    def check(self, tolerance: float = 1e-4) -> Check:
+        """Run the bundle's own samples.
+
+        Args:
+            tolerance: how far a confidence may be from the promised one.
+
+        Raises:
+            BundleError: if there are no samples, or one comes out otherwise.
+        """
+        folder = self.folder / SAMPLES
+        try:
+            entries = list(
+                Fields({'samples': json.loads((folder / DECISIONS).read_bytes())}, DECISIONS).objects('samples')
+            )
+        except (OSError, ValueError) as error:
+            raise BundleError(f'the samples of {self.folder} cannot be read ({error})') from error
+        names = [entry.text('file') for entry in entries]
+        if not names or any('/' in name or '\\' in name or name.startswith('.') for name in names):
+            raise BundleError(f'{DECISIONS} names files beside it, at least one, got {names[:5]}')
+        decisions = self.decide([folder / name for name in names])
+        largest = 0.0
+        for name, entry, decision in zip(names, entries, decisions, strict=True):
+            given, promised = decision.to_json(), entry.number('confidence')
+            for key in ('label', 'accepted', 'exit_stage'):
+                if entry.data.get(key) != given[key]:
+                    raise BundleError(f'sample {name}: {key} is {given[key]}, and {entry.data.get(key)} was promised')
+            difference = abs(promised - decision.confidence)
+            if not difference <= tolerance:
+                raise BundleError(
+                    f'sample {name}: confidence is {decision.confidence:.6f}, and {promised:.6f} was promised'
+                )
+            largest = max(largest, difference)
+        return Check(len(names), largest)
+
+    def _decisions(self, routed: Routed) -> list[Decision]:
+        accept, classes = self.manifest.accept, self.manifest.classes
+        decisions = []
+        for row, label in enumerate(routed.probs.argmax(1).tolist()):
+            score = float(routed.confidence[row])
+            decisions.append(
+                Decision(
+                    label,
+                    None if classes is None else classes[label],
+                    score,
+                    None if accept is None else score >= accept,
+                    int(routed.exit_stage[row]),
+                    float(routed.macs[row]),
+                    routed.probs[row],
+                )
+            )
+        return decisions

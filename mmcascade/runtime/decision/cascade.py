@@ -1,0 +1,105 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Images through the stages: the counterpart of the router, for a batch that is at hand whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.runtime.decision.confidence import confidence, member_score, needs_member_score
+from mmcascade.runtime.decision.fusion import Floats, Output, State
+from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.preprocessing.views import Pixels
+
+#: What runs a stage: raw images ``(N, C, H, W)`` to values ``(N, classes)``.
+Run = Callable[[NDArray[np.uint8]], Floats]
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What became of N images, each array in their order.
+
+    Attributes:
+        probs: fused class probabilities, float32 ``(N, C)``.
+        confidence: the score that is judged, maps applied, float64 ``(N)``; -inf where no stage gave finite output.
+        exit_stage: the stage after which each left, int64 ``(N)``.
+        macs: multiply-adds spent, float64 ``(N)``.
+        finite_stages: how many stages gave finite output, int64 ``(N)``.
+    """
+
+    probs: Floats
+    confidence: NDArray[np.float64]
+    exit_stage: NDArray[np.int64]
+    macs: NDArray[np.float64]
+    finite_stages: NDArray[np.int64]
+
+
+def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], first_unit: int = 0) -> Routed:
+    """Run stage 0 on every image and each later stage on those that the policy sends on.
+
+    Views of later stages are made for the images that get there. A unit with nothing finite so far goes on in every
+    open gap.
+
+    Args:
+        manifest: the cascade.
+        runs: one per stage.
+        images: raw RGB pixels ``(H, W, 3)``, of any sizes.
+        first_unit: running number of the first image, for policies that draw.
+    """
+    count = len(images)
+    done = Routed(
+        np.zeros((count, manifest.num_classes), np.float32),
+        np.zeros(count),
+        np.zeros(count, np.int64),
+        np.zeros(count),
+        np.zeros(count, np.int64),
+    )
+    rows = np.arange(count)
+    scored = needs_member_score(manifest.confidence, manifest.fusion)
+    state = State.empty(manifest.fusion, count, manifest.num_classes, scored)
+    for index, stage in enumerate(manifest.stages):
+        if not len(rows):
+            break
+        output = Output(
+            _run(runs[index], [manifest.views[stage.view](images[row]) for row in rows.tolist()]),
+            stage.output,
+            stage.temperature,
+        )
+        state = state.add(output, member_score(manifest.confidence, output) if scored else None)
+        done.macs[rows] += stage.macs
+        score = confidence(manifest.confidence, state)
+        going = _going_on(manifest, index, score, state, rows + first_unit)
+        left = rows[~going]
+        done.probs[left] = state.probs[~going]
+        exit_map = manifest.maps[index]
+        done.confidence[left] = (score if exit_map is None else exit_map(score))[~going]
+        done.exit_stage[left] = index
+        done.finite_stages[left] = state.finite[~going]
+        rows, state = rows[going], state.select(np.flatnonzero(going))
+    return done
+
+
+def _going_on(manifest: Manifest, gap: int, score: Floats, state: State, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if gap == len(manifest.stages) - 1 or manifest.policy.is_closed(gap):
+        return np.zeros(len(score), bool)
+    return manifest.policy.go_on(gap, score, unit) | (state.finite == 0)
+
+
+def _run(run: Run, images: Sequence[NDArray[np.uint8]]) -> Floats:
+    """Values of images of any sizes: those of one size together, in the order given."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        shapes.setdefault(image.shape, []).append(index)
+    if len(shapes) == 1:
+        return run(np.stack(images))
+    values: Floats | None = None
+    for places in shapes.values():
+        part = run(np.stack([images[index] for index in places]))
+        if values is None:
+            values = np.zeros((len(images), part.shape[1]), np.float32)
+        values[places] = part
+    assert values is not None
+    return values

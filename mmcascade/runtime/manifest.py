@@ -1,0 +1,181 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""cascade.json: what a bundle holds, read and checked, field by field, before anything of it is used."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
+from mmcascade.runtime.decision.fusion import FUSIONS
+from mmcascade.runtime.decision.policies import Policy, read_policy
+from mmcascade.runtime.decision.score_map import ScoreMap
+from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.preprocessing.views import View
+
+NAME = 'cascade.json'
+SCHEMA = 1
+TASKS = ('classification',)
+#: A bundle's files lie in its folder and have plain names.
+_GRAPH_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.onnx')
+_SHA256 = re.compile(r'[0-9a-f]{64}')
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A member applied to a view.
+
+    Attributes:
+        member: its name.
+        graph: file name of its ONNX graph, in the bundle's folder.
+        sha256: of that file.
+        view: index of the view that it takes.
+        output: what the graph gives, 'logits' or 'probabilities'.
+        temperature: divides the logits.
+        macs: multiply-adds per image, 0 where nobody counted them.
+        batch: the one batch size at which the graph is right; None = any.
+    """
+
+    member: str
+    graph: str
+    sha256: str
+    view: int
+    output: str
+    temperature: float
+    macs: float
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A cascade as data.
+
+    Attributes:
+        task: 'classification'.
+        num_classes: how many scores every graph gives.
+        classes: their names, or None where nobody knows them.
+        stages: cheap first.
+        views: what the stages see of an image.
+        fusion: 'prob', 'logit' or 'replace'.
+        confidence: name of the confidence function.
+        policy: who goes on.
+        maps: per stage, from raw scores to those that are judged, or None.
+        accept: predictions whose judged score is at least this are accepted; None = nobody says.
+        guarantee: what the calibration certified of the accept threshold, for people.
+    """
+
+    task: str
+    num_classes: int
+    classes: tuple[str, ...] | None
+    stages: tuple[Stage, ...]
+    views: tuple[View, ...]
+    fusion: str
+    confidence: str
+    policy: Policy
+    maps: tuple[ScoreMap | None, ...]
+    accept: float | None
+    guarantee: dict[str, Any] | None
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read a bundle's cascade.json.
+
+        Raises:
+            BundleError: if it is missing, no JSON, or wrong in any field.
+        """
+        path = folder / NAME
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                raise BundleError(f'{path} has {path.stat().st_size:,} bytes, more than any {NAME} needs')
+            data = json.loads(path.read_bytes())
+        except OSError as error:
+            raise BundleError(
+                f'{folder} is no bundle: its {NAME} cannot be read ({error.strerror}); '
+                '`mmcascade export CASCADE DIR` makes bundles'
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f'{path} is no JSON ({error}); export the cascade again') from error
+        return cls.read(Fields(data, NAME))
+
+    @classmethod
+    def read(cls, fields: Fields) -> Manifest:
+        """From the object of cascade.json.
+
+        Raises:
+            BundleError: naming the first field that is wrong.
+        """
+        if (schema := fields.whole('schema', 1, 1 << 30)) != SCHEMA:
+            raise BundleError(
+                f'{NAME} is of schema {schema}, and this version of mmcascade reads schema {SCHEMA}; '
+                'export the cascade again, or install the version that wrote it'
+            )
+        task = fields.text('task', choices=TASKS)
+        num_classes = fields.whole('num_classes', 2, 1_000_000)
+        views = tuple(View.read(view) for view in fields.objects('views', most=100))
+        stages = tuple(_stage(stage, len(views)) for stage in fields.objects('stages', most=100))
+        if not stages:
+            raise fields.wrong('stages', 'a list of at least one stage')
+        confidence = fields.text('confidence', choices=CONFIDENCES)
+        fusion = fields.text('fusion', choices=FUSIONS)
+        for index, stage in enumerate(stages):
+            if confidence in MEMBER and fusion != 'logit' and stage.output != 'logits':
+                raise BundleError(
+                    f'{NAME}: confidence {confidence!r} needs logits, but stage {index} gives {stage.output}'
+                )
+        return cls(
+            task,
+            num_classes,
+            _classes(fields, num_classes),
+            stages,
+            views,
+            fusion,
+            confidence,
+            read_policy(fields.object('policy'), len(stages) - 1),
+            _maps(fields, len(stages)),
+            fields.optional_number('accept'),
+            dict(fields.object('guarantee').data) if 'guarantee' in fields else None,
+        )
+
+    def judged(self, stage: int) -> ScoreMap | None:
+        """The map of images that leave after a stage."""
+        return self.maps[stage]
+
+
+def _stage(fields: Fields, views: int) -> Stage:
+    graph, sha256 = fields.text('graph'), fields.text('sha256')
+    if not _GRAPH_NAME.fullmatch(graph):
+        raise fields.wrong('graph', 'the plain name of an .onnx file in the folder of the bundle')
+    if not _SHA256.fullmatch(sha256):
+        raise fields.wrong('sha256', '64 hexadecimal digits')
+    return Stage(
+        fields.text('member'),
+        graph,
+        sha256,
+        fields.whole('view', 0, views - 1),
+        fields.text('output', choices=('logits', 'probabilities')),
+        fields.number('temperature', 1.0, least=1e-6, most=1e6),
+        fields.number('macs', 0.0, least=0.0),
+        fields.whole('batch', 1, 4096) if 'batch' in fields else None,
+    )
+
+
+def _classes(fields: Fields, num_classes: int) -> tuple[str, ...] | None:
+    if 'classes' not in fields:
+        return None
+    names = fields.items('classes', num_classes, most=1_000_000)
+    if not all(isinstance(name, str) and len(name) <= 1000 for name in names):
+        raise fields.wrong('classes', f'a list of {num_classes} names')
+    return tuple(names)
+
+
+def _maps(fields: Fields, stages: int) -> tuple[ScoreMap | None, ...]:
+    if 'maps' not in fields:
+        return (None,) * stages
+    where = f'{fields.where}: maps'
+    entries = fields.items('maps', stages)
+    return tuple(None if x is None else ScoreMap.read(Fields(x, f'{where}[{k}]')) for k, x in enumerate(entries))
