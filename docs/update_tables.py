@@ -21,6 +21,7 @@ from mmcascade.comparison.plots import plot_policies
 from mmcascade.comparison.table import as_markdown, claim_sentences
 from mmcascade.demo import self_cascade
 from mmcascade.engine.console import search_table
+from mmcascade.visualization.style import save
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
@@ -372,7 +373,8 @@ def main() -> None:
             if '--check' not in sys.argv:
                 path.write_text(after)
     if '--check' not in sys.argv:
-        plot_policies(json.loads((RESULTS / 'quickstart.json').read_text())['policies'], IMAGES / 'policies.png')
+        policies = json.loads((RESULTS / 'quickstart.json').read_text())['policies']
+        save(plot_policies(policies), IMAGES / 'policies.png')
     if stale:
         print(('out of date: ' if '--check' in sys.argv else 'written: ') + ', '.join(stale))
     raise SystemExit(1 if stale and '--check' in sys.argv else 0)

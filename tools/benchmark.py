@@ -20,6 +20,7 @@ from mmcascade.engine.configs.testing import labels_pixels
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.models.runtimes.batch_sizes import SIZES
 from mmcascade.visualization.benchmark_plot import benchmark_table, plot_benchmark
+from mmcascade.visualization.style import save
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,7 +70,7 @@ def main() -> None:
     if args.costs:
         write_json(args.costs, costs_of(result))
     picture = Path(args.out).with_suffix('.png')
-    plot_benchmark(result, picture)
+    save(plot_benchmark(result), picture)
     print(benchmark_table(result))
     print(
         f'{args.out}, {picture}: {result["images"]} images ({result["distinct_images"]} different), '

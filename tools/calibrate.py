@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from mmengine.config import Config, DictAction
 
 from mmcascade.calibration.fit.adjust import adjust, refit
@@ -28,6 +29,7 @@ from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.cell_calibration_plot import plot_cell_calibration
+from mmcascade.visualization.style import save
 
 
 def parse_args() -> argparse.Namespace:
@@ -214,10 +216,10 @@ def _refuse(args: argparse.Namespace, names: list[str], reason: str) -> None:
         raise ValueError(f'leave {", ".join(given)} out: {reason}')
 
 
-def _finish(args: argparse.Namespace, calibration: Calibration, plot: Callable[[Calibration, Path], None]) -> None:
+def _finish(args: argparse.Namespace, calibration: Calibration, plot: Callable[[Calibration], Figure]) -> None:
     calibration.save(args.out)
     picture = Path(args.out).with_suffix('.png')
-    plot(calibration, picture)
+    save(plot(calibration), picture)
     print('\n'.join([args.out, *summary_lines(calibration), str(picture)]))
 
 

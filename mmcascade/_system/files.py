@@ -11,11 +11,16 @@ from typing import Any
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file; its folder is made."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file; its folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + '.part')
-    with open(temporary, 'w') as file:
-        file.write(text)
+    with open(temporary, 'wb') as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

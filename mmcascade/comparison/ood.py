@@ -20,6 +20,7 @@ from mmcascade.comparison.ood_systems import Detector, calibrated_detectors, mea
 from mmcascade.comparison.systems import Scores
 from mmcascade.demo.quickstart import LARGE, PAIR, Say, member_scores
 from mmcascade.routing import CachedStage
+from mmcascade.visualization.style import save
 
 TARGETS = ('tpr=0.95', 'tpr=0.8')
 
@@ -62,7 +63,7 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """The metrics of every detector on the same scores, and a picture of their ROC curves."""
     replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
-    plot_roc(replays, names, picture)
+    save(plot_roc(replays, names), picture, formats=('pdf',))
     return {name: measure(replays[name], test.labels, names, detector.accept) for name, detector in detectors.items()}
 
 

@@ -4,70 +4,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mmcascade.calibration.replay.replay import Replay
 from mmcascade.evaluation.curves import risk_coverage
+from mmcascade.visualization.labels import Label, place_labels
+from mmcascade.visualization.style import GUIDE, figure_of, line_styles, panel, role_of
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
 
+def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Figure:
+    """Selective risk against coverage on the test split, and its difference to the first system's.
 
-def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray, path: Path) -> None:
-    """Selective risk against coverage on the test split, and its difference to the first system's."""
-    figure, (axis, difference) = plt.subplots(1, 2, figsize=(11, 4.4), layout='constrained')
+    Args:
+        replays: per system, over the same units; the names give the roles.
+        labels: int ``(N)``, the classes of the units.
+    """
+    figure, (axis, difference) = figure_of(columns=2, size=(5.5, 4.4))
     coverage = np.linspace(0.4, 1, 241)
     first: np.ndarray | None = None
-    for name, result in replays.items():
-        curve = risk_coverage(result.confidence, result.label != labels)
+    for name, style in line_styles(list(replays)).items():
+        curve = risk_coverage(replays[name].confidence, replays[name].label != labels)
         risk = np.interp(coverage, curve.coverage, curve.risk)
         first = risk if first is None else first
-        style = dict(label=name, linewidth=2.4 if name == 'cascade' else 1.2)
         axis.plot(100 * coverage, 100 * risk, **style)
         difference.plot(100 * coverage, 100 * (risk - first), **style)
-    axis.axhline(5, color='grey', linewidth=0.8, linestyle=':')
+    axis.axhline(5, **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
     difference.set(xlabel='coverage (%)', ylabel='points of risk', title=f'Difference to {next(iter(replays))}')
-    axis.legend()
-    _save(figure, path)
+    axis.legend(frameon=False)
+    return figure
 
 
 def plot_quality_against_macs(
-    systems: Mapping[str, Mapping[str, float]], path: Path, quality: str = 'selective/coverage@risk5'
-) -> None:
-    """One point per system: what it costs and how much it may accept."""
-    figure, axis = plt.subplots(figsize=(6.4, 4.6), layout='constrained')
+    systems: Mapping[str, Mapping[str, float]],
+    quality: str = 'selective/coverage@risk5',
+    label: str = 'coverage at 5 % risk (%)',
+    ax: Axes | None = None,
+) -> Figure:
+    """One point per system: what it costs and how much it may accept.
+
+    Args:
+        systems: per system its metrics, ``cost/macs`` (G) and the quality (percent) among them.
+        quality: key of the metric on the vertical axis.
+        label: of that axis.
+        ax: where to draw; None = a figure of its own.
+    """
+    figure, axis = panel(ax)
+    points = []
     for name, metrics in systems.items():
         x, y = 1e3 * metrics['cost/macs'], metrics[quality]
-        axis.plot(x, y, 'o', markersize=9 if name == 'cascade' else 6)
-        axis.annotate(name, (x, y), xytext=(6, -14 if name == 'cascade' else 6), textcoords='offset points')
-    axis.set(xlabel='multiply-adds per image (M)', ylabel='coverage at 5 % risk (%)', title='Quality against cost')
+        axis.plot(x, y, **role_of(name).point)
+        points.append(Label(x, y, name, role_of(name).colour))
+    axis.set(xlabel='multiply-adds per image (M)', ylabel=label, title='Quality against cost')
     axis.margins(x=0.18, y=0.12)
-    _save(figure, path)
+    place_labels(axis, points)
+    return figure
 
 
-def plot_policies(sweep: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+def plot_policies(sweep: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Quality against cost as the share of deferred units grows, one line per exit policy.
 
     Args:
         sweep: per policy points with 'macs', 'coverage@risk5' and 'accuracy' (percent), by growing window.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout='constrained')
+    figure, axes = figure_of(columns=2, size=(5.5, 4.4))
     for axis, quality, label in zip(
         axes, ('coverage@risk5', 'accuracy'), ('coverage at 5 % risk (%)', 'accuracy (%)'), strict=True
     ):
         for name, points in sweep.items():
-            axis.plot([p['macs'] / 1e6 for p in points], [p[quality] for p in points], '.-', label=name)
+            axis.plot(
+                [p['macs'] / 1e6 for p in points],
+                [p[quality] for p in points],
+                **role_of(name).line | dict(marker=role_of(name).marker, markersize=4, label=name),
+            )
         axis.set(xlabel='multiply-adds per image (M)', ylabel=label)
-        axis.legend()
+        axis.legend(frameon=False)
     axes[0].set_title('What the window is placed for')
     axes[1].set_title('What a threshold is good at')
-    _save(figure, path)
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure

@@ -28,6 +28,7 @@ from mmcascade.comparison.segmentation_plot import plot_miou_against_macs
 from mmcascade.demo.quickstart import run_tool
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
+from mmcascade.visualization.style import save
 
 SCHEMA = 1
 CALIBRATION, TEST = 'val_dataloader', 'test_dataloader'
@@ -166,7 +167,8 @@ class Comparison:
                 'test': hindsight({name: test[name] for name in calibration}, self.budget * macs),
             },
         }
-        plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics, self.work_dir / 'miou_macs.png')
+        figure = plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics)
+        save(figure, self.work_dir / 'miou_macs.png', formats=('pdf',))
         write_json(self.work_dir / 'results.json', results)
         return results
 

@@ -4,36 +4,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
-
-from mmcascade.calibration.fit.cell_fit import share_curve  # noqa: E402
-from mmcascade.calibration.stores.cell_store import CellStore  # noqa: E402
+from mmcascade.calibration.fit.cell_fit import share_curve
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.visualization.labels import Label, place_labels
+from mmcascade.visualization.style import STAGE_COLOURS, panel, role_of
 
 
 def plot_miou_against_macs(
-    stores: Mapping[str, CellStore], systems: Mapping[str, Mapping[str, float]], path: Path
-) -> None:
-    """mIoU over cost on the test split: a line per size of cells over all shares of them, a point per tested system."""
-    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout='constrained')
-    for name, store in stores.items():
+    stores: Mapping[str, CellStore], systems: Mapping[str, Mapping[str, float]], ax: Axes | None = None
+) -> Figure:
+    """mIoU over cost on the test split: a line per size of cells over all shares of them, a point per tested system.
+
+    Args:
+        stores: per size of cells, 'image' for whole images.
+        systems: per system its metrics, ``cost/macs`` (G) and ``mIoU`` (percent) among them.
+        ax: where to draw; None = a figure of its own.
+    """
+    figure, axis = panel(ax, (7.2, 4.8))
+    for number, (name, store) in enumerate(stores.items()):
         miou, macs = share_curve(store)
         axis.plot(
             macs / 1e9,
             100 * miou,
+            color=STAGE_COLOURS[number % len(STAGE_COLOURS)],
             linewidth=1.2,
             label='whole images deferred' if name == 'image' else f'cells of {name} px deferred',
         )
+    points = []
     for name, metrics in systems.items():
         x, y = metrics['cost/macs'], metrics['mIoU']
-        axis.plot(x, y, 'o', color='black', markersize=7 if name.startswith('cascade') else 4)
-        axis.annotate(name, (x, y), xytext=(5, 5), textcoords='offset points')
+        axis.plot(x, y, **role_of(name).point)
+        points.append(Label(x, y, name))
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
-    axis.legend(loc='lower right')
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    axis.legend(loc='lower right', frameon=False)
+    place_labels(axis, points)
+    return figure

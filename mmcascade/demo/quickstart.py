@@ -24,6 +24,7 @@ from mmcascade.comparison.plots import plot_policies, plot_quality_against_macs,
 from mmcascade.comparison.systems import Scores, System, cascade_systems, fixed_system
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.routing import ExitPolicy, WindowPolicy
+from mmcascade.visualization.style import save
 
 SCHEMA = 1
 PAIR = ('small0', 'small1')
@@ -71,13 +72,13 @@ def run_quickstart(cfg: Config, work_dir: Path, tools: Path, say: Say = print) -
         },
         'policies': sweep,
     }
-    plot_risk_coverage(
-        {name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')},
-        test.labels,
-        work_dir / 'risk_coverage.png',
-    )
-    plot_quality_against_macs(metrics, work_dir / 'quality_macs.png')
-    plot_policies(sweep, work_dir / 'policies.png')
+    shown = {name: replays[name] for name in (PAIR[0], LARGE, 'ensemble', 'cascade', 'threshold', 'random')}
+    for name, figure in (
+        ('risk_coverage', plot_risk_coverage(shown, test.labels)),
+        ('quality_macs', plot_quality_against_macs(metrics)),
+        ('policies', plot_policies(sweep)),
+    ):
+        save(figure, work_dir / f'{name}.png', formats=('pdf',))
     write_json(work_dir / 'results.json', results)
     return results
 

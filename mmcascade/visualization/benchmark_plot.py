@@ -5,24 +5,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
+from mmcascade.visualization.style import BLUE, SKY, STAGE_COLOURS, figure_of
 
 
-def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
+def plot_benchmark(result: Mapping[str, Any]) -> Figure:
     """Each member's time over its batch size; each system's throughput, with its limit."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
-    for member in result['members']:
+    figure, (left, right) = figure_of(columns=2, size=(5.5, 4))
+    for number, member in enumerate(result['members']):
         sizes = [int(size) for size in member['ms']]
-        (line,) = left.plot(sizes, list(member['ms'].values()), marker='.', label=member['name'])
-        left.axvline(member['batch_size'], color=line.get_color(), linestyle=':', linewidth=1)
+        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
+        left.plot(sizes, list(member['ms'].values()), marker='.', color=colour, label=member['name'])
+        left.axvline(member['batch_size'], color=colour, linestyle=':', linewidth=1)
     crops = any(member['stage'] is None for member in result['members'])
     left.set(
         xlabel='batch size (dotted: used)',
@@ -37,13 +36,12 @@ def plot_benchmark(result: Mapping[str, Any], path: str | Path) -> None:
     speed = [system['units_per_s']['median'] for system in systems]
     low = [median - system['units_per_s']['lowest'] for median, system in zip(speed, systems, strict=True)]
     high = [system['units_per_s']['highest'] - median for median, system in zip(speed, systems, strict=True)]
-    right.barh(names, speed, xerr=[low, high], color='#9ecae1', error_kw=dict(linewidth=1))
+    right.barh(names, speed, xerr=[low, high], color=SKY, error_kw=dict(linewidth=1))
     limits = [median / system['share_of_limit']['median'] for median, system in zip(speed, systems, strict=True)]
-    right.plot(limits, names, '|', color='#08306b', markersize=18, label='limit')
+    right.plot(limits, names, '|', color=BLUE, markersize=18, label='limit')
     right.set(xlabel='images per second, without data loading', title=f'loader batch {result["batch_size"]}')
     right.legend(frameon=False, loc='lower left', bbox_to_anchor=(0.8, 1))
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 def benchmark_table(result: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-#: Wong (2011), "Color blindness": told apart by everybody, and in grey for the first four.
-STAGE_COLOURS = ('#0072B2', '#E69F00', '#CC79A7', '#F0E442', '#009E73', '#56B4E9', '#D55E00')
+from mmcascade.visualization.style import STAGE_COLOURS
+
 _WIDTH, _DPI = 7.0, 110  # of a panel, in inches; pixels per inch
 _LEAST_SHARE = 1e-3  # of the image, for a class to be in the legend
 _LEAST_FONT = 3.5  # smaller digits cannot be read

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
-
-from mmcascade.calibration.search.search_report import Figures, Point  # noqa: E402
+from mmcascade.calibration.search.search_report import Figures, Point
+from mmcascade.visualization.labels import Label, place_labels
+from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel, thinned
 
 
 def plot_front(
@@ -21,8 +20,8 @@ def plot_front(
     ensembles: Mapping[str, Figures],
     quality: str,
     unit: str,
-    path: Path,
-) -> None:
+    ax: Axes | None = None,
+) -> Figure:
     """Quality against mean cost on images that the search did not see; what it saw is a dotted line.
 
     Args:
@@ -30,31 +29,30 @@ def plot_front(
         singles, ensembles: per name what to compare with.
         quality: its name.
         unit: of cost, such as 'multiply-adds'.
+        ax: where to draw; None = a figure of its own.
     """
-    figure, axis = plt.subplots(figsize=(7.4, 5), layout='constrained')
+    figure, axis = panel(ax, (7.4, 5))
     axis.plot(
         [point.report.cost for point in points],
         [100 * point.report.quality for point in points],
-        'o-',
         label='cascades',
+        **ROLES['cascade'].line | dict(marker='o', markersize=4),
     )
     axis.plot(
         [point.select.cost for point in points],
         [100 * point.select.quality for point in points],
-        ':',
-        color='grey',
         label='cascades, on the images of the search',
+        **GUIDE,
     )
-    for systems, marker, label in ((singles, 's', 'single stages'), (ensembles, 'x', 'best ensembles')):
+    for systems, role, label in (
+        (singles, ROLES['member'], 'single stages'),
+        (ensembles, ROLES['ensemble'], 'best ensembles'),
+    ):
         axis.plot(
             [figures.cost for figures in systems.values()],
             [100 * f.quality for f in systems.values()],
-            marker,
             label=label,
-        )
-    for name, figures in singles.items():
-        axis.annotate(
-            name, (figures.cost, 100 * figures.quality), xytext=(5, -10), textcoords='offset points', fontsize=8
+            **role.point,
         )
     axis.set(
         xlabel=f'{unit} per image, mean',
@@ -62,28 +60,28 @@ def plot_front(
         xscale='log',
         title='on images that the search did not see',
     )
-    figure.legend(loc='outside lower center', ncols=4, fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8, frameon=False)
+    place_labels(axis, [Label(f.cost, 100 * f.quality, name) for name, f in singles.items()], fontsize=8)
+    return figure
 
 
-def plot_confidences(curves: Mapping[str, np.ndarray], title: str, path: Path) -> None:
+def plot_confidences(curves: Mapping[str, np.ndarray], title: str, ax: Axes | None = None) -> Figure:
     """Accuracy of the most confident share of the units, one line per confidence function (Wang et al. 2022, fig. 3).
 
     Args:
         curves: per name the accuracy of the 1, 2, ..., N most confident units, fractions.
+        title: over the picture.
+        ax: where to draw; None = a figure of its own.
     """
-    figure, axis = plt.subplots(figsize=(6.4, 4.6), layout='constrained')
-    for name, accuracy in curves.items():
-        share = np.arange(1, len(accuracy) + 1) / len(accuracy)
+    figure, axis = panel(ax)
+    for number, (name, accuracy) in enumerate(curves.items()):
+        share, accuracy = thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy)
         axis.plot(
             100 * share,
             100 * accuracy,
             label=name,
-            color='grey' if name == 'oracle' else None,
-            linestyle=':' if name == 'oracle' else '-',
+            **GUIDE if name == 'oracle' else dict(color=STAGE_COLOURS[number % len(STAGE_COLOURS)]),
         )
     axis.set(xlabel='most confident share of the units (%)', ylabel='accuracy (%)', title=title)
-    axis.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    axis.legend(frameon=False)
+    return figure

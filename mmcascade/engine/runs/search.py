@@ -28,6 +28,7 @@ from mmcascade.calibration.search.searcher import Covered, Found, Plan, Progress
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import stored_config, write_chain
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
+from mmcascade.visualization.style import save
 
 MULTIPLY_ADDS, MILLISECONDS = 'multiply-adds', 'milliseconds'
 
@@ -101,7 +102,7 @@ class SearchRun:
         curves = confidence_curves(self.candidates, self.candidates.find(chain), fusion)
         areas = {name: float(curve.mean()) for name, curve in curves.items()}
         with _in_one_piece(self.out) as folder:
-            plot_confidences(curves, chain, folder / 'confidences.png')
+            save(plot_confidences(curves, chain), folder / 'confidences.png')
             write_json(
                 folder / 'confidences.json',
                 {
@@ -163,14 +164,14 @@ class SearchRun:
         with _in_one_piece(self.out) as folder:
             write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
-            plot_front(
+            figure = plot_front(
                 points,
                 self._singles(ensembles, reporter),
                 self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter),
                 str(plan.quality),
                 self.unit,
-                folder / 'pareto.png',
             )
+            save(figure, folder / 'pareto.png')
             if config is not None:
                 for name, point in zip(names, points, strict=True):
                     self._write_chain(folder / name, config, point, plan, reporter)

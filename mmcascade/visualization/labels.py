@@ -1,0 +1,121 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Names beside points, where they hide neither each other nor a point."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Annotation
+from numpy.typing import NDArray
+
+from mmcascade.visualization.style import root_figure
+
+_GAP = 3.0  # between a point's marker and its label, in pixels
+_DISTANCES = (1.0, 2.2, 3.6, 5.2, 7.0)  # of a label from its point, in heights of its text
+_ANGLES = np.deg2rad([20, -20, 160, 200, 90, -90, 55, -55, 125, -125])
+
+
+@dataclass(frozen=True)
+class Label:
+    """A point with its name.
+
+    Attributes:
+        x, y: in the data's units.
+        text: the name.
+        colour: of the text.
+        radius: of the point's marker, in points.
+    """
+
+    x: float
+    y: float
+    text: str
+    colour: str = 'black'
+    radius: float = 5.0
+
+
+def place_labels(ax: Axes, labels: Sequence[Label], fontsize: float = 9) -> list[Annotation]:
+    """Write each name where it overlaps least: no other name, no point, no edge of the axes.
+
+    Positions close to the point are tried first; a name that has to stand further away gets a line to its point. Call
+    it last: it fixes what the axes show, and places names for the size that the figure has now.
+
+    Args:
+        ax: axes of a figure with a canvas, as all of ours have.
+        labels: the points.
+        fontsize: in points.
+
+    Returns:
+        The texts, in the order of the labels.
+    """
+    figure = root_figure(ax)
+    canvas = figure.canvas
+    if not isinstance(canvas, FigureCanvasAgg):
+        canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    renderer = canvas.get_renderer()
+    frame = ax.get_window_extent(renderer)
+    inside = np.array([frame.x0, frame.y0, frame.x1, frame.y1])
+    spots = ax.transData.transform([(label.x, label.y) for label in labels]).reshape(-1, 2)
+    scale = 72 / figure.dpi
+    radii = [label.radius / scale for label in labels]
+    taken = [np.r_[spot - radius, spot + radius] for spot, radius in zip(spots, radii, strict=True)]
+    texts = []
+    for number, (spot, label, radius) in enumerate(zip(spots, labels, radii, strict=True)):
+        text = ax.annotate(label.text, (label.x, label.y), fontsize=fontsize, color=label.colour, annotation_clip=False)
+        extent = text.get_window_extent(renderer)
+        size = np.array([extent.width, extent.height])
+        boxes = [_box(spot, size, radius, *where) for where in itertools.product(_DISTANCES, _ANGLES)]
+        others = np.array(taken[:number] + taken[number + 1 :]).reshape(-1, 4)
+        # Rounded, so that of equally bad places the first, which is nearest, is taken whatever the last digit says.
+        costs = [round(_overlap(box, others) + 4 * _outside(box, inside), 3) for box in boxes]
+        best = boxes[int(np.argmin(costs))]
+        text.set_position(tuple((best[:2] - spot) * scale))
+        text.set(anncoords='offset points', ha='left', va='bottom')
+        if _distance(spot, best) > radius + 2 * size[1]:
+            ax.annotate(
+                '',
+                (label.x, label.y),
+                xytext=tuple((_nearest(spot, best) - spot) * scale),
+                textcoords='offset points',
+                arrowprops=dict(arrowstyle='-', color=label.colour, linewidth=0.6, shrinkA=0, shrinkB=0),
+            )
+        taken.append(best)
+        texts.append(text)
+    return texts
+
+
+def _box(
+    spot: NDArray[np.float64], size: NDArray[np.float64], radius: float, distance: float, angle: float
+) -> NDArray[np.float64]:
+    """x0, y0, x1, y1 of a text whose side or corner lies at a distance from the point, in a direction."""
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    reach = radius + _GAP + (distance - 1) * size[1]
+    # The text's centre moves out until its box clears the marker.
+    centre = spot + direction * reach + np.sign(direction.round(2)) * size / 2
+    return np.r_[centre - size / 2, centre + size / 2]
+
+
+def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """The area, in pixels, that a box shares with others."""
+    width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
+    height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
+    return float((width.clip(0) * height.clip(0)).sum())
+
+
+def _outside(box: NDArray[np.float64], frame: NDArray[np.float64]) -> float:
+    """The area, in pixels, of a box outside of a frame."""
+    return float((box[2] - box[0]) * (box[3] - box[1])) - _overlap(box, frame[None])
+
+
+def _nearest(spot: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    return spot.clip(box[:2], box[2:])
+
+
+def _distance(spot: NDArray[np.float64], box: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(_nearest(spot, box) - spot))
