@@ -82,10 +82,10 @@ setup(
     ],
     python_requires=f'>={PYTHONS[0]}',
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
-    package_data={'mmcascade': ['py.typed']},
+    package_data={'mmcascade': ['py.typed', 'serving/page/*']},
     install_requires=requirements('runtime'),
     extras_require={
-        name: requirements(name) for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'demo', 'tests', 'lint')
+        name: requirements(name) for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'serve', 'demo', 'tests', 'lint')
     },
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},

@@ -42,7 +42,7 @@ SOURCES = (
 # The lock takes cv2 from the build that needs no display libraries.
 LOCKED_AS = {'opencv-python': 'opencv-python-headless'}
 # What `make` installs.
-PARTS = ('runtime', 'onedl', 'onnx', 'openvino', 'demo', 'tests', 'lint')
+PARTS = ('runtime', 'onedl', 'onnx', 'openvino', 'serve', 'demo', 'tests', 'lint')
 
 
 def run(*command: str, cwd: Path, **variables: str) -> str:

@@ -7,8 +7,21 @@ and is tied to it by tests.
 """
 
 from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure
+from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine
 from mmcascade.runtime.preprocessing.images import Limits
 
-__all__ = ['Bundle', 'BundleError', 'Check', 'Decision', 'Engine', 'Failure', 'ImageError', 'Limits']
+__all__ = [
+    'Bundle',
+    'BundleError',
+    'Check',
+    'Decision',
+    'Drift',
+    'DriftMonitor',
+    'Engine',
+    'Expected',
+    'Failure',
+    'ImageError',
+    'Limits',
+]

@@ -13,8 +13,9 @@ from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
+from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.fields import Fields, is_number
 from mmcascade.runtime.preprocessing.views import View
 
 NAME = 'cascade.json'
@@ -67,6 +68,7 @@ class Manifest:
         maps: per stage, from raw scores to those that are judged, or None.
         accept: predictions whose judged score is at least this are accepted; None = nobody says.
         guarantee: what the calibration certified of the accept threshold, for people.
+        expected: what the calibration saw of exits and acceptance; None where nobody says.
     """
 
     task: str
@@ -80,6 +82,7 @@ class Manifest:
     maps: tuple[ScoreMap | None, ...]
     accept: float | None
     guarantee: dict[str, Any] | None
+    expected: Expected | None
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -139,11 +142,8 @@ class Manifest:
             _maps(fields, len(stages)),
             fields.optional_number('accept'),
             dict(fields.object('guarantee').data) if 'guarantee' in fields else None,
+            _expected(fields.object('expected'), len(stages) - 1) if 'expected' in fields else None,
         )
-
-    def judged(self, stage: int) -> ScoreMap | None:
-        """The map of images that leave after a stage."""
-        return self.maps[stage]
 
 
 def _stage(fields: Fields, views: int) -> Stage:
@@ -179,3 +179,11 @@ def _maps(fields: Fields, stages: int) -> tuple[ScoreMap | None, ...]:
     where = f'{fields.where}: maps'
     entries = fields.items('maps', stages)
     return tuple(None if x is None else ScoreMap.read(Fields(x, f'{where}[{k}]')) for k, x in enumerate(entries))
+
+
+def _expected(fields: Fields, gaps: int) -> Expected:
+    reached = fields.items('reached', gaps)
+    if not all(is_number(share) and 0 <= share <= 1 for share in reached):
+        raise fields.wrong('reached', 'a list of shares from 0 to 1, one per gap')
+    accepted = fields.number('accepted', least=0.0, most=1.0) if 'accepted' in fields else None
+    return Expected(fields.whole('units', 1, 1 << 50), tuple(map(float, reached)), accepted)

@@ -1,0 +1,108 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The bundles that a server offers, by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mmcascade.runtime import Bundle, Decision, DriftMonitor, Engine
+from mmcascade.serving.batching import MicroBatcher, Pixels
+from mmcascade.serving.metrics import ServerMetrics
+from mmcascade.serving.settings import ServeSettings
+
+
+class Served:
+    """One bundle with the images that wait for it."""
+
+    def __init__(self, name: str, bundle: Bundle, settings: ServeSettings, metrics: ServerMetrics) -> None:
+        self.name = name
+        self.bundle = bundle
+        self.metrics = metrics
+        expected = bundle.manifest.expected
+        self.monitor = None if expected is None else DriftMonitor(expected)
+        self.batcher = MicroBatcher(bundle.decide, settings, lambda size, seconds: metrics.batch(name, size, seconds))
+
+    async def decide(self, images: Sequence[Pixels]) -> list[Decision]:
+        """Decisions of decoded images, in their order."""
+        decisions = await self.batcher.decide(images)
+        if self.monitor is not None:
+            self.monitor.update([d.exit_stage for d in decisions], [d.accepted for d in decisions])
+        return decisions
+
+    def publish(self) -> None:
+        """Bring the gauges up to date."""
+        self.metrics.waiting.labels(self.name).set(len(self.batcher))
+        for drift in self.monitor.report() if self.monitor is not None else ():
+            self.metrics.drift.labels(self.name, drift.name, 'latest').set(drift.share)
+            self.metrics.drift.labels(self.name, drift.name, 'calibration').set(drift.expected)
+            self.metrics.drifted.labels(self.name, drift.name).set(drift.drifted)
+
+
+class Bundles:
+    """Bundles by name; one can be loaded anew while it serves.
+
+    Args:
+        folders: where each lies. The first one answers requests that name none.
+        settings: bounds and batching.
+        engine: what runs their graphs.
+        metrics: where they are counted.
+
+    Raises:
+        BundleError: if a bundle is wrong, or its samples come out otherwise.
+    """
+
+    def __init__(
+        self, folders: Mapping[str, Path], settings: ServeSettings, engine: Engine, metrics: ServerMetrics
+    ) -> None:
+        self.folders = dict(folders)
+        self._settings = settings
+        self._engine = engine
+        self._metrics = metrics
+        self._loaded = {name: self._load(name) for name in folders}
+        self._served: dict[str, Served] = {}
+
+    def __getitem__(self, name: str | None) -> Served:
+        """The bundle of a name, or the first one.
+
+        Raises:
+            KeyError: if there is none of that name.
+        """
+        return self._served[name if name is not None else next(iter(self.folders))]
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._served.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether every bundle serves."""
+        return len(self._served) == len(self.folders)
+
+    def start(self) -> None:
+        """Begin to serve; within a running event loop."""
+        for name, bundle in self._loaded.items():
+            self._served[name] = Served(name, bundle, self._settings, self._metrics)
+        self._loaded.clear()
+
+    async def reload(self) -> None:
+        """Load every bundle anew from its folder; requests that wait are answered by the old one.
+
+        Raises:
+            BundleError: if a new one is wrong; then all stay as they are.
+        """
+        fresh = {name: await asyncio.to_thread(self._load, name) for name in self.folders}
+        old = list(self)
+        self._served = {name: Served(name, bundle, self._settings, self._metrics) for name, bundle in fresh.items()}
+        await asyncio.gather(*(served.batcher.close() for served in old))
+
+    async def close(self) -> None:
+        """Answer what waits and end."""
+        served, self._served = list(self), {}
+        await asyncio.gather(*(one.batcher.close() for one in served))
+
+    def _load(self, name: str) -> Bundle:
+        bundle = Bundle(self.folders[name], self._engine, self._settings.limits)
+        if self._settings.samples_must_pass and (bundle.folder / 'samples').is_dir():
+            bundle.check()
+        return bundle

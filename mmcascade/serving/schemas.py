@@ -1,0 +1,55 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What the server answers, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class DecisionRow(BaseModel):
+    """One image: a decision, or why there is none."""
+
+    image: str | None = Field(None, description="Name of the form's file; null for an image that came alone.")
+    label: int | None = Field(None, description='Index of the most probable class, from 0.')
+    class_name: str | None = Field(None, description='Its name, where the bundle has names.')
+    confidence: float | None = Field(None, description='The score that is judged; null where no member was finite.')
+    accepted: bool | None = Field(None, description='Whether it reaches the accept threshold; null without one.')
+    exit_stage: int | None = Field(None, description='The stage after which the image left, from 0.')
+    member: str | None = Field(None, description='The member that ran last.')
+    macs: float | None = Field(None, description='Multiply-adds spent on the image.')
+    top: list[tuple[int, float]] = Field([], description='Best classes with their probabilities, as many as asked for.')
+    error: str | None = Field(None, description='Why the image could not be read.')
+
+
+class Decisions(BaseModel):
+    """The answer to a request, one row per image in their order."""
+
+    bundle: str
+    decisions: list[DecisionRow]
+
+
+class StageInfo(BaseModel):
+    """A stage of a cascade."""
+
+    member: str
+    macs: float
+
+
+class BundleInfo(BaseModel):
+    """What a page needs to explain decisions."""
+
+    name: str
+    task: str
+    num_classes: int
+    confidence: str
+    fusion: str
+    stages: list[StageInfo]
+    windows: list[tuple[float | None, float | None] | None] = Field(description='Per gap; null where nobody goes on.')
+    accept: float | None
+    calibrated: bool = Field(description='Whether the bundle says what its calibration saw of exits.')
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
