@@ -85,7 +85,8 @@ setup(
     package_data={'mmcascade': ['py.typed', 'serving/page/*']},
     install_requires=requirements('runtime'),
     extras_require={
-        name: requirements(name) for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'serve', 'demo', 'tests', 'lint')
+        name: requirements(name)
+        for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'serve', 'demo', 'tests', 'lint')
     },
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},
