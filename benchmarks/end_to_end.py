@@ -29,9 +29,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
 from mmcascade._system.memory import keep_freed_memory
-from mmcascade.engine.benchmark.benchmark_systems import Images
+from mmcascade.engine.benchmark.systems import Images
 from mmcascade.engine.benchmark.timing import interleaved, spread
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.models.runtimes.batch_sizes import best_size, sweep
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 
@@ -43,7 +43,7 @@ def build(cfg: Config, name: str, folder: str, **changes: Any) -> Runner:
     """A runner as tools/test.py makes it, with some settings changed."""
     cfg = copy.deepcopy(cfg)
     cfg.merge_from_dict(dict(log_level='ERROR', experiment_name=f'end_to_end_{name}', **changes))
-    return Runner.from_cfg(prepare_test(cfg, config_path=cfg.filename, work_dir=folder))
+    return Runner.from_cfg(prepare_test(cfg, EvalFlags(cfg.filename, work_dir=folder)))
 
 
 def load(runner: Runner) -> None:

@@ -45,7 +45,7 @@ from ways import (
 )
 
 from mmcascade._system.memory import keep_freed_memory
-from mmcascade.engine.benchmark.benchmark_systems import Images
+from mmcascade.engine.benchmark.systems import Images
 from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import build_member

@@ -17,7 +17,7 @@ from common import arguments, machine
 
 from mmcascade.calibration.search.quality import Quality
 from mmcascade.calibration.search.searcher import Plan
-from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table, print_table
+from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table
 from mmcascade.engine.runs.search import SearchRun
 
 SCHEMA = 1
@@ -58,7 +58,7 @@ def main() -> None:
         *map(points_table, results['convert']),
         confidences_table(results['confidences']),
     ):
-        print_table(rows)
+        rows.show()
     if args.json:
         Path(args.json).write_text(
             json.dumps(dict(schema=SCHEMA, machine=machine(), **results), indent=1, allow_nan=False) + '\n'

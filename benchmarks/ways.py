@@ -15,7 +15,7 @@ from skfb.ensemble import ThresholdCascadeClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
-from mmcascade.engine.benchmark.benchmark_systems import Images, System, with_batch_size
+from mmcascade.engine.benchmark.systems import Images, TimedSystem, with_batch_size
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import num_classes
 
@@ -129,6 +129,6 @@ def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Dec
 
 def ours(model: WindowCascadeClassifier, deferred: bool, batch: int, images: Images, sizes: Sizes) -> Decisions:
     stages = [with_batch_size(stage, size) for stage, size in zip(model.stages, sizes, strict=True)]
-    system = System.of(model, stages, model.router.policy, deferred)
+    system = TimedSystem.of(model, stages, model.router.policy, deferred)
     outcome = system.run(images.batches(batch))
     return np.array([int(sample.pred_label) for sample in images.samples]), outcome.exit_stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcascade.engine.console.search_table import as_markdown
+from mmcascade._system.tables import Table
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +35,7 @@ def targets(results: dict[str, Any]) -> str:
                     *(f'{row[key]:.2f}' for key in ('accuracy', 'accepted', 'risk', 'coverage_at_risk5')),
                 ]
             )
-    return as_markdown(table)
+    return Table.of(table[0], table[1:]).as_markdown()
 
 
 def shifted(results: dict[str, Any]) -> str:
@@ -52,7 +52,7 @@ def shifted(results: dict[str, Any]) -> str:
                 *(f'{row[key]:.2f}' for key in ('accuracy', 'accepted', 'risk')),
             ]
         )
-    return as_markdown(table)
+    return Table.of(table[0], table[1:]).as_markdown()
 
 
 def reached_or_all(reached: dict[str, Any], everybody: dict[str, Any]) -> str:
@@ -70,7 +70,7 @@ def reached_or_all(reached: dict[str, Any], everybody: dict[str, Any]) -> str:
                 f'{row["coverage_at_risk5"]:.2f}',
             ]
         )
-    return as_markdown(table)
+    return Table.of(table[0], table[1:]).as_markdown()
 
 
 def guarantee(results: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def guarantee(results: dict[str, Any]) -> str:
             )
         else:
             apart[row['threshold'].split(',')[0]] = row['risk']
-    return as_markdown(table) + (
+    return Table.of(table[0], table[1:]).as_markdown() + (
         f'\n\nOn the splits as they are, the calibrated threshold has a risk of {apart["calibrated"]:.2f} % and the '
         f'certified one of {apart["certified"]:.2f} % (`python benchmarks/guarantee.py`).'
     )
@@ -112,7 +112,7 @@ def score_maps(results: dict[str, Any]) -> str:
                     ),
                 ]
             )
-    return as_markdown(table)
+    return Table.of(table[0], table[1:]).as_markdown()
 
 
 def badly_scaled(results: dict[str, Any]) -> str:

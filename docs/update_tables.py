@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmcascade.comparison import segmentation_table
-from mmcascade.comparison.ood_table import as_markdown as ood_markdown
-from mmcascade.comparison.ood_table import ood_rows, ood_sentences, report_lines
-from mmcascade.comparison.plots import plot_policies
-from mmcascade.comparison.table import as_markdown, claim_sentences
-from mmcascade.demo import self_cascade
+from mmcascade._system.tables import Column, Table
+from mmcascade.comparison.classification.plots import plot_policies
+from mmcascade.comparison.classification.table import claim_sentences, systems_table
+from mmcascade.comparison.ood.table import ood_sentences, ood_table, report_lines
+from mmcascade.comparison.segmentation import table as segmentation_table
+from mmcascade.demo.quickstart import LABELS
+from mmcascade.demo.self_cascade import views_table
 from mmcascade.engine.console import search_table
 from mmcascade.visualization.style import save
 
@@ -38,22 +39,26 @@ def quickstart(results: dict[str, Any]) -> str:
         'without a GPU. Accept thresholds and windows come from the calibration split, every figure from the test '
         'split of 10,000 images.'
     )
-    return '\n\n'.join([as_markdown(results), *claim_sentences(results), where])
+    return '\n\n'.join([systems_table(results['systems'], LABELS).as_markdown(), *claim_sentences(results), where])
 
 
 def peers(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = [
-        '| stages | system | batch sizes | images/s | share of the limit | same decisions |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in rows:
-        lines.append(
-            f'| {row["group"]} | {row["name"]} | {row["batches"]} '
-            f'| {row["units_per_s"]:.1f} ({row["lowest"]:.1f} to {row["highest"]:.1f}) '
-            f'| {row["share_of_limit"]:.1%} ({row["share_lowest"]:.1%} to {row["share_highest"]:.1%}) '
-            f'| {"yes" if row["same_decisions"] else "no"} |'
-        )
+    names = [Column(title, left=True) for title in ('stages', 'system', 'batch sizes')]
+    table = Table.of(
+        [*names, 'images/s', 'share of the limit', 'same decisions'],
+        [
+            [
+                row['group'],
+                row['name'],
+                row['batches'],
+                f'{row["units_per_s"]:.1f} ({row["lowest"]:.1f} to {row["highest"]:.1f})',
+                f'{row["share_of_limit"]:.1%} ({row["share_lowest"]:.1%} to {row["share_highest"]:.1%})',
+                'yes' if row['same_decisions'] else 'no',
+            ]
+            for row in rows
+        ],
+    )
     load = max(max(row['load_before'], row['load_after']) for row in rows)
     where = (
         f'Measured on {machine["cores"]} cores of {machine["cpu"]} with {machine["threads"]} thread(s), torch '
@@ -61,15 +66,15 @@ def peers(results: dict[str, Any]) -> str:
         f'{rows[0]["loader_batch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the '
         f'machine: up to {load:.1f}.'
     )
-    return '\n'.join(lines) + f'\n\n{where}'
+    return f'{table.as_markdown()}\n\n{where}'
 
 
 def segmentation(results: dict[str, Any]) -> str:
     machine, images = results['machine'], results['images']
     tables = [
-        segmentation_table.as_markdown(rows)
-        for rows in (segmentation_table.table_rows(results), segmentation_table.group_rows(results))
-        if rows
+        table.as_markdown()
+        for table in (segmentation_table.systems_table(results), segmentation_table.drives_table(results))
+        if table is not None
     ]
     where = (
         f'Thresholds from {images["calibration"]} images, figures from {images["test"]} test images, with 95 % '
@@ -85,7 +90,7 @@ def segmentation(results: dict[str, Any]) -> str:
             *tables,
             *segmentation_table.sentences(results),
             best,
-            segmentation_table.as_markdown(segmentation_table.hindsight_rows(results)),
+            segmentation_table.hindsight_table(results).as_markdown(),
             where,
         ]
     )
@@ -93,18 +98,30 @@ def segmentation(results: dict[str, Any]) -> str:
 
 def segmentation_speed(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
-    lines = [
-        '| members | threads | system | ms per image | times the larger member | outside | peak memory, MiB |',
-        '|---|---:|---|---:|---:|---:|---:|',
-    ]
-    for row in rows:
-        outside = '-' if row['outside_members'] is None else f'{row["outside_members"]:.1%}'
-        times = f'{row["ms_per_image"]:.0f} ({row["lowest"]:.0f} to {row["highest"]:.0f})'
-        lines.append(
-            f'| `{row["config"]}` | {row["threads"]} | {row["name"]} | {times} | {row["times_whole"]:.2f} '
-            f'| {outside} | {row["peak_mib"]:.0f} |'
-        )
-    return '\n'.join(lines) + (
+    table = Table.of(
+        [
+            'members',
+            Column('threads'),
+            Column('system', left=True),
+            'ms per image',
+            Column('times the larger member', '.2f'),
+            Column('outside', '.1%'),
+            Column('peak memory, MiB', '.0f'),
+        ],
+        [
+            [
+                f'`{row["config"]}`',
+                row['threads'],
+                row['name'],
+                f'{row["ms_per_image"]:.0f} ({row["lowest"]:.0f} to {row["highest"]:.0f})',
+                row['times_whole'],
+                row['outside_members'],
+                row['peak_mib'],
+            ]
+            for row in rows
+        ],
+    )
+    return table.as_markdown() + (
         f'\n\nMedian (lowest to highest) on {machine["cores"]} cores of {machine["cpu"]} with torch '
         f"{machine['torch']}. 'Outside' is the share of the time that routing, cutting, fusing and "
         'pasting take; the memory is what labelling one image adds to the process.'
@@ -121,14 +138,19 @@ def strides(results: dict[str, Any]) -> str:
 
 
 def loop_rows(results: dict[str, Any]) -> str:
-    lines = ['| | seconds | of loading and limit |', '|---|---|---|']
-    lines += [
-        f'| {row["name"]} | {row["seconds"]:.2f} ({row["lowest"]:.2f} to {row["highest"]:.2f}) '
-        f'| {row["ratio"]:.2f} ({row["ratio_lowest"]:.2f} to {row["ratio_highest"]:.2f}) |'
-        for row in results['rows']
-    ]
+    table = Table.of(
+        ['', 'seconds', 'of loading and limit'],
+        [
+            [
+                row['name'],
+                f'{row["seconds"]:.2f} ({row["lowest"]:.2f} to {row["highest"]:.2f})',
+                f'{row["ratio"]:.2f} ({row["ratio_lowest"]:.2f} to {row["ratio_highest"]:.2f})',
+            ]
+            for row in results['rows']
+        ],
+    )
     machine, row = results['machine'], results['rows'][0]
-    return '\n'.join(lines) + (
+    return table.as_markdown() + (
         f'\n\n{row["images"]:,} images of 28 x 28, loader batch {row["loader_batch"]}, on {machine["cores"]} cores of '
         f'{machine["cpu"]} with {machine["threads"]} thread(s), torch {machine["torch"]}; median of {row["repeats"]} '
         f'rounds (lowest to highest). Load of the machine: {row["load_before"]} before, {row["load_after"]} after.'
@@ -137,23 +159,29 @@ def loop_rows(results: dict[str, Any]) -> str:
 
 def metrics_speed(results: dict[str, Any]) -> str:
     """The scores that others were run on, too; of the rest the worst."""
-    lines = [
-        '| library | summary | seconds | times numpy.sort | bytes per unit | same value |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in results['rows']:
-        if row['scores'] == 'probabilities':
-            cells = (
-                ['not installed', '', '', '']
-                if row['seconds'] is None
-                else [
-                    f'{row["seconds"]:.2f} (to {row["slowest"]:.2f})',
-                    f'{row["times_sort"]:.1f}',
-                    f'{row["bytes_per_unit"]:.0f}',
-                    {True: 'yes', False: 'no', None: ''}[row['same_value']],
-                ]
-            )
-            lines.append('| ' + ' | '.join([row['library'], row['summary'], *cells]) + ' |')
+    same = {True: 'yes', False: 'no', None: ''}
+    table = Table.of(
+        [
+            'library',
+            Column('summary', left=True),
+            'seconds',
+            Column('times numpy.sort', '.1f', missing=''),
+            Column('bytes per unit', '.0f', missing=''),
+            'same value',
+        ],
+        [
+            [
+                row['library'],
+                row['summary'],
+                'not installed' if row['seconds'] is None else f'{row["seconds"]:.2f} (to {row["slowest"]:.2f})',
+                row['times_sort'],
+                row['bytes_per_unit'],
+                same[row['same_value']],
+            ]
+            for row in results['rows']
+            if row['scores'] == 'probabilities'
+        ],
+    )
     ours = [row for row in results['rows'] if row['library'] == 'mmcascade']
     worst: dict[str, float] = {}
     for row in ours:
@@ -161,7 +189,7 @@ def metrics_speed(results: dict[str, Any]) -> str:
     loads = [row['load'] for row in ours]
     machine = results['machine']
     sort = min(row['sort_seconds'] for row in ours if row['scores'] == 'probabilities')
-    return '\n'.join(lines) + (
+    return table.as_markdown() + (
         f'\n\n{ours[0]["size"]:,} units, probabilities in float64, on one core of {machine["cpu"]}, numpy '
         f'{machine["numpy"]}; the shortest of {ours[0]["repeats"]} runs (to the longest), in turns with sorts of the '
         f'same scores, which take {sort:.3f} s. '
@@ -188,7 +216,7 @@ def router_overhead(results: dict[str, Any]) -> str:
         if row['unit'].startswith('bytes')
     ]
     loads = [row['load'] for row in results['rows']]
-    return search_table.as_markdown(rows) + (
+    return Table.of(rows[0], rows[1:]).as_markdown() + (
         f'\n\nOne thread of {results["machine"]["cpu"]}, torch {results["machine"]["torch"]}. Load of the machine: '
         f'{min(loads)} to {max(loads)}.\n\nBytes an image that a test keeps: {", ".join(kept)}.'
     )
@@ -203,7 +231,7 @@ def search_of(section: str) -> Callable[[dict[str, Any]], str]:
 
     def render(results: dict[str, Any]) -> str:
         fronts = results[section] if isinstance(results[section], list) else [results[section]]
-        tables = [search_table.as_markdown(search_table.points_table(front)) for front in fronts]
+        tables = [search_table.points_table(front).as_markdown() for front in fronts]
         covered = ['- ' + line for line in search_table.coverage_lines(fronts[0])]
         return '\n\n'.join([*tables, *(['What was evaluated:\n\n' + '\n'.join(covered)] if covered else [])])
 
@@ -222,7 +250,7 @@ def settings_per_second(results: dict[str, Any]) -> str:
         ]
         for row in results['rows']
     ]
-    return search_table.as_markdown(rows)
+    return Table.of(rows[0], rows[1:]).as_markdown()
 
 
 def search_speed(results: dict[str, Any]) -> str:
@@ -244,7 +272,7 @@ def cell_search_speed(results: dict[str, Any]) -> str:
 
 def views(results: dict[str, Any]) -> str:
     machine = results['machine']
-    return self_cascade.as_markdown(results) + (
+    return views_table(results).as_markdown() + (
         f"\n\n'Gain kept' is the share of the accuracy that all views add to view 0, with its paired 95 % interval; "
         f"'reached' is the share of the images that ran each view. Images per second on {machine['cores']} cores of "
         f'{machine["cpu"]}, torch {machine["torch"]}, {machine["threads"]} thread(s), other work on the machine.'
@@ -253,9 +281,8 @@ def views(results: dict[str, Any]) -> str:
 
 def rows_of(results: dict[str, Any], columns: dict[str, str]) -> str:
     """The columns of a benchmark's rows, each with the format of its cells."""
-    lines = [list(columns), ['---'] * len(columns)]
-    lines += [[format(row[key], form) for key, form in columns.items()] for row in results['rows']]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    made = [Column(key, form, left=not form) for key, form in columns.items()]
+    return Table.of(made, [[row[key] for key in columns] for row in results['rows']]).as_markdown()
 
 
 def device_views(results: dict[str, Any]) -> str:
@@ -291,7 +318,7 @@ def cityscapes_macs(results: dict[str, Any]) -> str:
 def ood_lite(results: dict[str, Any]) -> str:
     systems = results['systems']
     sentences = ood_sentences(systems, ['lite0', 'lite1', 'lite2'], ['lite1', 'lite2'])
-    return '\n'.join([ood_markdown(ood_rows(systems)), '', *(f'- {sentence}' for sentence in sentences)])
+    return '\n'.join([ood_table(systems).as_markdown(), '', *(f'- {sentence}' for sentence in sentences)])
 
 
 #: Per marker: the results file and the function that renders it.
@@ -301,11 +328,11 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'convert table': ('search_quickstart.json', search_of('convert')),
     'committees table': (
         'search_quickstart.json',
-        lambda results: search_table.as_markdown(search_table.committees_table(results['accuracy'])),
+        lambda results: search_table.committees_table(results['accuracy']).as_markdown(),
     ),
     'confidences table': (
         'search_quickstart.json',
-        lambda results: search_table.as_markdown(search_table.confidences_table(results['confidences'])),
+        lambda results: search_table.confidences_table(results['confidences']).as_markdown(),
     ),
     'search speed table': ('search_speed.json', search_speed),
     'cell search speed table': ('cell_search_speed.json', cell_search_speed),

@@ -10,53 +10,81 @@ from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-USAGE = """usage: mmcascade TOOL [ARGS ...]   run a tool, for instance: mmcascade test CONFIG
-       mmcascade list              name the tools and the shipped configs
-       mmcascade path              print the folder that holds tools/ and configs/"""
+from mmcascade import __version__
+from mmcascade.engine.console.arguments import Parser
+from mmcascade.engine.console.commands import (
+    CONVERTERS,
+    find_configs,
+    find_tools,
+    help_of,
+    parser_of,
+    resource_root,
+    run,
+)
+
+OWN = {
+    'data': 'bring a data set into place: mmcascade data NAME',
+    'list': 'name the tools and the shipped configs',
+    'path': 'print the folder that holds tools/ and configs/',
+}
 
 
-def resource_root() -> Path:
-    """Find the folder with ``tools/`` and ``configs/``.
-
-    An installed package carries both in its ``.mim`` folder; a checkout, also when it was installed
-    with ``pip install -e``, has them beside the package.
-    """
-    package = Path(__file__).resolve().parent
-    installed = package / '.mim'
-    return installed if installed.is_dir() else package.parent
-
-
-def find_tools(root: Path) -> dict[str, Path]:
-    """Map the name of every Python tool under ``root`` to its file."""
-    return {path.stem: path for path in sorted((root / 'tools').rglob('*.py'))}
-
-
-def find_configs(root: Path) -> list[Path]:
-    """List the runnable configs under ``root``, without the ``_base_`` files they inherit."""
-    paths = sorted((root / 'configs').rglob('*.py'))
-    return [path for path in paths if '_base_' not in path.relative_to(root).parts]
-
-
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line ``argv`` (by default the process's own, without its name)."""
-    command, *args = (sys.argv[1:] if argv is None else argv) or ['--help']
+    words = list(sys.argv[1:] if argv is None else argv) or ['--help']
     root = resource_root()
     tools = find_tools(root)
+    data = {name: path for name, path in tools.items() if path.parent.name == CONVERTERS}
+    command, *rest = words
     if command in ('-h', '--help'):
-        print(f'{USAGE}\n\ntools: {", ".join(tools)}')
+        print(_help('mmcascade', {name: path for name, path in tools.items() if name not in data}, OWN))
+    elif command in ('-V', '--version'):
+        print(f'mmcascade {__version__}')
     elif command == 'path':
         print(root)
     elif command == 'list':
         for path in (*tools.values(), *find_configs(root)):
             print(path.relative_to(root).as_posix())
-    elif command in tools:
-        tool = str(tools[command])
-        sys.argv = [tool, *args]
-        runpy.run_path(tool, run_name='__main__')
+    elif command == 'data':
+        if not rest or rest[0] in ('-h', '--help'):
+            print(_help('mmcascade data', data, {}))
+        else:
+            _run('mmcascade data', rest, data)
+    elif command in data:  # as such a tool was called before there was `mmcascade data`
+        _run('mmcascade data', words, data)
     else:
-        raise SystemExit(f'mmcascade: no tool is named {command!r}; choose from {", ".join(tools)}, list, path')
+        _run('mmcascade', words, tools)
+
+
+def _run(program: str, words: Sequence[str], tools: Mapping[str, Path]) -> None:
+    name, *rest = words
+    if name not in tools:
+        known = [*tools, *OWN]
+        close = get_close_matches(name, known, 1)
+        hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(known)}'
+        raise SystemExit(f'error: {program} has no command {name!r}; {hint}. See {program} --help')
+    if 'def parser(' not in tools[name].read_text():
+        sys.argv = [str(tools[name]), *rest]
+        runpy.run_path(str(tools[name]), run_name='__main__')
+        return
+    subparsers = Parser(prog=program, add_help=False).add_subparsers()
+    run(parser_of(tools[name], subparsers).parse_args(rest))
+
+
+def _help(program: str, tools: Mapping[str, Path], own: Mapping[str, str]) -> str:
+    lines = {name: help_of(path) for name, path in tools.items()} | dict(own)
+    width = max(map(len, lines))
+    listed = '\n'.join(f'  {name:{width}}  {_shortened(text, 76 - width)}' for name, text in sorted(lines.items()))
+    more = '' if program != 'mmcascade' else '\n\noptions:\n  -h, --help     this help\n  -V, --version  the version'
+    return f'usage: {program} COMMAND [ARGS ...]\n\n{program} COMMAND --help says more.\n\ncommands:\n{listed}{more}'
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3].rstrip() + '...'
 
 
 if __name__ == '__main__':

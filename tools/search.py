@@ -26,7 +26,7 @@ from mmcascade.calibration.search.searcher import MAX_STAGES, Plan
 from mmcascade.calibration.stores.store import holds_cells
 from mmcascade.engine.configs.chains import stored_config
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
-from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table, print_table
+from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
 from mmcascade.engine.runs.cell_search import CellSearchRun
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.routing import CONFIDENCES, FUSIONS
@@ -102,9 +102,9 @@ def main() -> None:
         else:
             with progress_bar('chains') as progress:
                 result = run.front(plan, progress)
-    print_table(points_table(result))
+    points_table(result).show()
     if result.get('committees'):
-        print_table(committees_table(result))
+        committees_table(result).show()
     print('\n'.join(coverage_lines(result)))
     if result['configs'] is None:
         print('the store keeps no config (fill it again with tools/calibrate.py), so no configs were written')

@@ -1,71 +1,67 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Train a member: any model of MMPretrain and MMSegmentation, from a config."""
+"""Train a member: any model of MMPretrain and MMSeg."""
 
 from __future__ import annotations
 
 import argparse
-import os
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmcascade.engine.console.arguments import (
+    Subparsers,
+    add_config,
+    add_launcher,
+    add_verbose,
+    command,
+    use_local_rank,
+)
+from mmcascade.engine.console.commands import main
+from mmcascade.engine.console.configs import read_config
 
-from mmcascade.engine.configs.training import prepare_train
-from mmcascade.engine.console.command_line import one_line_errors
 
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file; a config is a program, so read it before you run it')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument(
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('train', __doc__, run, subparsers, interrupted='--resume goes on from the last checkpoint')
+    add_config(made, 'config file; a config is a program, so read it before you run it')
+    made.add_argument('--work-dir', help='folder for logs and checkpoints')
+    made.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         help='go on from this checkpoint; without a path, from the latest in the work folder, if any',
     )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument('--no-validate', action='store_true', help='no evaluation in between')
-    parser.add_argument(
+    made.add_argument('--amp', action='store_true', help='train in mixed precision')
+    made.add_argument('--no-validate', action='store_true', help='no evaluation in between')
+    made.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the real batch size over the one that the config was made for',
     )
-    parser.add_argument('--no-pin-memory', action='store_true')
-    parser.add_argument('--no-persistent-workers', action='store_true')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings: key=value pairs such as train_dataloader.batch_size=64 or key="[a,b]"',
+    made.add_argument('--no-pin-memory', action='store_true')
+    made.add_argument('--no-persistent-workers', action='store_true')
+    add_verbose(made)
+    add_launcher(made)
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
+    use_local_rank(args)
+    cfg = read_config(args.config, args.cfg_options)
+
+    from mmcascade.engine.configs.training import TrainFlags
+    from mmcascade.engine.runs.training import last_checkpoint, run_train
+
+    flags = TrainFlags(
+        config_path=args.config,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        launcher=args.launcher,
+        amp=args.amp,
+        validate=not args.no_validate,
+        auto_scale_lr=args.auto_scale_lr,
+        pin_memory=not args.no_pin_memory,
+        persistent_workers=not args.no_persistent_workers,
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
-
-
-def main() -> None:
-    args = parse_args()
-    cfg = Config.fromfile(args.config)
-    with one_line_errors(ValueError):
-        prepare_train(
-            cfg,
-            config_path=args.config,
-            work_dir=args.work_dir,
-            resume=args.resume,
-            amp=args.amp,
-            validate=not args.no_validate,
-            auto_scale_lr=args.auto_scale_lr,
-            launcher=args.launcher,
-            pin_memory=not args.no_pin_memory,
-            persistent_workers=not args.no_persistent_workers,
-            cfg_options=args.cfg_options,
-        )
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    log = run_train(cfg, flags, args.verbose)
+    print('\n'.join(filter(None, (str(last_checkpoint(cfg.work_dir) or ''), log and f'log: {log}'))))
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

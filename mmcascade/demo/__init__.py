@@ -1,5 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The quickstart: its steps, and nothing that another config would need."""
+"""The quickstarts, and nothing else: fetch data, train small members, and compare them by ``mmcascade.comparison``.
+
+No other package imports from here, so everything may be changed as long as ``make demo`` and the tables of the README
+keep their meaning.
+"""
 
 from mmcascade._system.extras import require
 

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
+from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.calibration.fit.deferred_shares import fit_shares
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.replay.replay import Replay, replay
@@ -32,6 +33,17 @@ from mmcascade.routing.policies.policies import Window
 
 SCHEMA = 1
 BUDGET = 0.6  # of the multiply-adds of all views
+
+COLUMNS = (
+    Column('system', left=True),
+    Column('top-1 %', '.2f'),
+    Column('coverage at 5 % risk', '.2f'),
+    Column('MMACs', '.2f', factor=1e3),
+    Column('share of all views', '.2f'),
+    Column('gain kept %'),
+    Column('images / s', '.0f'),
+    Column('reached %'),
+)
 
 Say = Callable[[str], None]
 
@@ -97,7 +109,7 @@ def _alone(stage: CachedStage, units: int) -> Replay:
     return replay([stage], WindowPolicy([]), units)
 
 
-def measure(
+def view_metrics(
     systems: Mapping[str, ViewCascade], stages: Sequence[CachedStage], labels: np.ndarray
 ) -> dict[str, dict[str, Any]]:
     """Per system what it reaches on a split: percent, multiply-adds in G, and the share of images per number of views.
@@ -150,7 +162,7 @@ def run_self_cascade(cfg: Config, work_dir: Path, say: Say = print, *, timed_ima
     calibration, names = _scores(cfg, work_dir / 'calibration_scores', 'val_dataloader', say)
     test, _ = _scores(cfg, work_dir / 'test_scores', 'test_dataloader', say)
     systems = view_systems(calibration.stages(), np.asarray(calibration.labels), names)
-    rows = measure(systems, test.stages(), np.asarray(test.labels))
+    rows = view_metrics(systems, test.stages(), np.asarray(test.labels))
     say('timing')
     for name, speed in _images_per_second(cfg, systems, timed_images).items():
         rows[name]['images_per_second'] = speed
@@ -204,39 +216,22 @@ def _accuracy(result: Replay, labels: np.ndarray) -> float:
     return float((result.label == labels).mean())
 
 
-def table_rows(results: Mapping[str, Any]) -> list[list[str]]:
-    """A header and one row of text per system."""
-    rows = [
-        [
-            'system',
-            'top-1 %',
-            'coverage at 5 % risk',
-            'MMACs',
-            'share of all views',
-            'gain kept %',
-            'images / s',
-            'reached %',
-        ]
-    ]
+def views_table(results: Mapping[str, Any]) -> Table:
+    """One row per system."""
     full = results['systems']['all views']['cost/macs']
+    rows = []
     for name, row in results['systems'].items():
         kept = row.get('kept')
         rows.append(
             [
                 name,
-                f'{row["accuracy/top1"]:.2f}',
-                f'{row["selective/coverage@risk5"]:.2f}',
-                f'{1e3 * row["cost/macs"]:.2f}',
-                f'{row["cost/macs"] / full:.2f}',
-                '-' if kept is None else f'{kept["estimate"]:.0f} ({kept["low"]:.0f} to {kept["high"]:.0f})',
-                f'{row["images_per_second"]:.0f}',
+                row['accuracy/top1'],
+                row['selective/coverage@risk5'],
+                row['cost/macs'],
+                row['cost/macs'] / full,
+                None if kept is None else with_interval(kept['estimate'], kept['low'], kept['high'], '.0f'),
+                row['images_per_second'],
                 ', '.join(f'{share:.0f}' for share in row['reached']),
             ]
         )
-    return rows
-
-
-def as_markdown(results: Mapping[str, Any]) -> str:
-    header, *rows = table_rows(results)
-    lines = [header, ['---', *['---:'] * (len(header) - 1)], *rows]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    return Table.of(COLUMNS, rows)

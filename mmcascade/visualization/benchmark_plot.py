@@ -1,15 +1,12 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""A benchmark as a picture and as a table."""
+"""A benchmark as a picture."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from mmcascade.visualization.style import BLUE, SKY, STAGE_COLOURS, figure_of
 
@@ -42,44 +39,3 @@ def plot_benchmark(result: Mapping[str, Any]) -> Figure:
     right.set(xlabel='images per second, without data loading', title=f'loader batch {result["batch_size"]}')
     right.legend(frameon=False, loc='lower left', bbox_to_anchor=(0.8, 1))
     return figure
-
-
-def benchmark_table(result: Mapping[str, Any]) -> str:
-    """One line per system; lowest and highest of the repeats in brackets."""
-    table = Table(
-        'system',
-        'images/s',
-        '% of limit',
-        'with loading',
-        'latency p50 / p95 / p99 ms',
-        'GMACs',
-        'MACs x',
-        'time x',
-        'reached %',
-    )
-    for system in result['systems']:
-        latency = system['latency_ms']
-        ratio = system['macs_ratio']
-        table.add_row(
-            system['name'],
-            _with_spread(system['units_per_s']),
-            _with_spread(system['share_of_limit'], 100),
-            _with_spread(system['units_per_s_with_loading']),
-            f'{latency["p50"]:.3g} / {latency["p95"]:.3g} / {latency["p99"]:.3g}',
-            f'{system["macs"] / 1e9:.3g}',
-            'n/a' if ratio is None else f'{ratio:.3g}',
-            f'{system["time_ratio"]:.3g}',
-            ' '.join(f'{100 * share:.3g}' for share in system['reached']),
-        )
-    console = Console(file=io.StringIO(), width=180)
-    console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def _with_spread(values: Mapping[str, float], factor: float = 1) -> str:
-    median, low, high = (factor * values[key] for key in ('median', 'lowest', 'highest'))
-    return f'{_number(median)} [{_number(low)}, {_number(high)}]'
-
-
-def _number(value: float) -> str:
-    return f'{value:,.0f}' if value >= 1000 else f'{value:.4g}'

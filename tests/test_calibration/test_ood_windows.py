@@ -17,7 +17,7 @@ from mmcascade.calibration.fit.fit import finish
 from mmcascade.calibration.fit.windows import fit_windows
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.comparison.ood_systems import measure
+from mmcascade.comparison.ood.detectors import detector_metrics
 from mmcascade.routing import CachedStage, WindowPolicy
 
 N, CLASSES = 2000, 10
@@ -76,7 +76,7 @@ def test_paper_one_without_its_bugs(tpr):
     members = [np.concatenate([inside[k], *(sets[k] for sets in outside.values())]) for k in range(2)]
     truth = np.repeat([0, -1, -1], N)
     names = np.repeat(['id', *outside], N)
-    values = measure(replay(stages_of(*members), WindowPolicy(fitted.windows), 3 * N, 'energy'), truth, names)
+    values = detector_metrics(replay(stages_of(*members), WindowPolicy(fitted.windows), 3 * N, 'energy'), truth, names)
     id_score, id_macs = papers_cascade(*inside, window)
     assert values['cost/id/macs'] == pytest.approx(id_macs / 1e9)
     for name, sets in outside.items():

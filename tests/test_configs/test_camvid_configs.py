@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.engine.configs.testing import prepare_test
-from mmcascade.engine.configs.training import prepare_train
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
+from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from mmcascade.models.members.members import build_member
 from tests.support import ROOT
 from tests.support.tiny_camvid import write_tiny
@@ -68,7 +68,7 @@ def test_calibrates_on_the_official_val_split_and_tests_on_test(name):
 
 @pytest.mark.parametrize('name', MEMBERS)
 def test_trains_tests_and_becomes_a_member(name, folder):
-    cfg = prepare_train(config(name, folder), config_path=f'configs/camvid/{name}.py')
+    cfg = prepare_train(config(name, folder), TrainFlags(f'configs/camvid/{name}.py'))
     cfg.experiment_name = f'train_{name}'
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -86,7 +86,7 @@ def test_trains_tests_and_becomes_a_member(name, folder):
             torch.testing.assert_close(scores, trained(x, mode='tensor'))
         assert scores.shape == (1, 11, -(-height // 8), -(-width // 8))
 
-    tested = prepare_test(config(name, folder), config_path=f'configs/camvid/{name}.py', checkpoint=str(checkpoint))
+    tested = prepare_test(config(name, folder), EvalFlags(f'configs/camvid/{name}.py', checkpoint=str(checkpoint)))
     tested.experiment_name = f'test_{name}'
     runner = Runner.from_cfg(tested)
     drives: list[str] = []

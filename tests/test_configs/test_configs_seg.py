@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.models.members.zoo import find_config, find_weights
 from mmcascade.registry import DATASETS, MODELS, TASK_UTILS
 
@@ -187,7 +187,7 @@ def test_runs_with_small_members_in_their_place(config, cityscapes, tmp_path):
     loader.update(num_workers=0, persistent_workers=False)
     loader.dataset.data_root = str(cityscapes)
     cfg.work_dir = str(tmp_path)
-    metrics = Runner.from_cfg(prepare_test(cfg, config_path='cityscapes.py')).test()
+    metrics = Runner.from_cfg(prepare_test(cfg, EvalFlags('cityscapes.py'))).test()
     assert {'mIoU', 'cost/macs', 'deferred/all', 'pixel/aurc'} <= metrics.keys()
     # Random members are certain of nothing: whatever may go on does.
     cells = getattr(TASK_UTILS.build(cfg.model.policy), 'max_cells', 8)
@@ -198,7 +198,7 @@ def test_format_for_the_test_server_as_in_the_readme(path, tmp_path):
     lines = (FOLDER / 'README.md').read_text().splitlines()
     shown = [line[4:] for line in lines[lines.index('## Predictions for the test server') :] if line.startswith('    ')]
     (tmp_path / 'submission.py').write_text('\n'.join([f'_base_ = [{str(path)!r}]', *shown]))
-    cfg = prepare_test(Config.fromfile(tmp_path / 'submission.py'), config_path='submission.py')
+    cfg = prepare_test(Config.fromfile(tmp_path / 'submission.py'), EvalFlags('submission.py'))
     assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='leftImg8bit/test')
     assert [(metric.type, metric.format_only) for metric in cfg.test_evaluator] == [('IoUMetric', True)]
 

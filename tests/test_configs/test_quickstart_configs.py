@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.engine.configs.training import prepare_train
+from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from tests.support import ROOT
 from tests.support.tiny_fashion_mnist import write_tiny
 
@@ -110,7 +110,7 @@ class Interruption(Hook):
 
 def make_runner(name: str, tiny_data: str, work_dir: Path, **options) -> Runner:
     cfg = config(name, tiny_data, log_level='ERROR', **options)
-    prepare_train(cfg, config_path=f'{name}.py', work_dir=str(work_dir), resume='auto')
+    prepare_train(cfg, TrainFlags(f'{name}.py', work_dir=str(work_dir), resume='auto'))
     return Runner.from_cfg(cfg)
 
 

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.datasets.canvases import build_canvases, canvas_paths
-from mmcascade.engine.configs.training import prepare_train
+from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from tests.support import ROOT
 from tests.support.tiny_fashion_mnist import write_tiny
 
@@ -96,7 +96,7 @@ def test_trains_and_tests(canvases, tmp_path, name):
             'env_cfg.cudnn_benchmark': False,
         },
     )
-    prepare_train(cfg, config_path=f'{name}.py', work_dir=str(tmp_path), persistent_workers=False)
+    prepare_train(cfg, TrainFlags(f'{name}.py', work_dir=str(tmp_path), persistent_workers=False))
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert (tmp_path / 'iter_2.pth').exists()

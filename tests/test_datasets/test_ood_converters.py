@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
+from mmcascade.datasets.small_pictures import photo_tiles
 from tests.support import ROOT
 
 CONVERTERS = ROOT / 'tools' / 'dataset_converters'
@@ -42,7 +43,7 @@ def test_digits_are_the_package_s_enlarged_on_black(tmp_path):
 
 
 def test_tiles_are_whole_pieces_of_the_photos():
-    tiles = load('digits')['photo_tiles']()
+    tiles = photo_tiles()
     photos = [cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) for photo in load_sample_images().images]
     assert tiles.shape == (2 * 15 * 22, 28, 28)
     np.testing.assert_array_equal(tiles[0], photos[0][:28, :28])

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mmcascade.comparison.claim import claim_intervals
-from mmcascade.comparison.table import claim_sentences
+from mmcascade.comparison.classification.claim import claim_intervals
+from mmcascade.comparison.classification.table import claim_sentences
 
 
 def intervals(ensemble):

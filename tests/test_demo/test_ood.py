@@ -14,12 +14,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmcascade.calibration.fit.fit import fit_store
-from mmcascade.comparison.compare_ood import compare_ood
-from mmcascade.comparison.ood import ood_sets, run_ood
-from mmcascade.comparison.ood_systems import measure, mixed_units
-from mmcascade.comparison.ood_table import as_markdown, ood_names, ood_rows, ood_sentences, report_lines
-from mmcascade.comparison.systems import deferred_shares
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.comparison.classification.systems import deferred_shares
+from mmcascade.comparison.ood.comparison import compare_ood, ood_sets
+from mmcascade.comparison.ood.detectors import detector_metrics, mixed_units
+from mmcascade.comparison.ood.table import ood_names, ood_sentences, ood_table, report_lines
+from mmcascade.demo.ood import run_ood
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from tests.support.agreeing_members import MEMBERS, member
 from tests.support.tiny_models import CLASSES, TINY, images
@@ -118,7 +118,7 @@ def test_replayed_cascade_is_the_one_that_a_test_loop_runs(project, part, tmp_pa
     store, identity = prepare_store(copy.deepcopy(ood_cfg), tmp_path / 'store')
     fit_store(store, identity, 'tpr=0.8').save(tmp_path / 'c.json')
     cfg.model.calibration = str(tmp_path / 'c.json')
-    prepare_test(cfg, config_path='ood', work_dir=str(tmp_path))
+    prepare_test(cfg, EvalFlags('ood', work_dir=str(tmp_path)))
     cfg.update(log_level='ERROR', custom_hooks=[], experiment_name='ood')
     values = Runner.from_cfg(cfg).test()
     replayed = part[0]['targets']['tpr=0.8']['cascade']
@@ -140,7 +140,7 @@ def test_any_config_is_compared_with_given_or_placed_windows(project, tmp_path):
         assert systems[policy]['cost/id/macs'] == systems['ensemble']['cost/id/macs']
     assert 'ood/all/deployed_tpr' not in systems['cascade']
     assert systems['small0']['ood/far/auroc'] == pytest.approx(placed['systems']['small0']['ood/far/auroc'])
-    assert len(ood_rows(systems)) == 1 + len(systems)
+    assert len(ood_table(systems).rows) == len(systems)
 
 
 def test_equal_shares_mean_equal_cost_on_id_images(part):
@@ -202,7 +202,8 @@ def metrics(id_auroc, **changes):
 def test_table_and_words_say_what_hurts():
     systems = {'a': metrics(90.0), 'b': metrics(80.0), 'ensemble': metrics(85.0)}
     assert ood_names(systems) == ['far']
-    header, first, *_ = ood_rows(systems)
+    table = ood_table(systems)
+    header, first = table.titles, table.texts()[0]
     assert header == [
         'system',
         'far AUROC',
@@ -220,11 +221,11 @@ def test_table_and_words_say_what_hurts():
     systems['ensemble'] = metrics(95.0)
     assert 'averaging helps' in ood_sentences(systems, ['a', 'b'], [])[0]
     lines = report_lines({'confidence': 'energy', 'targets': {'tpr=0.95': systems}}, ['a', 'b'], ['b'])
-    assert as_markdown(ood_rows(systems)) in lines
+    assert ood_table(systems).as_markdown() in lines
     for system in systems.values():
         for key in [key for key in system if 'deployed' in key]:
             del system[key]
-    assert ood_rows(systems)[0] == [
+    assert ood_table(systems).titles == [
         'system',
         'far AUROC',
         'far FPR@TPR95',
@@ -238,7 +239,7 @@ def test_measure_reads_labels_of_id_units_only():
     from mmcascade.calibration.replay.replay import Replay
 
     result = Replay(np.array([3.0, 2.0, 1.0]), np.array([0, 1, 0]), np.array([0, 1, 0]), np.array([1e9, 3e9, 5e9]))
-    values = measure(result, np.array([0, 0, -1]), np.array(['id', 'id', 'far']), accept=1.5)
+    values = detector_metrics(result, np.array([0, 0, -1]), np.array(['id', 'id', 'far']), accept=1.5)
     assert values['ood/far/auroc'] == values['ood/far/deployed_tpr'] == 100
     assert values['ood/far/deployed_fpr'] == 0
     assert values['cost/mixture/macs'] == (2 + 5) / 2

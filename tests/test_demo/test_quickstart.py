@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.comparison.table import as_markdown, claim_sentences, table_rows
-from mmcascade.demo.quickstart import run_quickstart
-from tests.support import ROOT
+from mmcascade.comparison.classification.table import claim_sentences, systems_table
+from mmcascade.demo.quickstart import COMPARISON, LABELS
 from tests.support.agreeing_members import MEMBERS, member
 from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, TINY
@@ -78,9 +76,7 @@ def member_logits(cfg, root, name, indexes):
 @pytest.fixture(scope='module')
 def results(cfg, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('work')
-    before = list(sys.argv)
-    results = run_quickstart(cfg, work_dir, ROOT / 'tools', say=lambda line: None)
-    assert sys.argv == before
+    results = COMPARISON.run(cfg, work_dir, say=lambda line: None)
     assert json.loads((work_dir / 'results.json').read_text()) == json.loads(json.dumps(results))
     for name in ('risk_coverage', 'quality_macs', 'policies'):
         assert (work_dir / f'{name}.png').stat().st_size > 10_000
@@ -131,16 +127,18 @@ def test_results_have_the_published_form(results):
 
 def test_tables_show_what_was_measured(results):
     results, _ = results
-    rows = table_rows(results)
-    assert len(rows) == 8
-    assert f'{results["systems"]["cascade"]["accuracy/top1"]:.2f}' in rows[5]
-    assert as_markdown(results).count('\n') == 8
+    table = systems_table(results['systems'], LABELS)
+    rows = table.texts()
+    assert len(rows) == 7
+    assert rows[4][:2] == ['window cascade', f'{results["systems"]["cascade"]["accuracy/top1"]:.2f}']
+    assert table.as_markdown().count('\n') == 8
+    assert max(map(len, table.as_text(80).splitlines())) <= 80
     assert len(claim_sentences(results)) == 3
 
 
 def test_a_second_run_reuses_the_scores(cfg, results):
     first, work_dir = results
     stamp = (work_dir / 'test_scores' / 'stage0.npy').stat().st_mtime_ns
-    again = run_quickstart(cfg, work_dir, ROOT / 'tools', say=lambda line: None)
+    again = COMPARISON.run(cfg, work_dir, say=lambda line: None)
     assert (work_dir / 'test_scores' / 'stage0.npy').stat().st_mtime_ns == stamp
     assert again['systems'] == first['systems']

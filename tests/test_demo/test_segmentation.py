@@ -10,14 +10,14 @@ import sys
 import numpy as np
 import pytest
 
-from mmcascade.comparison.segmentation import Cells, Comparison
-from mmcascade.comparison.segmentation_table import (
-    as_markdown,
-    group_rows,
-    hindsight_rows,
-    print_results,
+from mmcascade.comparison.segmentation.cell_shape import CellShape
+from mmcascade.comparison.segmentation.comparison import SegmentorComparison
+from mmcascade.comparison.segmentation.table import (
+    drives_table,
+    hindsight_table,
     sentences,
-    table_rows,
+    show_results,
+    systems_table,
 )
 from tests.support import ROOT
 from tests.support.tiny_seg_project import write_project
@@ -41,7 +41,7 @@ def project(tmp_path_factory):
 def results(project):
     folder, cfg = project
     said = []
-    found = Comparison(cfg, folder / 'compare', ROOT / 'tools', OTHERS, budget=0.8, say=said.append).run()
+    found = SegmentorComparison(cfg, folder / 'compare', OTHERS, budget=0.8, say=said.append).run()
     assert found == json.loads((folder / 'compare' / 'results.json').read_text())
     assert said[-1] == 'testing random cells'
     return found
@@ -78,42 +78,40 @@ def test_costs_are_shares_of_the_larger_member(results, project):
 @pytest.mark.parametrize('cell', ['', '16x', 'x16', '16@', '16-32', 'all'])
 def test_cells_that_cannot_be_read_are_named(cell):
     with pytest.raises(ValueError, match=f'like 160, 72x480 or 72x480@2, got {cell!r}'):
-        Cells.parse(cell)
+        CellShape.parse(cell)
 
 
 def test_at_most_so_many_cells_go_on(results, project):
     assert 0 < results['systems']['cascade 24x110@2']['cost/reached@stage1'] <= 100 * 2 / 3 + 1e-9
-    assert str(Cells.parse((24, 110))) == '24x110'
+    assert str(CellShape.parse((24, 110))) == '24x110'
 
 
 def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
     folder, cfg = project
     monkeypatch.setattr('mmcascade.engine.runs.fill_cell_store.cell_records', None)  # nothing is filled again
-    assert Comparison(cfg, folder / 'compare', ROOT / 'tools', OTHERS, 0.8, lambda line: None).run() == results
+    assert SegmentorComparison(cfg, folder / 'compare', OTHERS, 0.8, lambda line: None).run() == results
     assert (folder / 'compare' / 'miou_macs.png').stat().st_size > 10_000
     assert any((folder / 'compare' / 'pictures').rglob('*.png'))
 
 
 def test_tables_hold_the_figures(results):
-    rows = table_rows(results)
-    assert [row[0] for row in rows[1:]] == list(results['systems'])
-    assert rows[2][1] == f'{results["systems"]["large"]["mIoU"]:.2f}'
-    assert as_markdown(rows).count('\n') == len(rows)
-    assert group_rows(results) == [], 'the tiny project knows of no drives'
-    drives = group_rows(results | dict(groups=dict(a=dict(images=2) | {name: 50.0 for name in results['systems']})))
-    assert drives[1][:3] == ['a', '2', '50.00']
+    rows = systems_table(results).texts()
+    assert [row[0] for row in rows] == list(results['systems'])
+    assert rows[1][1] == f'{results["systems"]["large"]["mIoU"]:.2f}'
+    assert drives_table(results) is None, 'the tiny project knows of no drives'
+    drives = drives_table(results | dict(groups=dict(a=dict(images=2) | {name: 50.0 for name in results['systems']})))
+    assert drives.texts()[0][:3] == ['a', '2', '50.00']
     assert len(sentences(results)) == 5
 
 
 def test_results_are_printed(results, capsys):
-    print_results(results)
+    show_results(results)
     printed = capsys.readouterr().out
     assert 'random cells' in printed and 'whole images' in printed and printed.rstrip().endswith('random cells.')
 
 
 def test_hindsight_is_the_best_of_all_thresholds(results):
-    rows = hindsight_rows(results)
-    assert [row[0] for row in rows[1:]] == ['whole images', '32 px', '24x110 px']
+    assert [row[0] for row in hindsight_table(results).rows] == ['whole images', '32 px', '24x110 px']
     budget = 0.8 * results['systems']['large']['cost/macs']
     found = results['hindsight']['test']
     for name, row in (('cascade', found['32']), ('image level', found['image'])):
@@ -127,10 +125,10 @@ def test_other_cascades_are_refused(project):
     cfg = cfg.copy()
     cfg.model = dict(cfg.model, stages=[*cfg.model.stages, dict(member='large', on='image')])
     with pytest.raises(ValueError, match='two stages, got 3'):
-        Comparison(cfg, folder / 'three', ROOT / 'tools')
+        SegmentorComparison(cfg, folder / 'three')
     for budget in (0, -1, float('nan')):
         with pytest.raises(ValueError, match='budget is a share > 0'):
-            Comparison(project[1], folder / 'free', ROOT / 'tools', budget=budget)
+            SegmentorComparison(project[1], folder / 'free', budget=budget)
 
 
 def run_benchmark(name, monkeypatch, *arguments):

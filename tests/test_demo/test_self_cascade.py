@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmcascade.demo.self_cascade import ViewCascade, as_markdown, measure, run_self_cascade, view_systems
+from mmcascade.demo.self_cascade import ViewCascade, run_self_cascade, view_metrics, view_systems, views_table
 from mmcascade.registry import MODELS
 from mmcascade.routing import CachedStage, UnitBatch
 from tests.support import ROOT
@@ -44,7 +44,7 @@ def fitted():
 
 def test_systems_keep_what_they_promise_where_they_are_fitted(fitted):
     stages, labels, _ = views(0)
-    rows = measure(fitted, stages, labels)
+    rows = view_metrics(fitted, stages, labels)
     full = rows['all views']
     assert full['cost/macs'] == sum(MACS) / 1e9
     assert rows['same accuracy']['accuracy/top1'] >= full['accuracy/top1']
@@ -56,7 +56,7 @@ def test_systems_keep_what_they_promise_where_they_are_fitted(fitted):
 
 def test_measures_are_those_of_the_loop(fitted):
     stages, labels, logits = views(1)
-    rows = measure(fitted, stages, labels)
+    rows = view_metrics(fitted, stages, labels)
     right = {}
     for name, system in fitted.items():
         expected = loop_cascade(
@@ -82,7 +82,7 @@ def test_nothing_is_kept_of_a_gain_that_is_not_there():
         'all views': ViewCascade((0, 1), ((None, None),)),
         'cascade': ViewCascade((0, 1), ((None, 0.5),)),
     }
-    assert measure(systems, same, labels)['cascade']['kept'] is None
+    assert view_metrics(systems, same, labels)['cascade']['kept'] is None
 
 
 def test_runs_on_real_members(tmp_path):
@@ -101,7 +101,7 @@ def test_runs_on_real_members(tmp_path):
     assert list(results['systems'])[:5] == [*NAMES, 'all views']
     assert all(row['images_per_second'] > 0 for row in results['systems'].values())
     assert results['systems']['view 1']['cost/macs'] > results['systems']['view 0']['cost/macs']
-    table = as_markdown(results).splitlines()
+    table = views_table(results).as_markdown().splitlines()
     assert len(table) == 2 + len(results['systems'])
     assert len({line.count('|') for line in table}) == 1
     assert any('test_dataloader' in line for line in lines)

@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.loops.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.routing import CachedStage, CascadeRouter, Outcome, WindowPolicy
@@ -67,12 +67,8 @@ def make_runner(project, tmp_path_factory):  # noqa: F811
     def make(loop=None):
         cfg = Config.fromfile(project)
         cfg.experiment_name = f'deferred{next(numbers)}'  # mmengine keeps one runner per name and process
-        prepare_test(
-            cfg,
-            config_path=str(project),
-            work_dir=str(tmp_path_factory.mktemp('work')),
-            cfg_options={f'test_cfg.{key}': value for key, value in (loop or {}).items()},
-        )
+        cfg.merge_from_dict({f'test_cfg.{key}': value for key, value in (loop or {}).items()})
+        prepare_test(cfg, EvalFlags(str(project), work_dir=str(tmp_path_factory.mktemp('work'))))
         return Runner.from_cfg(cfg)
 
     return make

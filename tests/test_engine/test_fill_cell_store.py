@@ -13,7 +13,7 @@ from mmcascade.calibration.fit.cell_fit import fit_cells
 from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import StoreError
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
 from tests.support.tiny_seg_project import write_project
@@ -35,7 +35,7 @@ def routed(cfg, **model):
     cfg = copy.deepcopy(cfg)
     cfg.model.update(model)
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
-    return Runner.from_cfg(prepare_test(cfg, config_path='tiny.py')).test()
+    return Runner.from_cfg(prepare_test(cfg, EvalFlags('tiny.py'))).test()
 
 
 def store_of(cfg, folder, **model):

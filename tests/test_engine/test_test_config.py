@@ -10,7 +10,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.engine.configs.testing import check_not_empty, is_cascade, plain, prepare_test
+from mmcascade._system.json_values import plain
+from mmcascade.engine.configs.testing import Drawing, EvalFlags, is_cascade, prepare_test
+from mmcascade.engine.runs.testing import SplitError, readable_split
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from tests.support.tiny_project import make_project
 
@@ -26,7 +28,12 @@ def cfg(project):
 
 
 def prepare(cfg, **options):
-    return prepare_test(cfg, config_path='some/cascade.py', **options)
+    return prepare_test(cfg, EvalFlags('some/cascade.py', **options))
+
+
+def without(cfg, key):
+    cfg[key] = None
+    return cfg
 
 
 def as_plain_model(cfg):
@@ -47,13 +54,10 @@ def test_flags_reach_the_config(cfg):
         checkpoint='x.pth',
         work_dir='w',
         amp=True,
-        show_dir='pictures',
-        interval=7,
+        drawing=Drawing(show_dir='pictures', interval=7),
         pin_memory=False,
-        cfg_options={'test_dataloader.batch_size': 2},
     )
     assert (cfg.load_from, cfg.work_dir, cfg.test_cfg.fp16) == ('x.pth', 'w', True)
-    assert cfg.test_dataloader.batch_size == 2
     assert cfg.test_dataloader.pin_memory is False
     hook = cfg.default_hooks.visualization
     assert (hook.type, hook.enable, hook.out_dir, hook.interval) == (
@@ -87,9 +91,9 @@ def test_tta_of_a_cascade_repeats_its_stages(cfg):
 @pytest.mark.parametrize(
     'change, options, message',
     [
-        (lambda cfg: cfg, dict(cfg_options={'test_dataloader': None}), 'some/cascade.py has no test_dataloader'),
+        (lambda cfg: without(cfg, 'test_dataloader'), {}, 'some/cascade.py has no test_dataloader'),
         (as_plain_model, {}, 'ImageClassifier is no cascade.*checkpoint'),
-        (as_plain_model, dict(checkpoint='x.pth', show=True), 'need a visualization hook'),
+        (as_plain_model, dict(checkpoint='x.pth', drawing=Drawing(show=True)), 'need a visualization hook'),
     ],
 )
 def test_contradictions_are_refused(cfg, change, options, message):
@@ -137,5 +141,5 @@ def test_an_empty_split_is_named(dataset):
             raise ValueError('need at least one array')
 
     runner = Broken() if dataset is None else SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
-    with pytest.raises(SystemExit, match='the test split (is empty|cannot be read).*test_dataloader.dataset'):
-        check_not_empty(runner)
+    with pytest.raises(SplitError, match='the test split (is empty|cannot be read).*test_dataloader.dataset'):
+        readable_split(runner)

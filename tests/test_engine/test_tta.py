@@ -13,7 +13,7 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.registry import MODELS as MM_MODELS
 
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.configs.tta import apply_tta, full_tta_policy, repeat_stages, tta_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import WindowPolicy
@@ -79,7 +79,7 @@ def test_never_exiting_equals_the_librarys_average_of_four(cfg):
     alone = run_macs(copy.deepcopy(cfg))
     cfg.tta_pipeline = FOUR
     cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
-    prepare_test(cfg, config_path='x.py', tta=True)
+    prepare_test(cfg, EvalFlags('x.py', tta=True))
     samples = run(cfg)
     np.testing.assert_allclose(scores(samples), expected, rtol=1e-5, atol=1e-6)
     for sample, row in zip(samples, expected, strict=True):

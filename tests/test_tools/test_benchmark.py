@@ -16,8 +16,8 @@ from mmpretrain.structures import DataSample
 from mmcascade.engine.benchmark import benchmark as engine_benchmark
 from mmcascade.engine.benchmark import timing
 from mmcascade.engine.benchmark.benchmark import Benchmark
-from mmcascade.engine.benchmark.benchmark_report import costs_of
-from mmcascade.engine.benchmark.benchmark_systems import System
+from mmcascade.engine.benchmark.speeds import costs_of
+from mmcascade.engine.benchmark.systems import TimedSystem
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
 from mmcascade.routing.units.sources import ViewRows
@@ -159,7 +159,7 @@ def test_units_are_the_indexes_in_the_data_set(deferred):
         units_per_sample=lambda sources: [1, 1],
         write_results=lambda outcome, samples: written.append(outcome.probs),
     )
-    outcome = System(model, router, deferred).run(samples[start : start + 2] for start in (0, 2, 4))
+    outcome = TimedSystem(model, router, deferred).run(samples[start : start + 2] for start in (0, 2, 4))
     expected = router.route([], range(6))
     assert outcome.unit.tolist() == list(range(6))
     assert outcome.exit_stage.tolist() == expected.exit_stage.tolist()

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip('mmseg')
 from mmcascade.engine.benchmark.benchmark import Benchmark, _inputs  # noqa: E402
-from mmcascade.engine.benchmark.benchmark_report import costs_of  # noqa: E402
-from mmcascade.engine.benchmark.benchmark_systems import with_batch_size  # noqa: E402
+from mmcascade.engine.benchmark.speeds import costs_of  # noqa: E402
+from mmcascade.engine.benchmark.systems import with_batch_size  # noqa: E402
 from tests.support.tiny_seg_project import write_project  # noqa: E402
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']

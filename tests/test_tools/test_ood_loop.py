@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
-from mmcascade.engine.configs.testing import prepare_test
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from tests.support import ROOT, brute_force
 from tests.support.tiny_models import images
 from tests.support.tiny_project import make_project
@@ -69,7 +69,7 @@ class Keep(BaseMetric):
 
 def run(cfg, folder):
     keep = Keep()
-    prepare_test(cfg, config_path=str(folder), work_dir=str(folder))
+    prepare_test(cfg, EvalFlags(str(folder), work_dir=str(folder)))
     cfg.update(log_level='ERROR', experiment_name=folder.name, custom_hooks=[])
     runner = Runner.from_cfg(cfg)
     runner.test_evaluator.metrics.append(keep)

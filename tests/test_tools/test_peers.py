@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
-from mmcascade.engine.benchmark.benchmark_systems import Images
+from mmcascade.engine.benchmark.systems import Images
 from tests.support import ROOT
 from tests.support.tiny_models import images, tiny
 

@@ -105,7 +105,7 @@ def test_stores_are_not_mixed(store, search, tmp_path):
 
 def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     pytest.importorskip('mmseg')
-    from mmcascade.engine.configs.testing import prepare_test
+    from mmcascade.engine.configs.testing import EvalFlags, prepare_test
     from mmcascade.engine.runs.calibrate import prepare_store
     from tests.support.tiny_seg_project import write_project
 
@@ -131,7 +131,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
         written = Config.fromfile(out / name / 'config.py')
         assert [stage.member for stage in written.model.stages] == [stage.split()[0] for stage in point['chain']]
         written.test_dataloader = written.val_dataloader
-        metrics = Runner.from_cfg(prepare_test(written, config_path=str(out / name / 'config.py'))).test()
+        metrics = Runner.from_cfg(prepare_test(written, EvalFlags(str(out / name / 'config.py')))).test()
         whole = replay_cells(store, chain, calibration.policy())
         assert metrics['mIoU'] == pytest.approx(100 * whole.miou(), abs=0.006)
         assert metrics['cost/macs'] * 1e9 == pytest.approx(whole.macs.mean())

@@ -34,7 +34,8 @@ for module in pkgutil.walk_packages(mmcascade.__path__, 'mmcascade.'):
     if not module.name.endswith('__main__'):
         importlib.import_module(module.name)
 import sys
-assert 'mmcascade.visualization.calibration_plot' in sys.modules and 'mmcascade.comparison.plots' in sys.modules
+assert 'mmcascade.visualization.calibration_plot' in sys.modules
+assert 'mmcascade.comparison.classification.plots' in sys.modules
 assert before == (matplotlib.get_backend(), matplotlib.rcParams), matplotlib.get_backend()
 """
 

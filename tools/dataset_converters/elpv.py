@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write solar cells of the elpv data set as pictures that are far out of distribution for ImageNet.
+"""Write solar cells: out of distribution for ImageNet.
 
 The ``elpv-dataset`` package holds 2,624 grey electroluminescence pictures of 300x300 pixels (CC BY-NC-SA 4.0: no
 commercial use). An evenly spaced part of them comes out as ``OUT_DIR/*.png``.
@@ -12,6 +12,9 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from mmcascade.engine.console.arguments import Subparsers, command, whole_number
+from mmcascade.engine.console.commands import main
+
 
 def find_cells() -> list[Path]:
     """List the pictures in the installed package, without importing it."""
@@ -20,7 +23,7 @@ def find_cells() -> list[Path]:
     if spec is not None and spec.submodule_search_locations:
         cells = sorted(Path(spec.submodule_search_locations[0], 'data', 'images').glob('cell*.png'))
     if not cells:
-        raise SystemExit('elpv-dataset is not installed; run: pip install --no-deps -r requirements/ood.txt')
+        raise ModuleNotFoundError('elpv-dataset is not installed; run: pip install --no-deps -r requirements/ood.txt')
     return cells
 
 
@@ -30,13 +33,14 @@ def evenly_spaced(paths: list[Path], count: int) -> list[Path]:
     return [paths[index * len(paths) // count] for index in range(count)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out_dir', type=Path, nargs='?', default=Path('data/ood-imagenet/elpv'))
-    parser.add_argument('--images', type=int, default=300, help='how many (default: %(default)s)')
-    args = parser.parse_args()
-    if args.images < 1:
-        parser.error(f'--images is a number >= 1, got {args.images}')
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('elpv', __doc__, run, subparsers)
+    made.add_argument('out_dir', type=Path, nargs='?', default=Path('data/ood-imagenet/elpv'))
+    made.add_argument('--images', type=whole_number, default=300, help='how many (default: %(default)s)')
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
     cells = evenly_spaced(find_cells(), args.images)
     shutil.rmtree(args.out_dir, ignore_errors=True)
     args.out_dir.mkdir(parents=True)
@@ -46,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

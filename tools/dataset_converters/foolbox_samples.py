@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write foolbox's 20 labelled ImageNet photos as a data set in the layout of ImageNet's val split.
+"""Write foolbox's 20 labelled ImageNet photos.
 
 The photos (MIT licence) lie in the ``foolbox`` package as ``data/imagenet_<number>_<label>.jpg``.
 They come out as ``OUT_DIR/val/*.jpg`` and ``OUT_DIR/meta/val.txt``, which MMPretrain's ``ImageNet``
@@ -14,16 +14,21 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from mmcascade.engine.console.arguments import Subparsers, command
+from mmcascade.engine.console.commands import main
+
 
 def find_photos() -> list[Path]:
     """List the photos in the installed foolbox package, without importing it."""
     spec = importlib.util.find_spec('foolbox')
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit('foolbox is not installed; run: pip install foolbox==3.3.4')
+        raise ModuleNotFoundError('foolbox is not installed; run: pip install foolbox==3.3.4')
     folder = Path(spec.submodule_search_locations[0], 'data')
     photos = sorted(folder.glob('imagenet_*_*.jpg'))
     if not photos:
-        raise SystemExit(f'no photo named imagenet_<number>_<label>.jpg in {folder}; run: pip install foolbox==3.3.4')
+        raise FileNotFoundError(
+            f'no photo named imagenet_<number>_<label>.jpg in {folder}; run: pip install foolbox==3.3.4'
+        )
     return photos
 
 
@@ -37,14 +42,17 @@ def write_dataset(photos: list[Path], out_dir: Path) -> None:
     (out_dir / 'meta' / 'val.txt').write_text(''.join(lines))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out_dir', type=Path, help='folder that receives val/ and meta/val.txt')
-    out_dir = parser.parse_args().out_dir
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('foolbox_samples', __doc__, run, subparsers)
+    made.add_argument('out_dir', type=Path, help='folder that receives val/ and meta/val.txt')
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
     photos = find_photos()
-    write_dataset(photos, out_dir)
-    print(f'{len(photos)} labelled photos -> {out_dir}')
+    write_dataset(photos, args.out_dir)
+    print(f'{len(photos)} labelled photos -> {args.out_dir}')
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

@@ -1,2 +1,6 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""How fast a cascade is beside its members and the limit that they set."""
+"""How fast a cascade is beside its members and the limit that they set.
+
+``timing`` takes seconds, ``systems`` are what is timed, ``speeds`` makes figures of seconds, ``benchmark`` does it all
+in one run, and ``table`` shows it. What is measured lands in files that the docs quote, so keys of results stay.
+"""

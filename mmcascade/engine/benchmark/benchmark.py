@@ -7,7 +7,7 @@ import copy
 import os
 import resource
 import statistics
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import cycle
@@ -22,17 +22,18 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from mmcascade._system.machine import machine
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.search.candidates import stage_name
-from mmcascade.engine.benchmark.benchmark_report import limit, speeds, weighted, with_ratios
-from mmcascade.engine.benchmark.benchmark_systems import (
+from mmcascade.engine.benchmark.speeds import limit, speeds, weighted, with_ratios
+from mmcascade.engine.benchmark.systems import (
     Images,
-    System,
+    TimedSystem,
     reached,
     runs_per_image,
     systems_of,
     with_batch_size,
 )
-from mmcascade.engine.benchmark.timing import Progress, interleaved, latencies, seconds_of, spread
+from mmcascade.engine.benchmark.timing import interleaved, latencies, seconds_of, spread
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.runtimes.batch_sizes import best_size, sizes_for, sweep
@@ -110,9 +111,7 @@ class Benchmark:
         self.units = [count for sources in taken for count in self.model.units_per_sample(sources)]
 
     @torch.no_grad()
-    def measure(
-        self, repeats: int = 5, single_images: int = 50, progress: Progress = lambda done, total: None
-    ) -> dict[str, Any]:
+    def measure(self, repeats: int = 5, single_images: int = 50, progress: Progress = no_progress) -> dict[str, Any]:
         """Everything, as it is written to JSON.
 
         Args:
@@ -169,17 +168,13 @@ class Benchmark:
             for index, stage in enumerate(fastest)
             for kind, sources in enumerate(kinds)
         }
-        seconds = interleaved(
-            {
-                **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
-                **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
-                **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
-                ('loader', None): self._just_load,
-            },
-            repeats,
-            self.device,
-            progress,
-        )
+        calls: dict[tuple[Hashable, ...], Callable[[], Any]] = {
+            **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
+            **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
+            **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
+            ('loader', None): self._just_load,
+        }
+        seconds = interleaved(calls, repeats, self.device, progress)
         count = len(self.images)
         per_run = [
             weighted(
@@ -191,7 +186,7 @@ class Benchmark:
             )
             for index, stage in enumerate(fastest)
         ]
-        rows = [
+        rows: list[dict[str, Any]] = [
             dict(
                 name=name,
                 **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
@@ -242,10 +237,10 @@ class Benchmark:
     def _sizes_for(self, stage: MemberStage) -> list[int]:
         return sorted({*self.sizes, stage.batch_size} - {None})
 
-    def _from_memory(self, system: System) -> None:
+    def _from_memory(self, system: TimedSystem) -> None:
         system.run(self.images.batches(self.batch_size))
 
-    def _with_loading(self, system: System) -> None:
+    def _with_loading(self, system: TimedSystem) -> None:
         system.run(self._loader())
 
     def _just_load(self) -> None:
@@ -255,13 +250,13 @@ class Benchmark:
     def _loader(self) -> Any:
         return Runner.build_dataloader(copy.copy(self._loader_cfg))
 
-    def _latency(self, system: System, count: int) -> dict[str, float]:
-        plain = System(system.model, system.router, deferred=False)
+    def _latency(self, system: TimedSystem, count: int) -> dict[str, float]:
+        plain = TimedSystem(system.model, system.router, deferred=False)
         singles = list(self.images.batches(1))[:count]
         plain.run(singles[:1])
         return latencies([seconds_of(partial(plain.run, [single]), self.device) for single in singles])
 
-    def _peak_bytes(self, system: System) -> int | None:
+    def _peak_bytes(self, system: TimedSystem) -> int | None:
         """On the device, members included; a CPU's memory cannot be told apart by system."""
         if self.device.type != 'cuda':
             return None

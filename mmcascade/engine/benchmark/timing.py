@@ -6,23 +6,25 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from mmcascade._system.machine import synchronise
+from mmcascade._system.progress import Progress, no_progress
 
-Progress = Callable[[int, int], None]
+#: What names a call.
+Key = TypeVar('Key', bound=Hashable)
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]],
+    calls: Mapping[Key, Callable[[], Any]],
     repeats: int,
     device: torch.device,
-    progress: Progress = lambda done, total: None,
-) -> dict[str, list[float]]:
+    progress: Progress = no_progress,
+) -> dict[Key, list[float]]:
     """Seconds of every call, in rounds: each round runs every call once, and starts with another one.
 
     Args:
@@ -33,7 +35,7 @@ def interleaved(
     """
     names = list(calls)
     total = len(names) * (repeats + 1)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[Key, list[float]] = {name: [] for name in names}
     for number, name in enumerate(names):
         calls[name]()
         progress(number + 1, total)

@@ -10,6 +10,8 @@ from mmengine.config import Config
 def complete_dataloader(cfg: Config, key: str, pin_memory: bool = True) -> None:
     """Fill in how images are joined to batches, and pinned memory where a GPU uses it, in place.
 
+    What only workers use is left out where there are none.
+
     Args:
         cfg: the config.
         key: of the loader, such as 'test_dataloader'.
@@ -18,6 +20,9 @@ def complete_dataloader(cfg: Config, key: str, pin_memory: bool = True) -> None:
     loader = cfg[key]
     if cfg.get('default_scope') != 'mmseg':
         loader.setdefault('collate_fn', dict(type='default_collate'))
+    if not loader.get('num_workers'):  # the libraries' base configs set these for workers, and one debugs without any
+        for name in ('persistent_workers', 'prefetch_factor'):
+            loader.pop(name, None)
     loader.setdefault('pin_memory', torch.cuda.is_available())
     if not pin_memory:
         loader.pin_memory = False

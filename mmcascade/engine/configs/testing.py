@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import math
 import os.path as osp
 import warnings
-from collections.abc import Mapping
-from numbers import Real
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
+from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.engine.configs.tta import apply_tta
-from mmcascade.engine.loops.deferred_test_loop import BoundError
 from mmcascade.registry import MODELS
 
 _NOT_FOR_TESTING = (
@@ -42,36 +40,76 @@ def labels_pixels(cfg: Config) -> bool:
 
 def _model_class(cfg: Config) -> Any:
     model_type = cfg.model.get('type')
-    return MODELS.get(model_type) if isinstance(model_type, str) else model_type
+    if not isinstance(model_type, str):
+        return model_type
+    found = MODELS.get(model_type)
+    scope, dot, name = model_type.partition('.')
+    if found is None and dot and scope == 'mmcascade':
+        close = get_close_matches(name, MODELS.module_dict, 1)
+        hint = f"; did you mean 'mmcascade.{close[0]}'?" if close else ''
+        raise ValueError(f'there is no model {model_type!r}{hint}')
+    return found
 
 
-def prepare_test(
-    cfg: Config,
-    *,
-    config_path: str,
-    checkpoint: str | None = None,
-    work_dir: str | None = None,
-    launcher: str = 'none',
-    amp: bool = False,
-    tta: bool = False,
-    show: bool = False,
-    show_dir: str | None = None,
-    interval: int = 1,
-    wait_time: float = 2.0,
-    pin_memory: bool = True,
-    cfg_options: dict[str, Any] | None = None,
-) -> Config:
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures of the predictions.
+
+    Attributes:
+        show: open a window for each picture.
+        show_dir: folder for them.
+        interval: draw every so many images.
+        wait_time: seconds that a window stays.
+    """
+
+    show: bool = False
+    show_dir: str | None = None
+    interval: int = 1
+    wait_time: float = 2.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is drawn."""
+        return self.show or self.show_dir is not None
+
+
+@dataclass(frozen=True)
+class EvalFlags:
+    """How a config is tested.
+
+    Attributes:
+        config_path: of the config; names the work folder, and messages.
+        checkpoint: weights for the whole model; None or 'none' where a cascade's members load their own.
+        work_dir: folder for logs and metrics.
+        launcher: of distributed processes, as MMEngine names them.
+        amp: test in mixed precision.
+        tta: test-time augmentation.
+        pin_memory: False turns it off whatever the config says.
+        drawing: pictures of the predictions.
+    """
+
+    config_path: str
+    checkpoint: str | None = None
+    work_dir: str | None = None
+    launcher: str = 'none'
+    amp: bool = False
+    tta: bool = False
+    pin_memory: bool = True
+    drawing: Drawing = field(default_factory=Drawing)
+
+
+def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
     """Turn a config into one that a Runner can test, in place.
 
     Args:
-        cfg: the config as read from ``config_path``.
-        checkpoint: weights for the whole model; None or 'none' where a cascade's members load their own.
+        cfg: the config as read from ``flags.config_path``.
+        flags: how it is tested.
 
     Raises:
         ValueError: on flags that contradict the config; the message says what to do.
     """
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    config_path, checkpoint = flags.config_path, flags.checkpoint
+    _check_shape(cfg, config_path)
     for key in ('test_dataloader', 'test_evaluator'):
         if cfg.get(key) is None:
             raise ValueError(f'{config_path} has no {key}, so there is nothing to test')
@@ -83,55 +121,39 @@ def prepare_test(
         )
     for key in _NOT_FOR_TESTING:  # a Runner wants each of these groups whole or not at all
         cfg[key] = None
-    cfg.launcher = launcher
-    if launcher != 'none' and not torch.cuda.is_available():
+    cfg.launcher = flags.launcher
+    if flags.launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config_path))[0])
+    cfg.work_dir = flags.work_dir or work_dir_of(cfg, config_path)
     if checkpoint is not None:
         cfg.load_from = checkpoint
     if cfg.get('test_cfg') is None:
         cfg.test_cfg = dict()
-    if amp:
+    if flags.amp:
         cfg.test_cfg.fp16 = True
-    if show or show_dir is not None:
-        _draw(cfg, show, show_dir, interval, wait_time)
-    if tta:
+    if flags.drawing.wanted:
+        _draw(cfg, flags.drawing)
+    if flags.tta:
         _wrap_in_tta(cfg)
-    complete_dataloader(cfg, 'test_dataloader', pin_memory)
+    complete_dataloader(cfg, 'test_dataloader', flags.pin_memory)
     if labels_pixels(cfg):
         _leave_out_what_needs_labels(cfg)
     return cfg
 
 
-def check_not_empty(runner: Runner) -> None:
-    """Say that there is nothing to test before a loader or a metric trips over it.
-
-    Raises:
-        SystemExit: if the test split holds no image, or cannot be read.
-        BoundError: from a DeferredTestLoop.
-    """
-    where = 'test_dataloader.dataset: check its annotations, its data_root and its split'
-    try:
-        images = len(runner.test_dataloader.dataset)
-    except BoundError:  # of the loop, which is built with its data loader
-        raise
-    except (FileNotFoundError, ZeroDivisionError, ValueError, IndexError) as error:
-        raise SystemExit(f'error: the test split cannot be read ({error}). See {where}') from error
-    if not images:
-        raise SystemExit(f'error: the test split is empty. See {where}')
+def work_dir_of(cfg: Config, config_path: str) -> str:
+    """The work folder that a config names, or else one named like the config."""
+    return cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config_path))[0])
 
 
-def plain(value: Any) -> Any:
-    """Metrics as JSON has them: plain numbers, lists and texts, and null for NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if hasattr(value, 'tolist'):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return None if math.isnan(value) else float(value)
-    return value if isinstance(value, (bool, str)) or value is None else str(value)
+def _check_shape(cfg: Config, config_path: str) -> None:
+    """What a command line or a mistake may have made of the groups of a config."""
+    for key in ('model', 'test_dataloader', 'test_cfg'):
+        group = cfg.get(key)
+        if group is not None and not isinstance(group, dict):
+            raise ValueError(f'{key} of {config_path} is a dict(...), got {group!r}')
+    if cfg.get('model') is None:
+        raise ValueError(f'{config_path} has no model')
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
@@ -144,7 +166,7 @@ def _distribute_on_cpu(cfg: Config) -> None:
         torch.distributed.init_process_group('gloo')
 
 
-def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_time: float) -> None:
+def _draw(cfg: Config, drawing: Drawing) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     if is_cascade(cfg):
         kind = 'CellVisualizationHook' if labels_pixels(cfg) else 'CascadeVisualizationHook'
@@ -155,26 +177,27 @@ def _draw(cfg: Config, show: bool, show_dir: str | None, interval: int, wait_tim
             "visualization=dict(type='VisualizationHook')"
         )
     hook = hooks.visualization
-    hook.update(show=show, interval=interval, wait_time=wait_time)
+    hook.update(show=drawing.show, interval=drawing.interval, wait_time=drawing.wait_time)
     if labels_pixels(cfg):
-        hook.update(draw=True, out_dir=show_dir)
+        hook.update(draw=True, out_dir=drawing.show_dir)
     elif hook.type.endswith('SegVisualizationHook'):
         hook.draw = True
-        if show_dir is not None:
-            cfg.visualizer.save_dir = show_dir
+        if drawing.show_dir is not None:
+            cfg.visualizer.save_dir = drawing.show_dir
     else:
-        hook.update(enable=True, out_dir=show_dir)
+        hook.update(enable=True, out_dir=drawing.show_dir)
 
 
 def _leave_out_what_needs_labels(cfg: Config) -> None:
     """MMSegmentation's IoUMetric fails on images without annotation, the others do without."""
     if all(
-        any(_type_name(transform) == 'LoadAnnotations' for transform in pipeline)
-        for pipeline in _pipelines(cfg.test_dataloader.dataset)
+        any(type_name(transform) == 'LoadAnnotations' for transform in pipeline)
+        for pipeline in pipelines(cfg.test_dataloader.dataset)
+        if pipeline
     ):
         return
     evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    kept = [metric for metric in evaluator if _type_name(metric) != 'IoUMetric' or metric.get('format_only')]
+    kept = [metric for metric in evaluator if type_name(metric) != 'IoUMetric' or metric.get('format_only')]
     if len(kept) < len(evaluator):
         warnings.warn(
             'the pipeline of test_dataloader loads no annotations, so IoUMetric is left out; '
@@ -182,19 +205,6 @@ def _leave_out_what_needs_labels(cfg: Config) -> None:
             stacklevel=3,
         )
         cfg.test_evaluator = kept
-
-
-def _pipelines(dataset: Mapping[str, Any]) -> list[Any]:
-    """Of a data set, or of those that it wraps or joins."""
-    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', [])
-    if inner:
-        return [pipeline for each in inner for pipeline in _pipelines(each)]
-    return [dataset['pipeline']] if dataset.get('pipeline') else []
-
-
-def _type_name(config: Mapping[str, Any]) -> str:
-    kind = config.get('type')
-    return (kind if isinstance(kind, str) else getattr(kind, '__name__', '')).rpartition('.')[2]
 
 
 def _wrap_in_tta(cfg: Config) -> None:

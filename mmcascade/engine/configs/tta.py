@@ -15,6 +15,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmcascade.engine.configs.datasets import pipeline_owners, type_name
 from mmcascade.registry import MODELS
 
 TTA_OPTIONS = ('policy', 'calibration', 'accept')
@@ -39,16 +40,16 @@ def tta_views(pipeline: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
         ValueError: if the pipeline has another form.
     """
     *before, augment = [copy.deepcopy(dict(transform)) for transform in pipeline] or [{}]
-    if _name(augment) != 'TestTimeAug':
+    if type_name(augment) != 'TestTimeAug':
         raise ValueError(f'the last transform of a tta_pipeline is TestTimeAug, got {augment.get("type")!r}')
     *choices, pack = augment['transforms']
-    if len(pack) != 1 or _name(pack[0]) != _PACK:
+    if len(pack) != 1 or type_name(pack[0]) != _PACK:
         raise ValueError(
             f'the last list of TestTimeAug.transforms is [dict(type={_PACK!r})] and nothing else, got {pack}'
         )
     augmentations = [list(combination) for combination in product(*choices)]
     sources: list[list[Any]] = [[]]
-    if before and _name(before[-1]) == 'MultiView':
+    if before and type_name(before[-1]) == 'MultiView':
         sources = _sub_pipelines(before.pop())
     views = [[*source, *augmentation] for source in sources for augmentation in augmentations]
     view = dict(type='MultiView', num_views=[1] * len(views), transforms=copy.deepcopy(views))
@@ -81,7 +82,7 @@ def full_tta_policy(policy: Mapping[str, Any], augmentations: int) -> dict[str, 
     Raises:
         ValueError: for a policy whose rules are not known here.
     """
-    known = _name(policy) in _POLICIES
+    known = type_name(policy) in _POLICIES
     if known and 'thresholds' in policy:  # a threshold t is the window (None, t)
         windows = [None if t is None else (None, t) for t in policy['thresholds']]
         policy = dict(type='mmcascade.WindowPolicy', windows=windows)
@@ -193,7 +194,7 @@ def _check_views(stages: Sequence[Mapping[str, Any]], views: int) -> None:
 
 
 def _replace_pipeline(cfg: Config, split: str, pipeline: list[dict[str, Any]]) -> None:
-    owners = _pipeline_owners(cfg[split].dataset)
+    owners = pipeline_owners(cfg[split].dataset)
     if len(owners) != 1:
         raise ValueError(
             f'the data set of {split} has {len(owners)} pipelines, so --tta cannot tell which one tta_pipeline '
@@ -203,17 +204,6 @@ def _replace_pipeline(cfg: Config, split: str, pipeline: list[dict[str, Any]]) -
     owners[0]['pipeline'] = copy.deepcopy(pipeline)
 
 
-def _pipeline_owners(dataset: Any) -> list[Any]:
-    """The configs of data sets with a pipeline, in a config that may wrap several."""
-    if isinstance(dataset, (list, tuple)):
-        return [owner for entry in dataset for owner in _pipeline_owners(entry)]
-    if not isinstance(dataset, dict):
-        return []
-    return [dataset] * ('pipeline' in dataset) + [
-        owner for key, entry in dataset.items() if key != 'pipeline' for owner in _pipeline_owners(entry)
-    ]
-
-
 def _sub_pipelines(multi_view: Mapping[str, Any]) -> list[list[Any]]:
     counts, transforms = multi_view['num_views'], multi_view['transforms']
     counts = [counts] if isinstance(counts, int) else counts
@@ -221,7 +211,7 @@ def _sub_pipelines(multi_view: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _view_count(pipeline: Sequence[Mapping[str, Any]]) -> int:
-    return next(len(transform['num_views']) for transform in pipeline if _name(transform) == 'MultiView')
+    return next(len(transform['num_views']) for transform in pipeline if type_name(transform) == 'MultiView')
 
 
 def _classifies(model_type: Any) -> bool:
@@ -229,8 +219,3 @@ def _classifies(model_type: Any) -> bool:
     if isinstance(model_type, str):
         model_type = MODELS.get(model_type)
     return any(base.__name__ == 'WindowCascadeClassifier' for base in getattr(model_type, '__mro__', ()))
-
-
-def _name(transform: Mapping[str, Any]) -> str:
-    kind = transform.get('type')
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]

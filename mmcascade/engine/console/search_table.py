@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from mmcascade._system.tables import Column, Table, with_interval, with_prefix
 from mmcascade.calibration.search.search_files import describe_windows
 
-_WIDTH = 140  # where the output is no terminal, or a narrow one
-_SCALES = ((1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1.0, ''))
 
-
-def points_table(result: Mapping[str, Any]) -> list[list[str]]:
-    """The front: a header and one row per point, measured on the images that the search did not see."""
+def points_table(result: Mapping[str, Any]) -> Table:
+    """The front: one row per point, measured on the images that the search did not see."""
     unit = result['cost']
     others = [] if result['quality'] == 'accuracy' else ['accuracy']
-    rows = [
+    rows: list[list[Any]] = [
         [
-            'chain',
-            'windows',
+            Column('chain', left=True),
+            Column('windows', left=True),
             f'{unit} (mean)',
             'worst case',
             f'{result["quality"]} %',
@@ -41,28 +36,27 @@ def points_table(result: Mapping[str, Any]) -> list[list[str]]:
                 _cost(point['worst_case'], unit),
                 _quality(point),
                 *(f'{100 * figures[name]:.2f}' for name in others),
-                '-'
-                if difference is None
-                else f'{100 * difference["estimate"]:+.2f} ({100 * difference["low"]:+.2f} to '
-                f'{100 * difference["high"]:+.2f}) {point["baseline"]}',
+                '-' if difference is None else f'{_interval(difference, "+.2f")} {point["baseline"]}',
                 str(point['near_bounds']),
             ]
         )
-    return rows
+    return Table.of(rows[0], rows[1:])
 
 
-def committees_table(result: Mapping[str, Any]) -> list[list[str]]:
+def committees_table(result: Mapping[str, Any]) -> Table:
     """Single stages against ensembles and cascades of equal accuracy, and of equal cost."""
     unit = result['cost']
-    rows = [['equal', 'single', 'ensemble', 'cascade', f'{unit} saved by the cascade']]
+    rows: list[list[Any]] = [
+        [Column('equal', left=True), 'single', 'ensemble', 'cascade', f'{unit} saved by the cascade']
+    ]
     for row in result['committees']:
         cells = [_system(row[kind], unit) for kind in ('single', 'ensemble', 'cascade')]
         saved = '-' if row['cascade'] is None else f'{row["single"]["cost"] / row["cascade"]["cost"]:.2f}x'
         rows.append([row['goal'], *cells, saved])
-    return rows
+    return Table.of(rows[0], rows[1:])
 
 
-def confidences_table(result: Mapping[str, Any]) -> list[list[str]]:
+def confidences_table(result: Mapping[str, Any]) -> Table:
     """Accuracy of the most confident share of the images by confidence function."""
     curves = result['accuracy_of_most_confident']
     shares = ('20%', '40%', '60%', '80%', '100%')
@@ -71,7 +65,7 @@ def confidences_table(result: Mapping[str, Any]) -> list[list[str]]:
         rows.append(
             [name, *(f'{100 * curve[share]:.2f}' for share in shares), f'{100 * result["mean_accuracy"][name]:.3f}']
         )
-    return rows
+    return Table.of(rows[0], rows[1:])
 
 
 def coverage_lines(result: Mapping[str, Any]) -> list[str]:
@@ -83,26 +77,14 @@ def coverage_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def as_markdown(rows: Sequence[Sequence[str]]) -> str:
-    header, *body = rows
-    lines = [header, ['---'] * len(header), *body]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    header, *body = rows
-    table = Table(*header)
-    for row in body:
-        table.add_row(*row)
-    console = Console()
-    console.width = max(console.width, _WIDTH)
-    console.print(table)
-
-
 def _quality(point: Mapping[str, Any]) -> str:
     """With its confidence interval where there is one."""
     text, interval = f'{100 * point["report"]["quality"]:.2f}', point.get('interval')
     return text if interval is None else f'{text} ({100 * interval["low"]:.2f} to {100 * interval["high"]:.2f})'
+
+
+def _interval(found: Mapping[str, float], form: str = '.2f') -> str:
+    return with_interval(found['estimate'], found['low'], found['high'], form, 100)
 
 
 def _system(system: Mapping[str, Any] | None, unit: str) -> str:
@@ -112,7 +94,4 @@ def _system(system: Mapping[str, Any] | None, unit: str) -> str:
 
 
 def _cost(value: float, unit: str) -> str:
-    if unit != 'multiply-adds':
-        return f'{value:.4g}'
-    scale, prefix = next((entry for entry in _SCALES if value >= entry[0]), _SCALES[-1])
-    return f'{value / scale:.4g} {prefix}'.rstrip()
+    return with_prefix(value) if unit == 'multiply-adds' else f'{value:.4g}'

@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from rich.console import Console
-from rich.table import Table
 
+from mmcascade._system.tables import Table, with_prefix
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import HOOKS
 
-COLUMNS = ('stage', 'member', 'view', 'input', 'batch', 'GMACs', 'cumulative', 'reached %')
+COLUMNS = ('stage', 'member', 'view', 'input', 'batch', 'MACs', 'cumulative', 'reached %')
 
 
 @HOOKS.register_module()
 class StageTableHook(Hook):
-    """Prints what each stage of a cascade ran on: member, view, input shape, batch size, multiply-adds of the stage and
-    of all stages up to it (G per image), and the share of images that reached it.
+    """Logs what each stage of a cascade ran on.
+
+    That is its member, view, input shape, batch size, multiply-adds of the stage and of all stages up to it, per image,
+    and the share of images that reached it.
 
     For segmentation the view says whether the member ran on images or on cells, and at which scale; the multiply-adds
     are those of one image or of one crop, and the share is that of the images' area.
@@ -35,14 +35,19 @@ class StageTableHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if hasattr(model, 'stages'):
-            rows = stage_rows(model.stages, metrics or {})
-            runner.logger.info('Stages of the cascade (multiply-adds per image, or per cell)\n' + as_text(rows))
+            table = stage_table(model.stages, metrics or {}).as_text(120)
+            runner.logger.info(f'Stages of the cascade (multiply-adds per image, or per cell)\n{table}')
+
+
+def stage_table(stages: Sequence[MemberStage], metrics: dict[str, float]) -> Table:
+    """The rows of :func:`stage_rows` as a table."""
+    return Table.of(COLUMNS, stage_rows(stages, metrics))
 
 
 def stage_rows(stages: Sequence[MemberStage], metrics: dict[str, float]) -> list[tuple[str, ...]]:
     """One row of :data:`COLUMNS` for each stage and each input shape it met."""
-    rows = []
-    before = 0.0
+    rows: list[tuple[str, ...]] = []
+    before: float | None = 0.0
     for index, stage in enumerate(stages):
         reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
         on_cells = stage.on == 'cell'
@@ -55,20 +60,11 @@ def stage_rows(stages: Sequence[MemberStage], metrics: dict[str, float]) -> list
                     stage.describe(),
                     'x'.join(map(str, shape)) or 'never ran',
                     'any' if stage.batch_size is None else str(stage.batch_size),
-                    'n/a' if macs is None else f'{macs / 1e9:.4g}',
-                    'n/a' if macs is None or before is None or on_cells else f'{(before + macs) / 1e9:.4g}',
+                    'n/a' if macs is None else with_prefix(macs),
+                    'n/a' if macs is None or before is None or on_cells else with_prefix(before + macs),
                     'n/a' if reached is None else f'{reached:.2f}',
                 )
             )
         # Several shapes, or cells, have no one cumulative cost; their mean is what cost/macs reports.
         before = None if len(shapes) > 1 or macs is None or before is None or on_cells else before + macs
     return rows
-
-
-def as_text(rows: list[tuple[str, ...]]) -> str:
-    table = Table(*COLUMNS)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(file=io.StringIO(), width=120)
-    console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]

@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from torch import Tensor
 
+from mmcascade._system.tables import Column, Table
 from mmcascade.evaluation.metrics.pixel_maps import annotation, pixel_map
 from mmcascade.evaluation.metrics.sample_fields import require
 from mmcascade.registry import METRICS
@@ -164,9 +161,5 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _table(classes: Sequence[str], ious: Sequence[float], shares: Sequence[float]) -> str:
-    table = Table('class', 'IoU', 'deferred')
-    for name, iou, share in zip(classes, ious, shares, strict=True):
-        table.add_row(escape(name), *('n/a' if math.isnan(value) else f'{value:.2f}' for value in (iou, share)))
-    console = Console(file=io.StringIO(), width=120)
-    console.print(table)
-    return cast(io.StringIO, console.file).getvalue()
+    columns = (Column('class', left=True), *(Column(title, '.2f', missing='n/a') for title in ('IoU %', 'deferred %')))
+    return Table.of(columns, list(zip(classes, ious, shares, strict=True))).as_text(120)

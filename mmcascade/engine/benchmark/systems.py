@@ -61,7 +61,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class System:
+class TimedSystem:
     """Stages with batch sizes and a policy.
 
     Attributes:
@@ -77,7 +77,7 @@ class System:
     @classmethod
     def of(
         cls, model: CascadeModel, stages: Sequence[MemberStage], policy: ExitPolicy, deferred: bool = True
-    ) -> System:
+    ) -> TimedSystem:
         router = CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results)
         return cls(model, router, deferred)
 
@@ -122,7 +122,7 @@ def _joined(images: list[Tensor]) -> Tensor | list[Tensor]:
 
 def systems_of(
     model: CascadeModel, stages: Sequence[MemberStage], alone: Sequence[MemberStage], policy: ExitPolicy
-) -> dict[str, System]:
+) -> dict[str, TimedSystem]:
     """Every member alone, all of them on everything, and the cascade with and without waiting.
 
     Args:
@@ -134,12 +134,12 @@ def systems_of(
     everybody = WindowPolicy([(None, None)] * (len(stages) - 1))
     return {
         **{
-            f'{index}: {stage.member} alone': System.of(model, [stage], WindowPolicy([]))
+            f'{index}: {stage.member} alone': TimedSystem.of(model, [stage], WindowPolicy([]))
             for index, stage in enumerate(alone)
         },
-        'ensemble': System.of(model, stages, everybody),
-        'cascade, plain': System.of(model, stages, policy, deferred=False),
-        'cascade, deferred': System.of(model, stages, policy),
+        'ensemble': TimedSystem.of(model, stages, everybody),
+        'cascade, plain': TimedSystem.of(model, stages, policy, deferred=False),
+        'cascade, deferred': TimedSystem.of(model, stages, policy),
     }
 
 
@@ -150,14 +150,14 @@ def with_batch_size(stage: MemberStage, batch_size: int) -> MemberStage:
     return stage
 
 
-def reached(system: System, outcome: Outcome, stages: Sequence[MemberStage]) -> list[float]:
+def reached(system: TimedSystem, outcome: Outcome, stages: Sequence[MemberStage]) -> list[float]:
     """The share of the images (or cells) that ran each of some stages in a system of some of them."""
     own = {id(stage): float(np.mean(outcome.exit_stage >= index)) for index, stage in enumerate(system.router.stages)}
     return [own.get(id(stage), 0.0) for stage in stages]
 
 
 def runs_per_image(
-    system: System, outcome: Outcome, stages: Sequence[MemberStage], units: Sequence[int]
+    system: TimedSystem, outcome: Outcome, stages: Sequence[MemberStage], units: Sequence[int]
 ) -> list[float]:
     """How often each of some stages runs for an image: once, or once for each of its cells that reach it.
 

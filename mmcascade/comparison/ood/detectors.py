@@ -12,7 +12,13 @@ from mmengine.evaluator import Evaluator
 
 from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.replay.replay import Replay
-from mmcascade.comparison.systems import Scores, cascade_systems, deferred_shares, fixed_system, thresholds_for_shares
+from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.classification.systems import (
+    cascade_systems,
+    deferred_shares,
+    fixed_system,
+    thresholds_for_shares,
+)
 from mmcascade.routing import CachedStage, ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.routing.policies.policies import Window
 
@@ -86,7 +92,9 @@ def mixed_units(names: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.r_[np.random.RandomState(seed).permutation(inside)[: len(outside)], outside]
 
 
-def measure(result: Replay, labels: np.ndarray, names: np.ndarray, accept: float | None = None) -> dict[str, float]:
+def detector_metrics(
+    result: Replay, labels: np.ndarray, names: np.ndarray, accept: float | None = None
+) -> dict[str, float]:
     """The metrics that a test loop prints, from a replay; ``cost/mixture/macs`` weighs ID and OOD images 1:1.
 
     Args:

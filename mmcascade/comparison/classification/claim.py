@@ -16,17 +16,23 @@ from mmcascade.calibration.replay.replay import Replay
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, bootstrap
 
-Quality = Callable[[np.ndarray], float]
+#: A figure of the units with these indexes.
+Statistic = Callable[[np.ndarray], float]
 
 
-def coverage_of(result: Replay, labels: np.ndarray, risk: float = 0.05) -> Quality:
+def coverage_of(result: Replay, labels: np.ndarray, risk: float = 0.05) -> Statistic:
     """Coverage at a risk, as a function of the units that count."""
     wrong = result.label != labels
     return lambda units: coverage_at_risk(result.confidence[units], wrong[units], risk)
 
 
 def claim_intervals(
-    members: Sequence[Quality], ensemble: Quality, policies: dict[str, Sequence[Quality]], n: int, *, repeats: int = 500
+    members: Sequence[Statistic],
+    ensemble: Statistic,
+    policies: dict[str, Sequence[Statistic]],
+    n: int,
+    *,
+    repeats: int = 500,
 ) -> dict[str, Interval | None]:
     """Paired bootstrap intervals, each a mean over both orders of the members.
 
@@ -42,7 +48,7 @@ def claim_intervals(
         'window_minus_random': differences of quality.
     """
 
-    def mean(qualities: Sequence[Quality], units: np.ndarray) -> float:
+    def mean(qualities: Sequence[Statistic], units: np.ndarray) -> float:
         return float(np.mean([quality(units) for quality in qualities]))
 
     def retained(units: np.ndarray) -> float:
@@ -50,7 +56,7 @@ def claim_intervals(
         gain = ensemble(units) - single
         return (mean(policies['cascade'], units) - single) / gain if gain > 0 else np.nan
 
-    def over(other: str) -> Quality:
+    def over(other: str) -> Statistic:
         return lambda units: mean(policies['cascade'], units) - mean(policies[other], units)
 
     return {

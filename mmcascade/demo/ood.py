@@ -15,12 +15,12 @@ import torch
 from mmengine.config import Config
 
 from mmcascade._system.files import write_json
-from mmcascade.comparison.ood_plot import plot_roc
-from mmcascade.comparison.ood_systems import Detector, calibrated_detectors, measure
-from mmcascade.comparison.systems import Scores
-from mmcascade.demo.quickstart import LARGE, PAIR, Say, member_scores
+from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.ood.comparison import compared, ood_sets
+from mmcascade.comparison.ood.detectors import calibrated_detectors
+from mmcascade.demo.quickstart import COMPARISON, LARGE, PAIR
+from mmcascade.engine.console.progress import Say
 from mmcascade.routing import CachedStage
-from mmcascade.visualization.style import save
 
 TARGETS = ('tpr=0.95', 'tpr=0.8')
 
@@ -39,7 +39,7 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     """
     confidence = ood_cfg.model.confidence
     calibration, inside = (
-        _with_confidence(member_scores(cfg, work_dir / f'{name}_scores', f'{split}_dataloader', say), confidence)
+        _with_confidence(COMPARISON.scores(cfg, work_dir / f'{name}_scores', f'{split}_dataloader', say), confidence)
         for name, split in (('calibration', 'val'), ('test', 'test'))
     )
     outside = {
@@ -51,30 +51,13 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     part: dict[str, Any] = {'confidence': confidence, 'targets': {}}
     for target in TARGETS:
         detectors = calibrated_detectors(calibration, everything, names, PAIR, [LARGE], target)
-        part['targets'][target] = compare(detectors, everything, names, work_dir / f'roc_{target.replace("=", "")}.png')
+        part['targets'][target] = compared(
+            detectors, everything, names, work_dir / f'roc_{target.replace("=", "")}.png'
+        )
     path = work_dir / 'results.json'
     results = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, {**results, 'ood': part})
     return part
-
-
-def compare(
-    detectors: Mapping[str, Detector], test: Scores, names: np.ndarray, picture: Path
-) -> dict[str, dict[str, float]]:
-    """The metrics of every detector on the same scores, and a picture of their ROC curves."""
-    replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
-    save(plot_roc(replays, names), picture, formats=('pdf',))
-    return {name: measure(replays[name], test.labels, names, detector.accept) for name, detector in detectors.items()}
-
-
-def ood_sets(cfg: Config) -> dict[str, Any]:
-    """The configs of the marked data sets of a test loop, by name."""
-    found = {}
-    for dataset in cfg.test_dataloader.dataset.datasets:
-        for transform in dataset.get('pipeline', ()):
-            if transform['type'].endswith('MarkOOD'):
-                found[transform['name']] = dataset
-    return found
 
 
 def _with_confidence(scores: Scores, confidence: str) -> Scores:
@@ -86,7 +69,7 @@ def _ood_scores(
 ) -> Scores:
     own = copy.deepcopy(cfg)
     own.test_dataloader = dict(ood_cfg.test_dataloader, dataset=dataset)
-    return member_scores(own, work_dir / f'{name}_scores', 'test_dataloader', say)
+    return COMPARISON.scores(own, work_dir / f'{name}_scores', 'test_dataloader', say)
 
 
 def _joined(inside: Scores, outside: Mapping[str, Scores]) -> tuple[Scores, np.ndarray]:

@@ -6,46 +6,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LABELS = {
-    'ensemble': 'ensemble',
-    'cascade': 'window cascade',
-    'adjusted': 'window cascade, adjusted',
-    'threshold': 'threshold cascade',
-    'random': 'random deferral',
-}
+from mmcascade._system.tables import Column, Table
+from mmcascade.comparison.classification.table import LABELS as CASCADES
+
+LABELS = {**CASCADES, 'adjusted': 'window cascade, adjusted'}
 
 Systems = Mapping[str, Mapping[str, float]]
 
 
-def ood_rows(systems: Systems, tpr: str = '95') -> list[list[str]]:
-    """A header and one row of text per system; percent, and MMACs per image.
+def ood_table(systems: Systems, tpr: str = '95') -> Table:
+    """One row per system; percent, and MMACs per image.
 
     Args:
         systems: per system its metrics.
         tpr: the true positive rate at which the false positive rate is shown, in percent.
     """
     sets, known = ood_names(systems), next(iter(systems.values()))
-    columns = {
+    titles = {
         f'ood/{name}/{key}': f'{name} {title}'
         for name in sets
         for key, title in (('auroc', 'AUROC'), (f'fpr@tpr{tpr}', f'FPR@TPR{tpr}'), ('deployed_fpr', 'deployed FPR'))
     }
-    columns |= {
+    titles |= {
         'ood/all/deployed_tpr': 'deployed TPR',
         'cost/id/macs': 'MMACs ID',
         **{f'cost/{name}/macs': f'MMACs {name}' for name in sets},
         'cost/mixture/macs': 'MMACs 1:1 mixture',
     }
-    columns = {key: title for key, title in columns.items() if key in known}
-    rows = [['system', *columns.values()]]
-    for system, metrics in systems.items():
-        rows.append(
-            [
-                LABELS.get(system, system),
-                *(f'{metrics[key] * (1e3 if key.startswith("cost/") else 1):.2f}' for key in columns),
-            ]
-        )
-    return rows
+    columns = {
+        key: Column(title, '.2f', 1e3 if key.startswith('cost/') else 1)
+        for key, title in titles.items()
+        if key in known
+    }
+    rows = [[LABELS.get(system, system), *(metrics[key] for key in columns)] for system, metrics in systems.items()]
+    return Table.of([Column('system', left=True), *columns.values()], rows)
 
 
 def ood_names(systems: Systems) -> list[str]:
@@ -81,12 +75,6 @@ def ood_sentences(systems: Systems, members: list[str], larger: list[str]) -> li
     return sentences
 
 
-def as_markdown(rows: list[list[str]]) -> str:
-    """Rows of text as a table for a Markdown file."""
-    lines = [rows[0], ['---', *['---:'] * (len(rows[0]) - 1)], *rows[1:]]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
-
-
 def report_lines(part: Mapping[str, Any], members: list[str], larger: list[str]) -> list[str]:
     """Table and sentences for every target of a part 'ood' of results.json."""
     lines = []
@@ -96,6 +84,6 @@ def report_lines(part: Mapping[str, Any], members: list[str], larger: list[str])
             '',
             f'OOD detection by {part["confidence"]}, placed at {target} on in-distribution data alone:',
             '',
-            as_markdown(ood_rows(systems, tpr)),
+            ood_table(systems, tpr).as_markdown(),
         ]
     return [*lines, '', *(f'- {sentence}' for sentence in ood_sentences(systems, members, larger))]

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.store import StoreError
-from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.calibrate import prepare_store
 
 
@@ -20,8 +20,8 @@ def own_store(
     cfg: Config,
     folder: Path,
     dataloader: str,
-    say: Callable[[str], None],
-    progress: Progress = lambda done, total: None,
+    say: Say,
+    progress: Progress = no_progress,
 ) -> tuple[Any, CascadeIdentity]:
     """The store of a split; one of members that were trained again since, or of other images, is filled again.
 

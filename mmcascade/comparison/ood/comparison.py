@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,21 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
-from mmcascade.comparison.ood import compare, ood_sets
-from mmcascade.comparison.ood_systems import calibrated_detectors, given_detectors
-from mmcascade.comparison.systems import Scores
-from mmcascade.engine.benchmark.timing import Progress
+from mmcascade._system.progress import Progress, no_progress
+from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.ood.detectors import (
+    Detector,
+    calibrated_detectors,
+    detector_metrics,
+    given_detectors,
+)
+from mmcascade.comparison.ood.plot import plot_roc
 from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.visualization.style import save
 
 
 def compare_ood(
-    cfg: Config, work_dir: Path, target: str | None = None, progress: Progress = lambda done, total: None
+    cfg: Config, work_dir: Path, target: str | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Run all members once over the test loop of a config and replay every detector.
 
@@ -50,6 +57,7 @@ def compare_ood(
     test = _scores(cfg, 'test_dataloader', work_dir / 'test_scores', progress)
     names = _names(cfg)
     if target is None:
+        assert windows is not None  # refused above
         detectors = given_detectors(test, names, order, windows)
     else:
         calibration = _scores(cfg, 'val_dataloader', work_dir / 'calibration_scores', progress)
@@ -59,10 +67,32 @@ def compare_ood(
         'machine': machine(),
         'confidence': test.identity.confidence,
         'target': target,
-        'systems': compare(detectors, test, names, work_dir / 'roc.png'),
+        'systems': compared(detectors, test, names, work_dir / 'roc.png'),
     }
     write_json(work_dir / 'ood.json', result)
     return result
+
+
+def compared(
+    detectors: Mapping[str, Detector], test: Scores, names: np.ndarray, picture: Path
+) -> dict[str, dict[str, float]]:
+    """The metrics of every detector on the same scores, and a picture of their ROC curves."""
+    replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
+    save(plot_roc(replays, names), picture, formats=('pdf',))
+    return {
+        name: detector_metrics(replays[name], test.labels, names, detector.accept)
+        for name, detector in detectors.items()
+    }
+
+
+def ood_sets(cfg: Config) -> dict[str, Any]:
+    """The configs of the marked data sets of a test loop, by name."""
+    found = {}
+    for dataset in cfg.test_dataloader.dataset.datasets:
+        for transform in dataset.get('pipeline', ()):
+            if transform['type'].endswith('MarkOOD'):
+                found[transform['name']] = dataset
+    return found
 
 
 def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> Scores:

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,12 @@ from mmcascade.calibration.fit.cell_fit import fit_cells, share_curve
 from mmcascade.calibration.replay.cell_replay import CellReplay, replay_cells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.comparison.own_store import own_store
-from mmcascade.comparison.segmentation_plot import plot_miou_against_macs
-from mmcascade.demo.quickstart import run_tool
+from mmcascade.comparison.segmentation.cell_shape import CellShape
+from mmcascade.comparison.segmentation.plot import plot_miou_against_macs
+from mmcascade.comparison.stores import own_store
+from mmcascade.comparison.testing import measured
+from mmcascade.engine.configs.testing import Drawing
+from mmcascade.engine.console.progress import Say
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.visualization.style import save
@@ -34,48 +35,12 @@ SCHEMA = 1
 CALIBRATION, TEST = 'val_dataloader', 'test_dataloader'
 IMAGE, ENSEMBLE = 'image', 'ensemble'
 
-Say = Callable[[str], None]
 Model = dict[str, Any]
 Stored = tuple[CellStore, CascadeIdentity]
 
 
 @dataclass(frozen=True)
-class Cells:
-    """How images are cut, and how many cells of one may go on; None = all."""
-
-    height: int
-    width: int
-    most: int | None = None
-
-    @classmethod
-    def parse(cls, cell: Any) -> Cells:
-        """From the side of a square, (height, width), or a text such as '160', '72x480' or '72x480@2'.
-
-        Raises:
-            ValueError: on anything else.
-        """
-        if not isinstance(cell, str):
-            cell = 'x'.join(map(str, cell)) if isinstance(cell, (tuple, list)) else str(cell)
-        found = re.fullmatch(r'(\d+)(?:x(\d+))?(?:@(\d+))?', cell)
-        if found is None:
-            raise ValueError(f'cells are written like 160, 72x480 or 72x480@2, got {cell!r}')
-        height, width, most = found.groups()
-        return cls(int(height), int(width or height), None if most is None else int(most))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.height, self.width
-
-    @property
-    def size(self) -> str:
-        return str(self.height) if self.height == self.width else f'{self.height}x{self.width}'
-
-    def __str__(self) -> str:
-        return self.size if self.most is None else f'{self.size}@{self.most}'
-
-
-@dataclass(frozen=True)
-class System:
+class CellSystem:
     """One row of the comparison.
 
     Attributes:
@@ -89,13 +54,12 @@ class System:
     policy: ExitPolicy
 
 
-class Comparison:
+class SegmentorComparison:
     """Calibrates and tests systems that are made of the two stages of a config.
 
     Args:
         cfg: config of a CascadeSegmentor with two stages and trained members.
         work_dir: gets ``results.json``, the pictures, the stores, and a config and calibration file for each system.
-        tools: the folder of test.py.
         others: further cells to try beside the config's, such as '160', '72x480' (height and width), or '72x480@2'
             where at most 2 cells of an image may go on.
         budget: multiply-adds that cascades may spend on average, as a share of the second member's on whole images.
@@ -109,7 +73,6 @@ class Comparison:
         self,
         cfg: Config,
         work_dir: Path,
-        tools: Path,
         others: Sequence[str] = (),
         budget: float = 0.75,
         say: Say = print,
@@ -118,12 +81,12 @@ class Comparison:
             raise ValueError(f'the comparison takes a cascade of two stages, got {len(cfg.model.stages)}')
         if not 0 < budget < math.inf:
             raise ValueError(f"budget is a share > 0 of the second member's multiply-adds, got {budget!r}")
-        self.cfg, self.work_dir, self.tools, self.budget, self.say = cfg, work_dir, tools, budget, say
+        self.cfg, self.work_dir, self.budget, self.say = cfg, work_dir, budget, say
         first, second = (dict(stage) for stage in cfg.model.stages)
         self.first, self.second = first['member'], second['member']
         grid = dict(cell=512, margin=0) | dict(cfg.model.get('grid') or {})
         whole = dict(cell=None, margin=0)
-        self.cells = [Cells.parse(grid['cell']), *map(Cells.parse, others)]
+        self.cells = [CellShape.parse(grid['cell']), *map(CellShape.parse, others)]
         self.models: dict[str, Model] = {
             self.second: dict(grid=whole, stages=[second | dict(on='image')]),
             IMAGE: dict(grid=whole, stages=[first, second | dict(on='image')]),
@@ -178,7 +141,7 @@ class Comparison:
         self.say(f'all stages on all cells of {split}, cells: {name}')
         return own_store(self._config(name), folder, split, self.say)
 
-    def _systems(self, stores: Mapping[str, Stored], target: str) -> dict[str, System]:
+    def _systems(self, stores: Mapping[str, Stored], target: str) -> dict[str, CellSystem]:
         """Members, ensemble, and cascades that meet the target on the calibration split."""
         alone, both = WindowPolicy([]), WindowPolicy([(None, None)])
         main, *others = self.cells
@@ -186,47 +149,33 @@ class Comparison:
         share = fitted[main].measured['deferred'][0]
         random = RandomPolicy([share])
         return {
-            self.first: System(self.models[IMAGE] | dict(stages=self.models[IMAGE]['stages'][:1]), IMAGE, alone),
-            self.second: System(self.models[self.second], self.second, alone),
-            ENSEMBLE: System(self.models[ENSEMBLE] | dict(policy=_open()), ENSEMBLE, both),
+            self.first: CellSystem(self.models[IMAGE] | dict(stages=self.models[IMAGE]['stages'][:1]), IMAGE, alone),
+            self.second: CellSystem(self.models[self.second], self.second, alone),
+            ENSEMBLE: CellSystem(self.models[ENSEMBLE] | dict(policy=_open()), ENSEMBLE, both),
             'cascade': self._cascade('cascade', main.size, fitted[main]),
             **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell.size, fitted[cell]) for cell in others},
             'image level': self._cascade('image level', IMAGE, fit_cells(*stores[IMAGE], target)),
-            'random cells': System(
+            'random cells': CellSystem(
                 self.models[main.size] | dict(policy=dict(type='mmcascade.RandomPolicy', rates=[share])),
                 main.size,
                 random,
             ),
         }
 
-    def _cascade(self, name: str, store: str, calibration: Calibration) -> System:
+    def _cascade(self, name: str, store: str, calibration: Calibration) -> CellSystem:
         path = self._path(name, 'json')
         calibration.save(path)
-        return System(self.models[store] | dict(calibration=str(path)), store, calibration.policy())
+        return CellSystem(self.models[store] | dict(calibration=str(path)), store, calibration.policy())
 
-    def _test(self, name: str, system: System) -> dict[str, float | None]:
-        """Write the system's config, run tools/test.py on it, and read what it measured."""
+    def _test(self, name: str, system: CellSystem) -> dict[str, Any]:
+        """Write the system's config, test it, and return what it measured."""
         self.say(f'testing {name}')
-        config_path, out = self._path(name, 'py'), self._path(name, 'metrics.json')
-        self._config_of(system.model).dump(config_path)
-        pictures = ['--show-dir', self.work_dir / 'pictures', '--interval', 4] if name == 'cascade' else []
-        run_tool(
-            self.tools / 'test.py',
-            config_path,
-            '--work-dir',
-            self.work_dir / 'systems' / 'runs',
-            '--out',
-            out,
-            *pictures,
-            '--cfg-options',
-            'log_level=WARNING',
-        )
-        return json.loads(out.read_text())
+        drawing = Drawing(show_dir=str(self.work_dir / 'pictures'), interval=4) if name == 'cascade' else None
+        folder = self.work_dir / 'systems'
+        return measured(self._config_of(system.model), folder, _file_name(name), folder / 'runs', drawing)
 
     def _path(self, name: str, ending: str) -> Path:
-        folder = self.work_dir / 'systems'
-        folder.mkdir(exist_ok=True)
-        return folder / f'{name.replace(" ", "_")}.{ending}'
+        return self.work_dir / 'systems' / f'{_file_name(name)}.{ending}'
 
     def _config(self, name: str) -> Config:
         return self._config_of(self.models[name])
@@ -279,6 +228,10 @@ def hindsight(stores: Mapping[str, CellStore], budget: float) -> dict[str, dict[
             index = within[quality[within].argmax()]
             best[name] = {'mIoU': 100 * float(quality[index]), 'macs': float(macs[index]) / 1e9}
     return best
+
+
+def _file_name(system: str) -> str:
+    return system.replace(' ', '_')
 
 
 def _open() -> Model:

@@ -1,84 +1,24 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The systems that the quickstart compares: members, their ensemble, and cascades with three exit policies."""
+"""The systems that are compared: members, their ensemble, and cascades with three exit policies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.fit import finish
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows
-from mmcascade.calibration.replay.replay import Replay, replay
-from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.routing import CachedStage, ExitPolicy, RandomPolicy, WindowPolicy
+from mmcascade.comparison.classification.scores import Scores
+from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.routing.policies.policies import Window
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Stored scores of all members on one split.
-
-    Attributes:
-        stages: per member name.
-        labels: int64 ``(N)``.
-        identity: the members in the order of the store.
-        data: number and fingerprint of the units.
-    """
-
-    stages: dict[str, CachedStage]
-    labels: np.ndarray
-    identity: CascadeIdentity
-    data: dict[str, Any]
-
-    @classmethod
-    def of(cls, store: ScoreStore, identity: CascadeIdentity) -> Scores:
-        names = [stage.member for stage in identity.stages]
-        return cls(
-            dict(zip(names, store.stages(), strict=True)),
-            np.asarray(store.labels),
-            identity,
-            store.header.identity.data.summary(),
-        )
-
-    def chain(self, order: Sequence[str]) -> list[CachedStage]:
-        return [self.stages[name] for name in order]
-
-    def identity_of(self, order: Sequence[str]) -> CascadeIdentity:
-        by_name = {stage.member: stage for stage in self.identity.stages}
-        return replace(self.identity, stages=tuple(by_name[name] for name in order))
-
-    def only(self, units: np.ndarray) -> Scores:
-        """Some of the units."""
-
-        def rows(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x[units]
-
-        stages = {
-            name: CachedStage(
-                stage.values[units],
-                is_logits=stage.is_logits,
-                features=rows(stage.features),
-                macs=torch.as_tensor(stage.macs).expand(len(self.labels))[units],
-                temperature=stage.temperature,
-                source=stage.source,
-            )
-            for name, stage in self.stages.items()
-        }
-        return replace(self, stages=stages, labels=self.labels[units])
-
-    def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
-        return replay(self.chain(order), policy, len(self.labels), self.identity.scoring, self.identity.fusion)
-
-
-@dataclass(frozen=True)
-class System:
+class FittedSystem:
     """Members in order, the policy between them, and the accept threshold fitted on the calibration split."""
 
     order: tuple[str, ...]
@@ -86,7 +26,7 @@ class System:
     calibration: Calibration
 
     def model_options(self, calibration_path: str) -> dict[str, Any]:
-        """What to change in the quickstart's model config to get this system."""
+        """What to change in the cascade's model config to get this system."""
         stages = [dict(member=name, view=0) for name in self.order]
         if isinstance(self.policy, RandomPolicy):
             return dict(
@@ -97,12 +37,14 @@ class System:
         return dict(stages=stages, calibration=calibration_path)
 
 
-def fixed_system(scores: Scores, order: Sequence[str], target: str, windows: list) -> System:
+def fixed_system(scores: Scores, order: Sequence[str], target: str, windows: list) -> FittedSystem:
     """A system with given windows, such as a member alone or the full ensemble."""
     return _finish(scores, order, target, FittedWindows(windows, []), WindowPolicy(windows))
 
 
-def cascade_systems(scores: Scores, order: Sequence[str], target: str, half_width: float = 0.10) -> dict[str, System]:
+def cascade_systems(
+    scores: Scores, order: Sequence[str], target: str, half_width: float = 0.10
+) -> dict[str, FittedSystem]:
     """The window cascade of some members, and threshold and random policies that defer the same share in each gap.
 
     The shares are those of the windows on the calibration split.
@@ -152,7 +94,7 @@ def _finish(
     fitted: FittedWindows,
     policy: ExitPolicy,
     half_width: float = 0.0,
-) -> System:
+) -> FittedSystem:
     calibration = finish(
         fitted,
         scores.chain(order),
@@ -163,4 +105,4 @@ def _finish(
         half_width=half_width,
         policy=policy,
     )
-    return System(tuple(order), policy, calibration)
+    return FittedSystem(tuple(order), policy, calibration)

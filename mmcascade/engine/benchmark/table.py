@@ -1,0 +1,51 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A benchmark as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmcascade._system.tables import Column, Table, with_prefix
+
+COLUMNS = (
+    Column('system', left=True),
+    Column('images/s'),
+    Column('% of limit'),
+    Column('with loading'),
+    Column('latency p50 / p95 / p99 ms'),
+    Column('MACs'),
+    Column('MACs x', '.3g', missing='n/a'),
+    Column('time x', '.3g'),
+    Column('reached %'),
+)
+
+
+def benchmark_table(result: Mapping[str, Any]) -> Table:
+    """One row per system; lowest and highest of the repeats in brackets."""
+    rows = []
+    for system in result['systems']:
+        latency = system['latency_ms']
+        rows.append(
+            [
+                system['name'],
+                _with_spread(system['units_per_s']),
+                _with_spread(system['share_of_limit'], 100),
+                _with_spread(system['units_per_s_with_loading']),
+                f'{latency["p50"]:.3g} / {latency["p95"]:.3g} / {latency["p99"]:.3g}',
+                with_prefix(system['macs'], 3),
+                system['macs_ratio'],
+                system['time_ratio'],
+                ' '.join(f'{100 * share:.3g}' for share in system['reached']),
+            ]
+        )
+    return Table.of(COLUMNS, rows)
+
+
+def _with_spread(values: Mapping[str, float], factor: float = 1) -> str:
+    median, low, high = (factor * values[key] for key in ('median', 'lowest', 'highest'))
+    return f'{_number(median)} [{_number(low)}, {_number(high)}]'
+
+
+def _number(value: float) -> str:
+    return f'{value:,.0f}' if value >= 1000 else f'{value:.4g}'

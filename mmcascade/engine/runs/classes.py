@@ -1,0 +1,26 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The classes of a cascade against those of the data set that it meets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmcascade.datasets.classes import check_classes
+from mmcascade.models.members.members import num_classes
+
+
+def check_dataset(model: Any, dataset: Any, where: str) -> None:
+    """Refuse a data set whose labels are not the classes of a cascade; any other model is left alone.
+
+    Args:
+        model: built.
+        dataset: built.
+        where: the config's key of the data set, for messages.
+
+    Raises:
+        ClassesError: saying what to put right.
+    """
+    if not getattr(model, 'is_cascade', False):
+        return
+    counts = [num_classes(member) for member in model.members.values()]
+    check_classes(dataset, model.classes, next((count for count in counts if count), None), where)

@@ -1,0 +1,133 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One test of a config, as ``tools/test.py`` and every comparison run it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.runner import Runner
+
+from mmcascade._system.files import check_writable, write_json
+from mmcascade._system.json_values import plain
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.datasets.broken_images import name_broken_images
+from mmcascade.engine.configs.testing import EvalFlags, prepare_test
+from mmcascade.engine.console.progress import progress_bar
+from mmcascade.engine.hooks.progress_hook import ProgressHook
+from mmcascade.engine.loops.deferred_test_loop import BoundError
+from mmcascade.engine.runs.classes import check_dataset
+from mmcascade.engine.runs.runner import build_runner, log_file
+
+
+class SplitError(ValueError):
+    """A test split that is empty, that cannot be read, or whose data loader has settings that do not fit."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written of a test.
+
+    Attributes:
+        metrics: path of a JSON file.
+        predictions: path of a pickle.
+    """
+
+    metrics: str | None = None
+    predictions: str | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test that ran to its end.
+
+    Attributes:
+        metrics: by name.
+        model: that was tested, without the wrapper of a distributed run.
+        images: how many were tested.
+        log: path of MMEngine's log.
+    """
+
+    metrics: dict[str, Any]
+    model: Any
+    images: int
+    log: str | None
+
+
+def run_test(
+    cfg: Config,
+    flags: EvalFlags,
+    output: Output | None = None,
+    verbose: bool = False,
+    started: Callable[[Runner], None] = lambda runner: None,
+) -> Tested:
+    """Test a config.
+
+    Args:
+        cfg: as read from ``flags.config_path``; changed in place.
+        flags: how it is tested.
+        output: what is written.
+        verbose: show MMEngine's log in place of a progress bar.
+        started: called once everything is built and checked.
+
+    Raises:
+        ValueError: of any kind, where the user can put something right.
+    """
+    keep_freed_memory()
+    output = output or Output()
+    for path in filter(None, (output.metrics, output.predictions)):
+        check_writable(path)
+    runner = build_runner(prepare_test(cfg, flags), verbose)
+    if output.predictions:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=output.predictions))
+    dataset = readable_split(runner)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    check_dataset(model, dataset, 'test_dataloader.dataset')
+    name_broken_images(dataset)
+    started(runner)
+    gc.collect()
+    gc.freeze()  # what was imported and built stays, and need not be searched for garbage again and again
+    with progress_bar('testing', shown=is_main_process() and not verbose) as progress:
+        runner.register_hook(ProgressHook(progress))
+        metrics = runner.test()
+    if output.metrics and is_main_process():
+        write_json(output.metrics, plain(metrics), allow_nan=True)
+    return Tested(metrics, model, len(dataset), log_file(runner))
+
+
+def readable_split(runner: Runner) -> Any:
+    """The built data set of the test split, once its data loader stands.
+
+    Raises:
+        SplitError: saying whether the data set or a setting of the loader is wrong.
+        BoundError: from a DeferredTestLoop.
+    """
+    where = 'test_dataloader.dataset: check its annotations, its data_root and its split'
+    try:
+        dataset = runner.test_dataloader.dataset
+    except BoundError:  # of the loop, which is built with its data loader
+        raise
+    except (OSError, ZeroDivisionError, ValueError, IndexError, AssertionError, RuntimeError) as error:
+        if _builds(runner):
+            raise SplitError(f'test_dataloader has a setting that does not fit: {error}') from error
+        raise SplitError(f'the test split cannot be read ({error}). See {where}') from error
+    if not len(dataset):
+        raise SplitError(f'the test split is empty. See {where}')
+    return dataset
+
+
+def _builds(runner: Runner) -> bool:
+    """Whether the data set by itself is sound, so that its data loader is to blame."""
+    try:
+        with DefaultScope.overwrite_default_scope(runner.default_scope.scope_name):
+            return len(DATASETS.build(copy.deepcopy(runner.cfg.test_dataloader.dataset))) > 0
+    except Exception:  # whatever data sets raise
+        return False
