@@ -4,3 +4,7 @@
 ``timing`` takes seconds, ``systems`` are what is timed, ``speeds`` makes figures of seconds, ``benchmark`` does it all
 in one run, and ``table`` shows it. What is measured lands in files that the docs quote, so keys of results stay.
 """
+
+from mmcascade._system.extras import require
+
+require('mmengine', 'mmcascade.engine')

@@ -1,8 +1,12 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Pictures and tables after a test."""
 
-from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook
-from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
-from mmcascade.engine.hooks.stage_table_hook import StageTableHook
+from mmcascade._system.extras import require
+
+require('mmengine', 'mmcascade.engine')
+
+from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook  # noqa: E402
+from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook  # noqa: E402
+from mmcascade.engine.hooks.stage_table_hook import StageTableHook  # noqa: E402
 
 __all__ = ['CascadeVisualizationHook', 'CellVisualizationHook', 'StageTableHook']
