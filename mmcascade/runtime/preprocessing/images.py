@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmcascade.runtime.errors import ImageError
 
@@ -57,6 +57,8 @@ def read_image(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uin
                 return _pixels(picture, limits, name)
     except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f'{name} cannot be read as an image: it is none of {", ".join(FORMATS)}') from error
     except TypeError as error:
         raise ImageError(
             f'an image is a path, bytes, an array or a picture of Pillow, got {type(image).__name__}'
