@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ranges lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ranges mutation lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. Members that are trained are used again.
@@ -70,6 +70,14 @@ test-ranges:
 	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,demo,tests]'
 	OMP_NUM_THREADS=1 $(RANGES)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
+# Change what decides, one token at a time, and see whether a test fails: see docs/en/advanced_guides/mutations.md. It takes
+# hours, goes on where it was stopped, and MUTATE="mmcascade.routing.policies*" takes a part of it.
+MUTATE :=
+mutation: $(READY)
+	$(PIP) --no-deps -r requirements/mutation.txt
+	OMP_NUM_THREADS=1 nice -n 19 $(PY) -m mutmut run --max-children 2 $(MUTATE)
+	$(PY) -m mutmut results
+
 lint: $(READY)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -98,5 +106,5 @@ $(READY): requirements/lock.txt setup.py pyproject.toml
 
 # Keeps the environments, which take minutes to make.
 clean:
-	rm -rf work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf mutants work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

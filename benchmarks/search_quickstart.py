@@ -1,8 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Everything that the docs say about searching the stages of the quickstart, from their store.
 
-    python tools/calibrate.py configs/quickstart/committee.py work_dirs/committee/all.json \
-        --target coverage=0.8 --store work_dirs/committee/store
+    python tools/calibrate.py configs/quickstart/committee.py work_dirs/committee/all.json --target coverage=0.8 \
+        --store work_dirs/committee/store
     python benchmarks/search_quickstart.py work_dirs/committee/store --json benchmarks/results/search_quickstart.json
 """
 

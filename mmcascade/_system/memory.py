@@ -26,7 +26,7 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether freed memory is kept.
     """
-    global _kept
+    global _kept  # noqa: PLW0603  the setting is the process's, and so is what is known of it
     if not _kept and platform.libc_ver()[0] == 'glibc' and not any(name.startswith('MALLOC_') for name in os.environ):
         mallopt = ctypes.CDLL(None).mallopt
         _kept = bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))

@@ -61,8 +61,11 @@ class CascadeInferencer(ImageClassificationInferencer):
     def postprocess(
         self, preds: list[DataSample], visualization: list[np.ndarray], return_datasamples: bool = False
     ) -> list:
-        """Per image, besides mmpretrain's keys: ``confidence`` (float, higher = more certain), ``accepted`` (bool, or
-        None without an accept threshold), ``exit_stage`` (int, from 0) and ``macs`` (multiply-adds)."""
+        """What mmpretrain says of each image, and what was decided.
+
+        The keys are ``confidence`` (float, higher = more certain), ``accepted`` (bool, or None without an accept
+        threshold), ``exit_stage`` (int, from 0) and ``macs`` (multiply-adds).
+        """
         results = super().postprocess(preds, visualization, return_datasamples)
         if return_datasamples:
             return results

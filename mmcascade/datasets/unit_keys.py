@@ -17,7 +17,7 @@ def unit_keys(dataset: Any) -> list[bytes]:
 def _key(info: dict[str, Any]) -> bytes:
     if 'img_path' in info:
         return str(info['img_path']).encode()
-    return hashlib.sha1(np.ascontiguousarray(info['img']).tobytes()).digest()
+    return hashlib.sha1(np.ascontiguousarray(info['img']).tobytes(), usedforsecurity=False).digest()
 
 
 def check_disjoint(calibration: list[bytes], test: list[bytes]) -> None:

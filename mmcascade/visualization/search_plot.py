@@ -75,10 +75,10 @@ def plot_confidences(curves: Mapping[str, np.ndarray], title: str, ax: Axes | No
     """
     figure, axis = panel(ax)
     for number, (name, accuracy) in enumerate(curves.items()):
-        share, accuracy = thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy)
+        share, shown = thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy)
         axis.plot(
             100 * share,
-            100 * accuracy,
+            100 * shown,
             label=name,
             **GUIDE if name == 'oracle' else dict(color=STAGE_COLOURS[number % len(STAGE_COLOURS)]),
         )

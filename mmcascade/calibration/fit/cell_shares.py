@@ -93,11 +93,12 @@ class CellShares:
             ends = self._ends(self.scores[0][order], shares)
             histograms += _running(self._change(0)[order])[ends]
             costs += _running(self._first_costs(order))[ends]
-            for rows, block in self._masks(order, ends, len(shares)):
+            for rows, masks in self._masks(order, ends, len(shares)):
+                going = masks
                 for gap in range(1, len(self.scores)):
-                    block = self._lowest(block, gap, shares[rows])
-                    histograms[rows] += block @ self._change(gap)
-                    costs[rows] += self._later_costs(block, gap + 1)
+                    going = self._lowest(going, gap, shares[rows])
+                    histograms[rows] += going @ self._change(gap)
+                    costs[rows] += self._later_costs(going, gap + 1)
         classes = len(self.label)
         return (mean_iou(histograms[:, :classes], histograms[:, classes:], self.label), costs / self._images)
 

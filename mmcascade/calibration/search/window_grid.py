@@ -148,8 +148,10 @@ def _at_thresholds(place: NDArray[np.int64], bins: int, shape: tuple[int, ...]) 
 
 
 def summed(histogram: NDArray[Number], axes: int) -> NDArray[Number]:
-    """Running sums along the leading axes: entry k holds the parts below cut k, and the last entry of an axis remains
-    what lies in every window."""
+    """Running sums along the leading axes.
+
+    Entry k holds the parts below cut k, and the last entry of an axis remains what lies in every window.
+    """
     for axis in range(axes):
         always = histogram.take([-1], axis)
         running = np.cumsum(histogram.take(range(histogram.shape[axis] - 1), axis), axis, dtype=histogram.dtype)

@@ -181,7 +181,8 @@ def read_index(path: Path) -> tuple[ZooModel, ...]:
     """All models of a metafile, or of an index that imports metafiles."""
     if not path.is_file():
         raise FileNotFoundError(f"metafile '{path}' is not a file")
-    content = yaml.load(path.read_text(encoding='utf-8'), Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    content = yaml.load(path.read_text(encoding='utf-8'), Loader=loader)  # noqa: S506  both loaders are safe ones
     if isinstance(content, list):
         content = {'Models': content}
     if not isinstance(content, dict) or not {'Models', 'Import'} & content.keys():

@@ -82,7 +82,7 @@ class CompiledRuntime(TorchRuntime):
         asked = self.execution.compile
         mode = asked if isinstance(asked, str) else 'reduce-overhead' if device == 'cuda' else 'default'
         network = self.network
-        return torch.compile(lambda x: network.values(x), dynamic=False, mode=mode)
+        return torch.compile(lambda x: network.values(x), dynamic=False, mode=mode)  # noqa: PLW0108  hides self from dynamo
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), 'compiled': None, '_proven': set()}  # a copy has weights of its own

@@ -75,6 +75,9 @@ class ScoreMap:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ScoreMap) and self.to_json() == other.to_json()
 
+    def __hash__(self) -> int:
+        return hash((*self.scores, *self.values))
+
     def __repr__(self) -> str:
         return (
             f'ScoreMap({len(self.scores)} knots, {self.scores[0]:.4g} -> {self.values[0]:.4g} to '
