@@ -29,8 +29,9 @@ class WindowCascadeClassifier(CascadeModel):
 
     Stage 0 sees every image; each later stage only the images that the policy sends on. Images in the data samples
     come back with ``pred_score`` and ``pred_label`` of the fused scores, and ``confidence`` (higher = more certain),
-    ``exit_stage`` (from 0), ``macs`` (multiply-adds spent on this image), ``finite_stages``, ``num_stages``, and
-    ``accepted`` where an accept threshold is set.
+    ``exit_stage`` (from 0), ``macs`` (multiply-adds spent on this image), ``finite_stages``, ``num_stages``,
+    ``accepted`` where an accept threshold is set, and ``missed``, per stage 1 where it gave nothing finite, for images
+    where one did.
 
     Args:
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
@@ -134,9 +135,10 @@ class WindowCascadeClassifier(CascadeModel):
             outcome.exit_stage.tolist(),
             outcome.macs.tolist(),
             outcome.finite_stages.tolist(),
+            outcome.missed_stages.tolist(),
             strict=True,
         )
-        for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages in rows:
+        for sample, score, label, confidence, accepted, exit_stage, macs, finite_stages, missed in rows:
             # Copies: pickling a row of the batch would write the whole batch with every sample.
             sample.set_pred_score(score.clone())
             sample.set_field(label.clone(), 'pred_label', dtype=torch.Tensor)  # what set_pred_label does, but faster
@@ -145,6 +147,8 @@ class WindowCascadeClassifier(CascadeModel):
             sample.set_field(macs, 'macs')
             sample.set_field(finite_stages, 'finite_stages')
             sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
+            if missed:
+                sample.set_field([missed >> k & 1 for k in range(len(self.stages))], 'missed')
             if self.accept is not None:
                 sample.set_field(accepted, 'accepted')
 

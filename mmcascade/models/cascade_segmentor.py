@@ -38,7 +38,8 @@ class CascadeSegmentor(CascadeModel):
     - ``cells``: per cell ``bboxes`` (x1, y1, x2, y2, ends exclusive, in pixels of the original image), ``confidence``
       (higher = more certain; NaN where no pixel counts), ``exit_stages`` (from 0) and ``macs``;
     - ``macs`` of the image, ``mean_exit_stage`` and ``reached`` (share of the image that ran each stage), both by area,
-      ``nonfinite_cells`` and ``num_stages``;
+      ``nonfinite_cells`` and ``num_stages``, and ``missed``, per stage the cells for which it gave nothing finite, in
+      images where there are any;
     - where asked for, ``confidence_map`` ``(1, H, W)`` and ``seg_logits``, the fused log-probabilities ``(C, H, W)``.
 
     Args:
@@ -240,6 +241,9 @@ class CascadeSegmentor(CascadeModel):
             [float(areas[outcome.exit_stage >= k].sum() / whole) for k in range(len(self.stages))], 'reached'
         )
         sample.set_field(int((outcome.finite_stages == 0).sum()), 'nonfinite_cells')
+        missed = [int(outcome.missed(k).sum()) for k in range(len(self.stages))]
+        if any(missed):
+            sample.set_field(missed, 'missed')
         sample.set_field(len(self.stages), 'num_stages', field_type='metainfo')
 
     def _grid(self, sample: SegDataSample) -> Grid:

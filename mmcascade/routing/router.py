@@ -169,6 +169,7 @@ class CascadeRouter:
             exit_stage=np.full(len(macs), stage),
             macs=macs,
             finite_stages=state.finite,
+            missed_stages=state.missed,
         )
 
 

@@ -79,7 +79,7 @@ def test_one_small_result_per_sample():
     for result in metric.results:
         macs = result[0]
         assert sys.getsizeof(result) + sys.getsizeof(macs) + 8 <= 160  # the rest is shared
-        assert all(type(value) in (int, bool, str) for value in result[1:])
+        assert all(type(value) in (int, bool, str) for value in result[1:5]) and result[5] == ()
 
 
 @pytest.mark.parametrize('field', ['macs', 'exit_stage'])
@@ -136,3 +136,33 @@ def test_one_small_result_per_grid():
     metric.process(None, [grid_sample(1e9, [1.0, 0.5, 0.25])])
     (result,) = metric.results
     assert sys.getsizeof(result) + sum(map(sys.getsizeof, (result[0], result[1], *result[1]))) <= 300
+
+
+def test_a_stage_is_counted_that_gave_some_units_nothing_finite():
+    samples = [
+        make_sample(1e9, 2, finite_stages=2, missed=[0, 1, 0]),
+        make_sample(1e9, 1, finite_stages=1, missed=[1, 0, 0]),
+        make_sample(1e9, 1, finite_stages=1, missed=[0, 1, 0]),
+        make_sample(1e9, 2),
+    ]
+    values = evaluate(samples)
+    assert values['cost/nonfinite@stage0'] == 1 and values['cost/nonfinite@stage1'] == 2
+    assert 'cost/nonfinite@stage2' not in values and values['cost/nonfinite'] == 0
+
+
+def test_a_stage_that_never_gave_anything_finite_is_warned_of_once():
+    samples = [make_sample(1e9, 1, missed=[0, 1, 0]), make_sample(1e9, 0), make_sample(1e9, 1, missed=[0, 1, 0])]
+    with pytest.warns(UserWarning, match='stage 1 never gave a finite output, for none of the 2 units') as told:
+        assert evaluate(samples)['cost/nonfinite@stage1'] == 2
+    assert len(told) == 1
+
+
+def test_cells_are_counted_by_stage():
+    def grid(exits, missed):
+        shares = [sum(e >= k for e in exits) / len(exits) for k in range(2)]
+        return grid_sample(1e9, shares, missed=missed, cells=dict(exit_stages=torch.tensor(exits)))
+
+    assert evaluate([grid([0, 1, 1], [0, 2]), grid([0, 1, 1], [1, 1])])['cost/nonfinite@stage1'] == 3
+    with pytest.warns(UserWarning, match='stage 1 never gave a finite output, for none of the 4 units'):
+        values = evaluate([grid([0, 1, 1], [0, 2]), grid([0, 1, 1], [1, 2]), grid_sample(1e9, [1.0, 0.0])])
+    assert values['cost/nonfinite@stage1'] == 4 and values['cost/nonfinite@stage0'] == 1

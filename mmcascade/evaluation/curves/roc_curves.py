@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
-from mmcascade.evaluation.curves.ranking.areas import double_area
 from mmcascade.evaluation.curves.ranking.ranking import Ranking, join
+from mmcascade.evaluation.curves.ranking.summaries import area_under_roc, average_precision
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,7 @@ def auroc(confidence: ArrayLike, positive: ArrayLike) -> float:
         >>> auroc([0.9, 0.8, 0.8, 0.6], [1, 1, 0, 0])
         0.875
     """
-    ranking = _rank(confidence, positive)
-    area = sum(double_area(block.counts[0], block.units - block.counts[0]) for block in ranking.blocks())
-    pairs = ranking.totals[0] * (ranking.size - ranking.totals[0])
-    return area / (2 * pairs) if pairs else math.nan
+    return area_under_roc(_rank(confidence, positive))
 
 
 def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
@@ -95,11 +92,7 @@ def aupr(confidence: ArrayLike, positive: ArrayLike) -> float:
         >>> round(aupr([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]), 4)
         0.8333
     """
-    ranking = _rank(confidence, positive)
-    total = math.fsum(
-        float((np.diff(block.counts[0]) * (block.counts[0][1:] / block.units[1:])).sum()) for block in ranking.blocks()
-    )
-    return total / ranking.totals[0] if ranking.totals[0] else math.nan
+    return average_precision(_rank(confidence, positive))
 
 
 def fpr_at_tpr(confidence: ArrayLike, positive: ArrayLike, tpr: float) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
 from mmcascade.evaluation.curves.ranking.areas import double_area, risk_sum
-from mmcascade.evaluation.curves.ranking.ranking import Block, Ranking, join
+from mmcascade.evaluation.curves.ranking.ranking import Block, Ranked, Ranking, join
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,15 @@ def scod_curve(
         ([0.167, 0.333, 0.833, 1.0], [0.0, 0.5, 0.8, 0.667])
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    points = ((block, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())
+    points = ((block, *mixture.weights.mass_and_loss(block)) for block in mixture.ranking.blocks())
     return ScodCurve(
         *join(
-            (mass[1:], loss[1:] / mass[1:], block.scores, (block.units - block.counts[1])[1:] / mixture.id_units)
+            (
+                mass[1:],
+                loss[1:] / mass[1:],
+                block.scores,
+                (block.units - block.counts[1])[1:] / mixture.weights.id_units,
+            )
             for block, mass, loss in points
         )
     )
@@ -90,7 +95,7 @@ def scod_aurc(
     with the mean mass and the mean loss of the tie. Arguments as for :func:`scod_curve`.
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    return math.fsum(risk_sum(block.units, *mixture.mass_and_loss(block)) for block in mixture.ranking.blocks())
+    return mixture_mean_risk(mixture.ranking, mixture.weights)
 
 
 def scod_augrc(
@@ -106,8 +111,7 @@ def scod_augrc(
     :func:`scod_curve`.
     """
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    parts = (mixture.mass_and_loss(block) for block in mixture.ranking.blocks())
-    return math.fsum(double_area(loss, mass) for mass, loss in parts) / 2
+    return mixture_generalised_risk(mixture.ranking, mixture.weights)
 
 
 def scod_risk_at_coverage(
@@ -120,19 +124,80 @@ def scod_risk_at_coverage(
 ) -> float:
     """Risk of the mixture at the highest threshold that accepts a share of the ID units.
 
+    Where several thresholds accept the same ID units, the highest one counts, which accepts the fewest OOD units.
+
     Args:
         coverage: Target ID coverage in (0, 1]; it asks for ceil(ID units * coverage - 1e-9) units.
         confidence, error, ood, ood_share, ood_cost: As for :func:`scod_curve`.
     """
     target = as_fraction(coverage, 'coverage', positive=True)
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
-    inside = mixture.scores[~mixture.ood]
+    weights, inside = mixture.weights, mixture.scores[~mixture.ood]
     place = inside.size - target_rank(inside.size, target)
     accepted = mixture.scores >= np.partition(inside, place)[place]
-    wrong = mixture.w_id * np.count_nonzero(accepted & mixture.wrong)
-    right_mass = mixture.w_id * np.count_nonzero(accepted & ~mixture.ood)
-    ood_mass = mixture.w_ood * np.count_nonzero(accepted & mixture.ood)
-    return float((wrong + mixture.ood_cost * ood_mass) / (right_mass + ood_mass))
+    wrong = weights.w_id * np.count_nonzero(accepted & mixture.wrong)
+    right_mass = weights.w_id * np.count_nonzero(accepted & ~mixture.ood)
+    ood_mass = weights.w_ood * np.count_nonzero(accepted & mixture.ood)
+    return float((wrong + weights.ood_cost * ood_mass) / (right_mass + ood_mass))
+
+
+@dataclass(frozen=True)
+class MixtureWeights:
+    """What a unit of a mixture weighs.
+
+    Attributes:
+        id_units: number of ID units.
+        ood_units: number of OOD units.
+        ood_share: share of OOD units in the mixture.
+        ood_cost: loss of an accepted OOD unit.
+    """
+
+    id_units: int
+    ood_units: int
+    ood_share: float
+    ood_cost: float
+
+    @property
+    def w_id(self) -> float:
+        """The mass of an ID unit."""
+        return (1 - self.ood_share) / self.id_units
+
+    @property
+    def w_ood(self) -> float:
+        """The mass of an OOD unit."""
+        return self.ood_share / self.ood_units
+
+    def mass_and_loss(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Running mass and loss of the accepted units of a block, whose flags are *wrong* and *OOD*."""
+        wrong, ood = block.counts
+        mass = np.multiply(block.units, self.w_id, dtype=np.float64)
+        mass += ood * (self.w_ood - self.w_id)
+        loss = np.multiply(wrong, self.w_id, dtype=np.float64)
+        loss += ood * (self.ood_cost * self.w_ood)
+        return mass, loss
+
+
+def mixture_mean_risk(ranked: Ranked, weights: MixtureWeights) -> float:
+    """:func:`scod_aurc` of ranked units with the flags *wrong* and *OOD*."""
+    return math.fsum(risk_sum(block.units, *weights.mass_and_loss(block)) for block in ranked.blocks())
+
+
+def mixture_generalised_risk(ranked: Ranked, weights: MixtureWeights) -> float:
+    """:func:`scod_augrc` of ranked units with the flags *wrong* and *OOD*."""
+    parts = (weights.mass_and_loss(block) for block in ranked.blocks())
+    return math.fsum(double_area(loss, mass) for mass, loss in parts) / 2
+
+
+def mixture_risk_at(ranked: Ranked, weights: MixtureWeights, coverage: float) -> float:
+    """:func:`scod_risk_at_coverage` of ranked units with the flags *wrong* and *OOD*."""
+    rank = target_rank(weights.id_units, coverage)
+    for block in ranked.blocks():
+        inside = block.units - block.counts[1]
+        if inside[-1] >= rank:
+            place = int(np.searchsorted(inside, rank))
+            mass, loss = weights.mass_and_loss(block)
+            return float(loss[place] / mass[place])
+    raise AssertionError('no coverage beyond 1 is asked for')
 
 
 def check_mixture(ood_share: float, ood_cost: float) -> None:
@@ -165,20 +230,8 @@ class _Mixture:
                 'OOD; risk_coverage and aurc serve ID units alone'
             )
         check_mixture(ood_share, ood_cost)
-        self.id_units = n - ood_units
-        self.w_id = (1 - ood_share) / self.id_units
-        self.w_ood = ood_share / ood_units
-        self.ood_cost = ood_cost
+        self.weights = MixtureWeights(n - ood_units, ood_units, ood_share, ood_cost)
 
     @property
     def ranking(self) -> Ranking:
         return Ranking(self.scores, self.wrong, self.ood)
-
-    def mass_and_loss(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Running mass and loss of the accepted units of a block."""
-        wrong, ood = block.counts
-        mass = np.multiply(block.units, self.w_id, dtype=np.float64)
-        mass += ood * (self.w_ood - self.w_id)
-        loss = np.multiply(wrong, self.w_id, dtype=np.float64)
-        loss += ood * (self.ood_cost * self.w_ood)
-        return mass, loss

@@ -18,8 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
-from mmcascade.evaluation.curves.ranking.areas import double_area, reciprocal_sum, risk_sum
 from mmcascade.evaluation.curves.ranking.ranking import Ranking, join
+from mmcascade.evaluation.curves.ranking.summaries import (
+    excess_mean_risk,
+    generalised_risk,
+    largest_coverage,
+    mean_risk,
+)
 
 # Xia & Bouganis (2023) leave out the first points of the curve, which are noisy.
 NEAREST_POINT_SKIP = 500
@@ -85,7 +90,7 @@ def aurc(
         0.2708
     """
     _check_area_rule(rule)
-    return _aurc(_rank(confidence, error), rule)
+    return mean_risk(_rank(confidence, error), rule)
 
 
 def e_aurc(
@@ -114,14 +119,10 @@ def e_aurc(
     if optimum not in ('finite', 'asymptotic'):
         raise ValueError(f"optimum must be 'finite' or 'asymptotic', got {optimum!r}")
     ranking = _rank(confidence, error)
-    area, n, errors = _aurc(ranking, rule), ranking.size, ranking.totals[0]
-    if optimum == 'asymptotic':
-        r = errors / n
-        return area - (r + (1 - r) * math.log1p(-r) if r < 1 else 1.0)
-    (tail,) = reciprocal_sum(np.array([n - errors], np.float64), np.array([errors])).tolist()
-    best = errors - (n - errors) * tail
-    # No ranking beats the best one: what is below 0 is what the two sums differ by in rounding.
-    return max(0.0, area - _mean_risk(best, errors, n, rule))
+    if optimum == 'finite':
+        return excess_mean_risk(ranking, rule)
+    r = ranking.totals[0] / ranking.size
+    return mean_risk(ranking, rule) - (r + (1 - r) * math.log1p(-r) if r < 1 else 1.0)
 
 
 def augrc(confidence: ArrayLike, error: ArrayLike) -> float:
@@ -141,9 +142,7 @@ def augrc(confidence: ArrayLike, error: ArrayLike) -> float:
         >>> augrc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
         0.1875
     """
-    ranking = _rank(confidence, error)
-    area = sum(double_area(block.counts[0], block.units) for block in ranking.blocks())
-    return area / (2 * ranking.size * ranking.size)
+    return generalised_risk(_rank(confidence, error))
 
 
 def coverage_at_risk(
@@ -172,14 +171,7 @@ def coverage_at_risk(
         return nearest_rank(confidence, error, risk) / np.size(confidence)
     if rule != 'safe':
         raise ValueError(f"rule must be 'safe' or 'paper', got {rule!r}")
-    target = as_fraction(risk, 'risk')
-    ranking = _rank(confidence, error)
-    covered = 0
-    for block in ranking.blocks():
-        admissible = np.flatnonzero(block.counts[0][1:] / block.units[1:] <= target)
-        if admissible.size:
-            covered = int(block.units[1:][admissible[-1]])
-    return covered / ranking.size
+    return largest_coverage(_rank(confidence, error), as_fraction(risk, 'risk'))
 
 
 def risk_at_coverage(confidence: ArrayLike, error: ArrayLike, coverage: float) -> float:
@@ -233,17 +225,6 @@ def nearest_rank(confidence: ArrayLike, error: ArrayLike, risk: float) -> int:
 def _rank(confidence: ArrayLike, error: ArrayLike) -> Ranking:
     scores = as_scores(confidence)
     return Ranking(scores, as_flags(error, scores.size, 'error'))
-
-
-def _aurc(ranking: Ranking, rule: str) -> float:
-    total = math.fsum(risk_sum(block.units, block.units, block.counts[0]) for block in ranking.blocks())
-    return _mean_risk(total, ranking.totals[0], ranking.size, rule)
-
-
-def _mean_risk(risk_total: float, errors: int, n: int, rule: str) -> float:
-    if rule == 'trapezoid':
-        risk_total -= errors / n / 2
-    return risk_total / n
 
 
 def _check_area_rule(rule: str) -> None:

@@ -4,24 +4,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
-from mmcascade.evaluation.metrics.sample_fields import require_number
+from mmcascade.evaluation.metrics.sample_fields import require, require_number
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.evaluation.metrics.sample_sets import dataset_name
 from mmcascade.registry import METRICS
 
-# Multiply-adds, last stage of an image or share of a grid per stage, stages, non-finite units, data set.
-Spent = tuple[float, int | tuple[float, ...], int, int, str]
+#: Per stage the units of a sample for which it gave nothing finite, and whether these were all that ran it. Empty for
+#: nearly all samples.
+Missed = tuple[tuple[int, bool], ...]
+#: Multiply-adds, last stage of an image or share of a grid per stage, stages, non-finite units, data set, missed.
+Spent = tuple[float, int | tuple[float, ...], int, int, str, Missed]
 
 _FIX = 'CascadeCost reads what a cascade writes, so test a cascade or leave the metric out'
 
 
 @METRICS.register_module()
-class CascadeCost(BaseMetric):
+class CascadeCost(SampleMetric[Spent]):
     """Compute that was really spent on the samples, and how far they went.
 
     Printed keys:
@@ -34,12 +38,15 @@ class CascadeCost(BaseMetric):
       the mean, over images, of the share of the image that did.
     - ``cost/nonfinite``: number of samples, or of grid cells, for which no stage gave a finite
       output.
+    - ``cost/nonfinite@stage1``, ..., only where it is not 0: number of samples, or of grid cells, that ran the stage
+      and got no finite output from it. A stage that never gave any is warned of: it costs and changes nothing.
 
     Samples carry ``macs`` and ``exit_stage``, the last stage that ran (from 0). ``num_stages``
     lets a stage that no sample reached be printed too, ``finite_stages`` says how many stages gave
     finite output; without it a confidence of -inf counts as non-finite. Samples of segmentation
     carry, instead of ``exit_stage``, the share of the image that ran each stage as ``reached``, and
-    the number of such cells as ``nonfinite_cells``.
+    the number of such cells as ``nonfinite_cells``. ``missed`` has, per stage, the number of units that
+    got nothing finite from it, where there are any.
 
     Args:
         collect_device: As in mmengine's ``BaseMetric``.
@@ -49,30 +56,45 @@ class CascadeCost(BaseMetric):
 
     default_prefix = 'cost'
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep (macs, reached, number of stages, non-finite units, data set) of every sample."""
-        self.results.extend(_spent(sample) for sample in data_samples)
+    def keep(self, sample: Mapping[str, Any]) -> Spent:
+        """(macs, reached, number of stages, non-finite units, data set, missed)."""
+        return _spent(sample)
 
-    def compute_metrics(
-        self,
-        results: list[Spent],
-    ) -> dict[str, float]:
+    def summarise(self, kept: list[Spent]) -> dict[str, float]:
         """Average over the samples; see the class for units."""
-        if not results:
+        if not kept:
             raise ValueError('CascadeCost got no sample; check the data set, its annotations and its split')
-        macs = np.array([result[0] for result in results])
-        dataset = np.array([result[4] for result in results])
-        stages = max(result[2] for result in results)
+        macs = np.array([spent[0] for spent in kept])
+        dataset = np.array([spent[4] for spent in kept])
+        stages = max(spent[2] for spent in kept)
 
         values = {'macs': float(macs.mean()) / 1e9}
         names = sorted(set(dataset.tolist()))
         if len(names) > 1:
             values |= {f'{name}/macs': float(macs[dataset == name].mean()) / 1e9 for name in names}
         for stage in range(1, stages):
-            shares = [_share(result[1], stage) for result in results]
+            shares = [_share(spent[1], stage) for spent in kept]
             values[f'reached@stage{stage}'] = 100 * float(np.mean(shares))
-        values['nonfinite'] = sum(result[3] for result in results)
-        return values
+        values['nonfinite'] = sum(spent[3] for spent in kept)
+        return values | _missed(kept, stages)
+
+
+def _missed(kept: list[Spent], stages: int) -> dict[str, float]:
+    """The units that each stage left without finite output, where there are any."""
+    values: dict[str, float] = {}
+    for stage in range(stages):
+        missed = [spent[5][stage] for spent in kept if stage < len(spent[5])]
+        count = sum(units for units, _ in missed)
+        if not count:
+            continue
+        values[f'nonfinite@stage{stage}'] = count
+        if sum(every_unit for _, every_unit in missed) == sum(_share(spent[1], stage) > 0 for spent in kept):
+            warnings.warn(
+                f'stage {stage} never gave a finite output, for none of the {count} units that ran it: the other '
+                "stages decide alone; check that member's weights and precision",
+                stacklevel=2,
+            )
+    return values
 
 
 def _spent(sample: Mapping[str, Any]) -> Spent:
@@ -80,14 +102,23 @@ def _spent(sample: Mapping[str, Any]) -> Spent:
     if 'reached' in sample:
         shares = tuple(float(share) for share in sample['reached'])
         cells = int(sample.get('nonfinite_cells', 0))
-        return macs, shares, len(shares), cells, dataset_name(sample)
+        return macs, shares, len(shares), cells, dataset_name(sample), _missed_cells(sample)
     exit_stage = int(require_number(sample, 'exit_stage', _FIX))
     stages = max(exit_stage + 1, int(sample.get('num_stages', 0)))
     if 'finite_stages' in sample:
         nonfinite = require_number(sample, 'finite_stages', _FIX) == 0
     else:
         nonfinite = float(sample.get('confidence', 0.0)) == -math.inf
-    return macs, exit_stage, stages, nonfinite, dataset_name(sample)
+    missed = tuple((int(units), bool(units)) for units in sample.get('missed', ()))
+    return macs, exit_stage, stages, nonfinite, dataset_name(sample), missed
+
+
+def _missed_cells(sample: Mapping[str, Any]) -> Missed:
+    missed = sample.get('missed', ())
+    if not len(missed):
+        return ()
+    exits = np.asarray(require(sample, 'cells', _FIX)['exit_stages'])
+    return tuple((int(cells), 0 < int(cells) == int((exits >= k).sum())) for k, cells in enumerate(missed))
 
 
 def _share(reached: int | tuple[float, ...], stage: int) -> float:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,9 +18,12 @@ from torch import Tensor
 from mmcascade._system.tables import Column, Table
 from mmcascade.evaluation.metrics.pixel_maps import annotation, pixel_map
 from mmcascade.evaluation.metrics.sample_fields import require
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.registry import METRICS
 
 ALL = 'all'
+#: See :func:`class_areas`; () without annotation.
+Areas = NDArray[np.int32] | tuple[()]
 _FIX = 'DeferredPixels reads what a segmentation cascade writes, so test one or leave the metric out'
 
 
@@ -80,7 +82,7 @@ def class_keys(classes: Sequence[str]) -> list[str]:
 
 
 @METRICS.register_module()
-class DeferredPixels(BaseMetric):
+class DeferredPixels(SampleMetric[Areas]):
     """Which classes a segmentation cascade hands on: percent of their annotated pixels that lie in deferred cells.
 
     A cell is deferred if a later stage than the first ran on it. Printed keys:
@@ -125,19 +127,15 @@ class DeferredPixels(BaseMetric):
             )
         return classes
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep the areas per class of every sample, () for one without annotation."""
-        self.results.extend(self._areas(sample) for sample in data_samples)
-
-    def compute_metrics(self, results: list[NDArray[np.int32] | tuple[()]]) -> dict[str, float]:
+    def summarise(self, kept: list[Areas]) -> dict[str, float]:
         """Shares over all samples, in percent."""
         total = np.zeros((4, len(self.classes)), np.int64)
-        for areas in filter(len, results):
+        for areas in filter(len, kept):
             total += areas
         agreed, predicted, truth, deferred = total
         if not truth.any():
             warnings.warn(
-                f'DeferredPixels got no labelled pixel from {len(results)} images, so its results are NaN; '
+                f'DeferredPixels got no labelled pixel from {len(kept)} images, so its results are NaN; '
                 'annotate the test images or leave the metric out',
                 stacklevel=2,
             )
@@ -146,7 +144,8 @@ class DeferredPixels(BaseMetric):
         print_log('per class, in percent:\n' + _table(self.classes, ious, shares), logger='current')
         return dict(zip(class_keys(self.classes), shares, strict=True)) | {ALL: _percent(deferred.sum(), truth.sum())}
 
-    def _areas(self, sample: Mapping[str, Any]) -> NDArray[np.int32] | tuple[()]:
+    def keep(self, sample: Mapping[str, Any]) -> Areas:
+        """The areas per class, () of a sample without annotation."""
         prediction = pixel_map(sample, 'pred_sem_seg', _FIX)
         cells = require(sample, 'cells', _FIX)
         truth = annotation(sample, prediction)

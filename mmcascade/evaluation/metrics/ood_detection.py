@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
-from numpy.typing import NDArray
 
-from mmcascade.evaluation.curves import aupr, auroc, fpr_at_tpr
 from mmcascade.evaluation.curves.inputs import as_fraction
+from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
+from mmcascade.evaluation.curves.ranking.summaries import (
+    area_under_roc,
+    average_precision,
+    average_rejection_precision,
+    false_positive_rate,
+)
 from mmcascade.evaluation.metrics.sample_fields import percent_name, target_list
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
 from mmcascade.evaluation.metrics.sample_sets import (
     SampleSets,
     check_marked,
@@ -22,9 +29,12 @@ from mmcascade.evaluation.metrics.sample_sets import (
 )
 from mmcascade.registry import METRICS
 
+#: Confidence (None: NaN of a plain classifier), out of distribution, data set, image, accepted if the model decides.
+Judged = tuple[float | None, bool, str, int, bool | None]
+
 
 @METRICS.register_module()
-class OODDetection(BaseMetric):
+class OODDetection(SampleMetric[Judged]):
     """How well the confidence tells in-distribution (ID) from out-of-distribution (OOD) images, in percent.
 
     A higher confidence means ID, and ID is the positive class. An image is OOD if its field ``ood`` is true, and
@@ -36,14 +46,20 @@ class OODDetection(BaseMetric):
 
     - ``ood/<dataset>/auroc``: chance that an ID image scores above an OOD one, ties counting half; higher is better.
     - ``ood/<dataset>/aupr_in``, ``ood/<dataset>/aupr_out``: average precision of accepting ID by high, and of
-      rejecting OOD by low confidence; higher is better. Chance is the share of ID, or OOD, images.
+      rejecting OOD by low confidence; higher is better. Chance is the share of ID, or OOD, images. Other libraries
+      print the area of trapezoids under the curve, which is larger.
     - ``ood/<dataset>/fpr@tpr95``: share of OOD images accepted at the first (highest) threshold that accepts 95 % of
-      the ID images; lower is better. The threshold is chosen on the evaluated data.
+      the ID images; lower is better. The threshold is chosen on the evaluated data; of several that accept the same
+      ID images it is the highest, which accepts the fewest OOD images.
     - ``ood/<dataset>/deployed_tpr``, ``ood/<dataset>/deployed_fpr``, if the model has an accept threshold: the shares
       of ID and of OOD images that it really accepts.
+    - ``ood/nonfinite``, only where a plain classifier gave NaN: the number of such images. They rank last.
+    - ``<key>/low`` and ``<key>/high`` of every key above but the last, if ``interval`` is given: percentile bootstrap
+      that draws ID and OOD images each by themselves.
 
     Args:
         tprs: True positive rates in (0, 1].
+        interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: Replaces ``ood`` in the keys.
         collect_dir: As in mmengine's ``BaseMetric``.
@@ -54,49 +70,59 @@ class OODDetection(BaseMetric):
     def __init__(
         self,
         tprs: Sequence[float] = (0.80, 0.95),
+        interval: float | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.tprs = [as_fraction(tpr, 'tprs', positive=True) for tpr in target_list(tprs, 'tprs')]
+        self.interval = checked_interval(interval)
+        self.statistics: dict[str, Statistic] = {
+            'auroc': area_under_roc,
+            'aupr_in': average_precision,
+            'aupr_out': average_rejection_precision,
+        }
+        for tpr in target_list(tprs, 'tprs'):
+            self.statistics[f'fpr@tpr{percent_name(tpr)}'] = partial(
+                false_positive_rate, tpr=as_fraction(tpr, 'tprs', positive=True)
+            )
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep (confidence, ood, data set, image, accepted) of every sample."""
-        self.results.extend(_read(sample) for sample in data_samples)
+    def keep(self, sample: Mapping[str, Any]) -> Judged:
+        """(confidence, ood, data set, image, accepted)."""
+        check_marked(sample)
+        accepted = sample.get('accepted')
+        return (
+            judged_confidence(sample),
+            bool(sample.get('ood', False)),
+            dataset_name(sample),
+            image_key(sample),
+            None if accepted is None else bool(accepted),
+        )
 
-    def compute_metrics(self, results: list[tuple[float, bool, str, int, bool | None]]) -> dict[str, float]:
-        """Summarise each OOD set against the ID samples; all values are percent."""
-        confidence, ood, dataset, image, accepted = zip(*results, strict=True) if results else ((),) * 5
+    def summarise(self, kept: list[Judged]) -> dict[str, float]:
+        """Summarise each OOD set against the ID samples; all values are percent, but for a number of images."""
+        confidence, ood, dataset, image, accepted = zip(*kept, strict=True) if kept else ((),) * 5
         sets = SampleSets.of(confidence, ood, dataset, image, type(self).__name__)
+        taken = None if None in accepted else np.array(accepted, dtype=bool)
+        statistics = self.statistics | ({} if taken is None else _DEPLOYED)
         values: dict[str, float] = {}
         for name, chosen in sets.selections():
-            values |= {
-                f'{name}/{key}': value
-                for key, value in self._summary(sets.confidence[chosen], ~sets.ood[chosen]).items()
-            }
-            if None not in accepted:
-                taken = np.array(accepted, dtype=bool)
-                values[f'{name}/deployed_tpr'] = float(taken[~sets.ood].mean())
-                values[f'{name}/deployed_fpr'] = float(taken[chosen & sets.ood].mean())
-        return {key: 100 * value for key, value in values.items()}
-
-    def _summary(self, confidence: NDArray[np.float64], inside: NDArray[np.bool_]) -> dict[str, float]:
-        return {
-            'auroc': auroc(confidence, inside),
-            'aupr_in': aupr(confidence, inside),
-            'aupr_out': aupr(-confidence, ~inside),
-            **{f'fpr@tpr{percent_name(tpr)}': fpr_at_tpr(confidence, inside, tpr) for tpr in self.tprs},
-        }
+            scores, inside = sets.confidence[chosen], ~sets.ood[chosen]
+            flags = [inside] if taken is None else [inside, taken[chosen], taken[chosen] & inside]
+            ranking = Ranking(scores, *flags)
+            found = {key: statistic(ranking) for key, statistic in statistics.items()}
+            if self.interval is not None:
+                found |= interval_keys(Resampling(scores, *flags, strata=inside), statistics, self.interval)
+            values |= {f'{name}/{key}': 100 * value for key, value in found.items()}
+        return values | ({'nonfinite': sets.missing} if sets.missing else {})
 
 
-def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool | None]:
-    check_marked(sample)
-    accepted = sample.get('accepted')
-    return (
-        judged_confidence(sample),
-        bool(sample.get('ood', False)),
-        dataset_name(sample),
-        image_key(sample),
-        None if accepted is None else bool(accepted),
-    )
+def _deployed_tpr(ranked: Ranked) -> float:
+    return ranked.totals[2] / ranked.totals[0]
+
+
+def _deployed_fpr(ranked: Ranked) -> float:
+    return (ranked.totals[1] - ranked.totals[2]) / (ranked.size - ranked.totals[0])
+
+
+_DEPLOYED: dict[str, Statistic] = {'deployed_tpr': _deployed_tpr, 'deployed_fpr': _deployed_fpr}

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
@@ -31,6 +30,7 @@ from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins, SparseC
 from mmcascade.evaluation.curves.inputs import as_fraction
 from mmcascade.evaluation.metrics.pixel_maps import annotation, check_size, pixel_map
 from mmcascade.evaluation.metrics.sample_fields import percent_name, sample_name, target_list
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.registry import METRICS
 
 _AREAS = {'aurc': aurc_from_counts, 'augrc': augrc_from_counts, 'auroc': auroc_from_counts}
@@ -48,7 +48,7 @@ class _Summary(NamedTuple):
 
 
 @METRICS.register_module()
-class PixelSelective(BaseMetric):
+class PixelSelective(SampleMetric[SparseCounts]):
     """How well the confidence map tells right from wrong pixels, over all labelled pixels of a data set, in percent.
 
     Printed keys, with the targets in percent:
@@ -107,20 +107,16 @@ class PixelSelective(BaseMetric):
                 partial(risk_at_coverage_bracket, coverage=target),
             )
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep one histogram of every sample, which is () for one without annotation."""
-        self.results.extend(self._count(sample) for sample in data_samples)
-
-    def compute_metrics(self, results: list[SparseCounts]) -> dict[str, float]:
+    def summarise(self, kept: list[SparseCounts]) -> dict[str, float]:
         """Summarise the pixels of all samples; all values are percent."""
         right, wrong = np.zeros((2, self.bins.number), np.int64)
-        for counts in filter(None, results):
+        for counts in filter(None, kept):
             bins, right_here, wrong_here = counts
             right[bins] += right_here
             wrong[bins] += wrong_here
         if not (right.any() or wrong.any()):
             warnings.warn(
-                f'PixelSelective got no labelled pixel from {len(results)} images, so its results are NaN; '
+                f'PixelSelective got no labelled pixel from {len(kept)} images, so its results are NaN; '
                 'annotate the test images or leave the metric out',
                 stacklevel=2,
             )
@@ -128,7 +124,8 @@ class PixelSelective(BaseMetric):
         self._log_brackets(right, wrong)
         return {name: 100 * summary.value(right, wrong) for name, summary in self.summaries.items()}
 
-    def _count(self, sample: Mapping[str, Any]) -> SparseCounts:
+    def keep(self, sample: Mapping[str, Any]) -> SparseCounts:
+        """A histogram, () of a sample without annotation."""
         prediction = pixel_map(sample, 'pred_sem_seg', _FIX)
         confidence = pixel_map(sample, 'confidence_map', _FIX)
         check_size(sample, 'confidence_map', confidence, prediction)

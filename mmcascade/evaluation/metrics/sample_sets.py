@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,11 @@ def dataset_name(sample: Mapping[str, Any]) -> str:
     return sys.intern(str(sample.get('dataset') or ('ood' if sample.get('ood', False) else ID)))
 
 
-def judged_confidence(sample: Mapping[str, Any]) -> float:
+def judged_confidence(sample: Mapping[str, Any]) -> float | None:
     """The score that is judged: ``confidence``, or of a plain classifier the largest entry of ``pred_score``.
+
+    Returns:
+        None where a plain classifier gave NaN; a cascade says -inf itself.
 
     Raises:
         ValueError: if there is neither.
@@ -35,7 +39,23 @@ def judged_confidence(sample: Mapping[str, Any]) -> float:
     if 'confidence' in sample:
         return require_number(sample, 'confidence', 'a confidence is one score per image')
     scores = require(sample, 'pred_score', 'the metric reads confidence or pred_score')
-    return float(scores.max())
+    score = float(scores.max())
+    return None if math.isnan(score) else score
+
+
+def ranked_confidence(judged: Sequence[float | None]) -> tuple[NDArray[np.float64], int]:
+    """The scores, -inf where there is none so that it ranks last as in a cascade, and how many these are.
+
+    Warns of them in the same words from every metric, which Python shows once.
+    """
+    missing = sum(score is None for score in judged)
+    if missing:
+        warnings.warn(
+            f'{missing} of {len(judged)} samples have the score NaN: they rank last and are never accepted; check the '
+            "model's weights and its precision",
+            stacklevel=1,
+        )
+    return np.array([-math.inf if score is None else score for score in judged], dtype=np.float64), missing
 
 
 def check_marked(sample: Mapping[str, Any]) -> None:
@@ -71,27 +91,36 @@ class SampleSets:
         ood: bool ``(N)``.
         dataset: ``(N)`` names.
         image: int64 ``(N)``, see :func:`image_key`.
+        missing: how many samples of a plain classifier have the score NaN.
     """
 
     confidence: NDArray[np.float64]
     ood: NDArray[np.bool_]
     dataset: NDArray[np.str_]
     image: NDArray[np.int64]
+    missing: int = 0
 
     @classmethod
     def of(
-        cls, confidence: Sequence[float], ood: Sequence[bool], dataset: Sequence[str], image: Sequence[int], metric: str
+        cls,
+        confidence: Sequence[float | None],
+        ood: Sequence[bool],
+        dataset: Sequence[str],
+        image: Sequence[int],
+        metric: str,
     ) -> SampleSets:
         """Check that there is something to tell apart.
 
         Raises:
             ValueError: if there is no ID or no OOD sample, naming the sets that did come, or a score is NaN.
         """
+        ranked, missing = ranked_confidence(confidence)
         sets = cls(
-            as_scores(confidence) if len(confidence) else np.zeros(0),
+            as_scores(ranked) if len(ranked) else ranked,
             np.asarray(ood, dtype=bool),
             np.asarray(dataset),
             np.asarray(image, dtype=np.int64),
+            missing,
         )
         counts = (
             ', '.join(f'{np.count_nonzero(sets.dataset == name)} of {str(name)!r}' for name in np.unique(sets.dataset))

@@ -4,15 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 
-from mmcascade.evaluation.curves import scod_augrc, scod_aurc, scod_risk_at_coverage
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.curves.scod_curves import check_mixture
+from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.ranking.ranking import Ranking
+from mmcascade.evaluation.curves.scod_curves import (
+    MixtureWeights,
+    check_mixture,
+    mixture_generalised_risk,
+    mixture_mean_risk,
+    mixture_risk_at,
+)
 from mmcascade.evaluation.metrics.sample_fields import percent_name, require_number, target_list
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
 from mmcascade.evaluation.metrics.sample_sets import (
     SampleSets,
     check_marked,
@@ -22,9 +30,12 @@ from mmcascade.evaluation.metrics.sample_sets import (
 )
 from mmcascade.registry import METRICS
 
+#: Confidence (None: NaN of a plain classifier), out of distribution, data set, image, wrong.
+Judged = tuple[float | None, bool, str, int, bool]
+
 
 @METRICS.register_module()
-class SCOD(BaseMetric):
+class SCOD(SampleMetric[Judged]):
     """How well the confidence rejects both wrong predictions and what does not belong, in percent.
 
     In-distribution (ID) and out-of-distribution (OOD) images are mixed by weights: all ID images together have the
@@ -40,14 +51,18 @@ class SCOD(BaseMetric):
     better:
 
     - ``scod/<dataset>/risk@coverage80``: risk of the mixture at the highest threshold that accepts 80 % of the ID
-      images.
+      images; of several that accept the same ID images, the highest.
     - ``scod/<dataset>/aurc``: mass-weighted mean of the risk as the mixture is accepted.
     - ``scod/<dataset>/augrc``: area under the accepted cost over the accepted mass.
+    - ``scod/nonfinite``, only where a plain classifier gave NaN: the number of such images. They rank last.
+    - ``<key>/low`` and ``<key>/high`` of every key above but the last, if ``interval`` is given: percentile bootstrap
+      that draws ID and OOD images each by themselves.
 
     Args:
         coverages: ID coverages in (0, 1].
         ood_share: Share of OOD images in the mixture, in (0, 1).
         ood_cost: Cost of an accepted OOD image, >= 0.
+        interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: Replaces ``scod`` in the keys.
         collect_dir: As in mmengine's ``BaseMetric``.
@@ -60,6 +75,7 @@ class SCOD(BaseMetric):
         coverages: Sequence[float] = (0.5, 0.8),
         ood_share: float = 0.5,
         ood_cost: float = 1.0,
+        interval: float | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -71,30 +87,41 @@ class SCOD(BaseMetric):
         check_mixture(ood_share, ood_cost)
         self.ood_share, self.ood_cost = ood_share, ood_cost
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep (confidence, ood, data set, image, wrong) of every sample."""
-        self.results.extend(_read(sample) for sample in data_samples)
+        self.interval = checked_interval(interval)
 
-    def compute_metrics(self, results: list[tuple[float, bool, str, int, bool]]) -> dict[str, float]:
-        """Summarise each OOD set mixed with the ID samples; all values are percent."""
-        confidence, ood, dataset, image, wrong = zip(*results, strict=True) if results else ((),) * 5
+    def keep(self, sample: Mapping[str, Any]) -> Judged:
+        """(confidence, ood, data set, image, wrong)."""
+        ood = bool(sample.get('ood', False))
+        return judged_confidence(sample), ood, dataset_name(sample), image_key(sample), not ood and _is_wrong(sample)
+
+    def summarise(self, kept: list[Judged]) -> dict[str, float]:
+        """Summarise each OOD set mixed with the ID samples; all values are percent, but for a number of images."""
+        confidence, ood, dataset, image, wrong = zip(*kept, strict=True) if kept else ((),) * 5
         sets = SampleSets.of(confidence, ood, dataset, image, type(self).__name__)
         errors = np.array(wrong, dtype=bool)
-        values = {}
+        values: dict[str, float] = {}
         for name, chosen in sets.selections():
-            mixture = sets.confidence[chosen], errors[chosen], sets.ood[chosen]
-            for coverage in self.coverages:
-                values[f'{name}/risk@coverage{percent_name(coverage)}'] = scod_risk_at_coverage(
-                    *mixture, coverage, self.ood_share, self.ood_cost
-                )
-            values[f'{name}/aurc'] = scod_aurc(*mixture, self.ood_share, self.ood_cost)
-            values[f'{name}/augrc'] = scod_augrc(*mixture, self.ood_share, self.ood_cost)
-        return {key: 100 * value for key, value in values.items()}
+            scores, outside = sets.confidence[chosen], sets.ood[chosen]
+            flags = errors[chosen], outside
+            statistics = self._statistics(int(outside.sum()), outside.size)
+            ranking = Ranking(scores, *flags)
+            found = {key: statistic(ranking) for key, statistic in statistics.items()}
+            if self.interval is not None:
+                found |= interval_keys(Resampling(scores, *flags, strata=outside), statistics, self.interval)
+            values |= {f'{name}/{key}': 100 * value for key, value in found.items()}
+        return values | ({'nonfinite': sets.missing} if sets.missing else {})
 
-
-def _read(sample: Mapping[str, Any]) -> tuple[float, bool, str, int, bool]:
-    ood = bool(sample.get('ood', False))
-    return judged_confidence(sample), ood, dataset_name(sample), image_key(sample), not ood and _is_wrong(sample)
+    def _statistics(self, ood_units: int, units: int) -> dict[str, Statistic]:
+        weights = MixtureWeights(units - ood_units, ood_units, self.ood_share, self.ood_cost)
+        at = {
+            f'risk@coverage{percent_name(coverage)}': partial(mixture_risk_at, weights=weights, coverage=coverage)
+            for coverage in self.coverages
+        }
+        return {
+            **at,
+            'aurc': partial(mixture_mean_risk, weights=weights),
+            'augrc': partial(mixture_generalised_risk, weights=weights),
+        }
 
 
 def _is_wrong(sample: Mapping[str, Any]) -> bool:

@@ -5,20 +5,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
+from numpy.typing import NDArray
 
-from mmcascade.evaluation.curves import augrc, aurc, auroc, coverage_at_risk, e_aurc, risk_at_coverage
-from mmcascade.evaluation.curves.inputs import as_fraction
+from mmcascade.evaluation.curves.inputs import as_fraction, as_scores
+from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
+from mmcascade.evaluation.curves.ranking.summaries import (
+    area_under_roc,
+    excess_mean_risk,
+    generalised_risk,
+    largest_coverage,
+    mean_risk,
+    risk_at,
+)
 from mmcascade.evaluation.metrics.sample_fields import percent_name, require_number, target_list
-from mmcascade.evaluation.metrics.sample_sets import check_marked, judged_confidence
+from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
+from mmcascade.evaluation.metrics.sample_sets import check_marked, judged_confidence, ranked_confidence
 from mmcascade.registry import METRICS
+
+#: Confidence (None: NaN of a plain classifier), wrong, accepted if the model decides, out of distribution.
+Judged = tuple[float | None, bool, bool | None, bool]
 
 
 @METRICS.register_module()
-class SelectiveRisk(BaseMetric):
+class SelectiveRisk(SampleMetric[Judged]):
     """How well the confidence separates right from wrong predictions, in percent.
 
     Serves cascades and single classifiers alike: a sample without ``confidence`` is judged by the
@@ -35,10 +49,14 @@ class SelectiveRisk(BaseMetric):
     - ``selective/deployed_coverage`` and ``selective/deployed_risk``, if the model has an accept
       threshold: share of accepted samples, and of errors among them (NaN if none is accepted).
       All other keys choose their threshold on the evaluated data.
+    - ``selective/nonfinite``, only where a plain classifier gave NaN: the number of such samples. They rank last.
+    - ``<key>/low`` and ``<key>/high`` of every key above but the last, if ``interval`` is given: percentile bootstrap
+      over the samples.
 
     Args:
         risks: Risk targets in [0, 1].
         coverages: Coverage targets in (0, 1].
+        interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: Replaces ``selective`` in the keys.
         collect_dir: As in mmengine's ``BaseMetric``.
@@ -50,58 +68,78 @@ class SelectiveRisk(BaseMetric):
         self,
         risks: Sequence[float] = (0.05, 0.10),
         coverages: Sequence[float] = (0.5, 0.8),
+        interval: float | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.risks = [as_fraction(risk, 'risks') for risk in target_list(risks, 'risks')]
-        self.coverages = [
-            as_fraction(coverage, 'coverages', positive=True) for coverage in target_list(coverages, 'coverages')
-        ]
+        self.interval = checked_interval(interval)
+        self.statistics: dict[str, Statistic] = {
+            'aurc': mean_risk,
+            'augrc': generalised_risk,
+            'e_aurc': excess_mean_risk,
+            'auroc': _right_against_wrong,
+        }
+        for risk in target_list(risks, 'risks'):
+            self.statistics[f'coverage@risk{percent_name(risk)}'] = partial(
+                largest_coverage, risk=as_fraction(risk, 'risks')
+            )
+        for coverage in target_list(coverages, 'coverages'):
+            self.statistics[f'risk@coverage{percent_name(coverage)}'] = partial(
+                risk_at, coverage=as_fraction(coverage, 'coverages', positive=True)
+            )
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep (confidence, wrong, accepted, ood) of every sample."""
-        self.results.extend(_judge(sample) for sample in data_samples)
+    def keep(self, sample: Mapping[str, Any]) -> Judged:
+        """(confidence, wrong, accepted, ood)."""
+        ood = bool(sample.get('ood', False))
+        wrong = not ood and (
+            require_number(sample, 'gt_label', 'SelectiveRisk judges images with one class label')
+            != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class')
+        )
+        check_marked(sample)
+        accepted = sample.get('accepted')
+        return judged_confidence(sample), wrong, None if accepted is None else bool(accepted), ood
 
-    def compute_metrics(
-        self,
-        results: list[tuple[float, bool, bool | None, bool]],
-    ) -> dict[str, float]:
-        """Summarise the in-distribution samples; all values are percent."""
-        units = [(confidence, wrong, accepted) for confidence, wrong, accepted, ood in results if not ood]
+    def summarise(self, kept: list[Judged]) -> dict[str, float]:
+        """Summarise the in-distribution samples; all values are percent, but for a number of samples."""
+        units = [(confidence, wrong, accepted) for confidence, wrong, accepted, ood in kept if not ood]
         if not units:
             raise ValueError(
-                f'SelectiveRisk got no in-distribution sample ({len(results)} samples in all); '
+                f'SelectiveRisk got no in-distribution sample ({len(kept)} samples in all); '
                 'check the data set, its annotations and its split'
             )
-        confidence = np.array([unit[0] for unit in units])
-        wrong = np.array([unit[1] for unit in units])
-        values = dict(
-            aurc=aurc(confidence, wrong),
-            augrc=augrc(confidence, wrong),
-            e_aurc=e_aurc(confidence, wrong),
-            auroc=auroc(confidence, ~wrong),
-        )
-        for risk in self.risks:
-            key = f'coverage@risk{percent_name(risk)}'
-            values[key] = coverage_at_risk(confidence, wrong, risk)
-        for coverage in self.coverages:
-            key = f'risk@coverage{percent_name(coverage)}'
-            values[key] = risk_at_coverage(confidence, wrong, coverage)
+        confidence, missing = ranked_confidence([unit[0] for unit in units])
+        wrong = np.array([unit[1] for unit in units], dtype=bool)
+        accepted = None
         if all(unit[2] is not None for unit in units):
             accepted = np.array([unit[2] for unit in units], dtype=bool)
-            values['deployed_coverage'] = float(accepted.mean())
-            values['deployed_risk'] = float(wrong[accepted].mean()) if accepted.any() else math.nan
-        return {key: 100 * value for key, value in values.items()}
+        values = {key: 100 * value for key, value in self._fractions(confidence, wrong, accepted).items()}
+        return values | ({'nonfinite': missing} if missing else {})
+
+    def _fractions(
+        self, confidence: NDArray[np.float64], wrong: NDArray[np.bool_], accepted: NDArray[np.bool_] | None
+    ) -> dict[str, float]:
+        flags = [wrong] if accepted is None else [wrong, accepted, wrong & accepted]
+        ranking = Ranking(as_scores(confidence), *flags)
+        statistics = self.statistics | ({} if accepted is None else _DEPLOYED)
+        values = {key: statistic(ranking) for key, statistic in statistics.items()}
+        if self.interval is not None:
+            values |= interval_keys(Resampling(confidence, *flags), statistics, self.interval)
+        return values
 
 
-def _judge(sample: Mapping[str, Any]) -> tuple[float, bool, bool | None, bool]:
-    ood = bool(sample.get('ood', False))
-    wrong = not ood and (
-        require_number(sample, 'gt_label', 'SelectiveRisk judges images with one class label')
-        != require_number(sample, 'pred_label', 'SelectiveRisk judges one predicted class')
-    )
-    check_marked(sample)
-    accepted = sample.get('accepted')
-    return judged_confidence(sample), wrong, None if accepted is None else bool(accepted), ood
+def _right_against_wrong(ranked: Ranked) -> float:
+    """The AUROC with right predictions as the positives; the flag marks the wrong ones."""
+    return 1 - area_under_roc(ranked)
+
+
+def _deployed_coverage(ranked: Ranked) -> float:
+    return ranked.totals[1] / ranked.size
+
+
+def _deployed_risk(ranked: Ranked) -> float:
+    return ranked.totals[2] / ranked.totals[1] if ranked.totals[1] else math.nan
+
+
+_DEPLOYED: dict[str, Statistic] = {'deployed_coverage': _deployed_coverage, 'deployed_risk': _deployed_risk}

@@ -38,6 +38,7 @@ class CascadeState:
             confidence function reads the fused distribution only.
         ran: number of stages that every one of these units has run.
         finite: int64 ``(N)``, how many of them gave finite output.
+        missed: int64 ``(N)``, which of them did not: bit k is set for stage k.
         features: ``(N, ...)`` of the last stage, or None.
         valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
         all_finite: whether every stage is known to have given every unit finite output.
@@ -48,6 +49,7 @@ class CascadeState:
     score_total: Tensor | None
     ran: int
     finite: Tensor
+    missed: Tensor
     features: Tensor | None = None
     valid: Tensor | None = None
     all_finite: bool = False
@@ -67,6 +69,7 @@ class CascadeState:
             score_total=score,
             ran=1,
             finite=finite.long(),
+            missed=(~finite).long(),
             features=output.features,
             valid=output.valid,
             all_finite=output.all_finite,
@@ -97,6 +100,7 @@ class CascadeState:
             score_total=score,
             ran=self.ran + 1,
             finite=self.finite + finite,
+            missed=self.missed + ((~finite).long() << self.ran),
             features=output.features,
             all_finite=self.all_finite and output.all_finite,
         )
@@ -176,6 +180,7 @@ class CascadeState:
             self,
             total=pick(self.total),
             finite=pick(self.finite),
+            missed=pick(self.missed),
             score_total=if_there(pick, self.score_total),
             features=if_there(pick, self.features),
             valid=if_there(pick, self.valid),
@@ -196,6 +201,7 @@ class CascadeState:
             total=torch.cat([s.total for s in states]),
             score_total=join([s.score_total for s in states]),
             finite=torch.cat([s.finite for s in states]),
+            missed=torch.cat([s.missed for s in states]),
             features=join([s.features for s in states]),
             valid=join([s.valid for s in states]),
             all_finite=all(s.all_finite for s in states),

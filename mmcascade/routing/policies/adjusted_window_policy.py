@@ -22,7 +22,8 @@ def adjusted_window(scores: np.ndarray, tau: float, share: float) -> tuple[float
     """The window that holds a share of unlabelled scores, centred on tau (Xia & Bouganis 2023, "adjusted window").
 
     With q the quantile of tau among the scores, the window spans the quantiles q - share/2 to q + share/2. Where that
-    leaves [0, 1] it is moved back inside, so the share is held wherever tau lies.
+    leaves [0, 1] it is moved back inside, so the share is held wherever tau lies. The paper's code clips it there, and
+    sends fewer units on.
 
     Args:
         scores: finite, ``(N)``, in rising order.

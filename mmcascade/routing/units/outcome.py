@@ -25,6 +25,7 @@ class Outcome:
         exit_stage: int64 ``(N)``, the last stage that ran, from 0.
         macs: float64 ``(N)``, multiply-adds of all stages that ran.
         finite_stages: int64 ``(N)``, how many of them gave finite output.
+        missed_stages: int64 ``(N)``, which of them did not: bit k is set for stage k.
     """
 
     ticket: np.ndarray
@@ -34,6 +35,7 @@ class Outcome:
     exit_stage: np.ndarray
     macs: np.ndarray
     finite_stages: Tensor
+    missed_stages: Tensor
 
     def __len__(self) -> int:
         return len(self.ticket)
@@ -47,6 +49,10 @@ class Outcome:
     def nbytes(self) -> int:
         """Memory of the results."""
         return sum(x.nbytes for x in self.results.values())
+
+    def missed(self, stage: int) -> np.ndarray:
+        """Bool ``(N)``: units that ran a stage which gave them no finite output; on the host."""
+        return (self.missed_stages.cpu().numpy() >> stage & 1).astype(bool)
 
     def select(self, rows: np.ndarray) -> Outcome:
         """Some of the units, in the order of ``rows``."""
@@ -68,6 +74,7 @@ class Outcome:
             results={name: pick(x) for name, x in self.results.items()},
             confidence=pick(self.confidence),
             finite_stages=pick(self.finite_stages),
+            missed_stages=pick(self.missed_stages),
         )
 
     def cpu(self) -> Outcome:
@@ -79,6 +86,7 @@ class Outcome:
             results={name: x.cpu() for name, x in self.results.items()},
             confidence=self.confidence.cpu(),
             finite_stages=self.finite_stages.cpu(),
+            missed_stages=self.missed_stages.cpu(),
         )
 
     def in_order(self) -> Outcome:
@@ -100,4 +108,5 @@ class Outcome:
             exit_stage=np.concatenate([o.exit_stage for o in outcomes]),
             macs=np.concatenate([o.macs for o in outcomes]),
             finite_stages=torch.cat([o.finite_stages for o in outcomes]),
+            missed_stages=torch.cat([o.missed_stages for o in outcomes]),
         )

@@ -35,8 +35,7 @@ def bootstrap(
         level: coverage of the interval.
         seed: of the draws.
     """
-    if n < 1 or repeats < 1 or not 0 < level < 1:
-        raise ValueError(f'a bootstrap needs n >= 1, repeats >= 1 and a level in (0, 1), got {n}, {repeats}, {level}')
+    check_bootstrap(n, repeats, level)
     generator = np.random.default_rng(seed)
     draws = np.array([statistic(generator.integers(n, size=n)) for _ in range(repeats)])
     draws = draws[~np.isnan(draws)]
@@ -44,3 +43,9 @@ def bootstrap(
         raise ValueError('the statistic is NaN for every draw of the units')
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(np.arange(n))), float(low), float(high))
+
+
+def check_bootstrap(n: int, repeats: int, level: float) -> None:
+    """Raise ValueError unless there are units, draws, and a level inside (0, 1)."""
+    if n < 1 or repeats < 1 or not 0 < level < 1:
+        raise ValueError(f'a bootstrap needs n >= 1, repeats >= 1 and a level in (0, 1), got {n}, {repeats}, {level}')

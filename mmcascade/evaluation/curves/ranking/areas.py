@@ -71,4 +71,4 @@ def reciprocal_sum(start: NDArray[np.float64], count: NDArray[np.int64]) -> NDAr
 def _correction(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """digamma(x + 1/2) - log(x) for large x."""
     square = 1 / (x * x)
-    return square * (1 / 24 - square * (7 / 960 - square * (31 / 8064)))
+    return square * (1 / 24 - square * (7 / 960 - square * (31 / 8064 - square * (127 / 30720))))

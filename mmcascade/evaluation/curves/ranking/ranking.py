@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,22 @@ class Block:
     def scores(self) -> NDArray[np.float64]:
         """(g,) the distinct scores, falling."""
         return self._decode()
+
+
+class Ranked(Protocol):
+    """Units ranked by confidence: those of a data set (:class:`Ranking`), or of a draw from it.
+
+    Attributes:
+        size: The number of units.
+        totals: For every flag, the number of units that have it set.
+    """
+
+    size: int
+    totals: tuple[int, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """Walk down the distinct scores."""
+        ...
 
 
 class Ranking:
