@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcascade.runtime.errors import ImageError
-from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.fields import Fields, is_number
 from mmcascade.runtime.preprocessing import opencv_resize
 
 Pixels = NDArray[np.uint8]
@@ -149,22 +149,70 @@ class ResizeWithin(Step):
 
 
 @dataclass(frozen=True)
+class ResizeRatio(Step):
+    """Inside of a size, or around it, keeping the aspect ratio; rounded to whole pixels.
+
+    Attributes:
+        fit: 'inside' (no side is longer than asked for) or 'outside' (none is shorter).
+    """
+
+    op: ClassVar[str] = 'resize_ratio'
+    height: int
+    width: int
+    fit: str
+    filter: Filter
+
+    @classmethod
+    def read(cls, fields: Fields) -> ResizeRatio:
+        height, width = fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE)
+        return cls(height, width, fields.text('fit', choices=('inside', 'outside')), Filter.read(fields))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        height, width = image.shape[:2]
+        choose = max if self.fit == 'inside' else min
+        ratio = choose(height / self.height, width / self.width)
+        return self.filter(image, round(height / ratio), round(width / ratio))
+
+
+@dataclass(frozen=True)
 class CenterCrop(Step):
-    """The middle of an image; a smaller image stays as it is."""
+    """The middle of an image.
+
+    Attributes:
+        fill: colour of the border that a smaller image gets, RGB; None = a smaller image stays as it is.
+    """
 
     op: ClassVar[str] = 'center_crop'
     height: int
     width: int
+    fill: tuple[int, int, int] | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> CenterCrop:
-        return cls(fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE))
+        height, width = fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE)
+        if 'fill' not in fields:
+            return cls(height, width)
+        fill = fields.items('fill', 3)
+        if not all(is_number(level) and level == int(level) and 0 <= level <= 255 for level in fill):
+            raise fields.wrong('fill', 'three whole numbers from 0 to 255')
+        return cls(height, width, (int(fill[0]), int(fill[1]), int(fill[2])))
 
     def __call__(self, image: Pixels) -> Pixels:
+        if self.fill is not None:
+            image = self._bordered(image)
         height, width = image.shape[:2]
         # Python rounds halves to even, and so do the pipelines that this follows.
         top, left = max(0, round((height - self.height) / 2)), max(0, round((width - self.width) / 2))
         return image[top : top + self.height, left : left + self.width]
+
+    def _bordered(self, image: Pixels) -> Pixels:
+        down, across = max(0, self.height - image.shape[0]), max(0, self.width - image.shape[1])
+        if not down and not across:
+            return image
+        bordered = np.empty((image.shape[0] + down, image.shape[1] + across, 3), np.uint8)
+        bordered[:] = self.fill
+        bordered[down // 2 : down // 2 + image.shape[0], across // 2 : across // 2 + image.shape[1]] = image
+        return bordered
 
 
 @dataclass(frozen=True)
@@ -210,7 +258,7 @@ class Flip(Step):
 
 
 STEPS: dict[str, type[Step]] = {
-    step.op: step for step in (Resize, ResizeEdge, ResizeWithin, CenterCrop, CropResize, Flip)
+    step.op: step for step in (Resize, ResizeEdge, ResizeWithin, ResizeRatio, CenterCrop, CropResize, Flip)
 }
 CHANNELS = ('rgb', 'bgr', 'grey')
 
