@@ -122,12 +122,12 @@ def one_by_one(model: Any, images: list[torch.Tensor]) -> None:
 def joined(model: CascadeSegmentor, images: list[torch.Tensor]) -> None:
     """What DeferredTestLoop does: cells wait until a batch is full."""
     samples, outcomes = [], []
-    router = model.ready_router()
+    router = model.ready()
     with router.stream(wait_for=8) as stream:
         for number, image in enumerate(images):
-            sources, units, given = model.unpack(batch(image, number))
-            samples += given
-            stream.enqueue(sources[0], units[0])
+            unpacked = model.unpack(batch(image, number))
+            samples += unpacked.samples
+            stream.enqueue(*unpacked.parts[0])
             outcomes += stream.run()
         outcomes += stream.flush()
     model.write_results(type(outcomes[0]).cat(outcomes).in_order(), samples)

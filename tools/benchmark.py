@@ -47,14 +47,19 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade.engine.benchmark.benchmark import Benchmark
     from mmcascade.engine.benchmark.speeds import costs_of
     from mmcascade.engine.benchmark.table import benchmark_table
-    from mmcascade.engine.configs.testing import labels_pixels
+    from mmcascade.models.cascades import task_of
     from mmcascade.models.runtimes.batch_sizes import SIZES
     from mmcascade.visualization.benchmark_plot import plot_benchmark
     from mmcascade.visualization.style import save
 
     keep_freed_memory()
     if args.quick:
-        args.images, args.max_batch, args.repeats, args.single_images = 3 if labels_pixels(cfg) else 16, 2, 1, 2
+        args.images, args.max_batch, args.repeats, args.single_images = (
+            3 if task_of(cfg) == 'segmentation' else 16,
+            2,
+            1,
+            2,
+        )
     sizes = None if args.max_batch is None else [size for size in SIZES if size <= args.max_batch]
     for path in filter(None, (args.out, args.costs)):
         check_writable(path)

@@ -103,8 +103,11 @@ def _header(config: str, runner: Runner) -> str:
     from mmengine.device import get_device
     from mmengine.model import is_model_wrapper
 
+    from mmcascade.models.cascades import cascade_of
+
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    stages = f' of {len(model.stages)} stage(s)' if getattr(model, 'is_cascade', False) else ''
+    cascade = cascade_of(model)
+    stages = '' if cascade is None else f' of {len(cascade.stages)} stage(s)'
     images = len(runner.test_dataloader.dataset)
     return f'{config}: {type(model).__name__}{stages}, {images} image(s), on {get_device()}'
 

@@ -15,6 +15,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
+from mmcascade.models.cascades import cascade_of
+
 
 class CascadeInferencer(ImageClassificationInferencer):
     """Runs a cascade on image files or arrays.
@@ -42,7 +44,7 @@ class CascadeInferencer(ImageClassificationInferencer):
         if device is None:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         super().__init__(model, pretrained=pretrained or False, device=device, classes=classes, **kwargs)
-        if not hasattr(self.model, 'router'):
+        if cascade_of(self.model) is None:
             raise TypeError(
                 f'CascadeInferencer runs cascades, got a {type(self.model).__name__}; use '
                 "mmpretrain's ImageClassificationInferencer for a single classifier"

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.models.cascades import cascade_class
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.registry import MODELS
 
@@ -36,7 +37,7 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
     Raises:
         ValueError: if the model is no cascade, or a member has no checkpoint.
     """
-    if 'members' not in cfg.model:
+    if cascade_class(cfg) is None:
         raise ValueError(f'{cfg.model.get("type")} is no cascade: its config has no members to bundle')
     unloaded = [key for key, member in cfg.model.members.items() if member.get('checkpoint') is None]
     if unloaded:

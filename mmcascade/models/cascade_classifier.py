@@ -17,6 +17,7 @@ from mmcascade.models.cascade_parts import build_stages, check_confidence, class
 from mmcascade.models.members.members import Member
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.views import as_views
+from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome, build_confidence
 from mmcascade.routing.fusion.distribution import log_floored
@@ -70,6 +71,7 @@ class WindowCascadeClassifier(CascadeModel):
         (1, 72.0, True)
     """
 
+    task = 'classification'
     stages: list[ClassifierStage]
 
     def __init__(
@@ -112,14 +114,17 @@ class WindowCascadeClassifier(CascadeModel):
     def _as_tensors(self, outcome: Outcome | None, samples: Sequence[DataSample]) -> Tensor:
         return torch.zeros(0, 0) if outcome is None else log_floored(outcome.probs)
 
-    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None], list[DataSample]]:
-        inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
+    def take_apart(self, inputs: Any, samples: Sequence[DataSample] | None) -> Unpacked:
         views = ViewRows(as_views(inputs))
-        units = units_of(self.ready_router([views]).policy, samples)
-        return [views], [units], samples if samples is not None else [DataSample() for _ in range(len(views))]
+        units = units_of(self.router and self.router.policy, samples)
+        samples = [DataSample() for _ in range(len(views))] if samples is None else samples
+        return Unpacked([views], [units], samples, [1] * len(views))
 
-    def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
-        return [1] * sum(len(source) for source in sources)
+    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+        return list(as_views(inputs))
+
+    def images_in(self, sources: Sequence[Source]) -> int:
+        return sum(map(len, sources))
 
     def write_results(self, outcome: Outcome, data_samples: Sequence[DataSample]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
@@ -153,12 +158,12 @@ class WindowCascadeClassifier(CascadeModel):
                 sample.set_field(accepted, 'accepted')
 
 
-def units_of(policy: ExitPolicy, data_samples: Sequence[DataSample] | None) -> list[int] | None:
+def units_of(policy: ExitPolicy | None, data_samples: Sequence[DataSample] | None) -> list[int] | None:
     """The images' indexes in the data set; None if the policy can do without and there are none."""
     indexes = None if data_samples is None else [sample.get('sample_idx') for sample in data_samples]
     if indexes is not None and None not in indexes:
         return [int(index) for index in indexes]
-    if policy.needs_unit:
+    if policy is not None and policy.needs_unit:
         raise ValueError(
             f"{policy!r} decides by each image's index in the data set, but the data samples have no "
             "'sample_idx'; keep it in the meta_keys of PackInputs"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABCMeta, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precis
 from mmcascade.models.cascade_parts import checked_accept
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.members.strict_loading import differences
+from mmcascade.models.stages.stage import MemberStage
+from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import CONFIDENCES, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.router import Results, keep_probs
@@ -29,26 +32,24 @@ class NotReadyError(RuntimeError):
     """A cascade lacks weights or an exit policy."""
 
 
-class CascadeModel(BaseModel):
+class CascadeModel(BaseModel, metaclass=ABCMeta):
     """Base class: members are built and loaded, thresholds are checked, and batches go through the router.
 
-    A variant names its task with the methods that raise NotImplementedError here.
+    A variant names its task with the abstract methods.
 
     Args:
         members, stages, confidence, fusion, policy, accept, calibration: see the variants.
         data_preprocessor: ignored; members keep their own. MMEngine passes it to every model.
     """
 
-    #: Marks the models that load members of their own.
-    is_cascade = True
-    #: Marks those whose units are cells of images.
-    labels_pixels = False
+    #: 'classification' or 'segmentation'.
+    task: str
     #: What is routed, in messages.
     unit_name = 'image'
     #: What is kept of finished units.
     results: Results = staticmethod(keep_probs)
 
-    stages: list[Any]
+    stages: Sequence[MemberStage[Any]]
     confidence: Confidence
 
     def __init__(
@@ -106,30 +107,47 @@ class CascadeModel(BaseModel):
         )
         self.eval()
 
+    @abstractmethod
     def _build_member(self, name: str, spec: Any) -> Member:
-        raise NotImplementedError
+        """A member from its entry in the config."""
 
+    @abstractmethod
     def _build_confidence(self, confidence: Any) -> Confidence:
-        raise NotImplementedError
+        """The confidence of a unit, from a name, a config or an object."""
 
-    def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> list[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> Sequence[MemberStage[Any]]:
+        """The stages from their entries in the config."""
 
-    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None], list[Any]]:
-        """What a batch of the data loader holds: sources of units, the units' numbers per source, the data samples.
+    @abstractmethod
+    def take_apart(self, inputs: Any, samples: Sequence[Any] | None) -> Unpacked:
+        """The units of a batch, without running or loading anything.
 
-        Raises:
-            NotReadyError: if weights or the exit policy are missing.
+        Args:
+            inputs: as a data loader gives them.
+            samples: one per image; made where there are none.
         """
-        raise NotImplementedError
 
-    def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
-        """How many units stand for each data sample of a batch."""
-        raise NotImplementedError
+    @abstractmethod
+    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+        """The images of a batch, view by view."""
 
+    @abstractmethod
+    def images_in(self, sources: Sequence[Source]) -> int:
+        """How many images some sources hold."""
+
+    @abstractmethod
     def write_results(self, outcome: Outcome, data_samples: Sequence[Any]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[Any]) -> Any:
+        """What mode 'tensor' gives."""
+
+    def unpack(self, data: dict | tuple | list) -> Unpacked:
+        """The units of a batch as a data loader or a data preprocessor gives it."""
+        inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
+        return self.take_apart(inputs, samples)
 
     def forward(self, inputs: Any, data_samples: list[Any] | None = None, mode: str = 'tensor') -> Any:
         """Route one batch in mode 'predict', which gives data samples, or 'tensor', which gives tensors."""
@@ -140,17 +158,17 @@ class CascadeModel(BaseModel):
             )
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"unknown mode {mode!r}; expected 'tensor' or 'predict'")
-        sources, units, samples = self.unpack(dict(inputs=inputs, data_samples=data_samples))
-        assert self.router is not None  # or else unpacking would have refused
-        outcome = self.router.route_all(list(zip(sources, units, strict=True)))
-        if mode == 'tensor':
-            return self._as_tensors(outcome, samples)
-        if outcome is not None:
-            self.write_results(outcome, samples)
-        return samples
+        batch = self.take_apart(inputs, data_samples)
+        return self._predict(batch) if mode == 'predict' else self._as_tensors(self._route(batch), batch.samples)
 
-    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[Any]) -> Any:
-        raise NotImplementedError
+    def _route(self, batch: Unpacked) -> Outcome | None:
+        return self.ready(batch.sources).route_all(batch.parts)
+
+    def _predict(self, batch: Unpacked) -> list[Any]:
+        outcome = self._route(batch)
+        if outcome is not None:
+            self.write_results(outcome, batch.samples)
+        return list(batch.samples)
 
     def train(self, mode: bool = True) -> CascadeModel:
         """As for any module. Every test begins with this call, and so begins a new stream for policies that adapt."""
@@ -161,7 +179,7 @@ class CascadeModel(BaseModel):
 
     def test_step(self, data: dict | tuple | list) -> list[Any]:
         """Predict a batch as the data loader gives it. No member sees more than the units it is asked for."""
-        return self._run_forward(data, mode='predict')
+        return self._predict(self.unpack(data))
 
     val_step = test_step
 
@@ -232,14 +250,19 @@ class CascadeModel(BaseModel):
                 "'zoo'), or load a bundle made by tools/bundle_checkpoint.py"
             )
 
-    def ready_router(self, sources: Sequence[Source] = ()) -> CascadeRouter:
-        """The router, once everything that a test needs is there.
+    def ready(self, sources: Sequence[Source] = ()) -> CascadeRouter:
+        """The router, once everything that a test needs is there. Call it with every batch before that is routed.
+
+        The first call reads all weights, for their fingerprints, and may try out batch sizes; later ones cost nothing
+        but for images of a new size.
 
         Args:
-            sources: a first batch, from whose shapes stages find what they left open.
+            sources: of a batch, from whose shapes stages find what they left open.
 
         Raises:
             NotReadyError: if weights or the exit policy are missing.
+            CalibrationError: if the calibration was made for other weights.
+            ValueError: if a member does not take images of their size.
         """
         self.check_loaded()
         if self.router is None:

@@ -20,6 +20,7 @@ from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
 from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
+from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import MODELS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
@@ -50,7 +51,8 @@ class CascadeSegmentor(CascadeModel):
             ``macs``, ``temperature``, ``channels_last``, ``amp``; see
             :class:`~mmcascade.models.stages.segmentor_stage.SegmentorStage`.
         grid: ``cell``, side of a square or (height, width) in pixels of the original image, default 512; None = one
-            cell per image. ``margin``, context around a cell's crop in the same pixels, default 0.
+            cell per image. An image that is smaller has one row (or column) of cells. ``margin``, context around a
+            cell's crop in the same pixels, default 0.
         confidence: of a pixel, by name, or the config of a
             :class:`~mmcascade.routing.confidences.cell_confidence.CellConfidence`, which also says how the pixels of a
             cell make one number.
@@ -93,7 +95,7 @@ class CascadeSegmentor(CascadeModel):
         ((64, 96), [1, 1, 1, 1, 1, 1])
     """
 
-    labels_pixels = True
+    task = 'segmentation'
     unit_name = 'cell'
     stages: list[SegmentorStage]
     confidence: CellConfidence
@@ -154,43 +156,36 @@ class CascadeSegmentor(CascadeModel):
 
     def forward(
         self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None, mode: str = 'tensor'
-    ) -> Tensor | list[SegDataSample]:
+    ) -> Tensor | list[Tensor] | list[SegDataSample]:
         """Label one batch.
 
         Args:
-            inputs: raw images ``(N, 3, H, W)``, or a list of ``(3, H, W)``.
+            inputs: raw images ``(N, 3, H, W)``, or a list of ``(3, H, W)`` of any sizes.
             data_samples: N samples, which are written to and returned; made where there are none.
-            mode: 'predict' gives data samples; 'tensor' gives labels ``(N, H, W)``.
+            mode: 'predict' gives data samples; 'tensor' gives labels ``(N, H, W)``, or a list of ``(H, W)`` where the
+                images differ in size.
         """
         return super().forward(inputs, data_samples, mode)
 
-    def unpack(self, data: dict | tuple | list) -> tuple[list[Source], list[Sequence[int] | None], list[SegDataSample]]:
-        inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
+    def take_apart(self, inputs: Any, samples: Sequence[SegDataSample] | None) -> Unpacked:
         images = list(inputs)
         if samples is None:
             samples = [SegDataSample() for _ in images]
         tiles = [self.tile(image, sample) for image, sample in zip(images, samples, strict=True)]
-        shapes = sorted({(*tile.pixels.shape[-2:], *tile.grid.image) for tile in tiles})
-        if len(shapes) > 1:
-            raise ValueError(
-                f'the images of a batch have different sizes {[shape[:2] for shape in shapes]} (originally '
-                f'{[shape[2:] for shape in shapes]}); use batch_size=1 in the data loader, or resize them to one size'
-            )
-        policy = self.ready_router(tiles).policy
-        return (
-            list(tiles),
-            [self._units(policy, tile, sample) for tile, sample in zip(tiles, samples, strict=True)],
-            samples,
-        )
+        units = [self._units(tile, sample) for tile, sample in zip(tiles, samples, strict=True)]
+        return Unpacked(tiles, units, samples, [len(tile) for tile in tiles])
 
-    def units_per_sample(self, sources: Sequence[Source]) -> list[int]:
-        return [len(source) for source in sources]
+    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+        return [list(inputs)]
+
+    def images_in(self, sources: Sequence[Source]) -> int:
+        return len(sources)
 
     def tile(self, image: Tensor, sample: SegDataSample) -> TiledImage:
         """A raw image ``(3, H, W)`` and its grid, which lies on the original image.
 
         Raises:
-            ValueError: if a cell is larger than the original image, or that was mirrored diagonally.
+            ValueError: if the original image has too many cells, or was mirrored diagonally.
         """
         if 'ori_shape' not in sample.metainfo:
             sample.set_metainfo(dict(ori_shape=tuple(image.shape[-2:])))
@@ -215,7 +210,7 @@ class CascadeSegmentor(CascadeModel):
         cells = np.arange(len(grid))
 
         def image(name: str, dtype: torch.dtype) -> PixelData:
-            frames = outcome.results[name]
+            frames = outcome.stacked(name)
             canvas = torch.empty(*frames.shape[1:-2], *grid.image, dtype=dtype)
             grid.paste(canvas, frames, cells)
             return PixelData(data=canvas if canvas.dim() == 3 else canvas[None])
@@ -250,23 +245,24 @@ class CascadeSegmentor(CascadeModel):
         height, width = sample.metainfo['ori_shape'][:2]
         return Grid((int(height), int(width)), self.cell)
 
-    def _units(self, policy: ExitPolicy, tile: TiledImage, sample: SegDataSample) -> np.ndarray:
+    def _units(self, tile: TiledImage, sample: SegDataSample) -> np.ndarray:
         index = sample.get('sample_idx')
         if index is None:
-            if policy.needs_unit:
+            if self.router is not None and self.router.policy.needs_unit:
                 raise ValueError(
-                    f"{policy!r} decides by each image's index in the data set, but the data samples have "
+                    f"{self.router.policy!r} decides by each image's index in the data set, but the data samples have "
                     "no 'sample_idx'; keep it in the meta_keys of PackSegInputs"
                 )
             self._unnumbered -= 1  # a budget per image must tell images of several batches apart
             index = self._unnumbered
         return int(index) * CELLS_PER_IMAGE + np.arange(len(tile))
 
-    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[SegDataSample]) -> Tensor:
+    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[SegDataSample]) -> Tensor | list[Tensor]:
         if outcome is None:
             return torch.zeros(0, 0, 0, dtype=torch.int64)
         self.write_results(outcome, samples)
-        return torch.cat([sample.pred_sem_seg.data for sample in samples])
+        labels = [sample.pred_sem_seg.data[0] for sample in samples]
+        return torch.stack(labels) if len({x.shape for x in labels}) == 1 else labels
 
     def _grid_name(self) -> str:
         return 'whole images' if self.cell is None else f'cells of {self.cell[0]} x {self.cell[1]}'

@@ -67,8 +67,9 @@ POLICIES = {
         ),
         dict(stages=[dict(member='small', scale=0.5), dict(member='large', on='image')]),
         dict(grid=dict(cell=None, margin=0)),
+        dict(grid=dict(cell=(512, 24), margin=4)),
     ],
-    ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell'],
+    ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell', 'one row'],
 )
 def case(request, project, folder):
     name = '-'.join(sorted(request.param)) or 'default'

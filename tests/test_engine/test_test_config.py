@@ -11,9 +11,10 @@ import torch
 from mmengine.config import Config
 
 from mmcascade._system.json_values import plain
-from mmcascade.engine.configs.testing import Drawing, EvalFlags, is_cascade, prepare_test
+from mmcascade.engine.configs.testing import Drawing, EvalFlags, prepare_test
 from mmcascade.engine.runs.testing import SplitError, readable_split
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.cascades import cascade_class, task_of
 from tests.support.tiny_project import make_project
 
 
@@ -105,7 +106,7 @@ def test_a_cascade_is_known_by_name_class_and_subclass(cfg):
     class Mine(WindowCascadeClassifier):
         pass
 
-    assert is_cascade(cfg)
+    assert cascade_class(cfg) is WindowCascadeClassifier and task_of(cfg) == 'classification'
     for model_type, expected in (
         (WindowCascadeClassifier, True),
         (Mine, True),
@@ -113,7 +114,7 @@ def test_a_cascade_is_known_by_name_class_and_subclass(cfg):
         ('mmpretrain.ImageClassifier', False),
     ):
         cfg.model.type = model_type
-        assert is_cascade(cfg) == expected
+        assert (cascade_class(cfg) is not None) == expected == (task_of(cfg) is not None)
 
 
 def test_any_metric_becomes_json():

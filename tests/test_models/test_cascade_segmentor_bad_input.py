@@ -8,7 +8,7 @@ import torch
 from mmengine.config import ConfigDict
 
 from mmcascade.registry import MODELS
-from tests.support.tiny_segmentors import TINY, batch, image, sample
+from tests.support.tiny_segmentors import TINY, batch
 from tests.test_models.segmentor_cascades import (
     cascade,
     member_of,
@@ -104,15 +104,6 @@ def test_a_member_of_fixed_size_may_run_on_images():
 
 def test_bad_batches():
     model = cascade('fcn', 'wide')
-    mixed = dict(inputs=[image(), image(70, 101)], data_samples=[sample(), sample(70, 101)])
-    with pytest.raises(ValueError, match=r'different sizes \[\(64, 96\), \(70, 101\)\].*use batch_size=1'):
-        run(model, mixed)
-    data = batch(2)
-    data['data_samples'][0].set_metainfo(dict(ori_shape=(50, 80)))
-    with pytest.raises(ValueError, match=r'different sizes.*originally \[\(50, 80\), \(64, 96\)\]'):
-        run(model, data)
-    with pytest.raises(ValueError, match='a cell of 32 x 32 pixels is larger than the image of 20 x 96.*cell= smaller'):
-        run(model, batch(1, 20, 96))
     with pytest.raises(ValueError, match="mirrored 'diagonal'.*'horizontal' and 'vertical' only"):
         run(model, batch(flip='diagonal'))
     with pytest.raises(RuntimeError, match='this cascade of 2 stages has no exit policy.*1 window'):

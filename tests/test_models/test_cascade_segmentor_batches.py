@@ -126,11 +126,11 @@ def test_an_image_runs_once_in_a_later_stage_on_images(tmp_path, monkeypatch, on
     assert set(seen) == {1}, 'the loader gives one image at a time'
 
 
-def run_loop(model, loader, deferred, tmp_path):
+def run_loop(model, loader, deferred, tmp_path, batches=None):
     """The data samples that metrics get."""
     images = [
         dict(inputs=x, data_samples=s)
-        for data in some_batches()
+        for data in batches or some_batches()
         for x, s in zip(data['inputs'], data['data_samples'], strict=True)
     ]
     recorder = Recorder()
@@ -177,9 +177,9 @@ def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
                 found.extend(ready.samples)
 
         for index, data in enumerate(some_batches()):
-            sources, units, samples = model.unpack(data)
-            kept.keep(index, data, samples, model.units_per_sample(sources))
-            for source, numbers in zip(sources, units, strict=True):
+            unpacked = model.unpack(data)
+            kept.keep(index, data, unpacked.samples, unpacked.counts)
+            for source, numbers in unpacked.parts:
                 stream.enqueue(source, numbers)
             take(stream.run())
         take(stream.flush())
@@ -229,8 +229,7 @@ def test_what_a_batch_leaves_behind_does_not_keep_all_of_it():
     model = cascade('fcn', 'wide', cell=32)
     model.stages[1].batch_size = 5
     with model.router.stream() as stream:
-        sources, units, _ = model.unpack(batch(1, 64, 96))
-        stream.enqueue(sources[0], units[0])
+        stream.enqueue(*model.unpack(batch(1, 64, 96)).parts[0])
         stream.run()
         (left,) = [state.state for queue in stream._queues for state in queue]
         assert len(left.total) == stream.waiting == 1
@@ -251,10 +250,9 @@ def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
     model.router.results = watch
     with model.router.stream() as stream:
         for data in some_batches():
-            sources, units, _ = model.unpack(data)
-            for source, numbers in zip(sources, units, strict=True):
+            for source, numbers in model.unpack(data).parts:
                 stream.enqueue(source, numbers)
-            del source, sources, data
+            del source, data
             finished = stream.run()
             for outcome in finished:
                 assert set(outcome.results) == {'labels'} and outcome.results['labels'].dtype == torch.uint8

@@ -96,8 +96,7 @@ def test_a_budget_holds_for_every_image(indexed):
     exits = []
     with model.router.stream() as stream:
         for data in singles:
-            sources, units, _ = model.unpack(data)
-            stream.enqueue(sources[0], units[0])
+            stream.enqueue(*model.unpack(data).parts[0])
         outcomes = stream.flush()
     outcome = type(outcomes[0]).cat(outcomes).in_order()
     exits = outcome.exit_stage.reshape(4, 6)

@@ -19,6 +19,7 @@ from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.benchmark.speeds import costs_of
 from mmcascade.engine.benchmark.systems import TimedSystem
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.unpacked import Unpacked
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
 from mmcascade.routing.units.sources import ViewRows
 from tests.support import ROOT
@@ -155,8 +156,7 @@ def test_units_are_the_indexes_in_the_data_set(deferred):
     samples = [DataSample(metainfo=dict(sample_idx=index)) for index in range(6)]
     written = []
     model = SimpleNamespace(
-        unpack=lambda batch: ([ViewRows([])], [[sample.sample_idx for sample in batch]], batch),
-        units_per_sample=lambda sources: [1, 1],
+        unpack=lambda batch: Unpacked([ViewRows([])], [[sample.sample_idx for sample in batch]], batch, [1, 1]),
         write_results=lambda outcome, samples: written.append(outcome.probs),
     )
     outcome = TimedSystem(model, router, deferred).run(samples[start : start + 2] for start in (0, 2, 4))

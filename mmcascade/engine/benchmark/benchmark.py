@@ -35,7 +35,7 @@ from mmcascade.engine.benchmark.systems import (
 )
 from mmcascade.engine.benchmark.timing import interleaved, latencies, seconds_of, spread
 from mmcascade.engine.configs.dataloaders import complete_dataloader
-from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.cascades import cascade_of
 from mmcascade.models.runtimes.batch_sizes import best_size, sizes_for, sweep
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
@@ -81,12 +81,14 @@ class Benchmark:
                 raise ValueError(f'the {name} is at least 1, got {number}')
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        self.model: CascadeModel = MODELS.build(cfg.model).to(self.device)
-        if not isinstance(self.model, CascadeModel):
+        model = MODELS.build(cfg.model).to(self.device)
+        cascade = cascade_of(model)
+        if cascade is None:
             raise ValueError(
-                f'{type(self.model).__name__} is no cascade; to time a single model, make it a cascade of one stage'
+                f'{type(model).__name__} is no cascade; to time a single model, make it a cascade of one stage'
             )
-        pixels = self.model.labels_pixels
+        self.model = cascade
+        pixels = cascade.task == 'segmentation'
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
         self.sizes = sizes or sizes_for(self.device, pixels)
@@ -106,9 +108,9 @@ class Benchmark:
         )
         with self._precision():
             self.images = Images.collect(self.model, self._loader(), images)
-            taken = [self.model.unpack(batch)[0] for batch in self.images.batches(batch_size)]
-        self.sources = [source for sources in taken for source in sources]
-        self.units = [count for sources in taken for count in self.model.units_per_sample(sources)]
+            taken = [self.model.unpack(batch) for batch in self.images.batches(batch_size)]
+        self.sources = [source for batch in taken for source in batch.sources]
+        self.units = [count for batch in taken for count in batch.counts]
 
     @torch.no_grad()
     def measure(self, repeats: int = 5, single_images: int = 50, progress: Progress = no_progress) -> dict[str, Any]:
@@ -141,7 +143,7 @@ class Benchmark:
         )
 
     def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
-        router = self.model.ready_router(self.sources[:1])
+        router = self.model.ready(self.sources)
         with router.stream() as stream:
             stream.check_views(self.sources[0].count)
         given, alone = self.model.stages, [stage.alone() for stage in self.model.stages]
@@ -164,7 +166,7 @@ class Benchmark:
         outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
         # Images of another size take another time, so each kind of them is timed by itself.
         inputs = {
-            (index, kind): _inputs(stage, sources, self._count(sources))
+            (index, kind): _inputs(stage, sources, self.model.images_in(sources))
             for index, stage in enumerate(fastest)
             for kind, sources in enumerate(kinds)
         }
@@ -219,10 +221,6 @@ class Benchmark:
             loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
             systems=with_ratios(rows, rows[len(given) - 1]),
         )
-
-    def _count(self, sources: Sequence[Source]) -> int:
-        """How many images: a source is one of them where they have cells, else a loader batch."""
-        return len(sources) if self.model.labels_pixels else sum(map(len, sources))
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=self.amp)

@@ -16,7 +16,6 @@ from torch import Tensor
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
-from mmcascade.models.stages.views import as_views
 from mmcascade.routing import CascadeRouter, ExitPolicy, Outcome, WindowPolicy
 
 
@@ -41,9 +40,8 @@ class Images:
         parts: list[Sequence[Any]] = []
         samples: list[BaseDataElement] = []
         for batch in batches:
-            _, _, some = model.unpack(batch)
-            parts.append([list(batch['inputs'])] if model.labels_pixels else as_views(batch['inputs']))
-            samples += some
+            parts.append(model.views_of(batch['inputs']))
+            samples += model.unpack(batch).samples
             if len(samples) >= count:
                 break
         if not samples:
@@ -94,18 +92,18 @@ class TimedSystem:
         if not self.deferred:
             self.router.restart()  # every run is a stream of its own
             for batch in batches:
-                sources, units, samples = self.model.unpack(batch)
-                outcome = self.router.route_all(list(zip(sources, units, strict=True)))
+                unpacked = self.model.unpack(batch)
+                outcome = self.router.route_all(unpacked.parts)
                 assert outcome is not None
-                self.model.write_results(outcome, samples)
+                self.model.write_results(outcome, unpacked.samples)
                 yield outcome
             return
         kept = KeptBatches()
         with self.router.stream() as stream:
             for index, batch in enumerate(batches):
-                sources, units, samples = self.model.unpack(batch)
-                kept.keep(index, None, samples, self.model.units_per_sample(sources))
-                for source, numbers in zip(sources, units, strict=True):
+                unpacked = self.model.unpack(batch)
+                kept.keep(index, None, unpacked.samples, unpacked.counts)
+                for source, numbers in unpacked.parts:
                     stream.enqueue(source, numbers)
                 yield from self._report(kept, stream.run())
             yield from self._report(kept, stream.flush())

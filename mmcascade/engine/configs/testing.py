@@ -6,8 +6,6 @@ from __future__ import annotations
 import os.path as osp
 import warnings
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -15,8 +13,12 @@ from mmengine.config import Config, ConfigDict
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.engine.configs.tta import apply_tta
-from mmcascade.registry import MODELS
+from mmcascade.models.cascades import cascade_class, task_of
 
+_DRAWING = {
+    'classification': 'mmcascade.CascadeVisualizationHook',
+    'segmentation': 'mmcascade.CellVisualizationHook',
+}
 _NOT_FOR_TESTING = (
     'train_dataloader',
     'train_cfg',
@@ -26,29 +28,6 @@ _NOT_FOR_TESTING = (
     'val_cfg',
     'val_evaluator',
 )
-
-
-def is_cascade(cfg: Config) -> bool:
-    """Whether the model is a cascade: its type may be a name, or a class in a config of the new style."""
-    return getattr(_model_class(cfg), 'is_cascade', False)
-
-
-def labels_pixels(cfg: Config) -> bool:
-    """Whether the model is a cascade of segmentors."""
-    return getattr(_model_class(cfg), 'labels_pixels', False)
-
-
-def _model_class(cfg: Config) -> Any:
-    model_type = cfg.model.get('type')
-    if not isinstance(model_type, str):
-        return model_type
-    found = MODELS.get(model_type)
-    scope, dot, name = model_type.partition('.')
-    if found is None and dot and scope == 'mmcascade':
-        close = get_close_matches(name, MODELS.module_dict, 1)
-        hint = f"; did you mean 'mmcascade.{close[0]}'?" if close else ''
-        raise ValueError(f'there is no model {model_type!r}{hint}')
-    return found
 
 
 @dataclass(frozen=True)
@@ -114,7 +93,7 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
         if cfg.get(key) is None:
             raise ValueError(f'{config_path} has no {key}, so there is nothing to test')
     checkpoint = None if checkpoint in (None, 'none') else checkpoint
-    if checkpoint is None and cfg.get('load_from') is None and not is_cascade(cfg):
+    if checkpoint is None and cfg.get('load_from') is None and cascade_class(cfg) is None:
         raise ValueError(
             f'{cfg.model.get("type")} is no cascade and does not load weights of its own; give its '
             'checkpoint after the config'
@@ -136,7 +115,7 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
     if flags.tta:
         _wrap_in_tta(cfg)
     complete_dataloader(cfg, 'test_dataloader', flags.pin_memory)
-    if labels_pixels(cfg):
+    if task_of(cfg) == 'segmentation':
         _leave_out_what_needs_labels(cfg)
     return cfg
 
@@ -168,9 +147,8 @@ def _distribute_on_cpu(cfg: Config) -> None:
 
 def _draw(cfg: Config, drawing: Drawing) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
-    if is_cascade(cfg):
-        kind = 'CellVisualizationHook' if labels_pixels(cfg) else 'CascadeVisualizationHook'
-        hooks.visualization = dict(type=f'mmcascade.{kind}')
+    if cascade_class(cfg) is not None:
+        hooks.visualization = dict(type=_DRAWING[task_of(cfg)])
     elif 'visualization' not in hooks:
         raise ValueError(
             '--show and --show-dir need a visualization hook in default_hooks, such as '
@@ -178,7 +156,7 @@ def _draw(cfg: Config, drawing: Drawing) -> None:
         )
     hook = hooks.visualization
     hook.update(show=drawing.show, interval=drawing.interval, wait_time=drawing.wait_time)
-    if labels_pixels(cfg):
+    if task_of(cfg) == 'segmentation':
         hook.update(draw=True, out_dir=drawing.show_dir)
     elif hook.type.endswith('SegVisualizationHook'):
         hook.draw = True
@@ -208,7 +186,7 @@ def _leave_out_what_needs_labels(cfg: Config) -> None:
 
 
 def _wrap_in_tta(cfg: Config) -> None:
-    if is_cascade(cfg):
+    if cascade_class(cfg) is not None:
         apply_tta(cfg)
         return
     if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':

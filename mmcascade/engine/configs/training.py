@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
-from mmcascade.engine.configs.testing import is_cascade, work_dir_of
+from mmcascade.engine.configs.testing import work_dir_of
+from mmcascade.models.cascades import cascade_class
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def prepare_train(cfg: Config, flags: TrainFlags) -> Config:
     config_path = flags.config_path
     if cfg.get('model') is None:
         raise ValueError(f'{config_path} has no model')
-    if is_cascade(cfg):
+    if cascade_class(cfg) is not None:
         raise ValueError(
             f'{config_path} is a cascade, which has no loss: train its members one by one, each '
             'with a config of its own, and name their checkpoints in members=dict(...)'

@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmcascade.engine.configs.datasets import pipeline_owners, type_name
-from mmcascade.registry import MODELS
+from mmcascade.models.cascades import task_of
 
 TTA_OPTIONS = ('policy', 'calibration', 'accept')
 
@@ -108,7 +108,7 @@ def repeat_stages(cfg: Config, splits: Sequence[str]) -> int:
         ValueError: if the config's pipelines do not allow it; the message says what to do.
     """
     model, pipeline = cfg.model, cfg.get('tta_pipeline')
-    if not _classifies(model.get('type')):
+    if task_of(cfg) != 'classification':
         raise ValueError(
             f'test-time augmentation is for cascades of classifiers, got {model.get("type")!r}; leave --tta out'
         )
@@ -212,10 +212,3 @@ def _sub_pipelines(multi_view: Mapping[str, Any]) -> list[list[Any]]:
 
 def _view_count(pipeline: Sequence[Mapping[str, Any]]) -> int:
     return next(len(transform['num_views']) for transform in pipeline if type_name(transform) == 'MultiView')
-
-
-def _classifies(model_type: Any) -> bool:
-    """Whether a model's type, a name or a class, is this package's cascade of classifiers."""
-    if isinstance(model_type, str):
-        model_type = MODELS.get(model_type)
-    return any(base.__name__ == 'WindowCascadeClassifier' for base in getattr(model_type, '__mro__', ()))

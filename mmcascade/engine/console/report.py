@@ -6,12 +6,14 @@ from __future__ import annotations
 from mmcascade.engine.console.metrics_table import metrics_table
 from mmcascade.engine.hooks.stage_table_hook import stage_table
 from mmcascade.engine.runs.testing import Tested
+from mmcascade.models.cascades import cascade_of
 
 
 def show_test(tested: Tested) -> None:
     """Print the metrics, and the stages where there are some."""
     metrics_table(tested.metrics).show()
-    if getattr(tested.model, 'is_cascade', False):
+    cascade = cascade_of(tested.model)
+    if cascade is not None:
         print()
-        stage_table(tested.model.stages, tested.metrics).show()
+        stage_table(cascade.stages, tested.metrics).show()
     print()

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcascade._system.tables import Table, with_prefix
+from mmcascade.models.cascades import cascade_of
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import HOOKS
 
@@ -33,9 +33,9 @@ class StageTableHook(Hook):
     priority = 'LOW'
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if hasattr(model, 'stages'):
-            table = stage_table(model.stages, metrics or {}).as_text(120)
+        cascade = cascade_of(runner.model)
+        if cascade is not None:
+            table = stage_table(cascade.stages, metrics or {}).as_text(120)
             runner.logger.info(f'Stages of the cascade (multiply-adds per image, or per cell)\n{table}')
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, TestLoop
 from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmcascade.engine.loops.kept_batches import KeptBatches
+from mmcascade.models.cascades import cascade_of
 from mmcascade.registry import LOOPS
 from mmcascade.routing import Outcome
 from mmcascade.routing.checks import is_whole
@@ -64,12 +64,13 @@ class DeferredTestLoop(TestLoop):
         keep_inputs: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
-        self.cascade = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not hasattr(self.cascade, 'ready_router'):
+        cascade = cascade_of(runner.model)
+        if cascade is None:
             raise TypeError(
-                f'{type(self.cascade).__name__} is no cascade, so there is nothing to defer; leave type= '
+                f'{type(runner.model).__name__} is no cascade, so there is nothing to defer; leave type= '
                 'out of test_cfg'
             )
+        self.cascade = cascade
         self.batch_size = self.dataloader.batch_size or getattr(self.dataloader.batch_sampler, 'batch_size', None)
         for name, bound in (('max_waiting', max_waiting), ('max_bytes', max_bytes)):
             if not is_whole(bound, least=1):
@@ -100,20 +101,19 @@ class DeferredTestLoop(TestLoop):
         """Take in one batch, and report every batch that it completes."""
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
-            sources, units, samples = self.cascade.unpack(data_batch)
-            counts = self.cascade.units_per_sample(sources)
-            if idx == 0 and sources:
-                self._stream.check_views(sources[0].count)
-                self._check_bounds(sources[0])
-                if self.cascade.labels_pixels:
-                    # A loader batch of one image is all its cells, not one of them.
-                    self._stream.wait_for = self.batch_size and self.batch_size * max(counts)
-            if self.keep_inputs or any(needs_inputs(hook, samples) for hook in self.runner.hooks):
-                nbytes = sum(x.nbytes for source in sources for x in source.tensors())
-                self._kept.keep(idx, data_batch, samples, counts, nbytes)
+            batch = self.cascade.unpack(data_batch)
+            self.cascade.ready(batch.sources)
+            if idx == 0 and batch.sources:
+                self._stream.check_views(batch.sources[0].count)
+                self._check_bounds(batch.sources[0])
+                # A loader batch of one image is all its cells, not one of them.
+                self._stream.wait_for = self.batch_size and self.batch_size * max(batch.counts, default=1)
+            if self.keep_inputs or any(needs_inputs(hook, batch.samples) for hook in self.runner.hooks):
+                nbytes = sum(x.nbytes for source in batch.sources for x in source.tensors())
+                self._kept.keep(idx, data_batch, batch.samples, batch.counts, nbytes)
             else:
-                self._kept.keep(idx, without_inputs(data_batch), samples, counts)
-            for source, numbers in zip(sources, units, strict=True):
+                self._kept.keep(idx, without_inputs(data_batch), batch.samples, batch.counts)
+            for source, numbers in batch.parts:
                 self._stream.enqueue(source, numbers)
             outcomes = self._run(self._stream.run)
         self._report(outcomes)
@@ -122,7 +122,7 @@ class DeferredTestLoop(TestLoop):
 
     def _route_all(self) -> None:
         with torch.no_grad(), autocast(enabled=self.fp16):
-            router = self.cascade.ready_router()
+            router = self.cascade.ready()
         self._kept = KeptBatches()
         with router.stream(wait_for=self.batch_size) as self._stream:
             for idx, data_batch in enumerate(self.dataloader):
@@ -163,19 +163,18 @@ class DeferredTestLoop(TestLoop):
         """Both bounds hold a batch of every stage; bytes are known from the first batch on."""
         for index, stage in enumerate(self.cascade.stages):
             size = stage.batch_size or self.batch_size or 1
-            if self.max_waiting < size and (stage.by_source or not self.cascade.labels_pixels):  # cells are no images
+            if self.max_waiting < size and stage.on == 'image':  # cells are no images
                 raise BoundError(
                     f'max_waiting={self.max_waiting} is less than one batch of {size} images of stage '
                     f'{index}; raise it, or give the stage or the data loader a smaller batch size'
                 )
-            units = 'cells' if self.cascade.labels_pixels and not stage.by_source else 'images'
             needed = 1
             if source is not None:
                 needed = size * source.unit_bytes(stage.views) * (len(source) if stage.by_source else 1)
             if self.max_bytes < needed:
                 raise BoundError(
                     f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '
-                    f'{units} of stage {index}; raise it, or give the stage a smaller batch size'
+                    f'{stage.on}s of stage {index}; raise it, or give the stage a smaller batch size'
                 )
 
 

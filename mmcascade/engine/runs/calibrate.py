@@ -19,9 +19,9 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.benchmark.timing import Progress
-from mmcascade.engine.configs.testing import is_cascade, labels_pixels
 from mmcascade.engine.runs.fill_store import fill_store, true_labels
 from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.cascades import cascade_class, task_of
 from mmcascade.registry import MODELS
 
 CALIBRATION = 'val_dataloader'
@@ -75,7 +75,7 @@ def prepare_store(
     model.check_loaded()
     where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
     with torch.autocast(device, enabled=amp):
-        if labels_pixels(cfg):
+        if task_of(cfg) == 'segmentation':
             from mmcascade.engine.runs.fill_cell_store import fill_cell_store  # needs MMSegmentation
 
             return fill_cell_store(*where), model.identity()
@@ -116,7 +116,7 @@ def no_labels(samples: list[Any]) -> np.ndarray:
 
 def build_without_calibration(cfg: Config) -> CascadeModel:
     """The cascade of a config, with neither its calibration nor its accept threshold."""
-    if not is_cascade(cfg):
+    if cascade_class(cfg) is None:
         raise ValueError(
             'only a mmcascade.WindowCascadeClassifier or a mmcascade.CascadeSegmentor can be calibrated, '
             f'got model.type = {cfg.model.get("type")!r}'
@@ -124,7 +124,7 @@ def build_without_calibration(cfg: Config) -> CascadeModel:
     config = copy.deepcopy(cfg.model)
     for key in ('calibration', 'policy', 'accept'):
         config.pop(key, None)
-    if not labels_pixels(cfg) and any(stage.get('temperature', 1) != 1 for stage in config.stages):
+    if task_of(cfg) == 'classification' and any(stage.get('temperature', 1) != 1 for stage in config.stages):
         raise ValueError(
             'a calibration gives the temperatures; leave temperature= out of the stages and fit them with '
             '--temperatures fit'

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmcascade.datasets.classes import check_classes
+from mmcascade.models.cascades import cascade_of
 from mmcascade.models.members.members import num_classes
 
 
@@ -20,7 +21,8 @@ def check_dataset(model: Any, dataset: Any, where: str) -> None:
     Raises:
         ClassesError: saying what to put right.
     """
-    if not getattr(model, 'is_cascade', False):
+    cascade = cascade_of(model)
+    if cascade is None:
         return
-    counts = [num_classes(member) for member in model.members.values()]
-    check_classes(dataset, model.classes, next((count for count in counts if count), None), where)
+    counts = [num_classes(member) for member in cascade.members.values()]
+    check_classes(dataset, cascade.classes, next((count for count in counts if count), None), where)

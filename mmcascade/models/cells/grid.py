@@ -55,21 +55,17 @@ class Grid:
 
     Args:
         image: size of the image.
-        cell: size of a cell; None = the whole image is one cell.
+        cell: size of a cell; None = the whole image is one cell. Where the image is smaller, so are the cells: there is
+            one row (or column) of them.
 
     Raises:
-        ValueError: if a cell is larger than the image, or there are too many.
+        ValueError: if there are too many cells.
     """
 
     image: Size
     cell: Size | None = None
 
     def __post_init__(self) -> None:
-        if any(side > whole for side, whole in zip(self.frame, self.image, strict=True)):
-            raise ValueError(
-                f'a cell of {self.frame[0]} x {self.frame[1]} pixels is larger than the image of '
-                f'{self.image[0]} x {self.image[1]}; make cell= smaller, or None for one cell per image'
-            )
         if len(self) > CELLS_PER_IMAGE:
             raise ValueError(
                 f'cells of {self.frame} pixels cut an image of {self.image} into {len(self)} cells, more '
@@ -79,7 +75,8 @@ class Grid:
     @property
     def frame(self) -> Size:
         """Size of every frame."""
-        return self.image if self.cell is None else self.cell
+        height, width = self.image if self.cell is None else map(min, self.cell, self.image)
+        return height, width
 
     @property
     def shape(self) -> Size:

@@ -43,6 +43,11 @@ class SegmentorNetwork(Network):
     maps = True
 
     @property
+    def classes(self) -> int:
+        """How many there are."""
+        return int(self.module.out_channels)
+
+    @property
     def gives_logits(self) -> bool:
         return gives_logits(self.module)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.cells.crops import MIRRORED, Crops, resize_images, scaled
+from mmcascade.models.cells.memory import check_fits
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
 from mmcascade.models.stages.stage import MemberStage, StageOptions
@@ -41,6 +42,8 @@ class SegmentorStage(MemberStage[TiledImage]):
         margin: context around the frame of a cell, in pixels of the original image.
     """
 
+    network: SegmentorNetwork
+
     def __init__(
         self,
         member: str,
@@ -65,6 +68,11 @@ class SegmentorStage(MemberStage[TiledImage]):
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
         tiles = list(batch.pieces())
         return self._on_images(output, tiles, macs) if self.by_source else self._on_cells(output, tiles, macs)
+
+    def settle(self, sources: Sequence[TiledImage]) -> None:
+        for size in {image.grid.image for image in sources}:
+            check_fits(size, self.network.classes, self.device)
+        super().settle(sources)
 
     def probes(self, sources: Sequence[TiledImage]) -> list[Tensor]:
         kinds = {image.group: image for image in sources}.values()

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcascade.routing.units.rows import Rows, joined, nbytes, on_host, picked, stacked
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -18,8 +20,8 @@ class Outcome:
     Attributes:
         ticket: int64 ``(N)``, the order of submission within the stream.
         unit: int64 ``(N)``, index in the data set.
-        results: what the cascade keeps of a finished unit, by name, each ``(N, ...)``; for a classifier 'probs', the
-            fused class probabilities ``(N, C)``.
+        results: what the cascade keeps of a finished unit, by name, each ``(N, ...)``, or N tensors where units differ
+            in shape; for a classifier 'probs', the fused class probabilities ``(N, C)``.
         confidence: ``(N)``, the score that is judged: the running score at the exit, through the exit's score map if
             there is one (then float64); higher = more certain, -inf where no stage gave finite output.
         exit_stage: int64 ``(N)``, the last stage that ran, from 0.
@@ -30,7 +32,7 @@ class Outcome:
 
     ticket: np.ndarray
     unit: np.ndarray
-    results: Mapping[str, Tensor]
+    results: Mapping[str, Rows]
     confidence: Tensor
     exit_stage: np.ndarray
     macs: np.ndarray
@@ -43,12 +45,16 @@ class Outcome:
     @property
     def probs(self) -> Tensor:
         """The fused class probabilities, where the cascade keeps them."""
-        return self.results['probs']
+        return self.stacked('probs')
+
+    def stacked(self, name: str) -> Tensor:
+        """What is kept of the units under a name, ``(N, ...)``; they must have one shape, as those of an image do."""
+        return stacked(self.results[name])
 
     @property
     def nbytes(self) -> int:
         """Memory of the results."""
-        return sum(x.nbytes for x in self.results.values())
+        return sum(map(nbytes, self.results.values()))
 
     def missed(self, stage: int) -> np.ndarray:
         """Bool ``(N)``: units that ran a stage which gave them no finite output; on the host."""
@@ -71,7 +77,7 @@ class Outcome:
             unit=self.unit[rows],
             exit_stage=self.exit_stage[rows],
             macs=self.macs[rows],
-            results={name: pick(x) for name, x in self.results.items()},
+            results={name: picked(x, rows, pick) for name, x in self.results.items()},
             confidence=pick(self.confidence),
             finite_stages=pick(self.finite_stages),
             missed_stages=pick(self.missed_stages),
@@ -83,7 +89,7 @@ class Outcome:
             return self
         return replace(
             self,
-            results={name: x.cpu() for name, x in self.results.items()},
+            results={name: on_host(x) for name, x in self.results.items()},
             confidence=self.confidence.cpu(),
             finite_stages=self.finite_stages.cpu(),
             missed_stages=self.missed_stages.cpu(),
@@ -103,7 +109,7 @@ class Outcome:
         return Outcome(
             ticket=np.concatenate([o.ticket for o in outcomes]),
             unit=np.concatenate([o.unit for o in outcomes]),
-            results={name: torch.cat([o.results[name] for o in outcomes]) for name in outcomes[0].results},
+            results={name: joined([o.results[name] for o in outcomes]) for name in outcomes[0].results},
             confidence=torch.cat([o.confidence for o in outcomes]),
             exit_stage=np.concatenate([o.exit_stage for o in outcomes]),
             macs=np.concatenate([o.macs for o in outcomes]),

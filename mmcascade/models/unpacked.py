@@ -1,0 +1,35 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What a batch of a data loader holds for a cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmcascade.routing.units.sources import Source
+
+#: The numbers of a source's units in the data set; None = those of their order.
+Units = Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A batch, taken apart.
+
+    Attributes:
+        sources: what its units lie in.
+        units: per source, the numbers of its units.
+        samples: one data sample per image, which the results are written to.
+        counts: how many units each image has, in the order of the sources.
+    """
+
+    sources: Sequence[Source]
+    units: Sequence[Units]
+    samples: Sequence[Any]
+    counts: Sequence[int]
+
+    @property
+    def parts(self) -> list[tuple[Source, Units]]:
+        """Each source with the numbers of its units, as the router takes them."""
+        return list(zip(self.sources, self.units, strict=True))
