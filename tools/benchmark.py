@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmcascade.engine.console.arguments import Subparsers, add_amp, add_config, command, whole_number
+from mmcascade.engine.console.arguments import Subparsers, add_amp, add_config, add_runtime, command, whole_number
 from mmcascade.engine.console.commands import main
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.console.progress import progress_bar
@@ -31,6 +31,15 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='largest batch size to try for a member (default 512; 8 for segmentation)',
     )
     add_amp(made)
+    add_runtime(made)
+    made.add_argument(
+        '--runtimes',
+        nargs='*',
+        metavar='NAME',
+        help='in which members are timed besides their own, for the limit (default: all that are installed; with '
+        '--quick none)',
+    )
+    made.add_argument('--best', help='write the config with the fastest runtime and batch size of every stage (.py)')
     made.add_argument('--repeats', type=whole_number, help='rounds, in which the systems take turns (default 5)')
     made.add_argument('--single-images', type=whole_number, help='images for the latency (default 50)')
     made.add_argument('--device', help='default: the GPU if there is one')
@@ -42,13 +51,16 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     cfg = read_config(args.config, args.cfg_options)
 
-    from mmcascade._system.files import check_writable, write_json
+    from mmcascade._system.files import check_writable, write_json, write_text
     from mmcascade._system.memory import keep_freed_memory
     from mmcascade.engine.benchmark.benchmark import Benchmark
+    from mmcascade.engine.benchmark.runtimes import best_config
     from mmcascade.engine.benchmark.speeds import costs_of
-    from mmcascade.engine.benchmark.table import benchmark_table
+    from mmcascade.engine.benchmark.table import benchmark_table, runtimes_table
+    from mmcascade.engine.configs.runtimes import set_runtime
     from mmcascade.models.cascades import task_of
     from mmcascade.models.runtimes.batch_sizes import SIZES
+    from mmcascade.models.runtimes.engines import TORCH, installed
     from mmcascade.visualization.benchmark_plot import plot_benchmark
     from mmcascade.visualization.style import save
 
@@ -61,9 +73,13 @@ def run(args: argparse.Namespace) -> None:
             2,
         )
     sizes = None if args.max_batch is None else [size for size in SIZES if size <= args.max_batch]
-    for path in filter(None, (args.out, args.costs)):
+    for path in filter(None, (args.out, args.costs, args.best)):
         check_writable(path)
-    benchmark = Benchmark(cfg, args.images, args.batch_size, args.device, sizes, args.amp)
+    set_runtime(cfg, args.runtime, args.amp)
+    runtimes = args.runtimes
+    if runtimes is None:
+        runtimes = [] if args.quick or args.amp else [TORCH, *installed()]
+    benchmark = Benchmark(cfg, args.images, args.batch_size, args.device, sizes, args.amp, runtimes)
     with progress_bar('timing') as progress:
         result = benchmark.measure(args.repeats or 5, args.single_images or 50, progress)
     write_json(args.out, dict(config=args.config, **result))
@@ -71,7 +87,11 @@ def run(args: argparse.Namespace) -> None:
         write_json(args.costs, costs_of(result))
     picture = Path(args.out).with_suffix('.png')
     save(plot_benchmark(result), picture)
+    if args.best:
+        write_text(args.best, best_config(cfg, result).pretty_text)
     benchmark_table(result).show()
+    print()
+    runtimes_table(result).show()
     print(
         f'\n{args.out}, {picture}: {result["images"]} images ({result["distinct_images"]} different), '
         f'load {result["machine"]["load_before"]} before, {result["machine"]["load_after"]} after; '
@@ -82,6 +102,8 @@ def run(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace) -> None:
     if not args.out.endswith('.json'):
         raise ValueError(f'the result is a .json file, got --out {args.out}')
+    if args.best and not args.best.endswith('.py'):
+        raise ValueError(f'the config is a .py file, got --best {args.best}')
     if args.quick and any((args.images, args.max_batch, args.repeats, args.single_images)):
         raise ValueError('--quick says how much is run; leave --images, --max-batch, --repeats and --single-images out')
 

@@ -24,9 +24,9 @@ from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.summary import summary_lines
 from mmcascade.calibration.fit.windows import FIT_ON
 from mmcascade.engine.configs.tta import repeat_stages
+from mmcascade.engine.console.arguments import add_runtime
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
-from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.cell_calibration_plot import plot_cell_calibration
 from mmcascade.visualization.style import save
@@ -115,6 +115,7 @@ def parse_args() -> argparse.Namespace:
         help='calibrate the cascade of tools/test.py --tta, which may stop between two augmentations',
     )
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
+    add_runtime(parser)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings: key=value pairs')
     args = parser.parse_args()
     if not args.out.endswith('.json'):
@@ -128,7 +129,6 @@ def main() -> None:
         cfg = Config.fromfile(args.config)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
-        (calibrate_cells if task_of(cfg) == 'segmentation' else calibrate)(args, cfg)
 
 
 def calibrate(args: argparse.Namespace, cfg: Config) -> None:

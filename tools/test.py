@@ -13,6 +13,7 @@ from mmcascade.engine.console.arguments import (
     Subparsers,
     add_config,
     add_launcher,
+    add_runtime,
     add_verbose,
     command,
     use_local_rank,
@@ -42,6 +43,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='what --out holds; by default metrics for a .json file, else predictions',
     )
     made.add_argument('--amp', action='store_true', help='test in mixed precision')
+    add_runtime(made)
     made.add_argument(
         '--tta',
         action='store_true',
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mmengine.dist import is_main_process
 
+    from mmcascade.engine.configs.runtimes import set_runtime
     from mmcascade.engine.configs.testing import Drawing, EvalFlags
     from mmcascade.engine.console.report import show_test
     from mmcascade.engine.runs.testing import Output, run_test
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
         if is_main_process():
             print(_header(args.config, runner), flush=True)
 
+    set_runtime(cfg, args.runtime, args.amp)
     flags = EvalFlags(
         config_path=args.config,
         checkpoint=args.checkpoint,

@@ -15,6 +15,8 @@ INSTALL = {
     **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'matplotlib', 'rich'), _OPENMMLAB),
     'timm': 'pip install "mmcascade[demo]", or timm alone',
     'transformers': 'pip install transformers',
+    **dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime'), 'pip install "mmcascade[onnx]"'),
+    'openvino': 'pip install "mmcascade[openvino]"',
     'torchvision': 'pip install torchvision',
 }
 

@@ -229,8 +229,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
     def _precision(self) -> str:
         """The members' arithmetic: 'float32', or, where stages differ, that of each stage."""
         device = next(self.parameters(), torch.empty(0)).device.type
-        outer = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-        return joined_precision([stage.execution.amp or str(outer).removeprefix('torch.') for stage in self.stages])
+        return joined_precision([stage.execution.arithmetic(device) for stage in self.stages])
 
     def _check_calibration(self, calibration: Calibration) -> None:
         calibration.check(self.identity())

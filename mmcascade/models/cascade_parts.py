@@ -12,6 +12,7 @@ from torch import nn
 
 from mmcascade.models.members.members import Member, build_member
 from mmcascade.models.runtimes.batch_sizes import AUTO
+from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import PRECISIONS
 from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.class_outputs import Scores, class_output, gives_logits
@@ -111,6 +112,7 @@ COMMON_OPTIONS: Options = {
     'temperature': ('a number > 0', lambda v: is_finite(v) and v > 0),
     'channels_last': ('True or False', lambda v: isinstance(v, bool)),
     'amp': (f'one of {sorted(PRECISIONS)} or None', lambda v: v is None or v in PRECISIONS),
+    'runtime': ('what runs the member', lambda v: engine_from(v) is None or True),
     'compile': ('True, False or a mode of torch.compile', lambda v: isinstance(v, (bool, str))),
 }
 _OPTIONS: Options = {

@@ -130,8 +130,8 @@ def stage_name(stage: StageIdentity) -> str:
     """
     if stage.on is not None:
         return stage.source
-    resize = [stage.resize.replace(' ', '-')] if stage.resize else []
-    return '@'.join([stage.member, str(stage.view), *resize, *(['flip'] if stage.flip else [])])
+    changes = [stage.resize, 'flip' if stage.flip else None, stage.arithmetic]
+    return '@'.join([stage.member, str(stage.view), *(change.replace(' ', '-') for change in changes if change)])
 
 
 def _check_fit(first: ScoreStore, other: ScoreStore) -> None:

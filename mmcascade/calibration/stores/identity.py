@@ -20,6 +20,8 @@ class StageIdentity:
         flip: whether it is mirrored there.
         on: in a segmentation cascade, what the member is run on: 'images', 'cells' or 'cells with a margin of 64'.
         scale: factor by which that is resized first.
+        arithmetic: of a member that runs in a runtime and a precision in which it computes other scores, such as
+            'bfloat16 in openvino'.
     """
 
     member: str
@@ -29,10 +31,11 @@ class StageIdentity:
     flip: bool = False
     on: str | None = None
     scale: float = 1.0
+    arithmetic: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
-        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0}
+        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0, 'arithmetic': None}
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
     @classmethod
@@ -46,7 +49,7 @@ class StageIdentity:
         for name in ('member', 'weights'):
             if not isinstance(getattr(stage, name), str):
                 raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
-        for name in ('resize', 'on'):
+        for name in ('resize', 'on', 'arithmetic'):
             if not isinstance(getattr(stage, name), str | None):
                 raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
         if not isinstance(stage.flip, bool):
@@ -63,10 +66,12 @@ class StageIdentity:
 
     @property
     def input(self) -> str:
-        """What the member is applied to, in words."""
+        """What the member is applied to, in words, and in which arithmetic, where that changes its scores."""
+        how = f' in {self.arithmetic}' if self.arithmetic else ''
         if self.on is not None:
-            return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '')
-        return f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
+            return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
+        view = f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
+        return view + how
 
 
 def check_member_name(name: str) -> None:

@@ -24,6 +24,7 @@ from torch.utils.data import Subset
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.search.candidates import stage_name
+from mmcascade.engine.benchmark.runtimes import Curve, candidates, fastest
 from mmcascade.engine.benchmark.speeds import limit, speeds, weighted, with_ratios
 from mmcascade.engine.benchmark.systems import (
     Images,
@@ -36,7 +37,7 @@ from mmcascade.engine.benchmark.systems import (
 from mmcascade.engine.benchmark.timing import interleaved, latencies, seconds_of, spread
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
-from mmcascade.models.runtimes.batch_sizes import best_size, sizes_for, sweep
+from mmcascade.models.runtimes.batch_sizes import sizes_for, sweep
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing.units.sources import Source
@@ -58,6 +59,7 @@ class Benchmark:
         sizes: batch sizes to try for every member, besides those of the config. By default powers of 2 up to 512, or to
             8 where the cascade labels pixels on a processor.
         amp: run the members in mixed precision; the same is ``test_cfg.fp16`` in the config.
+        runtimes: in which members are timed besides their own; the limit is that of the fastest one.
 
     Raises:
         ValueError: if the config has no test split, or the numbers are not positive.
@@ -71,6 +73,7 @@ class Benchmark:
         device: str | None = None,
         sizes: Sequence[int] | None = None,
         amp: bool = False,
+        runtimes: Sequence[str] = (),
     ) -> None:
         if cfg.get('test_dataloader') is None:
             raise ValueError('the config has no test_dataloader, so there are no images to time')
@@ -92,6 +95,7 @@ class Benchmark:
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
         self.sizes = sizes or sizes_for(self.device, pixels)
+        self.runtimes = runtimes
         self.amp = amp or bool((cfg.get('test_cfg') or {}).get('fp16'))
         dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
         if not len(dataset):
@@ -150,15 +154,19 @@ class Benchmark:
         timed = [*given, *(stage for stage in alone if stage not in given)]
         kinds = self._kinds()
         most = max(kinds, key=len)
-        curves = [
-            sweep(stage.forward, _inputs(stage, most, 1)[0][0], self._sizes_for(stage), device=self.device)
-            for stage in timed
-        ]
-        # The limit is what the members can do, whatever batch sizes the config gives to the systems.
-        fastest = [with_batch_size(stage, best_size(curve)) for stage, curve in zip(timed, curves, strict=True)]
+
+        def curve_of(stage: MemberStage) -> Curve:
+            row = _inputs(stage, most, 1)[0][0]
+            stage.runtime.settle(row[None])
+            return sweep(stage.forward, row, self._sizes_for(stage), device=self.device)
+
+        tried = [candidates(stage, self.runtimes, curve_of) for stage in timed]
+        # The limit is what the members can do, whatever runtimes and batch sizes the config gives to the systems.
+        winners = [fastest(found) for found, _ in tried]
+        bare = [winner.stage for winner in winners]
         used = [
-            with_batch_size(stage, stage.batch_size or best_size(curve))
-            for stage, curve in zip(timed, curves, strict=True)
+            with_batch_size(stage, stage.batch_size or found[0].stage.batch_size)
+            for stage, (found, _) in zip(timed, tried, strict=True)
         ]
         systems = systems_of(
             self.model, used[: len(given)], [used[timed.index(stage)] for stage in alone], router.policy
@@ -167,11 +175,11 @@ class Benchmark:
         # Images of another size take another time, so each kind of them is timed by itself.
         inputs = {
             (index, kind): _inputs(stage, sources, self.model.images_in(sources))
-            for index, stage in enumerate(fastest)
+            for index, stage in enumerate(bare)
             for kind, sources in enumerate(kinds)
         }
         calls: dict[tuple[Hashable, ...], Callable[[], Any]] = {
-            **{('member', *key): partial(_run_bare, fastest[key[0]], rows) for key, rows in inputs.items()},
+            **{('member', *key): partial(_run_bare, bare[key[0]], rows) for key, rows in inputs.items()},
             **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
             **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
             ('loader', None): self._just_load,
@@ -186,7 +194,7 @@ class Benchmark:
                     for kind in range(len(kinds))
                 ],
             )
-            for index, stage in enumerate(fastest)
+            for index, stage in enumerate(bare)
         ]
         rows: list[dict[str, Any]] = [
             dict(
@@ -206,11 +214,17 @@ class Benchmark:
                 stage=index if index < len(given) else None,
                 name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
                 batch_size=stage.batch_size,
-                best_batch_size=best.batch_size,
-                ms={str(size): 1e3 * s for size, s in curve.items()},
+                runtime=found[0].runtime,
+                fastest=winner.runtime,
+                best_batch_size=winner.stage.batch_size,
+                ms=winner.to_json()['ms'],
                 best_ms=spread([1e3 * s for s in taken]),
+                runtimes={one.runtime: one.to_json() for one in found},
+                refused=refused,
             )
-            for index, (stage, best, curve, taken) in enumerate(zip(used, fastest, curves, per_run, strict=True))
+            for index, (stage, winner, (found, refused), taken) in enumerate(
+                zip(used, winners, tried, per_run, strict=True)
+            )
         ]
         plain, deferred = list(outcomes.values())[-2:]
         return dict(

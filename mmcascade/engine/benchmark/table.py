@@ -20,6 +20,14 @@ COLUMNS = (
     Column('reached %'),
 )
 
+_RUNTIME_COLUMNS = (
+    Column('stage', left=True),
+    Column('runtime', left=True),
+    Column('ms', '.4g', missing='-'),
+    Column('batch', 'd', missing='-'),
+    Column('', left=True),
+)
+
 
 def benchmark_table(result: Mapping[str, Any]) -> Table:
     """One row per system; lowest and highest of the repeats in brackets."""
@@ -40,6 +48,22 @@ def benchmark_table(result: Mapping[str, Any]) -> Table:
             ]
         )
     return Table.of(COLUMNS, rows)
+
+
+def runtimes_table(result: Mapping[str, Any]) -> Table:
+    """One row per member and runtime: milliseconds per image at its best batch size, the fastest marked."""
+    rows: list[list[Any]] = []
+    for member in result['members']:
+        for name, found in member['runtimes'].items():
+            remarks = [
+                'of the config' if name == member['runtime'] else '',
+                'fastest' if name == member['fastest'] else '',
+                '' if found['exact'] else 'other scores',
+            ]
+            remark = ', '.join(filter(None, remarks))
+            rows.append([member['name'], name, found['best_ms'], found['best_batch_size'], remark])
+        rows += [[member['name'], name, None, None, reason] for name, reason in member['refused'].items()]
+    return Table.of(_RUNTIME_COLUMNS, rows)
 
 
 def _with_spread(values: Mapping[str, float], factor: float = 1) -> str:

@@ -102,6 +102,16 @@ def add_amp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='run the members in mixed precision')
 
 
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """What runs the members."""
+    parser.add_argument(
+        '--runtime',
+        metavar='NAME',
+        help='what runs the members of all stages: torch, onnxruntime, openvino, or with a precision, such as '
+        'openvino:bfloat16 (default: runtime= of each stage in the config, else torch)',
+    )
+
+
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """MMEngine's log on the terminal."""
     parser.add_argument('-v', '--verbose', action='store_true', help="show MMEngine's log, which is in the file anyway")

@@ -33,8 +33,8 @@ class CompiledRuntime(TorchRuntime):
         ValueError: if the network gives no logits, or more than them.
     """
 
-    def __init__(self, network: Network, execution: Execution) -> None:
-        super().__init__(network, execution)
+    def __init__(self, network: Network, execution: Execution, member: str = 'member') -> None:
+        super().__init__(network, execution, member)
         if network.gives_features:
             raise ValueError('compile= serves class scores only; leave it out where the confidence reads features')
         if not network.gives_logits:

@@ -20,14 +20,26 @@ class Runtime(ABC):
     Args:
         network: of the member. It holds the module itself: weights may still be loaded and moved after this.
         execution: the options of the stage.
+        member: its name, for messages.
 
     Raises:
         ValueError: if the network cannot be run in this way.
     """
 
-    def __init__(self, network: Network, execution: Execution) -> None:
+    def __init__(self, network: Network, execution: Execution, member: str = 'member') -> None:
         self.network = network
         self.execution = execution
+        self.member = member
+
+    def settle(self, images: Tensor) -> None:  # noqa: B027 -- most runtimes have nothing to do
+        """Get ready for images of this shape and type, before the first batch.
+
+        Args:
+            images: ``(N, 3, H, W)``, whose pixels do not count.
+
+        Raises:
+            ValueError: if the network cannot run on them in this way.
+        """
 
     @abstractmethod
     def run(self, images: Tensor, full: int | None) -> StageOutput:

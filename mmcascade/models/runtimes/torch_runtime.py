@@ -22,8 +22,8 @@ class TorchRuntime(Runtime):
         execution: memory order and precision.
     """
 
-    def __init__(self, network: Network, execution: Execution) -> None:
-        super().__init__(network, execution)
+    def __init__(self, network: Network, execution: Execution, member: str = 'member') -> None:
+        super().__init__(network, execution, member)
         if execution.channels_last:
             network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

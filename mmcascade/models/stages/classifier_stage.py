@@ -57,7 +57,14 @@ class ClassifierStage(MemberStage[ViewRows]):
         return [images.new_empty(1, *shape, device=self.device if self.device_view.changes else images.device)]
 
     def identity(self, weights: str = '') -> StageIdentity:
-        return StageIdentity(self.member, self.view, weights, self.device_view.resizing, self.device_view.flip)
+        return StageIdentity(
+            self.member,
+            self.view,
+            weights,
+            self.device_view.resizing,
+            self.device_view.flip,
+            arithmetic=self.execution.other_arithmetic,
+        )
 
     def describe(self) -> str:
         return f'{self.view} mirrored' if self.device_view.flip else str(self.view)

@@ -84,13 +84,15 @@ def _whole(module: nn.Module, inputs: Tensor) -> Tensor:
     # Heads enlarge their scores to one of these shapes, and differ in which.
     shape = inputs.shape[2:]
     meta = dict(ori_shape=shape, img_shape=shape, pad_shape=shape, padding_size=[0, 0, 0, 0])
-    return module.encode_decode(inputs, [dict(meta) for _ in range(len(inputs))])
+    rows = inputs.shape[0]
+    count = rows if isinstance(rows, int) else 1  # a symbol while a graph is written; heads read the first
+    return module.encode_decode(inputs, [dict(meta) for _ in range(count)])
 
 
 def _slide(module: nn.Module, inputs: Tensor, crop: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """What mmseg's ``slide_inference`` gives, bit for bit, without a map of the whole image for every window."""
     height, width = inputs.shape[2:]
-    total = inputs.new_zeros(len(inputs), module.out_channels, height, width)
+    total = inputs.new_zeros(inputs.shape[0], module.out_channels, height, width)
     count = inputs.new_zeros(1, 1, height, width)
     for top in _starts(height, crop[0], stride[0]):
         for left in _starts(width, crop[1], stride[1]):

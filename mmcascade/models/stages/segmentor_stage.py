@@ -84,7 +84,9 @@ class SegmentorStage(MemberStage[TiledImage]):
 
     def identity(self, weights: str = '') -> StageIdentity:
         on = 'images' if self.by_source else f'cells with a margin of {self.margin}' if self.margin else 'cells'
-        return StageIdentity(self.member, self.view, weights, on=on, scale=self.scale)
+        return StageIdentity(
+            self.member, self.view, weights, on=on, scale=self.scale, arithmetic=self.execution.other_arithmetic
+        )
 
     def describe(self) -> str:
         return self.on if self.scale == 1 else f'{self.on} at {self.scale:g}'

@@ -92,7 +92,7 @@ class MemberStage(ABC, Generic[SourceT]):
         self.macs = options.macs
         self.temperature = options.temperature
         self.execution = options.execution
-        self.runtime: Runtime = build_runtime(network, options.execution)
+        self.runtime: Runtime = build_runtime(network, options.execution, member)
         self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._settled = options.batch_size != AUTO
 
@@ -173,6 +173,7 @@ class MemberStage(ABC, Generic[SourceT]):
         probes = self.probes(sources)
         for probe in probes:
             self.macs_of(probe)
+            self.runtime.settle(probe)
         if probes and not self._settled:
             self.batch_size = settled_size(self.runtime, torch.zeros_like(probes[0])[0], self.device)
             self._settled = True
