@@ -23,10 +23,12 @@ from mmcascade.calibration.fit.fit import MAPS, TEMPERATURES, check_request, fit
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.summary import summary_lines
 from mmcascade.calibration.fit.windows import FIT_ON
+from mmcascade.engine.configs.runtimes import set_runtime
 from mmcascade.engine.configs.tta import repeat_stages
 from mmcascade.engine.console.arguments import add_runtime
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
+from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.cell_calibration_plot import plot_cell_calibration
 from mmcascade.visualization.style import save
@@ -129,6 +131,8 @@ def main() -> None:
         cfg = Config.fromfile(args.config)
         if args.cfg_options:
             cfg.merge_from_dict(args.cfg_options)
+        set_runtime(cfg, args.runtime, args.amp)
+        (calibrate_cells if task_of(cfg) == 'segmentation' else calibrate)(args, cfg)
 
 
 def calibrate(args: argparse.Namespace, cfg: Config) -> None:
