@@ -53,6 +53,10 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         )
     if bundled.model.get('calibration') is not None:
         bundled.model.calibration = Calibration.load(cfg.model.calibration).to_json()
+    if not model.labels_pixels:
+        # MMPretrain's own hook cannot draw several views; ours takes its options, from MMPretrain's script, too.
+        hooks = dict(bundled.get('default_hooks') or {})
+        bundled.default_hooks = hooks | {'visualization': _drawing(hooks.get('visualization'))}
     known = {'classes': model.classes, 'palette': model.palette}
     dataset_meta = {key: tuple(value) for key, value in known.items() if value is not None}
     meta: dict[str, Any] = {'dataset_meta': dataset_meta} if dataset_meta else {}
@@ -69,6 +73,14 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
     Config(_by_name(bundled.to_dict())).dump(config_path)
     Config.fromfile(config_path)
     return config_path, checkpoint_path
+
+
+def _drawing(hook: Mapping[str, Any] | None) -> dict[str, Any]:
+    options = dict(hook or {})
+    if str(options.pop('type', '')).rpartition('.')[2] == 'CascadeVisualizationHook':
+        return dict(hook or {})
+    kept = ('enable', 'interval', 'show', 'wait_time', 'out_dir')
+    return {'type': 'mmcascade.CascadeVisualizationHook', **{key: options[key] for key in kept if key in options}}
 
 
 def _by_name(config: Any) -> Any:

@@ -17,7 +17,7 @@ from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
 from mmcascade.models.cells.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.members.members import Member
+from mmcascade.models.members.members import Member, num_classes
 from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.models.unpacked import Unpacked
@@ -142,6 +142,11 @@ class CascadeSegmentor(CascadeModel):
     def dataset_meta(self, meta: Mapping[str, Any]) -> None:
         known = dict(classes=self.classes, palette=self.palette)
         self._dataset_meta = {**meta, **{key: value for key, value in known.items() if value is not None}}
+
+    @property
+    def out_channels(self) -> int | None:
+        """The number of classes, by which MMSegmentation's ``SegTTAModel`` tells softmax from sigmoid."""
+        return num_classes(next(iter(self.members.values())))
 
     def _build_member(self, name: str, spec: Any) -> Member:
         return segmentor_from_spec(name, spec)

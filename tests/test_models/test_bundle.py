@@ -129,3 +129,26 @@ def test_what_cannot_be_bundled(project, tmp_path, change, message):
     change(cfg)
     with pytest.raises(ValueError, match=message):
         bundle(cfg, tmp_path)
+
+
+@pytest.mark.parametrize(
+    'hooks, expected',
+    [
+        (None, dict(type='mmcascade.CascadeVisualizationHook')),
+        (
+            dict(visualization=dict(type='VisualizationHook', enable=False, wait_time=1.0, other=2)),
+            dict(type='mmcascade.CascadeVisualizationHook', enable=False, wait_time=1.0),
+        ),
+        (
+            dict(visualization=dict(type='CascadeVisualizationHook', interval=7)),
+            dict(type='CascadeVisualizationHook', interval=7),
+        ),
+    ],
+)
+def test_the_librarys_script_can_draw_a_bundle(project, tmp_path, hooks, expected):
+    cfg = Config.fromfile(project)
+    cfg.pop('default_hooks', None)
+    if hooks is not None:
+        cfg.default_hooks = hooks
+    config, _ = bundle(cfg, tmp_path)
+    assert Config.fromfile(config).default_hooks.visualization == expected

@@ -7,7 +7,8 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmcascade.models.stages.class_outputs import class_output, gives_logits, other_task
+from mmcascade.models.members.other_tasks import other_task
+from mmcascade.models.stages.class_outputs import class_output, gives_logits
 from tests.test_models.member_kinds import (
     CLASSES,
     images,

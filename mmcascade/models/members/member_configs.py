@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import MODULE2PACKAGE
 
-from mmcascade.models.members.zoo import LIBRARIES, find_config
+from mmcascade.models.members.zoo import LIBRARIES, find_config, library_of
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
@@ -23,8 +23,8 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     - the data preprocessor comes from the config's top level where the model has none of its own,
       as in the libraries' runners; without it a member would run on pixels that nothing normalises
-    - ``_scope_`` is set to the config's default scope (or the prefix of ``type``), so that the
-      model's parts are found under any default scope
+    - ``_scope_`` is set to the config's default scope, the prefix of ``type``, or the library in whose
+      zoo the config lies, so that the model's parts are found under any default scope
     - ``init_cfg`` and ``pretrained`` are cleared, so that no weights are downloaded that the
       member's own checkpoint replaces anyway
 
@@ -32,8 +32,11 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         model: a reference into a zoo (see :func:`mmcascade.models.members.zoo.find_config`), the path of a
             config file, a model dict, or a whole config.
     """
+    scope = None
     if isinstance(model, (str, Path)):
-        config: Mapping[str, Any] = _read(_config_path(model))
+        path = _config_path(model)
+        config: Mapping[str, Any] = _read(path)
+        scope = library_of(path)  # a few configs of the zoos leave their own library out
     elif 'type' in model:
         config = {'model': model}
     else:
@@ -47,7 +50,7 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     built = ConfigDict(without_downloads(config['model']))
     if config.get('data_preprocessor') is not None:
         built.setdefault('data_preprocessor', copy.deepcopy(config['data_preprocessor']))
-    scope = config.get('default_scope') or _scope_of_type(built['type'])
+    scope = config.get('default_scope') or _scope_of_type(built['type']) or scope
     if scope:
         built.setdefault('_scope_', scope)
     return built

@@ -18,11 +18,12 @@ from torch import nn
 from mmcascade.models.members.checkpoints import Checkpoint, DamagedCheckpointError, load_weights
 from mmcascade.models.members.downloads import is_remote, local_file
 from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.other_tasks import other_task, other_task_of_config
 from mmcascade.models.members.strict_loading import load_strictly
 from mmcascade.models.members.zoo import find_weights
-from mmcascade.models.stages.class_outputs import other_task
 
 ZOO = 'zoo'
+_DICT = 'a dict in the config'
 
 
 @dataclass
@@ -46,8 +47,14 @@ class Member:
     palette: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        if reason := other_task(self.module):
-            raise ValueError(f"member '{self.name}' cannot take part in a cascade, {reason}")
+        reason = other_task(self.module)
+        if reason is None and not hasattr(self.module, 'decode_head') and num_classes(self.module) == 1:
+            reason = (
+                f'{type(self.module).__name__}: it tells one class from the rest by a single output, and softmax over '
+                'one class is 1 for every image; train it with num_classes=2'
+            )
+        if reason:
+            raise _no_member(self.name, reason)
 
     @property
     def num_classes(self) -> int | None:
@@ -89,8 +96,11 @@ def build_member(
     if isinstance(model, nn.Module):
         module, source = model, f'a {type(model).__name__} built by the caller'
     else:
-        source = f"'{model}'" if isinstance(model, (str, Path)) else 'a dict in the config'
-        module = _build(name, model_config(model), source)
+        source = f"'{model}'" if isinstance(model, (str, Path)) else _DICT
+        config = model_config(model)
+        if reason := other_task_of_config(config):
+            raise _no_member(name, reason)
+        module = _build(name, config, source)
     member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
         weights = _load(_weights(name, model, checkpoint), unsafe_checkpoint)
@@ -164,6 +174,10 @@ def _check_same_classes(first: Member, other: Member) -> None:
             )
 
 
+def _no_member(name: str, reason: str) -> ValueError:
+    return ValueError(f"member '{name}' cannot take part in a cascade, {reason}")
+
+
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name or '.' in name:
         raise ValueError(
@@ -180,13 +194,13 @@ def _build(name: str, config: dict[str, Any], source: str) -> nn.Module:
     try:
         module = MODELS.build(ConfigDict(config))  # segmentors read test_cfg.mode as an attribute
     except Exception as error:
+        what = 'dict' if source == _DICT else 'config'
+        fix = "_scope_='mmpretrain'" if source == _DICT else "default_scope='mmpretrain'"
+        named = '_scope_' if source == _DICT else 'default_scope'
         hint = (
             ''
             if '_scope_' in config
-            else (
-                ". The dict has no '_scope_'; add _scope_='mmpretrain' (or the library it is from) for "
-                'its parts to be found'
-            )
+            else f". The {what} has no '{named}'; add {fix} (or the library it is from) for its parts to be found"
         )
         raise ValueError(
             f"member '{name}' cannot be built from {source}: {type(error).__name__}: {error}{hint}"

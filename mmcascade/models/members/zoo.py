@@ -125,6 +125,18 @@ def library_home(library: str) -> Path:
     )
 
 
+def library_of(config: Path) -> str | None:
+    """The library in whose zoo a config file lies, or None."""
+    for library in LIBRARIES:
+        try:
+            home = library_home(library)
+        except ValueError:  # not installed, or without its zoo
+            continue
+        if config.resolve().is_relative_to(home.resolve() / 'configs'):
+            return library
+    return None
+
+
 def _is_library_config(source: str, name: str) -> bool:
     return bool(source) and Path(source).suffix not in _YAML and name.endswith('.py')
 

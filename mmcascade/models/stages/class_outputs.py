@@ -18,27 +18,7 @@ from mmcascade.routing.fusion.stage_output import StageOutput, at_least_float32
 #: A member on a preprocessed batch.
 Scores = Callable[[nn.Module, Tensor], StageOutput]
 
-_OTHER_TASKS = {
-    'MultiLabelClsHead': 'it scores every class by itself, so there is no one prediction whose '
-    'confidence could be judged',
-    'MultiTaskHead': 'it answers several questions at once',
-    'RegressionHead': 'it predicts numbers, not classes',
-    'BaseRetriever': 'it ranks by similarity, which is no probability of a class',
-    'BaseSelfSupervisor': 'it is a pre-training model and has no classes',
-}
 _SOFTMAX_CLASSIFIERS = ('TimmClassifier', 'HuggingFaceClassifier')
-
-
-def other_task(module: nn.Module) -> str | None:
-    """Why a model does not give one distribution over classes, or None if it may well do."""
-    head = getattr(module, 'head', None)
-    for part in (module, head):
-        for base in type(part).__mro__:
-            if base.__name__ in _OTHER_TASKS:
-                return f'{type(part).__name__}: {_OTHER_TASKS[base.__name__]}'
-    if head is None and hasattr(module, 'head'):
-        return f'{type(module).__name__} has no head: it gives features, not classes'
-    return None
 
 
 def gives_logits(module: nn.Module) -> bool:
@@ -88,6 +68,11 @@ def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
         raise TypeError(
             f'{type(module).__name__} gave a {type(scores).__name__}{shape}, expected '
             'a tensor of class scores (N, classes)'
+        )
+    if scores.shape[1] == 1:
+        raise TypeError(
+            f'{type(module).__name__} gave one score per image, and softmax over one class is 1 for every image. Give '
+            'it a score for each of its two classes; a sigmoid network has the logits (0, z)'
         )
     return StageOutput(logits=at_least_float32(scores))
 

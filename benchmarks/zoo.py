@@ -1,0 +1,196 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Which networks of the zoos work as members: every config of both libraries, and two of every timm module.
+
+Each network gets two sets of random weights, is built as two members from two checkpoint files, and is routed beside
+the library's own test step, see benchmarks/zoo_checks.py for what is compared. Each runs in a process of its own with a
+time limit, which is forked, so run this on a processor. Entries of a metafile that build the same network are one.
+
+The file of --json is read first and written after each network, so a run that was stopped goes on:
+
+    nice -n 19 python benchmarks/zoo.py --json benchmarks/results/zoo.json
+    python benchmarks/zoo.py --json benchmarks/results/zoo.json --again fault time
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import yaml
+from common import arguments, print_table, write_rows
+from zoo_checks import Found, check_classifier, check_segmentor, smallest_of_timm
+
+from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.zoo import ZooModel, library_home, read_index
+
+Row = dict[str, Any]
+Job = tuple[str, str, Callable[[], Found]]
+
+#: How a network may end, and what that means.
+STATUSES = {
+    'works': 'routed, and equal to the library',
+    'refused': 'no classifier or segmentor; the reason is said',
+    'library': 'the library alone cannot build or run it here',
+    'large': 'above the bounds',
+    'time': 'above the time limit',
+    'fault': 'differs from the library, or ends in an error of ours',
+}
+_PATIENCE = 20
+_EMPTY = dict.fromkeys(('status', 'reason', 'size', 'parameters', 'macs', 'ratio', 'difference', 'seconds'))
+_NO_PART = ('loss', 'init_cfg', 'pretrained', 'train_cfg', 'num_classes', 'data_preprocessor', 'auxiliary_head')
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument('--kinds', nargs='+', default=['mmpretrain', 'mmseg', 'timm'])
+    parser.add_argument('--again', nargs='*', default=[], choices=STATUSES, help='do those of a status once more')
+    parser.add_argument('--only', default='', help='networks whose name contains this')
+    parser.add_argument('--parameters', type=float, default=100e6, help='the largest network, by its metafile')
+    parser.add_argument('--flops', type=float, default=20e9, help='the costliest classifier, by its metafile')
+    parser.add_argument('--seconds', type=float, default=120.0, help='of the processor, for one network')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = _read(args.json, args.again)
+    done = {(row['kind'], row['name']) for row in rows}
+    for kind in args.kinds:
+        jobs = timm_jobs() if kind == 'timm' else zoo_jobs(kind, args.parameters, args.flops)
+        for _, name, job in jobs:
+            if (kind, name) in done or args.only not in name:
+                continue
+            rows.append({'kind': kind, 'name': name, **_EMPTY, **alone(job, args.seconds)})
+            print(*(str(rows[-1][key]) for key in ('kind', 'name', 'status', 'reason')), sep='  ', flush=True)
+            if args.json:
+                write_rows(args.json, sorted(rows, key=lambda row: (row['kind'], row['name'])))
+    print_table(summary(rows))
+
+
+def summary(rows: list[Row]) -> list[Row]:
+    """Networks of each kind by how they ended."""
+    kinds = sorted({row['kind'] for row in rows})
+    table = []
+    for kind in kinds:
+        found = [row['status'] for row in rows if row['kind'] == kind]
+        table.append({'kind': kind, 'tried': len(found), **{status: found.count(status) for status in STATUSES}})
+    return table
+
+
+def zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[Job]:
+    """A job for every distinct network that the metafiles of a library name, in their order."""
+    seen = set()
+    for model in read_index(library_home(library) / 'model-index.yml'):
+        try:
+            config = model_config(model.config)
+            key = json.dumps(_network(config), default=str, sort_keys=True)
+        except Exception as error:  # libraries have configs that nothing can read
+            yield library, model.name, partial(_found, 'library', f'{type(error).__name__}: {error}'.splitlines()[0])
+            continue
+        if key in seen:
+            continue
+        seen.add(key)
+        known = _metadata(model.metafile).get(model.name, {})
+        if _number(known.get('Parameters')) > parameters or _number(known.get('FLOPs')) > flops:
+            yield library, model.name, partial(_found, 'large', '')
+        elif library == 'mmseg':
+            yield library, model.name, partial(check_segmentor, f'{library}::{model.name}')
+        else:
+            yield library, model.name, partial(check_classifier, f'{library}::{model.name}', _own_size(model))
+
+
+def timm_jobs() -> Iterator[Job]:
+    """One job for each of the two smallest networks of every timm module."""
+    for module in sorted(timm.list_modules()):
+        names = alone(partial(smallest_of_timm, module, 2), 60)
+        for name in names.get('names') or []:
+            config = dict(
+                _scope_='mmpretrain',
+                type='TimmClassifier',
+                model_name=name,
+                data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
+            )
+            size = timm.get_pretrained_cfg(name)
+            yield 'timm', name, partial(check_classifier, config, size.input_size[-1] if size else 224)
+
+
+def alone(job: Callable[[], Any], seconds: float) -> Row:
+    """What a job gives in a process of its own, which ends when its time is up."""
+    here, there = multiprocessing.get_context('fork').Pipe(duplex=False)
+    process = multiprocessing.get_context('fork').Process(target=_child, args=(job, there, seconds))
+    process.start()
+    there.close()
+    try:
+        # Its time is that of the processor; a process that only waits ends, too.
+        answer: Row = here.recv() if here.poll(_PATIENCE * seconds) else _found('time', 'waited for something')
+    except EOFError:
+        process.join()
+        late = process.exitcode == -signal.SIGXCPU
+        answer = _found('time', f'more than {seconds:g} s') if late else _found('fault', 'the process died')
+    process.kill()
+    process.join()
+    return answer
+
+
+def _child(job: Callable[[], Any], answer: Connection, seconds: float) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    warnings.simplefilter('ignore')
+    try:
+        answer.send(job())
+    except Exception as error:  # the kind of what fails is what is looked for
+        answer.send(_found('fault', f'{type(error).__name__}: {error}'[:300]))
+
+
+def _found(status: str, reason: str) -> Row:
+    return {'status': status, 'reason': reason}
+
+
+def _read(path: str | None, again: list[str]) -> list[Row]:
+    if not path or not Path(path).is_file():
+        return []
+    return [row for row in json.loads(Path(path).read_text())['rows'] if row['status'] not in again]
+
+
+def _network(config: Any) -> Any:
+    """What of a model config makes another network at test time."""
+    if isinstance(config, dict):
+        return {key: _network(value) for key, value in config.items() if key not in _NO_PART}
+    return [_network(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+@lru_cache
+def _metadata(metafile: Path) -> dict[str, dict[str, Any]]:
+    content = yaml.safe_load(metafile.read_text())
+    models = content['Models'] if isinstance(content, dict) else content
+    return {str(model['Name']): model.get('Metadata') or {} for model in models}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _own_size(model: ZooModel) -> int:
+    """The side of the images that a config tests with."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(model.config)
+    steps = config.get('test_pipeline') or []
+    sides = [step.get(key) for step in steps for key in ('crop_size', 'scale') if step.get(key)]
+    side = sides[-1] if sides else 224
+    return int(side if isinstance(side, int) else min(side))
+
+
+if __name__ == '__main__':
+    main()
