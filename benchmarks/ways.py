@@ -73,15 +73,17 @@ def single(module: nn.Module, view: int, images: Images, sizes: Sizes) -> Decisi
 
 
 def ensemble(modules: Sequence[nn.Module], images: Images, sizes: Sizes) -> Decisions:
-    probs = [Member(*pair).probs(view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
-    return sum(probs).argmax(1).numpy(), None  # type: ignore[union-attr]
+    probs = [Member(module, size).probs(view) for module, size, view in zip(modules, sizes, images.views, strict=True)]
+    return torch.stack(probs).sum(0).argmax(1).numpy(), None
 
 
 def fallback(
     modules: Sequence[nn.Module], threshold: float, batch: int | None, images: Images, sizes: Sizes
 ) -> Decisions:
     """scikit-fallback, per loader batch or (None) all images in one call."""
-    estimators = [Estimator(Member(*pair), view) for *pair, view in zip(modules, sizes, images.views, strict=True)]
+    estimators = [
+        Estimator(Member(module, size), view) for module, size, view in zip(modules, sizes, images.views, strict=True)
+    ]
     cascade = ThresholdCascadeClassifier(estimators, [threshold], prefit=True)
     step = batch or len(images)
     predicted = [

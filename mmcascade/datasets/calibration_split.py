@@ -168,6 +168,7 @@ class CalibrationSplit(Dataset):
         )
 
     def get_subset(self, indices: Any) -> None:
+        """Refused: subsets would renumber the samples."""
         raise NotImplementedError(
             'CalibrationSplit has no subsets, since they would renumber its samples; give the '
             'wrapped data set indices=... instead'

@@ -42,6 +42,7 @@ class CropAt(BaseTransform):
         self.position = position
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop the image and its label map."""
         results['img'] = crop_at(results['img'], self.crop_size, self.position)
         results['img_shape'] = results['img'].shape[:2]
         return results

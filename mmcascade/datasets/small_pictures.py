@@ -13,7 +13,7 @@ SIZE = 28
 
 def digit_pictures() -> np.ndarray:
     """The digits, bright on black as Fashion-MNIST is, uint8 ``(N, 28, 28)``."""
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     grey = (load_digits().images * 255 / 16).astype(np.float32)
     enlarged = [cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for image in grey]

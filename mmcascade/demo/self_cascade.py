@@ -61,6 +61,7 @@ class ViewCascade:
     windows: tuple[Window | None, ...]
 
     def replay(self, stages: Sequence[CachedStage], units: int) -> Replay:
+        """Replay a cascade of stored stages."""
         return replay([stages[k] for k in self.stages], WindowPolicy(self.windows), units)
 
 

@@ -27,6 +27,7 @@ from mmcascade.routing.checks import is_finite, is_whole
 
 
 def member_from_spec(name: str, spec: Any) -> Member:
+    """Build a member from what a config says of it, or from a module."""
     if isinstance(spec, nn.Module):
         return build_member(name, spec)
     known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
@@ -36,6 +37,7 @@ def member_from_spec(name: str, spec: Any) -> Member:
 
 
 def classifier_from_spec(name: str, spec: Any) -> Member:
+    """Build a member that classifies images."""
     member = member_from_spec(name, spec)
     if hasattr(member.module, 'decode_head'):
         raise ValueError(
@@ -48,6 +50,7 @@ def classifier_from_spec(name: str, spec: Any) -> Member:
 def build_stages(
     members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
 ) -> list[ClassifierStage]:
+    """The stages of a cascade of classifiers."""
     networks = {name: ClassifierNetwork(module, scores) for name, module in members.items()}
     counters = {name: mac_counter(network) for name, network in networks.items()}
     built = []
@@ -130,6 +133,7 @@ def scores_for(confidence: Confidence) -> Scores:
 
 
 def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], members: nn.ModuleDict) -> None:
+    """Raise ValueError if a stage does not give what the confidence function reads."""
     for index, stage in enumerate(stages):
         if confidence.needs_logits and not gives_logits(members[stage.member]):
             raise ValueError(
@@ -145,6 +149,7 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
 
 
 def checked_accept(accept: float | None) -> float | None:
+    """The lowest confidence that is accepted, or None."""
     if accept is not None and not is_finite(accept):
         raise ValueError(f'accept is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
     return None if accept is None else float(accept)

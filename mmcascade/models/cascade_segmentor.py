@@ -173,6 +173,7 @@ class CascadeSegmentor(CascadeModel):
         return super().forward(inputs, data_samples, mode)
 
     def take_apart(self, inputs: Any, samples: Sequence[SegDataSample] | None) -> Unpacked:
+        """The units of a batch, without running or loading anything."""
         images = list(inputs)
         if samples is None:
             samples = [SegDataSample() for _ in images]
@@ -181,9 +182,11 @@ class CascadeSegmentor(CascadeModel):
         return Unpacked(tiles, units, samples, [len(tile) for tile in tiles])
 
     def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+        """The images of a batch, view by view."""
         return [list(inputs)]
 
     def images_in(self, sources: Sequence[Source]) -> int:
+        """How many images the sources hold."""
         return len(sources)
 
     def tile(self, image: Tensor, sample: SegDataSample) -> TiledImage:

@@ -34,6 +34,7 @@ _PROBE = 256
 
 
 def segmentor_from_spec(name: str, spec: Any) -> Member:
+    """Build a member that labels pixels."""
     member = member_from_spec(name, spec)
     if reason := no_segmentor(member.module):
         raise ValueError(f'member {name!r} ({member.source}) cannot take part in a cascade: {reason}')
@@ -64,6 +65,7 @@ def build_segmentor_stages(
     margin: int,
     confidence: CellConfidence,
 ) -> list[SegmentorStage]:
+    """The stages of a cascade of segmentors."""
     networks = {name: SegmentorNetwork(module) for name, module in members.items()}
     counters = {name: mac_counter(network) for name, network in networks.items()}
     built = []

@@ -46,6 +46,7 @@ class CachedStage:
         self.source = source
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
+        """Run it; see the class."""
         unit = torch.as_tensor(batch.unit)
 
         def rows(stored: Tensor) -> Tensor:

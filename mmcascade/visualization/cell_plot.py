@@ -156,8 +156,10 @@ def _colours(palette: Sequence[Sequence[int]] | None, classes: Sequence[str] | N
     """RGB uint8 per class, and black at the end for what is no class."""
     if palette is None:
         count = len(classes) if classes else 1 + max(int(labels[labels < 255].max(initial=0)) for labels in maps)
-        palette = 255 * np.array([colormaps['tab20'](k % 20)[:3] for k in range(count)])
-    return np.vstack([np.asarray(palette), np.zeros(3)]).astype(np.uint8)
+        colours = 255 * np.array([colormaps['tab20'](k % 20)[:3] for k in range(count)])
+    else:
+        colours = np.asarray(palette)
+    return np.vstack([colours, np.zeros(3)]).astype(np.uint8)
 
 
 def _entries(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -169,7 +171,7 @@ def _entries(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
 def _class_handles(maps: Any, classes: Sequence[str] | None, colours: np.ndarray) -> list[Patch]:
     shares = [np.bincount(_entries(labels, colours).ravel(), minlength=len(colours)) / labels.size for labels in maps]
     seen = np.flatnonzero(np.max(shares, axis=0)[:-1] >= _LEAST_SHARE)
-    return [Patch(facecolor=colours[k] / 255, label=classes[k] if classes else str(k)) for k in seen]
+    return [Patch(facecolor=colours[k] / 255, label=classes[k] if classes else str(k)) for k in seen.tolist()]
 
 
 def confidence_texts(confidences: Sequence[float]) -> list[str]:

@@ -37,7 +37,7 @@ BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION = (
 #: Of exit stages: the first four differ in grey, too.
 STAGE_COLOURS = (BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION)
 #: Of what is no system: targets, thresholds, grids.
-GUIDE = dict(color='0.45', linewidth=0.8, linestyle=':')
+GUIDE: dict[str, Any] = dict(color='0.45', linewidth=0.8, linestyle=':')
 DPI = 150
 FORMATS = ('png', 'pdf', 'svg')
 _MOST_POINTS = 2000  # of a curve: more than a picture has columns

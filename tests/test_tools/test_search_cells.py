@@ -37,7 +37,7 @@ def test_table_picture_and_figures(store, search, tmp_path):
     assert result['units'] == {'select': 15, 'report': 15} and result['higher_is_better']
     assert list(result['stages']) == NAMES
     report = hold_out(np.zeros(30, int), 0.5, 0)[1]
-    rows = list(csv.DictReader((out / 'pareto.csv').open()))
+    rows = list(csv.DictReader((out / 'pareto.csv').read_text().splitlines()))
     assert len(rows) == len(result['points']) == 5
     for row, point in zip(rows, result['points'], strict=True):
         chain = tuple(NAMES.index(name) for name in point['chain'])

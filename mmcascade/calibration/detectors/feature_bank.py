@@ -75,6 +75,7 @@ class FeatureBank:
 
     @property
     def images(self) -> int:
+        """How many images it holds features of."""
         return len(self.labels)
 
     @property

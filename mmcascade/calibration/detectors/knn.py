@@ -62,16 +62,19 @@ class KNNConfidence(FeatureConfidence):
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         return f'KNNConfidence(k={self.k}, bank={self.bank.fingerprint if self.bank else None})'
 
     def __repr__(self) -> str:
         return self.name
 
     def check(self, weights: Mapping[str, str]) -> None:
+        """Raise ValueError unless its bank was filled with the features of these weights."""
         if self.bank is not None:
             self.bank.check(weights)
 
     def feature_score(self, features: Tensor, source: str) -> Tensor:
+        """The score of one member, ``(N)``; see the base class."""
         return knn_score(features, self._rows(source, features), self.k)
 
     def _rows(self, source: str, like: Tensor) -> Tensor:

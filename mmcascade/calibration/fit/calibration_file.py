@@ -103,6 +103,7 @@ class Calibration:
         write_text(path, _readable(self.to_json()) + '\n')
 
     def to_json(self) -> dict[str, Any]:
+        """What calibration.json holds."""
         maps = None if self.maps is None else [entry.to_json() for entry in self.maps]
         plain = replace(self, maps=None, cascade=replace(self.cascade, detector=None))  # asdict would copy these
         data = {

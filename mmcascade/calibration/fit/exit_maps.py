@@ -31,7 +31,7 @@ def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
     Raises:
         ValueError: if no score is finite.
     """
-    from sklearn.isotonic import IsotonicRegression  # type: ignore[import-untyped]  # slow to import
+    from sklearn.isotonic import IsotonicRegression  # slow to import
 
     scores = as_scores(confidence)
     flags = as_flags(right, scores.size, 'right')

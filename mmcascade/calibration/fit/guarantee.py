@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv  # type: ignore[import-untyped]
+from scipy.special import betaincinv
 
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.inputs import as_scores

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar
 
 from mmcascade.routing import CachedStage, StageOutput
 

@@ -28,6 +28,7 @@ class NamedStages:
 
     @property
     def names(self) -> list[str]:
+        """What the stages are called."""
         return [stage_name(identity) for identity in self.identities]
 
     def mean_costs(self) -> NDArray[np.float64]:
@@ -35,9 +36,11 @@ class NamedStages:
         raise NotImplementedError
 
     def named(self, chain: Chain) -> list[str]:
+        """The names of the stages of a chain."""
         return [self.names[stage] for stage in chain]
 
     def describe(self, chain: Chain) -> str:
+        """A chain in words, first stage to last."""
         return ' > '.join(self.named(chain))
 
 
@@ -96,6 +99,7 @@ class Candidates(NamedStages):
         return cls(stages, identities, labels, columns)
 
     def mean_costs(self) -> NDArray[np.float64]:
+        """Multiply-adds per unit of each stage, ``(K)``."""
         return self.costs.mean(1)
 
     def worst_case(self, chain: Chain) -> float:
@@ -152,6 +156,7 @@ def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
 
 
 def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+    """The costs that a user names, in the order of the stages."""
     if not isinstance(costs, Mapping):
         raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
     missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))

@@ -60,10 +60,12 @@ class CellCandidates(NamedStages):
 
     @property
     def identities(self) -> list[StageIdentity]:  # type: ignore[override]
+        """What the stages are made of."""
         return list(self.cascade.stages)
 
     @property
     def names(self) -> list[str]:
+        """What the stages are called."""
         return list(self.store.header.stages)
 
     def identity(self, chain: Chain) -> CascadeIdentity:

@@ -77,6 +77,7 @@ class CellReporter:
         }
 
     def point(self, setting: Setting) -> CellPoint:
+        """A setting as the front reports it, replayed."""
         chain, windows = setting.chain, setting.windows
         system = self._system(chain, windows)
         seen, unseen, whole = (

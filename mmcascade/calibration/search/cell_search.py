@@ -79,6 +79,7 @@ class CellChainSearch(WindowSearch):
         return setting
 
     def all_open(self) -> Setting:
+        """The setting in which everybody goes on to the last stage."""
         ends = tuple((0, len(cuts) + 1) for cuts in self.cuts)
         cost, gain, accuracy = self._finest([Windows(np.array([low]), np.array([high])) for low, high in ends])
         return Setting(self.chain, ends, ((None, None),) * len(ends), cost.item(), gain.item(), accuracy.item())

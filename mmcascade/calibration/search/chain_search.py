@@ -192,6 +192,7 @@ class ChainSearch(WindowSearch):
         return Setting(setting.chain, setting.ends, setting.windows, setting.cost, gain, setting.accuracy)
 
     def all_open(self) -> Setting:
+        """The setting in which everybody goes on to the last stage."""
         last = self.exits[-1]
         gain = float(self.quality.gain(self.quality.measure(last.confidence, last.wrong)))
         ends = tuple((0, len(cuts) + 1) for cuts in self.cuts)

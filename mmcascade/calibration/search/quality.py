@@ -51,6 +51,7 @@ class Quality:
 
     @property
     def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
         return self.name in ('accuracy', 'coverage@risk', 'miou')
 
     def gain(self, value: ArrayLike) -> NDArray[np.float64]:

@@ -90,6 +90,7 @@ class Reporter:
         self._singles = [self._replay((stage,), ()) for stage in range(len(candidates.stages))]
 
     def point(self, setting: Setting) -> Point:
+        """A setting as the front reports it, replayed."""
         chain, windows = setting.chain, setting.windows
         result = self._replay(chain, windows)
         cost, wrong = self._cost(chain, result), self._wrong(result)

@@ -83,6 +83,7 @@ class Covered:
 
     @property
     def share(self) -> float:
+        """The part of all settings that was looked at, in [0, 1]."""
         return min(1.0, self.settings / self.of_settings) if self.of_settings else 1.0
 
 
@@ -116,6 +117,7 @@ class Searcher:
         self.left_by_worst_case: list[Chain] = []
 
     def run(self) -> Found:
+        """Search every chain the plan allows, coarse to fine."""
         chains = self.plan.chains
         lengths = range(1, self.plan.max_stages + 1) if chains is None else sorted({len(chain) for chain in chains})
         for length in lengths:
@@ -144,6 +146,7 @@ class Searcher:
         raise NotImplementedError
 
     def coarse(self, length: int, budget: float) -> None:
+        """Look at every chain of a length, on a grid as fine as the budget allows."""
         chains, total = self._chains(length)
         parts = self.parts(length - 1)
         step = 1
@@ -161,6 +164,7 @@ class Searcher:
         self.progress(len(self.searches), len(self.searches))
 
     def refine(self) -> None:
+        """Halve the steps around what is on the front, until nothing is between."""
         step = max(self.steps.values(), default=1) // 2
         while step:
             for setting in _some(_two_fronts(self.found), _REFINED):
@@ -169,6 +173,7 @@ class Searcher:
             step //= 2
 
     def finish(self) -> list[Setting]:
+        """What is on the front in the end."""
         for covered in self.covered:
             covered.settings = sum(s.evaluated for chain, s in self.searches.items() if len(chain) == covered.stages)
         if not self.found:

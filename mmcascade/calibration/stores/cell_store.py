@@ -61,6 +61,7 @@ class CellStore(Store):
 
     @property
     def images(self) -> int:
+        """How many images there are."""
         return self.header.images
 
     @property
@@ -70,10 +71,12 @@ class CellStore(Store):
 
     @property
     def stages(self) -> int:
+        """How many stages there are."""
         return len(self.on)
 
     @property
     def progress(self) -> dict[str, Any]:
+        """What the progress file holds."""
         return {'images': self.filled, 'cells': self._count, 'checksum': self._checksum}
 
     def append(self, image: int, records: CellRecords) -> None:

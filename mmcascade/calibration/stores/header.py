@@ -83,6 +83,7 @@ class ScoreHeader(StoreHeader):
 
     @property
     def size(self) -> int:
+        """How many units or images it is going to hold."""
         return self.units
 
     @property
@@ -91,6 +92,7 @@ class ScoreHeader(StoreHeader):
         return len(self.kinds)
 
     def check(self) -> None:
+        """Raise an error that names what contradicts itself."""
         whole(self.units, 'units', least=0)
         whole(self.classes, 'classes', least=1)
         _list(self.kinds, 'kinds')
@@ -106,6 +108,7 @@ class ScoreHeader(StoreHeader):
         _names(self.sources or (), 'sources')
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         data: dict[str, Any] = {
             'schema': SCHEMA,
             'identity': self.identity.to_json(),
@@ -122,6 +125,7 @@ class ScoreHeader(StoreHeader):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScoreHeader:
+        """Read what :meth:`to_json` gave."""
         return cls(
             identity=StoreIdentity.from_json(data['identity']),
             units=data['units'],
@@ -159,10 +163,12 @@ class CellHeader(StoreHeader):
 
     @property
     def size(self) -> int:
+        """How many units or images it is going to hold."""
         return self.images
 
     @property
     def num_classes(self) -> int:
+        """How many classes there are."""
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
@@ -171,6 +177,7 @@ class CellHeader(StoreHeader):
         return stored_subsets(len(self.stages), self.fusion)
 
     def check(self) -> None:
+        """Raise an error that names what contradicts itself."""
         whole(self.images, 'images', least=0)
         if isinstance(self.classes, int):
             whole(self.classes, 'classes', least=1)
@@ -192,6 +199,7 @@ class CellHeader(StoreHeader):
             raise ValueError(f'temperatures are one number > 0 per stage, got {list(self.temperatures)}')
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         return {
             'schema': SCHEMA,
             'kind': self.kind,
@@ -210,6 +218,7 @@ class CellHeader(StoreHeader):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CellHeader:
+        """Read what :meth:`to_json` gave."""
         header = cls(
             identity=StoreIdentity.from_json(data['identity']),
             images=data['images'],

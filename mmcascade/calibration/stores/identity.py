@@ -120,6 +120,7 @@ class CascadeIdentity:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:
+        """Read what :meth:`to_json` gave."""
         return cls(
             tuple(StageIdentity.from_json(stage) for stage in data['stages']),
             data['confidence'],
@@ -129,6 +130,7 @@ class CascadeIdentity:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         return {
             'stages': [stage.to_json() for stage in self.stages],
             'confidence': self.confidence,

@@ -58,10 +58,12 @@ class ScoreStore(Store):
 
     @property
     def units(self) -> int:
+        """How many units there are."""
         return self.header.units
 
     @property
     def progress(self) -> dict[str, Any]:
+        """What the progress file holds."""
         return {'filled': self.filled}
 
     def write(self, outputs: Sequence[StageOutput], labels: np.ndarray) -> None:

@@ -87,6 +87,7 @@ class Store(ABC):
 
     @property
     def complete(self) -> bool:
+        """Whether everything has been written."""
         return self.filled == self.header.size
 
     @property

@@ -24,10 +24,12 @@ class DataIdentity:
     fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         return {'units': self.units, 'fingerprint': self.fingerprint}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DataIdentity:
+        """Read what :meth:`to_json` gave."""
         return cls(whole(data['units'], 'units of the data', least=0), text(data['fingerprint'], 'fingerprint'))
 
     def summary(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class StoreIdentity:
         return CascadeIdentity(self.stages, self.confidence, self.fusion, self.precision, self.grid)
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         members = {'stages': [stage.to_json() for stage in self.stages], 'precision': self.precision}
         return {
             **({'members': members} if self.confidence is None else {'cascade': self.cascade.to_json()}),

@@ -40,6 +40,7 @@ class Scores:
 
     @classmethod
     def of(cls, store: ScoreStore, identity: CascadeIdentity) -> Scores:
+        """The stages and labels of a store."""
         names = [stage.member for stage in identity.stages]
         return cls(
             dict(zip(names, store.stages(), strict=True)),
@@ -49,9 +50,11 @@ class Scores:
         )
 
     def chain(self, order: Sequence[str]) -> list[CachedStage]:
+        """The stages of these members, in this order."""
         return [self.stages[name] for name in order]
 
     def identity_of(self, order: Sequence[str]) -> CascadeIdentity:
+        """The identity of a cascade of these members."""
         by_name = {stage.member: stage for stage in self.identity.stages}
         return replace(self.identity, stages=tuple(by_name[name] for name in order))
 
@@ -75,6 +78,7 @@ class Scores:
         return replace(self, stages=stages, labels=self.labels[units])
 
     def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
+        """Replay a cascade of stored stages."""
         return replay(self.chain(order), policy, len(self.labels), self.identity.scoring, self.identity.fusion)
 
 

@@ -33,10 +33,12 @@ class CellShape:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Height and width of a cell, in pixels."""
         return self.height, self.width
 
     @property
     def size(self) -> str:
+        """How many units or images it is going to hold."""
         return str(self.height) if self.height == self.width else f'{self.height}x{self.width}'
 
     def __str__(self) -> str:

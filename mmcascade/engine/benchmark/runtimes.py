@@ -44,6 +44,7 @@ class Candidate:
         return self.curve[self.stage.batch_size or 1]
 
     def to_json(self) -> dict[str, Any]:
+        """What a JSON file holds of it; :meth:`from_json` reads it back."""
         milliseconds = {str(size): 1e3 * seconds for size, seconds in self.curve.items()}
         return dict(
             best_batch_size=self.stage.batch_size, best_ms=1e3 * self.seconds, ms=milliseconds, exact=self.exact

@@ -76,6 +76,7 @@ class TimedSystem:
     def of(
         cls, model: CascadeModel, stages: Sequence[MemberStage], policy: ExitPolicy, deferred: bool = True
     ) -> TimedSystem:
+        """Made from what a store or a model holds."""
         router = CascadeRouter(stages, policy, model.confidence, model.fusion, results=model.results)
         return cls(model, router, deferred)
 

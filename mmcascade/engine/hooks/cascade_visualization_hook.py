@@ -60,6 +60,7 @@ class CascadeVisualizationHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[BaseDataElement] | None = None
     ) -> None:
+        """Write the pictures of a batch."""
         if not self.enable or not outputs:
             return
         batch_size = runner.test_dataloader.batch_size or len(outputs)

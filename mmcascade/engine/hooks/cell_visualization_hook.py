@@ -42,6 +42,7 @@ class CellVisualizationHook(CascadeVisualizationHook):
         super().__init__(draw, interval, show, wait_time, out_dir)
 
     def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
+        """The picture of one sample, RGB uint8."""
         image = as_original(image, sample)
         label = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         prediction = sample.pred_sem_seg.data[0].cpu().numpy()

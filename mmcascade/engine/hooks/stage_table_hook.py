@@ -33,6 +33,7 @@ class StageTableHook(Hook):
     priority = 'LOW'
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Print the table."""
         cascade = cascade_of(runner.model)
         if cascade is not None:
             table = stage_table(cascade.stages, metrics or {}).as_text(120)

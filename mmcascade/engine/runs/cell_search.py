@@ -56,11 +56,13 @@ class CellSearchRun(SearchRun):
         return cls([store], candidates, MULTIPLY_ADDS if costs is None else MILLISECONDS, out, **options)
 
     def converted(self, chain: str, goal: str, plan: CellPlan) -> dict[str, Any]:
+        """Refused: there is no ensemble to convert."""
         raise ValueError(
             'a store of cells has no ensemble to convert: search it with --reach, the mIoU to keep, or --max-cost'
         )
 
     def confidences(self, chain: str, fusion: str) -> dict[str, float]:
+        """Refused: there is one confidence function."""
         raise ValueError('a store of cells keeps the scores of one confidence function, so there are none to compare')
 
     def _halves(self) -> tuple[np.ndarray, np.ndarray]:

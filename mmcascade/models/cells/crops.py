@@ -139,4 +139,5 @@ def interpolated(x: Tensor, dim: int, places: Tensor) -> Tensor:
 
 
 def at_least_float(x: Tensor) -> torch.dtype:
+    """The type in which values of this tensor are computed with."""
     return x.dtype if x.dtype == torch.float64 else torch.float32

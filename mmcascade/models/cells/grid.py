@@ -30,10 +30,12 @@ class Box:
 
     @property
     def size(self) -> Size:
+        """Height and width, in pixels."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def area(self) -> int:
+        """Its pixels."""
         return math.prod(self.size)
 
     def within(self, outer: Box) -> Box:

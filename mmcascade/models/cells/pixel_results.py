@@ -26,6 +26,7 @@ class PixelResults:
     seg_logits: bool = False
 
     def __call__(self, state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
+        """Run it; see the class."""
         kept = {'labels': labels_of(state, output, rows)}
         if self.confidence is not None:
             finite = state.has_finite.view(-1, 1, 1)

@@ -31,6 +31,7 @@ class TiledImage(Source):
 
     @property
     def group(self) -> Hashable:  # type: ignore[override]
+        """What images have in common that run in one batch."""
         return tuple(self.pixels.shape), self.grid, self.flip
 
     def __len__(self) -> int:
@@ -42,9 +43,11 @@ class TiledImage(Source):
         return self.pixels
 
     def unit_bytes(self, views: Iterable[int]) -> int:
+        """How much memory a waiting unit holds on to."""
         return self.pixels.nbytes // len(self)
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[TiledImage, np.ndarray]:
+        """A copy of what some units still need, and their new rows."""
         # A cell's probabilities take more memory than all pixels of its image, so those are not cut up. An image of a
         # stacked batch would keep all others in memory.
         if self.pixels.untyped_storage().nbytes() > self.pixels.nbytes:
@@ -52,4 +55,5 @@ class TiledImage(Source):
         return self, rows
 
     def tensors(self) -> list[Tensor]:
+        """All tensors that it holds."""
         return [self.pixels]

@@ -16,6 +16,7 @@ class Inert:
     __slots__ = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
+        """Take whatever the pickle gives, and keep nothing."""
         return super().__new__(cls)
 
     def __setstate__(self, state: Any) -> None:

@@ -70,6 +70,7 @@ class TimmFeatures(BaseModule):
         self._is_init = True
 
     def train(self, mode: bool = True) -> TimmFeatures:
+        """Train the new layers only: the network stays in eval mode."""
         super().train(mode)
         self.model.eval()
         return self

@@ -115,6 +115,7 @@ class SizeCache:
         )
 
     def get(self, key: str) -> int | None:
+        """The batch size that was found before, or None."""
         size = self._read().get(key)
         return size if isinstance(size, int) and size > 0 else None
 

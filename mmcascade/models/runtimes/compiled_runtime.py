@@ -47,6 +47,7 @@ class CompiledRuntime(TorchRuntime):
         self._proven: set[tuple] = set()
 
     def run_prepared(self, prepared: Prepared, full: int | None) -> StageOutput:
+        """Run images that are prepared."""
         return self.network.output(self.values(prepared.inputs, full), prepared)
 
     def values(self, x: Tensor, full: int | None = None) -> Tensor:

@@ -28,6 +28,7 @@ class TorchRuntime(Runtime):
             network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, images: Tensor, full: int | None) -> StageOutput:
+        """Run images, or what was prepared of them."""
         prepared = self.network.prepare(images)
         if self.execution.channels_last:
             inputs = prepared.inputs.contiguous(memory_format=torch.channels_last)

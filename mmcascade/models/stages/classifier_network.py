@@ -26,15 +26,19 @@ class ClassifierNetwork(Network):
 
     @property
     def gives_logits(self) -> bool:
+        """Whether the outputs are logits, and not probabilities."""
         return gives_logits(self.module)
 
     def prepare(self, images: Tensor) -> Prepared:
+        """What the member's own preprocessing makes of images."""
         return Prepared(preprocess(self.module, images))
 
     def values(self, inputs: Tensor) -> Tensor:
+        """What the network gives for prepared images."""
         return class_values(self.module, inputs)
 
     def run(self, prepared: Prepared) -> StageOutput:
+        """Run images, or what was prepared of them."""
         return self.scores(self.module, prepared.inputs)
 
 

@@ -43,10 +43,12 @@ class ClassifierStage(MemberStage[ViewRows]):
         self._looked_at = False
 
     def images_of(self, batch: UnitBatch[ViewRows]) -> Tensor:
+        """The images of a batch, as the stage's member sees them."""
         images = batch.view(self.view)
         return self.device_view(images, self.device) if self.device_view.changes else images
 
     def placed(self, output: StageOutput, batch: UnitBatch[ViewRows], macs: float) -> StageOutput:
+        """The member's output brought to the units of the batch."""
         del batch  # its units are the rows
         if not self._looked_at:
             check_first_scores(self.member, output)
@@ -54,6 +56,7 @@ class ClassifierStage(MemberStage[ViewRows]):
         return replace(output, macs=macs, source=self.source)
 
     def probes(self, sources: Sequence[ViewRows]) -> list[Tensor]:
+        """An image of each kind, to count multiply-adds and try batch sizes with."""
         views = sources[0].views if sources else []
         images = views[self.view] if self.view < len(views) else None
         if images is None or not len(images):
@@ -62,6 +65,7 @@ class ClassifierStage(MemberStage[ViewRows]):
         return [images.new_empty(1, *shape, device=self.device if self.device_view.changes else images.device)]
 
     def identity(self, weights: str = '') -> StageIdentity:
+        """What its outputs depend on."""
         return StageIdentity(
             self.member,
             self.view,
@@ -72,4 +76,5 @@ class ClassifierStage(MemberStage[ViewRows]):
         )
 
     def describe(self) -> str:
+        """Its view in words."""
         return f'{self.view} mirrored' if self.device_view.flip else str(self.view)

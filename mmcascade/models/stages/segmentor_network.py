@@ -49,9 +49,11 @@ class SegmentorNetwork(Network):
 
     @property
     def gives_logits(self) -> bool:
+        """Whether the outputs are logits, and not probabilities."""
         return gives_logits(self.module)
 
     def prepare(self, images: Tensor) -> Prepared:
+        """What the member's own preprocessing makes of images."""
         # Preprocessors write their padding into samples, and some insist on having them.
         given = dict(inputs=list(images), data_samples=[SegDataSample() for _ in range(len(images))])
         data = self.module.data_preprocessor(given, False)
@@ -60,9 +62,11 @@ class SegmentorNetwork(Network):
         return Prepared(data['inputs'], tuple(padding))
 
     def values(self, inputs: Tensor) -> Tensor:
+        """What the network gives for prepared images."""
         return decode(self.module, inputs)
 
     def output(self, values: Tensor, prepared: Prepared) -> StageOutput:
+        """Its values as the output of a stage."""
         left, right, top, bottom = prepared.padding
         height, width = values.shape[-2:]
         values = values[..., top : height - bottom, left : width - right]

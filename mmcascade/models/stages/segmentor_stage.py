@@ -60,21 +60,25 @@ class SegmentorStage(MemberStage[TiledImage]):
         self._run_on(on, margin)
 
     def images_of(self, batch: UnitBatch[TiledImage]) -> Tensor:
+        """The images of a batch, as the stage's member sees them."""
         tiles = list(batch.pieces())
         if self.by_source:
             return resize_images(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(tiles[0][0]))
         return _cat([self.crops(image).take(image.on(self.device), rows) for image, rows in tiles])
 
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
+        """The member's output brought to the units of the batch."""
         tiles = list(batch.pieces())
         return self._on_images(output, tiles, macs) if self.by_source else self._on_cells(output, tiles, macs)
 
     def settle(self, sources: Sequence[TiledImage]) -> None:
+        """Fix what depends on the first images; see the base class."""
         for size in {image.grid.image for image in sources}:
             check_fits(size, self.network.classes, self.device)
         super().settle(sources)
 
     def probes(self, sources: Sequence[TiledImage]) -> list[Tensor]:
+        """An image of each kind, to count multiply-adds and try batch sizes with."""
         kinds = {image.group: image for image in sources}.values()
         return [self.probe(image) for image in kinds]
 
@@ -83,12 +87,14 @@ class SegmentorStage(MemberStage[TiledImage]):
         return torch.empty(1, image.pixels.shape[0], *self._seen(image), dtype=image.pixels.dtype, device=self.device)
 
     def identity(self, weights: str = '') -> StageIdentity:
+        """What its outputs depend on."""
         on = 'images' if self.by_source else f'cells with a margin of {self.margin}' if self.margin else 'cells'
         return StageIdentity(
             self.member, self.view, weights, on=on, scale=self.scale, arithmetic=self.execution.other_arithmetic
         )
 
     def describe(self) -> str:
+        """Its view in words."""
         return self.on if self.scale == 1 else f'{self.on} at {self.scale:g}'
 
     def alone(self) -> SegmentorStage:
@@ -102,6 +108,7 @@ class SegmentorStage(MemberStage[TiledImage]):
 
     @property
     def remedy(self) -> str:
+        """What to do about an image that the member cannot run."""
         return 'It may need larger ones, or ones of a fixed size: ' + (
             'change scale= of its stage'
             if self.by_source

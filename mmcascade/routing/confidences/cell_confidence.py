@@ -61,18 +61,22 @@ class CellConfidence(Confidence):
 
     @property
     def needs_logits(self) -> bool:  # type: ignore[override]
+        """Whether members have to give logits."""
         return self.pixel.needs_logits
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         counted = 'all pixels' if self.t_unk is None else f'pixels above {self.t_unk:g}, else {self.empty}'
         thinned = '' if self.stride == 1 else f', every {self.stride}'
         return f'{self.reducer.name} of {self.pixel.name} over {counted}{thinned}'
 
     def member_score(self, fusion: str) -> MemberScore | None:
+        """The function of a stage's output that is averaged over the members, or None."""
         return self.pixel.member_score(fusion)
 
     def score(self, state: CascadeState) -> Tensor:
+        """The number of each unit, ``(N, ...)``; see the base class."""
         if self.stride > 1:
             state = state.every(self.stride)
         confidence = self.pixel.score(state)

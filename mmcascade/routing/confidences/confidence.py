@@ -121,9 +121,11 @@ class FusedConfidence(Confidence):
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         return self.label or self.function.__name__
 
     def score(self, state: CascadeState) -> Tensor:
+        """The number of each unit, ``(N, ...)``; see the base class."""
         return self.function(state.fused)
 
 
@@ -136,9 +138,11 @@ class MemberConfidence(Confidence):
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         return self.function.__name__
 
     def member_score(self, fusion: str) -> MemberScore | None:
+        """The function of a stage's output that is averaged over the members, or None."""
         return None if fusion == 'logit' else self._score_of_member
 
     def _score_of_member(self, output: StageOutput, temperature: float) -> Tensor:
@@ -150,6 +154,7 @@ class MemberConfidence(Confidence):
         return self.function(output.scaled_logits(temperature), temperature)
 
     def score(self, state: CascadeState) -> Tensor:
+        """The number of each unit, ``(N, ...)``; see the base class."""
         if state.fusion == 'logit':
             return self.function(state.fused.logits)
         return state.member_score

@@ -31,6 +31,7 @@ class FeatureConfidence(Confidence):
         """
 
     def member_score(self, fusion: str) -> MemberScore | None:
+        """The function of a stage's output that is averaged over the members, or None."""
         del fusion
         return self._score_of_member
 
@@ -44,4 +45,5 @@ class FeatureConfidence(Confidence):
         return self.feature_score(at_least_float32(output.features), output.source)
 
     def score(self, state: CascadeState) -> Tensor:
+        """The number of each unit, ``(N, ...)``; see the base class."""
         return state.member_score

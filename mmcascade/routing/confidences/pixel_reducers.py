@@ -40,6 +40,7 @@ class MeanReducer(PixelReducer):
     name = 'mean'
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        """The score of each cell, float64 ``(N)``; see the base class."""
         # In float64, so that rounding to float32 hides the order in which a device added the pixels up.
         return torch.where(counts, confidence, 0.0).sum(1, dtype=torch.float64) / counts.sum(1)
 
@@ -56,9 +57,11 @@ class QuantileReducer(PixelReducer):
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         return f'quantile {self.q:g}'
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        """The score of each cell, float64 ``(N)``; see the base class."""
         # torch.quantile refuses rows of more than 16 million pixels and knows no mask.
         ordered = torch.where(counts, confidence, torch.inf).sort(1).values.double()
         number = counts.sum(1, keepdim=True).double()  # float32 has no place for each of so many pixels
@@ -82,9 +85,11 @@ class FractionBelowReducer(PixelReducer):
 
     @property
     def name(self) -> str:
+        """What calibrations call it: equal names give equal scores."""
         return f'fraction below {self.bound:g}'
 
     def reduce(self, confidence: Tensor, counts: Tensor) -> Tensor:
+        """The score of each cell, float64 ``(N)``; see the base class."""
         return (counts & (confidence.double() >= self.bound)).sum(1).double() / counts.sum(1)
 
 

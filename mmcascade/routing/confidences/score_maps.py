@@ -44,9 +44,11 @@ class ScoreMap:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScoreMap:
+        """Read what :meth:`to_json` gave."""
         return cls(data['scores'], data['values'])
 
     def to_json(self) -> dict[str, Any]:
+        """What a calibration file holds of it."""
         return {'scores': self.scores, 'values': self.values}
 
     def __call__(self, score: Tensor) -> Tensor:

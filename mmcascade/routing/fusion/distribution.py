@@ -25,6 +25,7 @@ class Distribution:
 
     @cached_property
     def probs(self) -> Tensor:
+        """Probabilities of the classes, ``(N, C, ...)``."""
         assert self.logits is not None
         return self.logits.softmax(1)
 

@@ -69,9 +69,11 @@ class AdjustedWindowPolicy(WindowPolicy):
         self._sorted: list[float] = []
 
     def start_stream(self) -> AdjustedWindowPolicy:
+        """A copy that has seen no score yet."""
         return AdjustedWindowPolicy(self.rules, self.tau, self.share, self.memory)
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
+        """Who lies in the window as these scores have moved it; bool ``(N)``."""
         if gap != 0:
             return super().go_on(gap, confidence, unit)
         self._remember(confidence)

@@ -37,6 +37,7 @@ class CellBudgetPolicy(WindowPolicy):
         )
 
     def limit(self, gap: int, going: Tensor, confidence: Tensor, unit: Tensor) -> Tensor:
+        """The least confident cells of each image, as many as its budget allows; bool ``(N)``."""
         if gap != 0:
             return going
         # Non-going cells rank last.

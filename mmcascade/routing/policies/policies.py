@@ -103,6 +103,7 @@ class WindowPolicy(ExitPolicy):
         )
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
+        """Whose confidence lies in the window of the gap, both ends included; bool ``(N)``."""
         low, high = self.rules[gap]
         if low is not None and high is not None:
             return (confidence >= low) & (confidence <= high)
@@ -135,6 +136,7 @@ class ThresholdPolicy(ExitPolicy):
         )
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
+        """Whose confidence is at most the threshold of the gap; bool ``(N)``."""
         return confidence <= self.rules[gap]
 
 
@@ -166,6 +168,7 @@ class RandomPolicy(ExitPolicy):
         self.seed = int(seed)
 
     def go_on(self, gap: int, confidence: Tensor, unit: Tensor) -> Tensor:
+        """Whom the draw of (seed, gap, unit) sends on; bool ``(N)``."""
         return (_uniform(self.seed, gap, unit) < self.rules[gap]).to(confidence.device)
 
 

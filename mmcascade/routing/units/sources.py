@@ -69,6 +69,7 @@ class ViewRows(Source):
         return next((len(view) for view in self.views if view is not None), 0)
 
     def check_length(self, units: int) -> None:
+        """Raise ValueError unless every view has a row per unit."""
         counts = {len(view) for view in self.views if view is not None}  # none at all in a replay
         if counts - {units}:
             raise ValueError(
@@ -76,6 +77,7 @@ class ViewRows(Source):
             )
 
     def unit_bytes(self, views: Iterable[int]) -> int:
+        """How much memory a waiting unit holds on to."""
         tensors = [self.views[view] for view in views]
         return sum(x[0].nbytes for x in tensors if x is not None and len(x))
 
@@ -91,6 +93,7 @@ class ViewRows(Source):
         return tensor.index_select(0, torch.as_tensor(rows).to(tensor.device))
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[ViewRows, np.ndarray]:
+        """A copy of what some units still need, and their new rows."""
         # Copies: a slice would keep everything in memory for as long as one of its units waits.
         count = 1 + max(views, default=-1)
         kept = [self.take(k, rows) if k in views else None for k in range(count)]
@@ -103,4 +106,5 @@ class ViewRows(Source):
         return whole is not None and rows.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
 
     def tensors(self) -> list[Tensor]:
+        """All tensors that it holds."""
         return [view for view in self.views if view is not None]

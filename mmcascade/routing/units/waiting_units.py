@@ -53,6 +53,7 @@ class WaitingUnits:
                 del self._groups[group]
 
     def clear(self) -> None:
+        """Forget all that waits."""
         self._groups.clear()
 
     def change(self, function: Callable[[UnitBatch], UnitBatch]) -> None:

@@ -38,6 +38,7 @@ class Windows(Policy):
 
     @classmethod
     def read(cls, fields: Fields, gaps: int) -> Windows:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         windows: list[Window | None] = []
         for window in fields.items('windows', gaps):
             if window is None:
@@ -52,9 +53,11 @@ class Windows(Policy):
         return cls(tuple(windows))
 
     def is_closed(self, gap: int) -> bool:
+        """Whether nobody goes on in this gap, whatever the scores."""
         return self.windows[gap] is None
 
     def go_on(self, gap: int, confidence: Floats, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who goes on, bool ``(N)``; see the base class."""
         low, high = self.windows[gap] or (None, None)
         going = np.ones(len(confidence), bool)
         if low is not None:
@@ -72,15 +75,18 @@ class Thresholds(Policy):
 
     @classmethod
     def read(cls, fields: Fields, gaps: int) -> Thresholds:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         values = fields.items('thresholds', gaps)
         if not all(value is None or is_number(value) for value in values):
             raise fields.wrong('thresholds', 'a list of finite numbers or null, one per gap')
         return cls(tuple(values))
 
     def is_closed(self, gap: int) -> bool:
+        """Whether nobody goes on in this gap, whatever the scores."""
         return self.thresholds[gap] is None
 
     def go_on(self, gap: int, confidence: Floats, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who goes on, bool ``(N)``; see the base class."""
         threshold = self.thresholds[gap]
         assert threshold is not None  # or else the gap is closed
         return confidence <= np.float32(threshold)
@@ -95,15 +101,18 @@ class Shares(Policy):
 
     @classmethod
     def read(cls, fields: Fields, gaps: int) -> Shares:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         rates = fields.items('rates', gaps)
         if not all(rate is None or (is_number(rate) and 0 <= rate <= 1) for rate in rates):
             raise fields.wrong('rates', 'a list of shares from 0 to 1 or null, one per gap')
         return cls(tuple(rates), fields.whole('seed', 0, (1 << 63) - 1, default=0))
 
     def is_closed(self, gap: int) -> bool:
+        """Whether nobody goes on in this gap, whatever the scores."""
         return self.rates[gap] is None
 
     def go_on(self, gap: int, confidence: Floats, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who goes on, bool ``(N)``; see the base class."""
         rate = self.rates[gap]
         assert rate is not None  # or else the gap is closed
         return uniform(self.seed, gap, unit) < rate

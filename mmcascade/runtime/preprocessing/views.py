@@ -48,10 +48,12 @@ class Filter:
 
     @classmethod
     def read(cls, fields: Fields) -> Filter:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         library = fields.text('library', choices=tuple(_LIBRARIES))
         return cls(library, fields.text('method', choices=_LIBRARIES[library]))
 
     def __call__(self, image: Pixels, height: int, width: int) -> Pixels:
+        """Run it; see the class."""
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise ImageError(f'an image of {image.shape[0]} x {image.shape[1]} would become {height} x {width} pixels')
         if self.library == 'opencv':
@@ -91,9 +93,11 @@ class Resize(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> Resize:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         return cls(fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE), Filter.read(fields))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         return self.filter(image, self.height, self.width)
 
 
@@ -113,10 +117,12 @@ class ResizeEdge(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeEdge:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         edge = fields.text('edge', choices=('short', 'long', 'width', 'height'))
         return cls(edge, fields.whole('size', 1, MAX_SIDE), Filter.read(fields))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         height, width = image.shape[:2]
         by_width = self.edge == 'width' or (self.edge == 'short' and width < height)
         if by_width or (self.edge == 'long' and width > height):
@@ -140,9 +146,11 @@ class ResizeWithin(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeWithin:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         return cls(fields.whole('long', 1, MAX_SIDE), fields.whole('short', 1, MAX_SIDE), Filter.read(fields))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         height, width = image.shape[:2]
         scale = min(self.long / max(height, width), self.short / min(height, width))
         return self.filter(image, int(height * scale + 0.5), int(width * scale + 0.5))
@@ -164,10 +172,12 @@ class ResizeRatio(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeRatio:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         height, width = fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE)
         return cls(height, width, fields.text('fit', choices=('inside', 'outside')), Filter.read(fields))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         height, width = image.shape[:2]
         choose = max if self.fit == 'inside' else min
         ratio = choose(height / self.height, width / self.width)
@@ -189,6 +199,7 @@ class CenterCrop(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> CenterCrop:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         height, width = fields.whole('height', 1, MAX_SIDE), fields.whole('width', 1, MAX_SIDE)
         if 'fill' not in fields:
             return cls(height, width)
@@ -198,6 +209,7 @@ class CenterCrop(Step):
         return cls(height, width, (int(fill[0]), int(fill[1]), int(fill[2])))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         if self.fill is not None:
             image = self._bordered(image)
         height, width = image.shape[:2]
@@ -231,9 +243,11 @@ class CropResize(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> CropResize:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         return cls(fields.whole('size', 1, MAX_SIDE), fields.whole('padding', 0, MAX_SIDE), Filter.read(fields))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         height, width = image.shape[:2]
         side = self.size / (self.size + self.padding) * min(height, width)
         top, left = max(0, round((height - side) / 2)), max(0, round((width - side) / 2))
@@ -251,9 +265,11 @@ class Flip(Step):
 
     @classmethod
     def read(cls, fields: Fields) -> Flip:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
         return cls(fields.text('direction', choices=('horizontal', 'vertical')))
 
     def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
         return image[:, ::-1] if self.direction == 'horizontal' else image[::-1]
 
 

@@ -31,9 +31,11 @@ class ScoreKeys(Protocol):
 
     bits: int
 
-    def encode(self, scores: NDArray[np.float64], out: _Keys) -> None: ...
+    def encode(self, scores: NDArray[np.float64], out: _Keys) -> None:
+        """Write the keys of scores to ``out``: equal scores get equal keys, higher scores lower ones."""
 
-    def decode(self, keys: _Keys) -> NDArray[np.float64]: ...
+    def decode(self, keys: _Keys) -> NDArray[np.float64]:
+        """The scores that keys were made of."""
 
 
 class FloatKeys:
@@ -62,6 +64,7 @@ class FloatKeys:
         return self._after_lowest + 1
 
     def encode(self, scores: NDArray[np.float64], out: _Keys) -> None:
+        """Write the keys of scores to ``out``: equal scores get equal keys, higher scores lower ones."""
         scaled = np.multiply(scores, self._scale, out=out.view(self._float))
         scaled += 0.0  # -0.0 and 0.0 are one score
         bits = _flip_negative(scaled)
@@ -69,6 +72,7 @@ class FloatKeys:
         np.minimum(out, out.dtype.type(self._after_lowest), out=out)
 
     def decode(self, keys: _Keys) -> NDArray[np.float64]:
+        """The scores that keys were made of."""
         bits = self._top - keys.view(f'i{self.bits // 8}')
         scores = _flip_negative(bits.view(self._float)).view(self._float) / np.float64(self._scale)
         scores[keys == self._after_lowest] = -np.inf
@@ -88,9 +92,11 @@ class TableKeys:
         self._falling = -table[::-1]
 
     def encode(self, scores: NDArray[np.float64], out: _Keys) -> None:
+        """Write the keys of scores to ``out``: equal scores get equal keys, higher scores lower ones."""
         out[:] = np.searchsorted(self._falling, -scores)
 
     def decode(self, keys: _Keys) -> NDArray[np.float64]:
+        """The scores that keys were made of."""
         return -self._falling[keys.astype(np.int64)]
 
 

@@ -53,6 +53,7 @@ class NormalizedNetwork(nn.Module):
         self.register_buffer('std', torch.tensor(recipe.std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """From images to what the network gives."""
         return logits_of(self.network((images.to(self.mean) - self.mean) / self.std))
 
 

@@ -66,11 +66,13 @@ class Engine(ABC):
 
     @cached_property
     def images_fingerprint(self) -> str:
+        """Tells the images that int8 was fitted on from others."""
         assert self.images is not None
         return hashlib.sha256(Path(self.images).read_bytes()).hexdigest()[:8]
 
     @property
     def number_of_threads(self) -> int:
+        """How many threads it uses."""
         return self.threads or torch.get_num_threads()
 
     def calibration_images(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -33,11 +33,13 @@ class OnnxRuntime(Engine):
     precisions: ClassVar[tuple[str, ...]] = ('float32', 'int8')
 
     def version(self) -> str:
+        """The version of the library that is installed."""
         import onnxruntime
 
         return onnxruntime.__version__
 
     def check_installed(self) -> None:
+        """Raise ImportError, with the cure, where the library is missing."""
         super().check_installed()
         import onnxruntime
 
@@ -46,6 +48,7 @@ class OnnxRuntime(Engine):
             raise ValueError(f'this onnxruntime has no provider {self.provider!r}; it has {known}')
 
     def open(self, graph: Path, batch: int | None) -> Session:
+        """Load a graph, ready to run."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

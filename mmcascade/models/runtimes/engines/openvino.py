@@ -33,14 +33,17 @@ class OpenVino(Engine):
 
     @property
     def fixes_batch(self) -> bool:
+        """Whether a graph runs at one batch size only."""
         return self.static
 
     def version(self) -> str:
+        """The version of the library that is installed."""
         import openvino
 
         return openvino.__version__
 
     def check_installed(self) -> None:
+        """Raise ImportError, with the cure, where the library is missing."""
         super().check_installed()
         import openvino
 
@@ -49,6 +52,7 @@ class OpenVino(Engine):
             raise ValueError(f'OpenVINO finds no device {self.device!r} here; it has {known}')
 
     def open(self, graph: Path, batch: int | None) -> Session:
+        """Load a graph, ready to run."""
         import openvino
 
         core = openvino.Core()

@@ -21,6 +21,7 @@ class MemberGraph(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """From images to what the network gives."""
         return graph_values(self.network, images)
 
 

@@ -66,6 +66,7 @@ class Subject:
             return self.network(images).values.float().cpu()
 
     def difference(self, values: Tensor, reference: Tensor) -> Difference:
+        """How far values lie from those of the network."""
         return difference(values, reference, self.network.gives_logits)
 
 
