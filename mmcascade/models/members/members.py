@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from torch import nn
 from mmcascade.models.members.checkpoints import Checkpoint, DamagedCheckpointError, load_weights
 from mmcascade.models.members.downloads import is_remote, local_file
 from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.networks.named_network import head_size
+from mmcascade.models.members.networks.references import Reference, parse_reference
 from mmcascade.models.members.other_tasks import other_task, other_task_of_config
+from mmcascade.models.members.recipes.recipe import Recipe
 from mmcascade.models.members.strict_loading import load_strictly
 from mmcascade.models.members.zoo import find_weights
 
@@ -37,6 +40,7 @@ class Member:
         classes: its class names, where its checkpoint (or the config) knows them.
         source: where it comes from, for messages.
         palette: the colours of its classes, where its checkpoint knows them.
+        recipe: how it wants its images, where its library says so.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Member:
     classes: tuple[str, ...] | None = None
     source: str = 'a module'
     palette: tuple[tuple[int, ...], ...] | None = None
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         reason = other_task(self.module)
@@ -73,8 +78,9 @@ def build_member(
 
     Args:
         name: the member's name in the cascade.
-        model: a reference into a zoo (see :func:`mmcascade.models.members.zoo.find_config`), the path of a
-            config file, a model dict, or a module that is already built (and counts as loaded).
+        model: a reference into a zoo (see :func:`mmcascade.models.members.zoo.find_config`), ``timm/NAME``,
+            ``torchvision/NAME``, ``hf-hub:ORG/NAME`` or a folder of Hugging Face, the path of a config file, a model
+            dict, or a module that is already built (and counts as loaded).
         checkpoint: the path (or URL) of its weights; ``'zoo'`` for those that the zoo lists; None
             to build it without weights, in which case nothing is downloaded (but Hugging Face's
             description of an architecture that is no local folder).
@@ -93,6 +99,19 @@ def build_member(
         (True, 3, 'a Linear built by the caller')
     """
     _check_name(name)
+    reference = parse_reference(str(model)) if isinstance(model, (str, Path)) else None
+    if reference is not None:
+        member = _named_member(name, reference, checkpoint, unsafe_checkpoint)
+    else:
+        member = _built_member(name, model, checkpoint, unsafe_checkpoint)
+    if classes is not None:
+        member.classes = tuple(classes)
+    # After loading: LeViT and TinyViT gather their attention biases when they enter eval mode.
+    member.module.eval()
+    return member
+
+
+def _built_member(name: str, model: Any, checkpoint: str | PathLike[str] | None, unsafe: bool) -> Member:
     if isinstance(model, nn.Module):
         module, source = model, f'a {type(model).__name__} built by the caller'
     else:
@@ -103,14 +122,26 @@ def build_member(
         module = _build(name, config, source)
     member = Member(name, module, isinstance(model, nn.Module), source=source)
     if checkpoint is not None:
-        weights = _load(_weights(name, model, checkpoint), unsafe_checkpoint)
+        weights = _load(_weights(name, model, checkpoint), unsafe)
         load_strictly(module, weights, f"member '{name}', the {type(module).__name__} of {source}")
         member.loaded, member.classes, member.palette = True, weights.classes, weights.palette
-    if classes is not None:
-        member.classes = tuple(classes)
-    # After loading: LeViT and TinyViT gather their attention biases when they enter eval mode.
-    module.eval()
     return member
+
+
+def _named_member(name: str, reference: Reference, checkpoint: str | PathLike[str] | None, unsafe: bool) -> Member:
+    """A member of another library; a checkpoint with a head for other classes gets a network with that head."""
+    if checkpoint is None or checkpoint == ZOO:
+        named = reference.load(reference.name, pretrained=checkpoint == ZOO or reference.has_weights)
+    else:
+        weights = _load(os.fspath(checkpoint), unsafe)
+        named = reference.load(reference.name, pretrained=False)
+        if other := head_size(named.network, weights.state_dict, named.num_classes):
+            named = reference.load(reference.name, pretrained=False, num_classes=other)
+        load_strictly(
+            named.network, weights, f"member '{name}', the {type(named.network).__name__} of '{reference.name}'"
+        )
+        named = replace(named, loaded=True, classes=weights.classes or named.classes)
+    return Member(name, named.module(), named.loaded, named.classes, source=f"'{reference.name}'", recipe=named.recipe)
 
 
 def num_classes(module: nn.Module) -> int | None:

@@ -54,9 +54,9 @@ def _resize_edge(transform: Mapping[str, Any]) -> Step:
 
 def _resize(transform: Mapping[str, Any]) -> Step:
     scale = transform.get('scale')
-    width, height = (scale, scale) if isinstance(scale, int) else scale or (None, None)
-    if width is None or transform.get('scale_factor') is not None:
+    if scale is None or transform.get('scale_factor') is not None:
         raise ValueError(f'Resize with {dict(transform)} is not known outside of OpenMMLab; give it scale=')
+    width, height = (scale, scale) if isinstance(scale, int) else scale
     if transform.get('keep_ratio'):
         sides = {'long': max(width, height), 'short': min(width, height)}
         return {'op': 'resize_within', **sides, **_filter(transform)}

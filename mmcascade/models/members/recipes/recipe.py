@@ -45,12 +45,15 @@ class NormalizedNetwork(nn.Module):
         num_classes: of its logits, where that is known.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module, recipe: Recipe, num_classes: int | None = None) -> None:
         super().__init__()
         self.network = network
         self.num_classes = num_classes
-        self.register_buffer('mean', torch.tensor(recipe.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(recipe.std).view(-1, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(recipe.mean).view(-1, 1, 1))
+        self.register_buffer('std', torch.tensor(recipe.std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """From images to what the network gives."""

@@ -1,0 +1,55 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Which library a string means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mmcascade.models.members.networks.huggingface_network import huggingface_network, is_huggingface_folder
+from mmcascade.models.members.networks.named_network import NamedNetwork
+from mmcascade.models.members.networks.timm_network import timm_network
+from mmcascade.models.members.networks.torchvision_network import torchvision_network
+
+
+class Load(Protocol):
+    """Makes a network of a library."""
+
+    def __call__(self, name: str, pretrained: bool, num_classes: int | None = None) -> NamedNetwork:
+        """See :func:`~mmcascade.models.members.networks.timm_network.timm_network`."""
+        ...
+
+
+#: What a string begins with, and who knows the rest.
+PREFIXES: dict[str, Load] = {
+    'timm/': timm_network,
+    'torchvision/': torchvision_network,
+    'hf-hub:': huggingface_network,
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A string that names a network of another library.
+
+    Attributes:
+        name: what that library calls it.
+        load: makes it.
+        has_weights: whether what is named holds weights, so that nobody has to ask for them.
+    """
+
+    name: str
+    load: Load
+    has_weights: bool = False
+
+
+def parse_reference(text: str) -> Reference | None:
+    """What a string names, or None if it is no name in another library.
+
+    Args:
+        text: ``timm/NAME``, ``torchvision/NAME``, ``hf-hub:ORG/NAME``, or a folder of Hugging Face.
+    """
+    for prefix, load in PREFIXES.items():
+        if text.startswith(prefix):
+            return Reference(text.removeprefix(prefix), load)
+    return Reference(text, huggingface_network, True) if is_huggingface_folder(text) else None
