@@ -53,7 +53,7 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         )
     if bundled.model.get('calibration') is not None:
         bundled.model.calibration = Calibration.load(cfg.model.calibration).to_json()
-    if not model.labels_pixels:
+    if model.unit_name == 'image':
         # MMPretrain's own hook cannot draw several views; ours takes its options, from MMPretrain's script, too.
         hooks = dict(bundled.get('default_hooks') or {})
         bundled.default_hooks = hooks | {'visualization': _drawing(hooks.get('visualization'))}
