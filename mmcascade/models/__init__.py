@@ -7,11 +7,18 @@ with needed_by('mmcascade.models'):
     from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
     from mmcascade.registry import MODELS, register_unavailable
 
+# Only the libraries are tried: an error in a module of ours is an error, and says so.
 try:
-    from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
+    import mmpretrain.structures  # noqa: F401
 except Exception as error:  # incompatible versions raise AssertionError, not ImportError
     register_unavailable(MODELS, 'WindowCascadeClassifier', 'mmpretrain', error)
+else:
+    from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
 try:
-    from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401
+    import mmseg.structures  # noqa: F401
 except Exception as error:
-    register_unavailable(MODELS, 'CascadeSegmentor', 'mmseg', error)
+    for _name in ('CascadeSegmentor', 'CascadeSegTTA'):
+        register_unavailable(MODELS, _name, 'mmseg', error)
+else:
+    from mmcascade.models.cascade_seg_tta import CascadeSegTTA  # noqa: F401
+    from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401

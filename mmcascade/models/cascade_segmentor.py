@@ -17,7 +17,7 @@ from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
 from mmcascade.models.cells.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.members.members import Member, num_classes
+from mmcascade.models.members.members import Member
 from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.models.unpacked import Unpacked
@@ -61,8 +61,8 @@ class CascadeSegmentor(CascadeModel):
             to test.
         calibration: path of a file made by tools/calibrate.py (or its content), in place of ``policy``.
         confidence_map: add the confidence of every pixel at its cell's exit.
-        seg_logits: keep the fused log-probabilities, 4 bytes per class and pixel: with 19 classes ten times
-            the memory of the labels.
+        seg_logits: keep the fused log-probabilities, which MMSegmentation's ``SegTTAModel`` needs: 4 bytes per class
+            and pixel, with 19 classes ten times the memory of the labels.
         data_preprocessor, train_cfg, test_cfg, pretrained: ignored; members have their own. MMSegmentation's functions
             pass them to every model.
 
@@ -144,9 +144,9 @@ class CascadeSegmentor(CascadeModel):
         self._dataset_meta = {**meta, **{key: value for key, value in known.items() if value is not None}}
 
     @property
-    def out_channels(self) -> int | None:
+    def out_channels(self) -> int:
         """The number of classes, by which MMSegmentation's ``SegTTAModel`` tells softmax from sigmoid."""
-        return num_classes(next(iter(self.members.values())))
+        return self.stages[0].network.classes
 
     def _build_member(self, name: str, spec: Any) -> Member:
         return segmentor_from_spec(name, spec)

@@ -245,9 +245,19 @@ def test_iou_is_left_out_where_one_of_joined_data_sets_has_no_annotations(config
     assert set(json.loads(Path('metrics.json').read_text())) >= {'cost/macs'}
 
 
-def test_augmentation_is_refused_in_words(config, run_here):
-    with pytest.raises(SystemExit, match='error: test-time augmentation is for cascades of classifiers'):
+def test_augmentation_averages_the_fused_maps(config, metrics, run_here):
+    with pytest.raises(SystemExit, match='error: --tta of a segmentation cascade needs a tta_pipeline'):
         run_here(TEST, config, '--tta')
+    cfg = Config.fromfile(config)
+    *others, annotations, pack = cfg.test_dataloader.dataset.pipeline
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0, direction='horizontal')]
+    cfg.tta_pipeline = [*others, dict(type='TestTimeAug', transforms=[flips, [annotations], [pack]])]
+    path = config.with_name('augmented.py')
+    cfg.dump(path)
+    run_here(TEST, path, '--tta', '--out', 'augmented.json')
+    found = json.loads(Path('augmented.json').read_text())
+    assert found['mIoU'] != metrics['mIoU'] and set(found) == set(metrics)
+    assert 1.5 < found['cost/macs'] / metrics['cost/macs'] < 3
 
 
 def test_first_member_alone_is_what_mmseg_measures(config, metrics, run_here):

@@ -23,6 +23,13 @@ def pipelines(dataset: Any) -> list[Any]:
     return [owner['pipeline'] for owner in pipeline_owners(dataset)]
 
 
+def transform_names(pipeline: Any) -> list[str]:
+    """The types of all transforms of a pipeline without their scopes, those inside of ``TestTimeAug`` included."""
+    if isinstance(pipeline, (list, tuple)):
+        return [name for entry in pipeline for name in transform_names(entry)]
+    return [type_name(pipeline), *transform_names(pipeline.get('transforms', []))]
+
+
 def type_name(config: Mapping[str, Any]) -> str:
     """The ``type`` of a config without its scope; it may be a name or a class."""
     kind = config.get('type')

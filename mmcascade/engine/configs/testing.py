@@ -11,7 +11,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
-from mmcascade.engine.configs.datasets import pipelines, type_name
+from mmcascade.engine.configs.datasets import pipelines, transform_names, type_name
+from mmcascade.engine.configs.seg_tta import apply_seg_tta
 from mmcascade.engine.configs.tta import apply_tta
 from mmcascade.models.cascades import cascade_class, task_of
 
@@ -112,10 +113,11 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
         cfg.test_cfg.fp16 = True
     if flags.drawing.wanted:
         _draw(cfg, flags.drawing)
+    labels_pixels = task_of(cfg) == 'segmentation'
     if flags.tta:
         _wrap_in_tta(cfg)
     complete_dataloader(cfg, 'test_dataloader', flags.pin_memory)
-    if task_of(cfg) == 'segmentation':
+    if labels_pixels:
         _leave_out_what_needs_labels(cfg)
     return cfg
 
@@ -169,7 +171,7 @@ def _draw(cfg: Config, drawing: Drawing) -> None:
 def _leave_out_what_needs_labels(cfg: Config) -> None:
     """MMSegmentation's IoUMetric fails on images without annotation, the others do without."""
     if all(
-        any(type_name(transform) == 'LoadAnnotations' for transform in pipeline)
+        'LoadAnnotations' in transform_names(pipeline)
         for pipeline in pipelines(cfg.test_dataloader.dataset)
         if pipeline
     ):
@@ -186,8 +188,8 @@ def _leave_out_what_needs_labels(cfg: Config) -> None:
 
 
 def _wrap_in_tta(cfg: Config) -> None:
-    if cascade_class(cfg) is not None:
-        apply_tta(cfg)
+    if (task := task_of(cfg)) is not None:
+        (apply_seg_tta if task == 'segmentation' else apply_tta)(cfg)
         return
     if 'tta_model' not in cfg and cfg.get('default_scope') == 'mmpretrain':
         cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
