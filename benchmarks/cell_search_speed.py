@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from common import arguments, best_of, report
 
-from mmcascade.calibration.fit.cell_shares import CellShares
-from mmcascade.calibration.replay.cell_exits import cell_exits
-from mmcascade.calibration.replay.cell_replay import replay_cells
-from mmcascade.calibration.search.cell_grid import ChainCells
-from mmcascade.calibration.search.cell_search import CellChainSearch
-from mmcascade.calibration.search.search_limits import Limits
+from mmcascade.calibration.fit.shares import Shares
+from mmcascade.calibration.replay.quality import MeanIoU
+from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.search.chain_search import ChainSearch
+from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
@@ -70,19 +69,15 @@ def make_store(folder: str, images: int, seed: int = 0) -> CellStore:
 
 def thresholds(store: CellStore, chain: tuple[int, ...]) -> int:
     """Every share of cells that goes on; returns how many."""
-    cells = store.cells
-    exits = cell_exits(cells, store.subsets, chain, 'prob')
-    shares = CellShares(cells, exits, cells.macs, store.on, chain, 'go_on')
-    return len(shares.figures(np.arange(len(cells) + 1) / len(cells))[0])
+    source = CellSource(store)
+    shares = Shares(source.along(chain), source.units)
+    return len(shares.figures(np.arange(len(source.units) + 1) / len(source.units))[0])
 
 
 def windows(store: CellStore, chain: tuple[int, ...], parts: int, max_cells: int | None = None) -> int:
     """The front over all windows between cuts into so many parts; returns how many windows."""
-    cells = store.cells
-    exits = cell_exits(cells, store.subsets, chain, 'prob')
-    search = CellChainSearch(
-        chain, ChainCells(cells, exits, cells.macs, store.on, chain, 'go_on'), Limits(), parts, max_cells=max_cells
-    )
+    source, plan = CellSource(store), Plan(MeanIoU(), max_cells=max_cells)
+    search = ChainSearch(chain, source.along(chain), source.units, plan, parts)
     search.coarse(1)
     return search.evaluated
 
@@ -101,7 +96,9 @@ def measure(images: int, repeats: int) -> list[dict[str, Any]]:
         ):
             settings, seconds = best_of(call, repeats)
             policy = WindowPolicy([(0.3, 0.6)] * (length - 1))
-            replayed = best_of(lambda n=length, policy=policy: replay_cells(store, tuple(range(n)), policy), repeats)[1]
+            replayed = best_of(
+                lambda n=length, policy=policy: CellSource(store).route(tuple(range(n)), policy), repeats
+            )[1]
             rows.append(
                 dict(
                     name=name,

@@ -11,17 +11,19 @@ apart as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from common import arguments, report
 
-from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.calibrate import fit
+from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.fit.operating_point import operating_point
-from mmcascade.calibration.fit.windows import fit_windows
-from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage
@@ -34,37 +36,26 @@ class Pool:
         names = [stage.member for stage in stores[0].header.identity.stages]
         columns = [names.index(member) for member in chain]
         parts = [store.stages() for store in stores]
-        self.stages = [
+        stages = [
             CachedStage(torch.cat([part[k].values for part in parts]), is_logits=parts[0][k].is_logits) for k in columns
         ]
         self.labels = np.concatenate([store.labels for store in stores])
-        self.identity = CascadeIdentity(tuple(StageIdentity(name, 0, '') for name in chain), 'max_prob', 'prob')
+        identity = CascadeIdentity(tuple(StageIdentity(name, 0, '') for name in chain), 'max_prob', 'prob')
+        self.evidence = Evidence.of_stages(stages, self.labels, identity)
 
     def trial(
         self, calibration: np.ndarray, test: np.ndarray, risk: float, delta: float | None, seed: int
     ) -> tuple[float, float]:
         """Coverage and risk on the test units; (0, NaN) where nothing can be certified."""
-        target, units, held = f'risk={risk}', calibration, None
+        evidence, held = self.evidence.only(calibration), None
         if delta is not None:
-            parts = hold_out(self.labels[calibration], 0.5, seed)
-            units, held = (calibration[part] for part in parts)
-        fitted = fit_windows(self.stages, self.labels, target, units=units)
-        found = finish(
-            fitted,
-            self.stages,
-            self.labels,
-            self.identity,
-            {},
-            target,
-            units=units,
-            held=held,
-            certify=delta,
-            seed=seed,
-        )
+            held = hold_out(self.labels[calibration], 0.5, seed)[1]
+        found = fit(replace(evidence, held=held), CalibrationRequest(f'risk={risk}', certify=delta, seed=seed))
         if found.accept is None:
             return 0.0, float('nan')
-        result = replay(self.stages, found.policy(), test)
-        point = operating_point(result.confidence, result.label != self.labels[test], found.accept)
+        unseen = self.evidence.only(test)
+        result = route(unseen.exits, found.policy(), unseen.units)
+        point = operating_point(result.confidence, result.wrong, found.accept)
         return point.coverage, point.risk
 
 

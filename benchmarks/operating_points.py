@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from common import arguments, report
 
+from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.deferred_shares import fit_shares
-from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.operating_point import Target
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -42,22 +42,9 @@ class Split:
 
 def calibrate(split: Split, chain: Sequence[str], target: str, fit_on: str) -> Calibration:
     identity = CascadeIdentity(tuple(StageIdentity(name, 0, '') for name in chain), 'max_prob', 'prob')
-    wanted = Target.parse(target)
-    fitted = (
-        fit_windows(split.stages, split.labels, wanted, fit_on=fit_on)
-        if wanted.is_decision
-        else fit_shares(split.stages, split.labels, wanted)
-    )
-    return finish(
-        fitted,
-        split.stages,
-        split.labels,
-        identity,
-        {},
-        target,
-        fit_on=fit_on,
-        accept=None if wanted.is_decision else 'risk=0.05',
-    )
+    accept = None if Target.parse(target).is_decision else 'risk=0.05'
+    evidence = Evidence.of_stages(split.stages, split.labels, identity)
+    return fit(evidence, CalibrationRequest(target, accept, fit_on=fit_on))
 
 
 def row(name: str, calibration: Calibration, split: Split, units: np.ndarray) -> dict[str, Any]:

@@ -10,15 +10,17 @@ coverage at the risk (percent), with 95 % paired bootstrap intervals over the te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from common import arguments, report
 
+from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.temperatures import fit_temperature
-from mmcascade.calibration.fit.windows import fit_windows
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -45,10 +47,10 @@ class Scores:
     def chain(self, order: Sequence[str]) -> list[CachedStage]:
         stages = self.store.stages()
         chosen = [stages[self.members.index(member)] for member in order]
-        for member, stage in zip(order, chosen, strict=True):
-            if member in self.factors:
-                stage.values = stage.values * self.factors[member]
-        return chosen
+        return [
+            replace(stage, values=stage.values * self.factors[member]) if member in self.factors else stage
+            for member, stage in zip(order, chosen, strict=True)
+        ]
 
 
 def calibrate(
@@ -56,17 +58,16 @@ def calibrate(
 ) -> Calibration:
     stages, labels = scores.chain(order), scores.labels
     if temperatures == 'fit':
-        for stage in stages:
-            stage.temperature = fit_temperature(stage, labels)
+        stages = [replace(stage, temperature=fit_temperature(stage, labels)) for stage in stages]
     identity = CascadeIdentity(tuple(StageIdentity(member, 0, '') for member in order), confidence, 'prob')
-    fitted = fit_windows(stages, labels, target, confidence=confidence)
-    return finish(fitted, stages, labels, identity, {}, target, maps=maps)
+    return fit(Evidence.of_stages(stages, labels, identity), CalibrationRequest(target, maps=maps))
 
 
 def on_test(scores: Scores, order: Sequence[str], calibration: Calibration) -> Replay:
-    stages = scores.chain(order)
-    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
-        stage.temperature = temperature
+    stages = [
+        replace(stage, temperature=temperature)
+        for stage, temperature in zip(scores.chain(order), calibration.temperatures, strict=True)
+    ]
     return replay(
         stages, calibration.policy(), len(scores.labels), calibration.cascade.confidence, 'prob', calibration.maps
     )

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from common import arguments, report
 
-from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.fit.calibrate import calibrate
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -80,7 +81,7 @@ def measure(units: int, classes: int, stages: int, batch: int, folder: Path) -> 
                 np.add.reduce(scores[start : start + batch], axis=None)
 
     def fit(**options: Any) -> Callable[[], Any]:
-        return lambda: fit_store(ScoreStore.open(folder), identity, 'coverage=0.7', **options)
+        return lambda: calibrate(ScoreStore.open(folder), identity, CalibrationRequest('coverage=0.7', **options))
 
     return [
         dict(name='before', seconds=0.0, anonymous_mib=anonymous_bytes() / 2**20),

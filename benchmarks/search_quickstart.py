@@ -15,8 +15,8 @@ from typing import Any
 
 from common import arguments, machine
 
-from mmcascade.calibration.search.quality import Quality
-from mmcascade.calibration.search.searcher import Plan
+from mmcascade.calibration.replay.quality import Quality
+from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table
 from mmcascade.engine.runs.search import SearchRun
 
@@ -28,12 +28,12 @@ def measure(store: str, points: int, max_settings: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
 
         def run(name: str) -> SearchRun:
-            return SearchRun.open([store], Path(folder) / name, points=points)
+            return SearchRun.open([store], Path(folder) / name, fusion='logit', points=points)
 
         def plan(quality: str, policy: str = 'window') -> Plan:
-            return Plan(Quality.parse(quality), policy=policy, fusion='logit', max_settings=max_settings)
+            return Plan(Quality.parse(quality), policy=policy, max_settings=max_settings)
 
-        run('functions').confidences('small0', 'logit')
+        run('functions').confidences('small0')
         return {
             'coverage': run('coverage').front(plan('coverage@risk=0.05')),
             'accuracy': run('accuracy').front(plan('accuracy', 'threshold')),

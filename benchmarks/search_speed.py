@@ -16,39 +16,45 @@ import numpy as np
 import torch
 from common import arguments, best_of, report
 
-from mmcascade.calibration.replay.exits import Exit, chain_exits
+from mmcascade.calibration.replay.cuts import cut_points
+from mmcascade.calibration.replay.quality import accepted_at
 from mmcascade.calibration.replay.replay import replay
-from mmcascade.calibration.search.cuts import cut_points
-from mmcascade.calibration.search.window_grid import WindowGrid, Windows
+from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.search.grid.grid import Grid
+from mmcascade.calibration.search.grid.windows import Windows
 from mmcascade.routing import CachedStage, WindowPolicy
 
 THRESHOLDS = 100
 _BLOCK = 1 << 16  # numbers at a time, which fit a processor's cache
 
 
-def accuracy_and_cost(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
+def accuracy_and_cost(exits: list[Exit], units: Units, cuts: int) -> int:
     """Accuracy and mean cost of every window, or of every pair of windows; returns how many settings."""
-    grid = WindowGrid(exits, costs, [cut_points(exit_.confidence, cuts) for exit_ in exits[:-1]])
+    chain = tuple(range(len(exits)))
+    grid = Grid(exits, units, chain, [cut_points(exit_.confidence, cuts) for exit_ in exits[:-1]])
     first, *others = [Windows.every(len(cut)) for cut in grid.cuts]
     step = max(1, _BLOCK // int(np.prod([len(window) for window in others])))
     count = 0
     for start in range(0, len(first), step):
-        errors, cost = grid.errors_and_cost([first[start : start + step], *others])
-        accuracy, cost = 1 - errors / grid.units, cost / grid.units
+        errors, cost = grid.figures([first[start : start + step], *others])
+        accuracy, cost = 1 - errors[..., 0] / len(units), cost / len(units)
         count += accuracy.size
     return count
 
 
-def risk_curves(exits: list[Exit], costs: np.ndarray, cuts: int) -> int:
+def risk_curves(exits: list[Exit], units: Units, cuts: int) -> int:
     """Coverage and risk at 100 accept thresholds for every window of a pair; returns how many windows."""
-    grid = WindowGrid(exits, costs, [cut_points(exits[0].confidence, cuts)])
-    curves = grid.curves(cut_points(np.concatenate([exit_.confidence for exit_ in exits]), THRESHOLDS))
+    thresholds = cut_points(np.concatenate([exit_.confidence for exit_ in exits]), THRESHOLDS)
+    carried = [accepted_at(exit_, thresholds) for exit_ in exits]
+    grid = Grid(carried, units, (0, 1), [cut_points(exits[0].confidence, cuts)])
     windows = Windows.every(cuts)
     step = _BLOCK // THRESHOLDS
     count = 0
     for start in range(0, len(windows), step):
-        accepted, errors = curves.at([windows[start : start + step]])
-        coverage, risk = accepted / grid.units, errors / np.maximum(accepted, 1)
+        sums = grid.figures([windows[start : start + step]])[0]
+        accepted, errors = sums[..., :THRESHOLDS], sums[..., THRESHOLDS:]
+        coverage, risk = accepted / len(units), errors / np.maximum(accepted, 1)
         assert coverage.shape == risk.shape
         count += len(risk)
     return count
@@ -60,13 +66,13 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
     labels = rng.integers(10, size=units)
     stages = [
         CachedStage(
-            torch.from_numpy((1.5 * np.eye(10)[labels] + rng.standard_normal((units, 10))).astype(np.float32)), macs=1.0
+            torch.from_numpy((1.5 * np.eye(10)[labels] + rng.standard_normal((units, 10))).astype(np.float32)),
+            macs=1.0 + k,
         )
-        for _ in range(3)
+        for k in range(3)
     ]
-    exits = chain_exits(stages, labels, [(0, 1, 2)])
-    chain = [exits[(0,)], exits[0, 1], exits[0, 1, 2]]
-    costs = np.arange(1.0, 4.0)[:, None] * np.ones(units)
+    source = ScoreSource(stages, labels)
+    chain = source.along((0, 1, 2))
     replayed = {
         length: best_of(lambda n=length: replay(stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1]
         for length in (2, 3)
@@ -78,7 +84,7 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
         ('chain3', accuracy_and_cost, 3, 48),
     ):
         settings, seconds = best_of(
-            lambda call=call, length=length, cuts=cuts: call(chain[:length], costs[:length], cuts), repeats
+            lambda call=call, length=length, cuts=cuts: call(chain[:length], source.units, cuts), repeats
         )
         rows.append(
             dict(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mmcascade.calibration.fit.calibration_file import Calibration
     from mmcascade.calibration.fit.guarantee import certify
     from mmcascade.calibration.fit.operating_point import place_tau
+    from mmcascade.calibration.search.plan import Plan
     from mmcascade.calibration.search.search import search
-    from mmcascade.calibration.search.searcher import Plan
     from mmcascade.calibration.stores.cell_store import CellStore
     from mmcascade.calibration.stores.score_store import ScoreStore
     from mmcascade.evaluation.curves.roc_curves import aupr, auroc, fpr_at_tpr
@@ -79,7 +79,7 @@ _MODULES = {
     'calibration.fit.guarantee': ['certify'],
     'calibration.fit.operating_point': ['place_tau'],
     'calibration.search.search': ['search'],
-    'calibration.search.searcher': ['Plan'],
+    'calibration.search.plan': ['Plan'],
     'calibration.stores.cell_store': ['CellStore'],
     'calibration.stores.score_store': ['ScoreStore'],
     'evaluation.curves.roc_curves': ['aupr', 'auroc', 'fpr_at_tpr'],

@@ -22,11 +22,11 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
+from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, TINY, images, tiny
 
 DOCS = sorted((ROOT / 'docs').rglob('*.md'))

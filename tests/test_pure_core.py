@@ -41,9 +41,9 @@ from pathlib import Path
 from mmcascade import ThresholdPolicy, WindowPolicy, aurc, certify, coverage_at_risk
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.quality import Quality
+from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.search.search import search
-from mmcascade.calibration.search.searcher import Plan
+from mmcascade.calibration.search.plan import Plan
 from tests.support.synthetic_scores import make_store, skilled_logits
 
 logits, labels = skilled_logits(2000, skills=(2.0, 3.0))

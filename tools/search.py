@@ -18,16 +18,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmcascade.calibration.replay.chains import ORDERS
-from mmcascade.calibration.search.cell_search import CellPlan
-from mmcascade.calibration.search.quality import NAMES, Quality
-from mmcascade.calibration.search.search_limits import Limits
-from mmcascade.calibration.search.searcher import MAX_STAGES, Plan
-from mmcascade.calibration.stores.store import holds_cells
-from mmcascade.engine.configs.chains import stored_config
+from mmcascade.calibration.replay.quality import NAMES, Quality
+from mmcascade.calibration.search.chains import ORDERS
+from mmcascade.calibration.search.plan import MAX_STAGES, Limits, Plan
 from mmcascade.engine.console.command_line import one_line_errors, progress_bar
 from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
-from mmcascade.engine.runs.cell_search import CellSearchRun
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.routing import CONFIDENCES, FUSIONS
 
@@ -88,13 +83,12 @@ def main() -> None:
     args = parse_args()
     with one_line_errors(ValueError, OSError, interrupted='nothing was written'):
         costs = json.loads(Path(args.costs).read_text()) if args.costs else None
-        cells = holds_cells(args.stores[0])
-        run = (CellSearchRun if cells else SearchRun).open(
-            args.stores, args.out, costs, seed=args.seed, points=args.points
+        run = SearchRun.open(
+            args.stores, args.out, costs, args.confidence, args.fusion, seed=args.seed, points=args.points
         )
-        plan = make_cell_plan(args, run) if cells else make_plan(args, run)
+        plan = make_plan(args, run)
         if args.compare_confidences:
-            for name, area in run.confidences(args.compare_confidences, plan.fusion).items():
+            for name, area in run.confidences(args.compare_confidences).items():
                 print(f'{name:12} mean accuracy over all shares {100 * area:.3f} %')
             return print(f'{args.out}/confidences.png')
         if args.convert:
@@ -113,51 +107,19 @@ def main() -> None:
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
-    if args.max_cells is not None:
-        raise ValueError('--max-cells is for stores of cells, and this one holds scores of whole images')
-    model = (stored_config(run.stores) or {}).get('model', {})
-    confidence = args.confidence or model.get('confidence', 'max_prob')
-    if not isinstance(confidence, str):
+    own = run.candidates.source.quality
+    if own.kind == 'mIoU' and args.min_accuracy is not None:
         raise ValueError(
-            f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
-            'only, so name one of its functions with --confidence'
+            f'--min-accuracy is for stores of scores, and {args.stores[0]} holds cells: give the lowest mIoU with '
+            '--reach'
         )
-    limits = Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach)
     return Plan(
-        Quality.parse(args.quality or 'accuracy'),
-        limits,
-        None,
-        args.max_stages,
-        args.order,
-        args.policy or ('threshold' if args.convert else 'window'),
-        args.max_settings,
-        confidence,
-        args.fusion or model.get('fusion', 'prob'),
-    )
-
-
-def make_cell_plan(args: argparse.Namespace, run: CellSearchRun) -> CellPlan:
-    filled = 'the store was filled with one'
-    for option, instead in (
-        ('confidence', filled),
-        ('fusion', filled),
-        ('min_accuracy', 'give the lowest mIoU with --reach'),
-    ):
-        if getattr(args, option) is not None:
-            raise ValueError(
-                f'--{option.replace("_", "-")} is for stores of scores, and {args.stores[0]} holds cells: {instead}'
-            )
-    if args.quality not in (None, 'miou'):
-        raise ValueError(f'a store of cells is searched for --quality miou, got {args.quality!r}')
-    header = run.stores[0].header
-    return CellPlan(
-        limits=Limits(args.max_cost, args.max_worst_case, None, args.reach),
+        Quality.parse(args.quality) if args.quality else own,
+        Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach),
         max_stages=args.max_stages,
         order=args.order,
-        policy=args.policy or 'window',
+        policy=args.policy or ('threshold' if args.convert else 'window'),
         max_settings=args.max_settings,
-        confidence=header.confidence,
-        fusion=header.fusion,
         max_cells=args.max_cells,
     )
 

@@ -20,9 +20,10 @@ from mmengine.runner import Runner
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade._system.tables import Column, Table, with_interval
-from mmcascade.calibration.fit.deferred_shares import fit_shares
 from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.shares import fit_shares
 from mmcascade.calibration.replay.replay import Replay, replay
+from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
@@ -88,7 +89,9 @@ def view_systems(stages: Sequence[CachedStage], labels: np.ndarray, names: Seque
     accuracy, macs = _accuracy(target, labels), float(target.macs.mean())
 
     def fitted(chain: tuple[int, ...], goal: Target) -> ViewCascade:
-        return ViewCascade(chain, tuple(fit_shares([stages[k] for k in chain], labels, goal).windows))
+        source = ScoreSource([stages[k] for k in chain], labels)
+        exits = source.along(tuple(range(len(chain))))
+        return ViewCascade(chain, tuple(fit_shares(exits, source.units, goal).windows))
 
     systems['same accuracy'] = fitted(everything, Target('accuracy', accuracy))
     systems[f'within {BUDGET:.0%} of the MACs'] = fitted(everything, Target('macs', BUDGET * macs))

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -10,6 +13,7 @@ from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.units.unit_batch import UnitBatch
 
 
+@dataclass(frozen=True, eq=False)
 class CachedStage:
     """Replays a stage from its stored output, so that a cascade can be evaluated without its members.
 
@@ -23,27 +27,17 @@ class CachedStage:
         source: name of the stage.
     """
 
-    views: tuple[int, ...] = ()
-    by_source = False
+    values: Tensor
+    _: KW_ONLY
+    is_logits: bool = True
+    macs: float | Tensor = 0.0
+    temperature: float = 1.0
+    batch_size: int | None = None
+    features: Tensor | None = None
+    source: str = ''
 
-    def __init__(
-        self,
-        values: Tensor,
-        *,
-        is_logits: bool = True,
-        macs: float | Tensor = 0.0,
-        temperature: float = 1.0,
-        batch_size: int | None = None,
-        features: Tensor | None = None,
-        source: str = '',
-    ) -> None:
-        self.values = values
-        self.is_logits = is_logits
-        self.macs = macs
-        self.temperature = temperature
-        self.batch_size = batch_size
-        self.features = features
-        self.source = source
+    views: ClassVar[tuple[int, ...]] = ()
+    by_source: ClassVar[bool] = False
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         """Run it; see the class."""

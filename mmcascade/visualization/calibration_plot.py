@@ -8,44 +8,55 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mmcascade.calibration.fit.calibrate import share_curve
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.replay.replay import Replay, replay
-from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.replay.routes import route
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.routing import WindowPolicy
-from mmcascade.visualization.style import GREEN, GUIDE, STAGE_COLOURS, VERMILION, figure_of, line_styles, thinned
+from mmcascade.visualization.style import (
+    GREEN,
+    GUIDE,
+    ROLES,
+    SKY,
+    STAGE_COLOURS,
+    VERMILION,
+    figure_of,
+    line_styles,
+    thinned,
+)
 
 
-def plot_calibration(store: ScoreStore, calibration: Calibration) -> Figure:
-    """Scores of stage 0 with the window; risk-coverage curves with the accepted point; the score maps, if any."""
-    stages, labels = store.stages(), np.asarray(store.labels)
-    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
-        stage.temperature = temperature
-    scoring = (len(labels), calibration.cascade.scoring, calibration.cascade.fusion)
-    gaps = len(stages) - 1
-    first = replay(stages, WindowPolicy([None] * gaps), *scoring)
-    replays = {
-        'stage 0 alone': first,
-        'all stages': replay(stages, WindowPolicy([(None, None)] * gaps), *scoring),
-        'cascade': replay(stages, WindowPolicy(calibration.windows), *scoring, calibration.maps),
-    }
+def plot_calibration(evidence: Evidence, calibration: Calibration) -> Figure:
+    """Scores of stage 0 with the window, and what all units together say.
 
-    panels = 2 if calibration.maps is None else 3
-    figure, axes = figure_of(columns=panels, size=(5.5, 4.2))
-    _draw_scores(axes[0], first, labels, calibration)
-    _draw_curves(axes[1], replays, labels, calibration)
+    Of classified images these are risk-coverage curves with the accepted point, and the score maps, if any; of
+    segmented ones mIoU over multiply-adds for every share of deferred cells.
+    """
+    figure, axes = figure_of(columns=2 if calibration.maps is None else 3, size=(5.5, 4.2))
+    _draw_scores(axes[0], evidence, calibration)
+    if evidence.units.label is not None:
+        _draw_shares(axes[1], evidence, calibration)
+    else:
+        _draw_curves(axes[1], evidence, calibration)
     if calibration.maps is not None:
         _draw_maps(axes[2], calibration)
     return figure
 
 
-def _draw_scores(axis: Axes, first: Replay, labels: np.ndarray, calibration: Calibration) -> None:
-    scores, right = first.confidence, first.label == labels
-    finite = np.isfinite(scores)
-    edges = np.linspace(scores[finite].min(), scores[finite].max() + 1e-9, 51)
-    parts = [scores[finite & right], scores[finite & ~right]]
-    axis.hist(parts, edges.tolist(), stacked=True, label=['right', 'wrong'], color=[GREEN, VERMILION])
-    axis.set(xlabel=f'{calibration.cascade.confidence} of stage 0', ylabel='units', yscale='log')
+def _draw_scores(axis: Axes, evidence: Evidence, calibration: Calibration) -> None:
+    first = evidence.exits[0]
+    finite = np.isfinite(first.confidence)
+    scores = first.confidence[finite].astype(np.float64)
+    edges = np.linspace(scores.min(), scores.max() + 1e-9, 51)
+    if evidence.units.label is not None:
+        axis.hist(scores, edges.tolist(), color=SKY)
+        axis.set(xlabel=f'confidence of a cell after stage 0\n({calibration.cascade.confidence})', ylabel='cells')
+    else:
+        wrong = first.wrong[finite]
+        parts = [scores[~wrong], scores[wrong]]
+        axis.hist(parts, edges.tolist(), stacked=True, label=['right', 'wrong'], color=[GREEN, VERMILION])
+        axis.set(xlabel=f'{calibration.cascade.confidence} of stage 0', ylabel='units', yscale='log')
     if calibration.windows and calibration.windows[0] is not None:
         low, high = calibration.windows[0]
         axis.axvspan(
@@ -57,12 +68,19 @@ def _draw_scores(axis: Axes, first: Replay, labels: np.ndarray, calibration: Cal
         )
     if calibration.tau:
         axis.axvline(calibration.tau[0], color='black', linewidth=0.8, label='tau')
-    axis.legend()
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend()
 
 
-def _draw_curves(axis: Axes, replays: dict[str, Replay], labels: np.ndarray, calibration: Calibration) -> None:
-    for name, style in line_styles(list(replays)).items():
-        curve = risk_coverage(replays[name].confidence, replays[name].label != labels)
+def _draw_curves(axis: Axes, evidence: Evidence, calibration: Calibration) -> None:
+    exits, units, alone = evidence.exits, evidence.units, WindowPolicy([])
+    routes = {
+        'stage 0 alone': route(exits[:1], alone, units),
+        'all stages': route(exits[-1:], alone, units),
+        'cascade': route(exits, WindowPolicy(calibration.windows), units, maps=calibration.maps),
+    }
+    for name, style in line_styles(list(routes)).items():
+        curve = risk_coverage(routes[name].confidence, routes[name].wrong)
         coverage, risk = thinned(curve.coverage, curve.risk)
         axis.plot(100 * coverage, 100 * risk, **style)
     measured = calibration.measured
@@ -78,6 +96,15 @@ def _draw_curves(axis: Axes, replays: dict[str, Replay], labels: np.ndarray, cal
     if accept_target.startswith('risk='):
         axis.axhline(100 * float(accept_target[5:]), **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title=f'target {calibration.target}', xlim=(0, 100))
+    axis.legend()
+
+
+def _draw_shares(axis: Axes, evidence: Evidence, calibration: Calibration) -> None:
+    quality, macs = share_curve(evidence, calibration.max_cells)
+    axis.plot(macs / 1e9, 100 * quality, color='black', linewidth=1.2, label='every share of deferred cells')
+    measured = calibration.measured
+    axis.plot(measured['macs'] / 1e9, 100 * measured['miou'], label=calibration.target, **ROLES['cascade'].point)
+    axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)')
     axis.legend()
 
 

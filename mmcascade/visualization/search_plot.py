@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmcascade.calibration.search.search_report import Figures, Point
+from mmcascade.calibration.search.results.report import Figures, Point
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel, thinned
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.adjust import adjust, refit
-from mmcascade.calibration.fit.fit import fit_store
+from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.operating_point import quantile_window
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
+from tests.support.calibrating import fit_store
 from tests.test_calibration.synthetic import identity, members, store_of
 
 
@@ -57,12 +59,12 @@ def test_threshold_and_figures_are_those_of_the_adjusted_cascade(tmp_path, optio
     labels, stages = members(2000, 0)
     store = store_of(tmp_path, labels, stages)
     plain = fit_store(store, identity(2), 'risk=0.1', temperatures='fit', **options)
-    assert refit(plain, store) == plain
-    _, (harder, _) = members(1000, 1, skills=(0.5, 3.0))
-    moved = adjust(plain, harder, 1000)
-    adjusted = refit(moved, store)
-    for stage, temperature in zip(stages, plain.temperatures, strict=True):
-        stage.temperature = temperature
+    unknown, harder = members(1000, 1, skills=(0.5, 3.0))
+    stream = store_of(tmp_path / 'stream', np.full_like(unknown, -1), harder[:1])
+    moved = adjust(plain, harder[0], 1000)
+    request = CalibrationRequest('risk=0.1', temperatures='fit', adjust_on='elsewhere', **options)
+    adjusted = calibrate(store, identity(2), request, stream)
+    stages = [replace(stage, temperature=t) for stage, t in zip(stages, plain.temperatures, strict=True)]
     result = replay(stages, adjusted.policy(), 2000, maps=adjusted.maps)
     wrong, accepted = result.label != labels, result.confidence >= adjusted.accept
     assert adjusted.windows == moved.windows != plain.windows

@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.fit.cell_fit import fit_cells
-from mmcascade.calibration.fit.cell_shares import CellShares
 from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.shares import Shares
 from mmcascade.calibration.fit.summary import summary_lines
-from mmcascade.calibration.replay.cell_costs import worst_case
-from mmcascade.calibration.replay.cell_exits import cell_exits
-from mmcascade.calibration.replay.cell_replay import replay_cells
+from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from tests.support.calibrating import fit_store, replay_cells
 from tests.support.synthetic_cells import make_cell_store
 
 
@@ -33,9 +32,8 @@ def policy_of(windows, max_cells):
 
 
 def all_shares(store, max_cells=None):
-    cells, chain = store.cells, tuple(range(store.stages))
-    exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
-    return CellShares(cells, exits, cells.macs, store.on, chain, store.header.empty, max_cells)
+    source = CellSource(store)
+    return Shares(source.along(tuple(range(store.stages))), source.units, max_cells)
 
 
 options = st.fixed_dictionaries(
@@ -94,32 +92,32 @@ def test_it_finds_the_best_of_all_shares(tmp_path, stages, max_cells):
         result = replay_cells(store, tuple(range(stages)), policy_of(shares.windows(k / count), max_cells))
         points.append((result.miou(), result.macs.mean()))
     for miou in sorted({m for m, _ in points})[::9]:
-        fitted = fit_cells(store, identity(store), f'miou={miou!r}', max_cells=max_cells)
+        fitted = fit_store(store, identity(store), f'miou={miou!r}', max_cells=max_cells)
         assert fitted.measured['miou'] >= miou - 1e-12
         assert fitted.measured['macs'] == pytest.approx(min(c for m, c in points if m >= miou - 1e-12))
         assert fitted.windows[0] is None or fitted.windows[0][0] is None
     for budget in (100, 130, 190.5, 300, 1e9):
-        fitted = fit_cells(store, identity(store), f'macs={budget}', max_cells=max_cells)
+        fitted = fit_store(store, identity(store), f'macs={budget}', max_cells=max_cells)
         assert fitted.measured['macs'] <= budget * (1 + 1e-12)
         assert fitted.measured['miou'] == pytest.approx(max(m for m, c in points if c <= budget * (1 + 1e-12)))
 
 
 def test_a_deferred_share_is_met_in_each_gap(tmp_path):
     store = make_cell_store(tmp_path, 40)
-    fitted = fit_cells(store, identity(store), 'deferred=0.4')
+    fitted = fit_store(store, identity(store), 'deferred=0.4')
     count = len(store.cells)
     first = round(0.4 * count)
     assert fitted.measured['deferred'] == [first / count, round(0.4 * first) / first]
     assert fitted.measured['reached'] == pytest.approx([1, 0.4, 0.16], abs=0.03)
-    budget = fit_cells(store, identity(store), 'deferred=0.2', max_cells=2)
+    budget = fit_store(store, identity(store), 'deferred=0.2', max_cells=2)
     assert budget.measured['deferred'][0] == pytest.approx(0.2, abs=0.01)
     with pytest.raises(ValueError, match='with at most 2 cells of an image, at most 0.2667 of the cells go on'):
-        fit_cells(store, identity(store), 'deferred=0.4', max_cells=2)
+        fit_store(store, identity(store), 'deferred=0.4', max_cells=2)
 
 
 def test_what_is_measured_and_written(tmp_path):
     store = make_cell_store(tmp_path / 'store', 10, temperatures=[1.0, 2.0, 1.5])
-    fitted = fit_cells(store, identity(store), 'deferred=0.2', max_cells=3)
+    fitted = fit_store(store, identity(store), 'deferred=0.2', max_cells=3)
     result = replay_cells(store, (0, 1, 2), fitted.policy())
     assert fitted.measured == {
         'images': 10,
@@ -138,9 +136,11 @@ def test_what_is_measured_and_written(tmp_path):
     said = '\n'.join(summary_lines(read))
     assert 'at most 3 cells of an image' in said and f'mIoU {result.miou():.4f}' in said and '(at most 460)' in said
     data = json.loads((tmp_path / 'c.json').read_text())
-    with pytest.raises(CalibrationError, match='max_cells, the highest number'):
+    with pytest.raises(
+        CalibrationError, match='max_cells, the highest number of cells of an image that go on, is a whole number'
+    ):
         Calibration.load(data | {'max_cells': 0})
-    plain = fit_cells(store, identity(store), 'deferred=0.2')
+    plain = fit_store(store, identity(store), 'deferred=0.2')
     assert 'max_cells' not in plain.to_json()
     assert type(Calibration.load(plain.to_json()).policy()) is WindowPolicy
 
@@ -160,9 +160,8 @@ def slow_worst_case(store, chain, max_cells):
 @pytest.mark.parametrize('max_cells', [None, 1, 4, 99])
 def test_the_worst_case_bounds_every_replay(tmp_path, on, max_cells):
     store = make_cell_store(tmp_path, 6, on=on)
-    cells = store.cells
     for chain in ((0,), (0, 2), (0, 1, 2)):
-        bound = worst_case(cells.macs, on, chain, cells.image, 6, max_cells)
+        bound = CellSource(store).units.costs.worst_case(chain, max_cells)
         assert bound == pytest.approx(slow_worst_case(store, chain, max_cells))
         policy = policy_of([(None, None)] * (len(chain) - 1), max_cells)
         assert replay_cells(store, chain, policy).macs.max() <= bound + 1e-9
@@ -170,7 +169,7 @@ def test_the_worst_case_bounds_every_replay(tmp_path, on, max_cells):
 
 def test_a_closed_gap_bounds_the_cost(tmp_path):
     store = make_cell_store(tmp_path, 6)
-    fitted = fit_cells(store, identity(store), 'deferred=0')
+    fitted = fit_store(store, identity(store), 'deferred=0')
     assert fitted.windows == [None, None]
     assert fitted.measured['worst_case'] == pytest.approx(100.0)
 
@@ -191,21 +190,19 @@ def test_a_closed_gap_bounds_the_cost(tmp_path):
 def test_other_targets_say_why_not(tmp_path, target, message):
     store = make_cell_store(tmp_path, 5)
     with pytest.raises(ValueError, match=message):
-        fit_cells(store, identity(store), target)
+        fit_store(store, identity(store), target)
 
 
 def test_scores_that_tell_nothing_and_other_cascades_are_refused(tmp_path):
     store = make_cell_store(tmp_path, 5)
     with pytest.raises(ValueError, match="filled by another cascade: it has .*'prob'.* and this one .*'logit'"):
-        fit_cells(store, replace(identity(store), fusion='logit'), 'miou=0.5')
+        fit_store(store, replace(identity(store), fusion='logit'), 'miou=0.5')
     store.__dict__['cells'] = replace(store.cells, confidence=np.full_like(store.cells.confidence, 0.5))
     with pytest.raises(ValueError, match='scores after stage 0 are all 0.5'):
-        fit_cells(store, identity(store), 'miou=0.5')
+        fit_store(store, identity(store), 'miou=0.5')
 
 
 def test_a_classifier_has_no_miou(tmp_path):
-    from mmcascade.calibration.fit.deferred_shares import fit_shares
-
     assert Target.parse('miou=0.7') == Target('miou', 0.7) and not Target('miou', 0.7).is_decision
     with pytest.raises(ValueError, match='miou=0.7 is a target of segmentation cascades'):
-        fit_shares([], np.zeros(1), Target('miou', 0.7))
+        CalibrationRequest('miou=0.7').check_classifier()

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.replay.cell_replay import replay_cells
-from mmcascade.calibration.search.iou import class_iou, mean_iou
+from mmcascade.calibration.replay.quality import class_iou, mean_iou
 from mmcascade.routing import RandomPolicy, ThresholdPolicy, WindowPolicy
+from tests.support.calibrating import replay_cells
 from tests.support.synthetic_cells import make_cell_store
 
 CHAINS = [(0,), (0, 1), (0, 2, 1), (0, 1, 2)]

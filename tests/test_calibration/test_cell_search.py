@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.replay.cell_exits import cell_exits
-from mmcascade.calibration.replay.cell_replay import replay_cells, replay_stage
-from mmcascade.calibration.search.cell_candidates import CellCandidates
-from mmcascade.calibration.search.cell_report import CellReporter
-from mmcascade.calibration.search.cell_search import CellPlan, search_cells
-from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.replay.cuts import cut_points
+from mmcascade.calibration.replay.quality import Aurc, MeanIoU
+from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.calibration.search.pareto import pareto_front
-from mmcascade.calibration.search.quality import Quality
-from mmcascade.calibration.search.search_limits import InfeasibleError, Limits
-from mmcascade.calibration.search.window_grid import Windows, bounds
+from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
+from mmcascade.calibration.search.results.report import Reporter
+from mmcascade.calibration.search.search import search
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from tests.support.calibrating import replay_cells, replay_stage
 from tests.support.synthetic_cells import COSTS, NAMES, make_cell_store
 
 IMAGES = np.arange(0, 20, 2)
@@ -32,7 +32,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def candidates(store):
-    return CellCandidates.from_store(store)
+    return Candidates.from_stores([store])
 
 
 def replayed(store, setting, max_cells=None, images=IMAGES):
@@ -45,13 +45,12 @@ def replayed(store, setting, max_cells=None, images=IMAGES):
 @pytest.mark.parametrize('policy', ['window', 'threshold'])
 def test_two_stages_are_searched_completely(store, candidates, policy, max_cells):
     """The front is that of all windows between the finest cuts, replayed one by one."""
-    plan = CellPlan(max_stages=2, policy=policy, max_cells=max_cells)
-    found = search_cells(candidates, IMAGES, plan)
+    plan = Plan(MeanIoU(), max_stages=2, policy=policy, max_cells=max_cells)
+    found = search(candidates, IMAGES, plan)
     cells = store.cells.select(np.isin(store.cells.image, IMAGES))
     points = []
     for stage in (1, 2, 3):
-        exits = cell_exits(cells, store.subsets, (0, stage), 'prob')
-        cut = cut_points(exits[0].confidence, 7)  # parts of at least 10 of 80 cells
+        cut = cut_points(cells.confidence[:, 0], 7)  # parts of at least 10 of 80 cells
         for low, high in zip(*vars(Windows.every(len(cut), one_sided=policy == 'threshold')).values(), strict=True):
             window = bounds(cut, int(low), int(high))
             chosen = WindowPolicy([window]) if max_cells is None else CellBudgetPolicy([window], max_cells)
@@ -67,7 +66,7 @@ def test_two_stages_are_searched_completely(store, candidates, policy, max_cells
 
 @pytest.mark.parametrize('max_cells', [None, 3])
 def test_what_is_found_is_what_a_replay_gives(store, candidates, max_cells):
-    found = search_cells(candidates, IMAGES, CellPlan(max_cells=max_cells, max_settings=3000))
+    found = search(candidates, IMAGES, Plan(MeanIoU(), max_cells=max_cells, max_settings=3000))
     assert max(len(setting.chain) for setting in found.front) > 2
     for setting in [*found.front, *found.ensembles]:
         result = replayed(store, setting, max_cells)
@@ -79,57 +78,57 @@ def test_what_is_found_is_what_a_replay_gives(store, candidates, max_cells):
 
 
 def test_chains_begin_with_stage_0_and_rise_in_cost(candidates):
-    found = search_cells(candidates, IMAGES, CellPlan(max_settings=1000))
+    found = search(candidates, IMAGES, Plan(MeanIoU(), max_settings=1000))
     expected = [(0, *later) for n in range(4) for later in itertools.combinations((1, 2, 3), n)]
     assert sorted(setting.chain for setting in found.ensembles) == sorted(expected)  # stage 1 < 2 < 3 in cost
-    found = search_cells(candidates, IMAGES, CellPlan(max_settings=1000, order='any', max_stages=3))
+    found = search(candidates, IMAGES, Plan(MeanIoU(), max_settings=1000, order='any', max_stages=3))
     assert sum(len(setting.chain) == 3 for setting in found.ensembles) == 6
 
 
 def test_limits_are_kept(store, candidates):
-    every = search_cells(candidates, IMAGES, CellPlan(max_settings=1000)).front
+    every = search(candidates, IMAGES, Plan(MeanIoU(), max_settings=1000)).front
     limit = (every[0].cost + every[-1].cost) / 2
-    within = search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_cost=limit), max_settings=1000)).front
+    within = search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(max_cost=limit), max_settings=1000)).front
     assert within and max(setting.cost for setting in within) <= limit
     least = every[len(every) // 2].gain
-    above = search_cells(candidates, IMAGES, CellPlan(limits=Limits(reach=least), max_settings=1000)).front
+    above = search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(reach=least), max_settings=1000)).front
     assert min(setting.gain for setting in above) >= least - 1e-9
-    bounded = search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_worst_case=350), max_cells=3))
+    bounded = search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(max_worst_case=350), max_cells=3))
     assert {setting.chain for setting in bounded.ensembles} == {(0,), (0, 1), (0, 2)}  # 100 + 3 * 40 or 3 * 80
     for setting in bounded.front:
         assert replayed(store, setting, 3).macs.max() <= 350
     with pytest.raises(InfeasibleError, match=r'reaches miou 0.99; the best is 0\.'):
-        search_cells(candidates, IMAGES, CellPlan(limits=Limits(reach=0.99), max_settings=100))
+        search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(reach=0.99), max_settings=100))
     with pytest.raises(InfeasibleError, match='the lowest mean cost is 100, and the best mIoU'):
-        search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_cost=3), max_settings=100))
+        search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(max_cost=3), max_settings=100))
     with pytest.raises(InfeasibleError, match='worst case of at most 3; the lowest is 100'):
-        search_cells(candidates, IMAGES, CellPlan(limits=Limits(max_worst_case=3), max_settings=100))
+        search(candidates, IMAGES, Plan(MeanIoU(), limits=Limits(max_worst_case=3), max_settings=100))
 
 
 def test_plans_and_stores_that_make_no_sense(store):
-    with pytest.raises(ValueError, match="quality of segmentation cascades is 'miou', got 'aurc'"):
-        CellPlan(Quality('aurc'))
+    with pytest.raises(ValueError, match="searched for miou, got 'aurc'"):
+        search(Candidates.from_stores([store]), IMAGES, Plan(Aurc()))
     with pytest.raises(ValueError, match='max_cells is at least 1, got 0'):
-        CellPlan(max_cells=0)
+        Plan(MeanIoU(), max_cells=0)
     with pytest.raises(ValueError, match=r"lack \['middle', 'large', 'huge'\]"):
-        CellCandidates.from_store(store, {'small': 1.0})
-    flat = CellCandidates.from_store(store)
+        Candidates.from_stores([store], {'small': 1.0})
+    flat = Candidates.from_stores([store])
     cells = replace(store.cells, confidence=np.full_like(store.cells.confidence, 0.5))
     store = copy.copy(store)
     store.__dict__['cells'] = cells
-    flat = replace(flat, store=store)
-    with pytest.raises(ValueError, match='scores after stage 0 are all 0.5'):
-        search_cells(flat, IMAGES, CellPlan())
+    flat = replace(flat, source=CellSource(store))
+    with pytest.raises(ValueError, match='stage small gives every unit the same max_prob, 0.5'):
+        search(flat, IMAGES, Plan(MeanIoU()))
 
 
 def test_costs_per_image_and_per_cell(tmp_path):
     on = ['image', 'cell', 'image']
-    candidates = CellCandidates.from_store(make_cell_store(tmp_path, 10, on=on))  # 8 and 7 cells in turn
+    candidates = Candidates.from_stores([make_cell_store(tmp_path, 10, on=on)])  # 8 and 7 cells in turn
     assert candidates.mean_costs() == pytest.approx([100, 40 * 7.5, 80 * 7.5])
     assert candidates.worst_case((0, 1)) == pytest.approx(100 + 8 * 40)
-    timed = CellCandidates.from_store(candidates.store, dict(zip(NAMES, (5.0, 2.0, 9.0), strict=False)))
+    timed = Candidates.from_stores([candidates.source.store], dict(zip(NAMES, (5.0, 2.0, 9.0), strict=False)))
     assert timed.mean_costs() == pytest.approx([5, 2 * 7.5, 9])
-    assert timed.worst_case((0, 1, 2), max_cells=3) == pytest.approx(5 + 3 * 2 + 9)
+    assert timed.worst_case((0, 1, 2), Plan(max_cells=3)) == pytest.approx(5 + 3 * 2 + 9)
     assert timed.names == NAMES[:3] and timed.describe((0, 2)) == 'small > large'
     assert [s.member for s in timed.identity((0, 2)).stages] == ['small', 'large']
 
@@ -137,10 +136,10 @@ def test_costs_per_image_and_per_cell(tmp_path):
 @pytest.mark.parametrize('fusion', ['prob', 'replace'])
 def test_points_are_measured_on_the_other_half(tmp_path, fusion):
     store = make_cell_store(tmp_path, 20, fusion=fusion, seed=5)
-    candidates, plan = CellCandidates.from_store(store), CellPlan(max_settings=1000)
+    candidates, plan = Candidates.from_stores([store]), Plan(MeanIoU(), max_settings=1000)
     report = np.setdiff1d(np.arange(20), IMAGES)
-    setting = search_cells(candidates, IMAGES, plan).front[-1]
-    reporter = CellReporter(candidates, plan, IMAGES, report, repeats=50)
+    setting = search(candidates, IMAGES, plan).front[-1]
+    reporter = Reporter(candidates, plan, IMAGES, report, repeats=50)
     point = reporter.point(setting)
     seen, unseen = replayed(store, setting), replayed(store, setting, images=report)
     assert (point.select.quality, point.select.cost) == pytest.approx((setting.gain, setting.cost))
@@ -162,8 +161,8 @@ def test_points_are_measured_on_the_other_half(tmp_path, fusion):
 
 
 def test_cells_near_a_bound_are_counted(store, candidates):
-    reporter = CellReporter(candidates, CellPlan(), IMAGES, IMAGES + 1, repeats=5)
-    setting = search_cells(candidates, IMAGES, CellPlan(max_stages=2)).ensembles[1]
+    reporter = Reporter(candidates, Plan(MeanIoU()), IMAGES, IMAGES + 1, repeats=5)
+    setting = search(candidates, IMAGES, Plan(MeanIoU(), max_stages=2)).ensembles[1]
     score = float(np.nanmedian(store.cells.confidence[:, 0]))
     assert reporter.point(setting).near_bounds == 0
     expected = int((np.abs(store.cells.confidence[:, 0] - score) <= 1e-5).sum())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.search.cuts import cut_points
+from mmcascade.calibration.replay.cuts import cut_points
 
 SCORES = st.lists(
     st.one_of(st.floats(-50, 50, width=32), st.sampled_from([0.5, 1.0, -np.inf])), min_size=1, max_size=40

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,8 +103,8 @@ class TestBattery:
         assert self.scores(make, stages, []).confidence.isfinite().all()
 
     def test_half_precision_features_give_float32_scores(self, make):
-        stages = make_stages()[:1]
-        stages[0].features = stages[0].features.half()
+        stage = make_stages()[0]
+        stages = [replace(stage, features=stage.features.half())]
         assert self.scores(make, stages, []).confidence.dtype == torch.float32
 
     def test_equal_names_mean_equal_scores(self, make):
@@ -111,12 +112,10 @@ class TestBattery:
         assert make(make_bank()).name != make(make_bank(seed=1)).name
 
     def test_stages_without_features_or_unknown_to_the_bank_are_named(self, make):
-        stage = make_stages()[0]
-        stage.features = None
+        stage = replace(make_stages()[0], features=None)
         with pytest.raises(ValueError, match=r'stage \(a on view 0\) gives none'):
             self.scores(make, [stage], [])
-        stage = make_stages()[0]
-        stage.source = 'c on view 0'
+        stage = replace(make_stages()[0], source='c on view 0')
         with pytest.raises(ValueError, match="no features of stage 'c on view 0', only of"):
             self.scores(make, [stage], [])
 
@@ -200,7 +199,7 @@ def test_missing_broken_and_small_banks(tmp_path):
 
 def test_a_bank_of_other_features_is_refused():
     stage = make_stages()[0]
-    stage.features = stage.features[:, :4]
+    stage = replace(stage, features=stage.features[:, :4])
     with pytest.raises(BankError, match="has 8 features per image for stage 'a on view 0', which gives 4"):
         CascadeRouter([stage], WindowPolicy([]), knn(make_bank())).route([], range(N))
 

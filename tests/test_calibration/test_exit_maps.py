@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.exit_maps import MIN_REACHED, fit_exit_maps, fit_score_map
+from mmcascade.calibration.fit.exit_maps import MIN_REACHED, fit_score_map
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, auroc
 from mmcascade.routing import WindowPolicy
+from tests.support.calibrating import maps_of
 from tests.test_calibration.synthetic import members
 
 
@@ -54,7 +55,7 @@ def test_no_finite_score_is_an_error():
 def test_each_exit_is_mapped_by_who_reaches_it():
     labels, stages = members(6000, 0, (1.0, 1.0, 2.0), (1.0, 6.0, 1.0), (1.0, 1.0, 1.0))
     policy = WindowPolicy([(0.35, 0.5), None])
-    maps = fit_exit_maps(stages, labels, policy)
+    maps = maps_of(stages, labels, policy)
     raw = replay(stages, policy, 6000)
     first = replay(stages[:1], WindowPolicy([]), 6000)
     assert maps[0] == fit_score_map(first.confidence, first.label == labels)

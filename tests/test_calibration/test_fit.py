@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.exit_maps import fit_exit_maps
-from mmcascade.calibration.fit.fit import check_request, fit_store
 from mmcascade.calibration.fit.guarantee import certify
 from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.fit.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.summary import summary_lines
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
+from tests.support.calibrating import fit_store, maps_of
 from tests.test_calibration.synthetic import identity, members, store_of
 
 SCALES = (1.0, 3.0)
@@ -37,8 +37,7 @@ def calibration_set(tmp_path_factory):
 
 def deployed(calibration: Calibration, labels, stages):
     """The finished cascade on other units, and its risk at the accept threshold."""
-    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
-        stage.temperature = temperature
+    stages = [replace(stage, temperature=t) for stage, t in zip(stages, calibration.temperatures, strict=True)]
     result = replay(stages, calibration.policy(), len(labels), maps=calibration.maps)
     return result, operating_point(result.confidence, result.label != labels, calibration.accept)
 
@@ -66,10 +65,9 @@ def test_scores_are_judged_after_temperatures_and_maps(calibration_set):
     fresh = draw(2000, 0)[1]
     assert calibration.temperatures == [fit_temperature(stage, labels) for stage in fresh]
     assert calibration.temperatures[1] > 2 * calibration.temperatures[0]
-    for stage, temperature in zip(fresh, calibration.temperatures, strict=True):
-        stage.temperature = temperature
+    fresh = [replace(stage, temperature=t) for stage, t in zip(fresh, calibration.temperatures, strict=True)]
     policy = WindowPolicy(calibration.windows)
-    assert calibration.maps == fit_exit_maps(fresh, labels, policy)
+    assert calibration.maps == maps_of(fresh, labels, policy)
     judged = replay(fresh, policy, 2000, maps=calibration.maps)
     assert calibration.accept == place_tau(judged.confidence, judged.label != labels, 'coverage=0.7')
     assert calibration.measured['coverage'] == (judged.confidence >= calibration.accept).mean()
@@ -86,8 +84,7 @@ def test_the_certified_part_is_seen_by_nothing_else(calibration_set, tmp_path):
     alone = fit_store(store_of(tmp_path, labels[fit_on], rest), identity(2), 'risk=0.15', **options)
     assert calibration.temperatures == pytest.approx(alone.temperatures)
     assert (calibration.windows, calibration.tau, calibration.maps) == (alone.windows, alone.tau, alone.maps)
-    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
-        stage.temperature = temperature
+    stages = [replace(stage, temperature=t) for stage, t in zip(stages, calibration.temperatures, strict=True)]
     judged = replay(stages, calibration.policy(), held, maps=calibration.maps)
     wrong = judged.label != labels[held]
     assert calibration.accept == certify(judged.confidence, wrong, 0.15, 0.1) == calibration.guarantee.threshold
@@ -161,20 +158,20 @@ def test_summaries_are_plain_words(calibration_set):
         (dict(target='macs=3', certify=0.1), 'only a risk'),
         (dict(target='risk=0', certify=0.1), 'only a risk strictly between'),
         (dict(target='risk=0.1', certify=10), 'strictly between 0 and 1, got 10'),
-        (dict(target='risk=0.1', certify=0.1, follows_stream=True), 'certify, or let the window follow'),
-        (dict(target='macs=3', follows_stream=True), 'only a window around a decision'),
+        (dict(target='risk=0.1', certify=0.1, adapt=200), 'certify, or let the window follow'),
+        (dict(target='macs=3', adjust_on='test_dataloader'), 'only a window around a decision'),
         (dict(target='risk=0.1', maps='platt'), "maps must be one of .*, got 'platt'"),
         (dict(target='risk=0.1', temperatures='yes'), "temperatures must be one of .*, got 'yes'"),
     ],
 )
 def test_contradictions_are_named(request_, message):
     with pytest.raises(ValueError, match=message):
-        check_request(**request_)
+        CalibrationRequest(**request_)
 
 
 def test_the_same_decision_may_be_said_twice():
-    check_request('risk=0.10', 'risk=0.1')
-    check_request('accuracy=0.9', 'risk=0.1', certify=0.1)
+    assert CalibrationRequest('risk=0.10', 'risk=0.1').given == ['accept']
+    assert CalibrationRequest('accuracy=0.9', 'risk=0.1', certify=0.1).given == ['accept', 'certify']
 
 
 def test_too_few_units_for_a_guarantee(tmp_path):

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.replay.cell_exits import cell_exits
-from mmcascade.calibration.replay.cell_replay import replay_cells
-from mmcascade.calibration.replay.exits import chain_exits, route
-from mmcascade.calibration.search.cell_grid import CellGrid, ChainCells
-from mmcascade.calibration.search.cuts import cut_points
-from mmcascade.calibration.search.window_grid import WindowGrid, Windows, bounds
-from mmcascade.routing import FUSIONS, RandomPolicy, WindowPolicy
+from mmcascade.calibration.fit.shares import Shares
+from mmcascade.calibration.replay.cuts import cut_points
+from mmcascade.calibration.replay.quality import QUALITIES, MeanIoU, Quality, ScoreQuality, accepted_at
+from mmcascade.calibration.replay.routes import route
+from mmcascade.calibration.replay.sources import CellSource, ScoreSource
+from mmcascade.calibration.search.grid import grid as grid_module
+from mmcascade.calibration.search.grid.grid import Grid
+from mmcascade.calibration.search.grid.windows import Windows, bounds
+from mmcascade.routing import FUSIONS, RandomPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.test_calibration.stored_cascades import CellCase, ScoreCase
+from tests.support.stored_cascades import CellCase, ScoreCase
 
 CHAINS = [(0,), (0, 2), (0, 1, 2), (0, 3, 2, 1)]
 
@@ -59,9 +62,10 @@ def policy_of(windows, max_cells=None):
     return WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)
 
 
-def score_exits(case, chain):
-    found = chain_exits(case.store.stages(), case.labels, [chain], 'max_prob', case.fusion)
-    return [found[chain[: k + 1]] for k in range(len(chain))]
+def source_of(case):
+    if isinstance(case, CellCase):
+        return CellSource(case.store)
+    return ScoreSource(case.store.stages(), case.labels, 'max_prob', case.fusion)
 
 
 def chosen_windows(cuts, windows, place):
@@ -78,51 +82,65 @@ def laid_out(cuts, one_sided):
     return [w[np.arange(len(w)) % 3 != 2] for w in windows]
 
 
-@settings(max_examples=25, deadline=None)
-@given(score_cases, st.sampled_from(CHAINS), st.integers(0, 3), st.booleans())
-def test_every_setting_of_a_grid_of_scores_is_the_routers(wanted, chain, count, one_sided):
+@contextmanager
+def a_case(kind, wanted):
     with tempfile.TemporaryDirectory() as folder:
-        case = ScoreCase(Path(folder), **wanted)
-        exits = score_exits(case, chain)
+        yield (ScoreCase if kind == 'scores' else CellCase)(Path(folder), **wanted)
+
+
+anything = st.one_of(
+    st.tuples(st.just('scores'), score_cases, st.none()),
+    st.tuples(st.just('cells'), cell_cases, st.sampled_from([None, 1, 3])),
+)
+
+
+@pytest.mark.parametrize('table', [0, 1 << 22], ids=['used ends', 'all cuts'])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wanted=anything, chain=st.sampled_from(CHAINS), count=st.integers(0, 3), one_sided=st.booleans())
+def test_every_setting_of_a_grid_is_the_routers(monkeypatch, table, wanted, chain, count, one_sided):
+    monkeypatch.setattr(grid_module, 'TABLE', table)
+    kind, options, max_cells = wanted
+    with a_case(kind, options) as case:
+        source = source_of(case)
+        exits, units = source.along(chain), source.units
         cuts = [cut_points(exit_.confidence, count) for exit_ in exits[:-1]]
-        grid = WindowGrid(exits, case.costs[list(chain)], cuts)
         windows = laid_out(cuts, one_sided)
-        thresholds = np.append(np.float32(-np.inf), cut_points(np.concatenate([e.confidence for e in exits]), 4))
-        errors, cost = grid.errors_and_cost(windows)
-        accepted, accepted_errors = grid.curves(thresholds).at(windows)
-        for place in some_places(errors.shape):
-            routed = case.route(chain, policy_of(chosen_windows(cuts, windows, place)))
-            assert errors[place] == routed.sums[0]
-            assert cost[place] == routed.cost.sum()
-            for t, threshold in enumerate(thresholds):
-                judged = routed.confidence >= threshold
-                assert accepted[(*place, t)] == judged.sum()
-                assert accepted_errors[(*place, t)] == routed.wrong[judged].sum()
-
-
-@settings(max_examples=40, deadline=None)
-@given(cell_cases, st.sampled_from(CHAINS), st.sampled_from([None, 1, 3]), st.integers(0, 3), st.booleans())
-def test_every_setting_of_a_grid_of_cells_is_the_routers(wanted, chain, max_cells, count, one_sided):
-    with tempfile.TemporaryDirectory() as folder:
-        case = CellCase(Path(folder), **wanted)
-        cells, store = case.store.cells, case.store
-        exits = cell_exits(cells, store.subsets, chain, store.header.fusion)
-        data = ChainCells(cells, exits, cells.macs, store.on, chain, store.header.empty)
-        cuts = [cut_points(scores, count) for scores in data.scores]
-        windows = laid_out(cuts, one_sided)
-        cost, miou = CellGrid(data, cuts, max_cells).cost_and_miou(windows)
-        assert cost.shape == miou.shape == tuple(len(w) for w in windows)
+        sums, cost = Grid(exits, units, chain, cuts, max_cells).figures(windows)
+        assert cost.shape == sums.shape[:-1] == tuple(len(w) for w in windows)
         for place in some_places(cost.shape):
             routed = case.route(chain, policy_of(chosen_windows(cuts, windows, place), max_cells))
-            assert miou[place] == pytest.approx(case.miou(routed.sums), rel=1e-12)
-            assert cost[place] == pytest.approx(routed.cost.mean(), rel=1e-12)
+            assert sums[place].tolist() == routed.sums.tolist()
+            assert cost[place] == pytest.approx(routed.cost.sum(), rel=1e-12)
+            if kind == 'cells':
+                assert source.quality.of(sums, units)[place] == pytest.approx(case.miou(routed.sums), rel=1e-12)
+
+
+@pytest.mark.parametrize('table', [0, 1 << 22], ids=['used ends', 'all cuts'])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wanted=score_cases, chain=st.sampled_from(CHAINS), count=st.integers(0, 3), max_units=st.sampled_from([None, 1]))
+def test_every_setting_shows_what_is_accepted_at_thresholds(monkeypatch, table, wanted, chain, count, max_units):
+    """A budget of one unit for each image changes nothing where an image is one unit, but goes another way."""
+    monkeypatch.setattr(grid_module, 'TABLE', table)
+    with a_case('scores', wanted) as case:
+        source = source_of(case)
+        exits = source.along(chain)
+        thresholds = np.append(np.float32(-np.inf), cut_points(np.concatenate([e.confidence for e in exits]), 4))
+        cuts = [cut_points(exit_.confidence, count) for exit_ in exits[:-1]]
+        windows = laid_out(cuts, False)
+        at = [accepted_at(exit_, thresholds) for exit_ in exits]
+        sums = Grid(at, source.units, chain, cuts, max_units).figures(windows)[0]
+        for place in some_places(sums.shape[:-1]):
+            routed = case.route(chain, policy_of(chosen_windows(cuts, windows, place)))
+            judged = routed.confidence >= thresholds[:, None]
+            assert sums[place].tolist() == [*judged.sum(1), *(judged & routed.wrong).sum(1)]
 
 
 def policies(gaps, low, high, max_cells, seed):
-    """One of each kind over so many gaps; a gap of the last may be closed."""
+    """One of each kind over so many gaps; the last gap may be closed."""
     windows = [(low, high), (None, high), (low, None)][:gaps]
     yield policy_of(windows)
     yield policy_of([(None, None)] * gaps)
+    yield ThresholdPolicy([high] * gaps)
     yield RandomPolicy([0.6] * gaps, seed=seed)
     if gaps:
         yield policy_of([*windows[:-1], None])
@@ -131,29 +149,74 @@ def policies(gaps, low, high, max_cells, seed):
         yield policy_of([(None, None)] * gaps, max_cells)
 
 
-@settings(max_examples=12, deadline=None)
-@given(score_cases, st.sampled_from(CHAINS), st.floats(0.2, 0.6), st.floats(0.6, 1.0))
-def test_a_replay_of_scores_is_the_routers(wanted, chain, low, high):
-    with tempfile.TemporaryDirectory() as folder:
-        case = ScoreCase(Path(folder), **wanted)
-        exits = score_exits(case, chain)
-        for policy in policies(len(chain) - 1, low, high, None, wanted['seed']):
-            if isinstance(policy, RandomPolicy) or None in policy.rules:
-                continue
-            routed, routes = case.route(chain, policy), route(exits, policy.rules)
+@settings(max_examples=30, deadline=None)
+@given(anything, st.sampled_from(CHAINS), st.floats(0.2, 0.6), st.floats(0.6, 1.0))
+def test_a_route_is_the_routers(wanted, chain, low, high):
+    kind, options, max_cells = wanted
+    with a_case(kind, options) as case:
+        source = source_of(case)
+        exits, units = source.along(chain), source.units
+        for policy in policies(len(chain) - 1, low, high, max_cells, options['seed']):
+            routed, routes = case.route(chain, policy), route(exits, policy, units, chain)
             np.testing.assert_array_equal(routes.exit_stage, routed.exit_stage)
             np.testing.assert_array_equal(routes.confidence, routed.confidence)
-            np.testing.assert_array_equal(routes.wrong, routed.wrong)
+            assert routes.sums.sum(0).tolist() == routed.sums.tolist()
+            assert routes.cost == pytest.approx(routed.cost, rel=1e-12)
+            assert source.quality.measure(routes) == pytest.approx(
+                case.miou(routed.sums) if kind == 'cells' else 1 - routed.wrong.mean(), rel=1e-12
+            )
+            assert routes.deferred == [
+                (routed.exit_stage > k).sum() / max((routed.exit_stage >= k).sum(), 1) for k in range(len(chain) - 1)
+            ]
+            some = np.arange(0, units.groups, 2)
+            part = source.route(chain, policy, some)
+            if not isinstance(policy, RandomPolicy) or kind == 'cells':
+                rows = units.rows(some)
+                np.testing.assert_array_equal(part.exit_stage, routes.exit_stage[rows])
+                assert part.cost.tolist() == routes.cost[some].tolist()
+                assert part.sums.tolist() == routes.sums[some].tolist()
+                assert part.reached() == pytest.approx(routes.reached(some))
 
 
-@settings(max_examples=12, deadline=None)
-@given(cell_cases, st.sampled_from(CHAINS), st.floats(0.3, 0.6), st.floats(0.6, 1.0), st.sampled_from([1, 2]))
-def test_a_replay_of_cells_is_the_routers(wanted, chain, low, high, max_cells):
-    with tempfile.TemporaryDirectory() as folder:
-        case = CellCase(Path(folder), **wanted)
-        for policy in policies(len(chain) - 1, low, high, max_cells, wanted['seed']):
-            routed, result = case.route(chain, policy), replay_cells(case.store, chain, policy)
-            np.testing.assert_array_equal(result.exit_stage, routed.exit_stage)
-            np.testing.assert_array_equal(result.confidence, routed.confidence)
-            assert np.concatenate([result.intersect.sum(0), result.predicted.sum(0)]).tolist() == routed.sums.tolist()
-            assert result.macs == pytest.approx(routed.cost, rel=1e-12)
+@settings(max_examples=25, deadline=None)
+@given(anything, st.integers(1, 4))
+def test_every_share_is_the_routers(wanted, length):
+    """The windows of a share send on what its figures count."""
+    kind, options, max_cells = wanted
+    with a_case(kind, options) as case:
+        source, chain = source_of(case), tuple(range(length))
+        shares = Shares(source.along(chain), source.units, max_cells)
+        tried = np.arange(6) / 5
+        quality, cost = shares.figures(tried)
+        for share, found, price in zip(tried, quality, cost, strict=True):
+            routed = case.route(chain, policy_of(shares.windows(float(share)), max_cells))
+            expected = case.miou(routed.sums) if kind == 'cells' else 1 - routed.wrong.mean()
+            assert found == pytest.approx(expected, rel=1e-12)
+            assert price == pytest.approx(routed.cost.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize('name', QUALITIES)
+def test_every_quality_speaks_of_sums(name, tmp_path):
+    """What a quality says of the sums of a data set comes close to what it measures, or is the same."""
+    quality = Quality.parse({'coverage@risk': f'{name}=0.3', 'risk@coverage': f'{name}=0.6'}.get(name, name))
+    kind = CellCase if isinstance(quality, MeanIoU) else ScoreCase
+    case = kind(tmp_path, **({'units': 400} if kind is ScoreCase else {}))
+    source = source_of(case)
+    exits, units = source.along((0, 2)), source.units
+    routes = route(exits, WindowPolicy([(None, None)]), units, (0, 2))
+    sums = quality.carried(exits)[-1].carried.total(len(units))
+    assert quality.of(sums, units) == pytest.approx(quality.measure(routes), abs=0.03 if quality.needs_scores else 0)
+    assert isinstance(quality, ScoreQuality) == quality.needs_scores
+    assert quality.level(routes) == pytest.approx(float(quality.accuracy(sums, units)))
+    everybody = np.arange(units.groups)
+    assert quality.measure(routes, everybody) == quality.measure(routes)
+    assert quality.measure(routes, np.repeat(everybody, 2)) == pytest.approx(quality.measure(routes), abs=1e-2)
+
+
+def test_a_policy_for_another_number_of_gaps_is_refused(tmp_path):
+    source = source_of(ScoreCase(tmp_path))
+    with pytest.raises(ValueError, match='2 stages have 1 gaps'):
+        source.route((0, 1), WindowPolicy([]))
+    for groups in ([1, 0], [0, 0], [-1], [99]):
+        with pytest.raises(ValueError, match='rising indexes from 0 to 24'):
+            source.route((0,), WindowPolicy([]), groups)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,14 @@ from scipy.stats import percentileofscore
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from mmcascade.calibration.fit.adjust import adjust
-from mmcascade.calibration.fit.fit import finish
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.calibrate import calibration_of
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.ood.detectors import detector_metrics
 from mmcascade.routing import CachedStage, WindowPolicy
+from tests.support.calibrating import windows_of
 
 N, CLASSES = 2000, 10
 MACS = (1e9, 3e9)
@@ -68,10 +68,12 @@ def test_paper_one_without_its_bugs(tpr):
     tau = papers_tau(scores, tpr)
     window = papers_window(scores, tau)
     labels = np.zeros(N, dtype=int)
-    fitted = fit_windows(stages_of(*validation), labels, f'tpr={tpr}', rule='paper', confidence='energy')
+    fitted = windows_of(stages_of(*validation), labels, f'tpr={tpr}', rule='paper', confidence='energy')
     assert fitted.tau == [pytest.approx(tau)]
     assert fitted.windows[0] == pytest.approx(window)
-    calibration = finish(fitted, stages_of(*validation), labels, replace(IDENTITY), {}, f'tpr={tpr}')
+    calibration = calibration_of(
+        fitted, Evidence.of_stages(stages_of(*validation), labels, IDENTITY), CalibrationRequest(f'tpr={tpr}')
+    )
 
     members = [np.concatenate([inside[k], *(sets[k] for sets in outside.values())]) for k in range(2)]
     truth = np.repeat([0, -1, -1], N)
@@ -100,7 +102,7 @@ def test_paper_one_without_its_bugs(tpr):
 def test_a_window_at_tpr_95_is_clipped_and_defers_fifteen_percent():
     validation = logits('id', 0)
     scores = logsumexp(validation[0], axis=1)
-    fitted = fit_windows(stages_of(*validation), np.zeros(N, dtype=int), 'tpr=0.95', confidence='energy')
+    fitted = windows_of(stages_of(*validation), np.zeros(N, dtype=int), 'tpr=0.95', confidence='energy')
     low, high = fitted.windows[0]
     assert low == pytest.approx(scores.min())
     assert ((scores >= low) & (scores <= high)).mean() == pytest.approx(0.15, abs=2e-3)
@@ -113,18 +115,18 @@ def test_ood_examples_shape_the_window_and_leave_tau_where_it_is():
     """Calibration units with the label -1 count in no TPR, but in the share that is deferred."""
     validation, outside = logits('id', 0), logits('near', 2)
     labels = np.repeat([0, -1], N)
-    alone = fit_windows(stages_of(*validation), labels[:N], 'tpr=0.8', confidence='energy')
+    alone = windows_of(stages_of(*validation), labels[:N], 'tpr=0.8', confidence='energy')
     both = stages_of(*(np.concatenate([a, b]) for a, b in zip(validation, outside, strict=True)))
-    mixed = fit_windows(both, labels, 'tpr=0.8', confidence='energy')
+    mixed = windows_of(both, labels, 'tpr=0.8', confidence='energy')
     assert mixed.tau == alone.tau
     assert mixed.windows != alone.windows
     result = replay(both, WindowPolicy(mixed.windows), 2 * N, 'energy')
     assert result.exit_stage.mean() == pytest.approx(0.2, abs=2e-3)
-    calibration = finish(mixed, both, labels, replace(IDENTITY), {}, 'tpr=0.8')
+    calibration = calibration_of(mixed, Evidence.of_stages(both, labels, IDENTITY), CalibrationRequest('tpr=0.8'))
     accepted = result.confidence >= calibration.accept
     assert accepted[:N].mean() == pytest.approx(0.8, abs=1e-3)
     with pytest.raises(ValueError, match='no calibration unit has a class label >= 0'):
-        fit_windows(both, np.full(2 * N, -1), 'tpr=0.8', confidence='energy')
+        windows_of(both, np.full(2 * N, -1), 'tpr=0.8', confidence='energy')
 
 
 def test_for_a_risk_accepting_an_ood_unit_is_an_error():
@@ -132,8 +134,8 @@ def test_for_a_risk_accepting_an_ood_unit_is_an_error():
     both = stages_of(*(np.concatenate([a, b]) for a, b in zip(validation, outside, strict=True)))
     predicted = replay(both, WindowPolicy([(None, None)]), 2 * N, 'energy').label
     labels = np.r_[predicted[:N], np.full(N, -1)]  # all ID predictions are right
-    fitted = fit_windows(both, labels, 'risk=0.1', confidence='energy')
-    calibration = finish(fitted, both, labels, replace(IDENTITY), {}, 'risk=0.1')
+    fitted = windows_of(both, labels, 'risk=0.1', confidence='energy')
+    calibration = calibration_of(fitted, Evidence.of_stages(both, labels, IDENTITY), CalibrationRequest('risk=0.1'))
     result = replay(both, WindowPolicy(fitted.windows), 2 * N, 'energy')
     accepted = result.confidence >= calibration.accept
     assert (result.label[accepted] != labels[accepted]).mean() <= 0.1

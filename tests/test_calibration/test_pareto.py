@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.replay.chains import count_chains, extended
+from mmcascade.calibration.search.chains import count_chains, extended
 from mmcascade.calibration.search.pareto import pareto_front, spread_out
 
 

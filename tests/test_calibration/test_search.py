@@ -8,23 +8,21 @@ import numpy as np
 import pytest
 
 from mmcascade.calibration.fit.held_out import hold_out
-from mmcascade.calibration.replay.exits import chain_exits
+from mmcascade.calibration.replay.cuts import cut_points
+from mmcascade.calibration.replay.quality import Accuracy, CoverageAtRisk, Quality
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.committees import best, compare, convert
-from mmcascade.calibration.search.confidence_curves import confidence_curves
-from mmcascade.calibration.search.cuts import cut_points
-from mmcascade.calibration.search.quality import Quality
-from mmcascade.calibration.search.search import search
-from mmcascade.calibration.search.search_limits import InfeasibleError, Limits
-from mmcascade.calibration.search.search_report import Reporter
-from mmcascade.calibration.search.searcher import MIN_UNITS_PER_PART, Plan
+from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
+from mmcascade.calibration.search.results.committees import best, compare, convert
+from mmcascade.calibration.search.results.confidence_curves import confidence_curves
+from mmcascade.calibration.search.results.report import Reporter
+from mmcascade.calibration.search.search import MIN_UNITS_PER_PART, search
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.evaluation import curves
 from mmcascade.routing import WindowPolicy
 from tests.support.synthetic_scores import make_store, skilled_logits
 
-ACCURACY = Quality('accuracy')
+ACCURACY = Accuracy()
 QUALITIES = ['accuracy', 'coverage@risk=0.2', 'risk@coverage=0.6', 'aurc', 'augrc']
 
 
@@ -35,19 +33,19 @@ def candidates(tmp_path_factory):
 
 
 def everybody(candidates):
-    return np.arange(len(candidates.labels))
+    return np.arange(len(candidates.source.labels))
 
 
 def replayed(candidates, setting, units):
-    stages = [candidates.stages[k] for k in setting.chain]
+    stages = [candidates.source.stages[k] for k in setting.chain]
     result = replay(stages, WindowPolicy(list(setting.windows)), units)
-    return result, result.label != candidates.labels[units]
+    return result, result.label != candidates.source.labels[units]
 
 
 @pytest.mark.parametrize('text', QUALITIES)
 def test_front_is_exact_and_unbeaten(candidates, text):
     plan = Plan(Quality.parse(text), max_settings=1e5)
-    units, _ = hold_out(candidates.labels, 0.5)
+    units, _ = hold_out(candidates.source.labels, 0.5)
     found = search(candidates, units, plan)
     assert {len(setting.chain) for setting in found.front} >= {1, 2}
     for setting in found.front:
@@ -55,7 +53,7 @@ def test_front_is_exact_and_unbeaten(candidates, text):
         assert setting.cost == pytest.approx(result.macs.mean())
         assert setting.accuracy == pytest.approx(1 - wrong.mean())
         assert float(plan.quality.gain(setting.gain)) == pytest.approx(
-            plan.quality.measure(result.confidence, wrong), abs=1e-12
+            plan.quality.exact(result.confidence, wrong) if plan.quality.needs_scores else 1 - wrong.mean(), abs=1e-12
         )
     costs, gains = [s.cost for s in found.front], [s.gain for s in found.front]
     assert costs == sorted(set(costs)) and gains == sorted(set(gains))
@@ -69,13 +67,13 @@ def test_pairs_are_searched_without_gaps(candidates):
     """Every window between cuts, by replay: nothing beats the front that the search gives for these two stages."""
     units = np.arange(10 * MIN_UNITS_PER_PART)
     found = search(candidates, units, Plan(ACCURACY, chains=((0,), (1,), (0, 1))))
-    exit_ = chain_exits(candidates.stages, candidates.labels, [(0,)])[(0,)].select(units)
+    exit_ = candidates.source.exits([(0,)])[(0,)].select(units)
     cuts = cut_points(exit_.confidence, 7)
     ends = [None, *cuts.tolist(), None]
     reference = []
     for low, high in itertools.combinations(range(len(ends)), 2):
-        result = replay(candidates.stages[:2], WindowPolicy([(ends[low], ends[high])]), units)
-        reference.append((result.macs.mean(), (result.label == candidates.labels[units]).mean()))
+        result = replay(candidates.source.stages[:2], WindowPolicy([(ends[low], ends[high])]), units)
+        reference.append((result.macs.mean(), (result.label == candidates.source.labels[units]).mean()))
     assert found.covered[1].settings == found.covered[1].of_settings == len(reference) == 36
     for cost, accuracy in reference:
         assert any(s.cost <= cost + 1e-9 and s.accuracy >= accuracy - 1e-12 for s in found.front)
@@ -105,7 +103,7 @@ def test_chains_are_left_out_only_by_the_cap(candidates):
 
 
 def test_chains_of_the_front_are_extended_first(tmp_path, monkeypatch):
-    monkeypatch.setattr('mmcascade.calibration.search.searcher.MAX_CHAINS', 3)
+    monkeypatch.setattr('mmcascade.calibration.search.search.MAX_CHAINS', 3)
     logits, labels = skilled_logits(300, skills=(0.1, 1.0, 2.0))
     stages = Candidates.from_stores([make_store(tmp_path, logits, labels, macs=[80, 10, 20])])
     found = search(stages, np.arange(300), Plan(ACCURACY, max_stages=2, order='any', max_settings=1e4))
@@ -146,14 +144,12 @@ def test_costs_in_milliseconds_change_what_is_found(candidates, tmp_path):
 def test_limits_are_kept(candidates):
     units = everybody(candidates)
     limits = Limits(max_cost=40, max_worst_case=60, min_accuracy=0.55)
-    found = search(candidates, units, Plan(Quality('coverage@risk', 0.2), limits, max_settings=1e5))
+    found = search(candidates, units, Plan(CoverageAtRisk(0.2), limits, max_settings=1e5))
     for setting in found.front:
         assert setting.cost <= 40 and setting.accuracy >= 0.55
         assert candidates.worst_case(setting.chain) <= 60
     reach = float(found.front[-1].gain)
-    reaching = search(
-        candidates, units, Plan(Quality('coverage@risk', 0.2), replace(limits, reach=reach), max_settings=1e5)
-    )
+    reaching = search(candidates, units, Plan(CoverageAtRisk(0.2), replace(limits, reach=reach), max_settings=1e5))
     assert [setting.gain for setting in reaching.front] == [reach]
 
 
@@ -176,7 +172,7 @@ def test_no_unit_may_be_accepted(candidates, tmp_path):
     wrong = Candidates.from_stores([make_store(tmp_path, logits, (labels + 1) % 5)])
     confident = np.arange(300)
     with pytest.raises(InfeasibleError, match='no cascade may accept any unit at a risk of 0'):
-        search(wrong, confident, Plan(Quality('coverage@risk', 0.0), max_settings=100))
+        search(wrong, confident, Plan(CoverageAtRisk(0.0), max_settings=100))
 
 
 @pytest.mark.parametrize(
@@ -279,9 +275,9 @@ def test_committees_are_no_worse_than_the_single_stage(candidates):
 
 
 def test_reported_figures_are_replays_of_other_units(candidates):
-    select, report = hold_out(candidates.labels, 0.5, seed=3)
+    select, report = hold_out(candidates.source.labels, 0.5, seed=3)
     assert not set(select) & set(report)
-    plan = Plan(Quality('coverage@risk', 0.2), max_settings=1e4)
+    plan = Plan(CoverageAtRisk(0.2), max_settings=1e4)
     found = search(candidates, select, plan)
     setting = next(s for s in reversed(found.front) if len(s.chain) > 1)
     reporter = Reporter(candidates, plan, select, report, repeats=50)
@@ -310,7 +306,7 @@ def test_reported_figures_are_replays_of_other_units(candidates):
 
 def test_confidence_functions_are_compared_by_their_order(candidates):
     lines = confidence_curves(candidates, (3,))
-    exit_ = chain_exits(candidates.stages, candidates.labels, [(3,)])[(3,)]
+    exit_ = candidates.source.alone()[3]
     order = np.argsort(-exit_.confidence, kind='stable')
     assert len(np.unique(exit_.confidence)) == len(order)
     np.testing.assert_allclose(lines['max_prob'], np.cumsum(~exit_.wrong[order]) / np.arange(1, len(order) + 1))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.windows import fit_windows
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, coverage_at_risk, risk_at_coverage
 from mmcascade.routing import CachedStage, WindowPolicy
+from tests.support.calibrating import windows_of
 
 N, CLASSES = 2000, 10
 
@@ -44,7 +44,7 @@ def _stage(confidence, right, macs):
 def test_golden_values(stages, target):
     tau, window, share, accuracy, area, cov5, cov10, risk50, risk80 = GOLDEN[target]
     labels = np.zeros(N, dtype=int)
-    fitted = fit_windows(stages, labels, target, rule='paper', fusion='replace')
+    fitted = windows_of(stages, labels, target, rule='paper', fusion='replace')
     assert fitted.tau == [pytest.approx(tau, abs=1e-9)]
     assert fitted.windows[0] == pytest.approx(window, abs=1e-6)
     result = replay(stages, WindowPolicy(fitted.windows), N, fusion='replace')
@@ -61,8 +61,8 @@ def test_golden_values(stages, target):
 
 def test_every_gap_gets_a_window_from_the_scores_after_its_stage(stages):
     labels = np.zeros(N, dtype=int)
-    three = fit_windows([*stages, stages[0]], labels, 'coverage=0.7', half_width=0.15, fit_on='all')
-    two = fit_windows(stages, labels, 'coverage=0.7', half_width=0.15, fit_on='all')
+    three = windows_of([*stages, stages[0]], labels, 'coverage=0.7', half_width=0.15, fit_on='all')
+    two = windows_of(stages, labels, 'coverage=0.7', half_width=0.15, fit_on='all')
     assert three.windows[:1] == two.windows
     ensemble = replay(stages, WindowPolicy([(None, None)]), N)
     low, high = three.windows[1]
@@ -73,10 +73,10 @@ def test_windows_on_reached_units_against_a_plain_loop(stages):
     labels = np.zeros(N, dtype=int)
     three = [*stages, stages[0]]
     half_width = 0.15
-    fitted = fit_windows(three, labels, 'coverage=0.7', half_width=half_width)
+    fitted = windows_of(three, labels, 'coverage=0.7', half_width=half_width)
     after = [replay(three[: k + 1], WindowPolicy([(None, None)] * k), N).confidence for k in range(2)]
     low, high = fitted.windows[0]
-    assert (low, high) == fit_windows(stages, labels, 'coverage=0.7', half_width=half_width, fit_on='all').windows[0]
+    assert (low, high) == windows_of(stages, labels, 'coverage=0.7', half_width=half_width, fit_on='all').windows[0]
     goes = (after[0] >= low) & (after[0] <= high)
     # The decision is about everybody: who left keeps the score it left with.
     population = np.where(goes, after[1], after[0])
@@ -96,7 +96,7 @@ def test_windows_can_be_fitted_on_some_units(stages):
     labels = np.zeros(N, dtype=int)
     some = np.arange(0, N, 3)
     part = [CachedStage(stage.values[some], is_logits=False, macs=stage.macs) for stage in stages]
-    assert fit_windows(stages, labels, 'risk=0.2', units=some) == fit_windows(part, labels[some], 'risk=0.2')
+    assert windows_of(stages, labels, 'risk=0.2', units=some) == windows_of(part, labels[some], 'risk=0.2')
 
 
 def test_what_cannot_be_fitted_is_named(stages):
@@ -104,13 +104,13 @@ def test_what_cannot_be_fitted_is_named(stages):
     constant = CachedStage(torch.full((N, CLASSES), 0.1), is_logits=False)
     silent = CachedStage(torch.full((N, CLASSES), float('nan')), is_logits=False)
     with pytest.raises(ValueError, match='scores after stage 0 are all 0.1, so no bound can tell'):
-        fit_windows([constant, stages[0]], labels, 'coverage=0.5')
+        windows_of([constant, stages[0]], labels, 'coverage=0.5')
     with pytest.raises(ValueError, match='no unit has a finite score after stage 0'):
-        fit_windows([silent, stages[0]], labels, 'coverage=0.5')
+        windows_of([silent, stages[0]], labels, 'coverage=0.5')
     with pytest.raises(ValueError, match='no calibration unit reaches gap 1.*half_width than 0.0'):
-        fit_windows([stages[0], stages[1], stages[0], stages[1]], labels[:20], 'coverage=0.5', half_width=0.0)
-    with pytest.raises(ValueError, match="'reached' or 'all', got 'some'"):
-        fit_windows(stages, labels, 'coverage=0.5', fit_on='some')
+        windows_of([stages[0], stages[1], stages[0], stages[1]], labels[:20], 'coverage=0.5', half_width=0.0)
+    with pytest.raises(ValueError, match="fit_on must be one of .'reached', 'all'., got 'some'"):
+        windows_of(stages, labels, 'coverage=0.5', fit_on='some')
 
 
 def test_replay_in_chunks_is_one_replay(stages, monkeypatch):

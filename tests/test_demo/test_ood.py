@@ -13,7 +13,6 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.comparison.classification.systems import deferred_shares
 from mmcascade.comparison.ood.comparison import compare_ood, ood_sets
 from mmcascade.comparison.ood.detectors import detector_metrics, mixed_units
@@ -22,6 +21,7 @@ from mmcascade.demo.ood import run_ood
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from tests.support.agreeing_members import MEMBERS, member
+from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, TINY, images
 from tests.support.tiny_project import make_project
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit.cell_fit import fit_cells
-from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
+from tests.support.calibrating import fit_store, replay_cells
 from tests.support.tiny_seg_project import write_project
 
 MIDDLE = 0.62
@@ -117,7 +116,7 @@ def test_an_interrupted_store_goes_on_where_it_stopped(project, folder):
 
 def test_calibrated_cascade_reaches_what_the_file_says(project, folder):
     store, identity = store_of(project, folder / 'calibrated')
-    calibration = fit_cells(store, identity, 'deferred=0.4', max_cells=6)
+    calibration = fit_store(store, identity, 'deferred=0.4', max_cells=6)
     calibration.save(folder / 'calibration.json')
     metrics = routed(project, calibration=str(folder / 'calibration.json'))
     assert metrics['mIoU'] == pytest.approx(100 * calibration.measured['miou'], abs=0.006)
@@ -130,7 +129,7 @@ def test_a_cascade_with_temperatures_is_calibrated_as_it_is(project, folder):
     stages = [dict(member='small', scale=0.5, temperature=2.0), dict(member='large', temperature=0.5)]
     store, identity = store_of(project, folder / 'temperatures', stages=stages)
     path = folder / 'temperatures.json'
-    calibration = fit_cells(store, identity, 'deferred=0.4')
+    calibration = fit_store(store, identity, 'deferred=0.4')
     calibration.save(path)
     assert calibration.temperatures == [2.0, 0.5]
     left_out = [{key: value for key, value in stage.items() if key != 'temperature'} for stage in stages]

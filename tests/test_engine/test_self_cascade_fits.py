@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmcascade.calibration.fit.fit import fit_store
-from mmcascade.calibration.search.quality import Quality
-from mmcascade.calibration.search.searcher import Plan
+from mmcascade.calibration.replay.quality import Quality
+from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS
+from tests.support.calibrating import fit_store
 from tests.support.tiny_project import make_project
 
 N = 40

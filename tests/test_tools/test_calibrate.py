@@ -11,12 +11,12 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.calibration.fit.operating_point import place_tau, quantile_window
 from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.support import ROOT
+from tests.support.calibrating import fit_store
 from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, tiny
 from tests.support.tiny_project import make_project

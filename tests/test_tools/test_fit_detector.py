@@ -13,13 +13,13 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.calibration.detectors import BankError, FeatureBank
-from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.fit_detector import fit_bank
 from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
 from tests.support import ROOT
+from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, tiny
 from tests.support.tiny_project import make_project
 

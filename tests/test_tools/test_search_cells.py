@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.held_out import hold_out
-from mmcascade.calibration.replay.cell_replay import replay_cells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy
+from tests.support.calibrating import replay_cells
 from tests.support.synthetic_cells import make_cell_store
 from tests.support.synthetic_scores import make_store, skilled_logits
 
@@ -77,7 +77,7 @@ def test_milliseconds_and_limits(store, search, tmp_path):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--quality', 'aurc'], "searched for --quality miou, got 'aurc'"),
+        (['--quality', 'aurc'], "searched for miou, got 'aurc'"),
         (['--confidence', 'energy'], '--confidence is for stores of scores'),
         (['--fusion', 'prob'], '--fusion is for stores of scores'),
         (['--min-accuracy', '0.5'], 'give the lowest mIoU with --reach'),
@@ -99,7 +99,7 @@ def test_stores_are_not_mixed(store, search, tmp_path):
     out = ('--out', tmp_path / 'out')
     assert 'cells are searched in one store' in search(store.folder, scores.folder, *out)
     assert 'is a store of cells, expected one of scores' in search(scores.folder, store.folder, *out)
-    assert '--max-cells is for stores of cells' in search(scores.folder, *out, '--max-cells', 2)
+    assert 'max_cells is for stores of cells' in search(scores.folder, *out, '--max-cells', 2)
     assert "got 'miou'" in search(scores.folder, *out, '--quality', 'miou')
 
 

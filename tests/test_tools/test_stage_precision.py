@@ -9,11 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.calibration.fit.fit import fit_store
 from mmcascade.calibration.stores.identity import chain_precision, joined_precision
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
+from tests.support.calibrating import fit_store
 from tests.support.tiny_project import make_project
 
 MIXED = 'bfloat16, float32'

@@ -8,11 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.fit import finish
-from mmcascade.calibration.fit.windows import FittedWindows, check_spread
-from mmcascade.calibration.replay.replay import replay
-from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.routing import CachedStage, WindowPolicy
+from mmcascade.calibration.fit.windows import check_spread
+from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.routing import CachedStage
 from mmcascade.routing.policies.adjusted_window_policy import adjusted_window
 
 
@@ -38,48 +36,11 @@ def adjust(calibration: Calibration, first: CachedStage, units: int) -> Calibrat
         )
     if calibration.guarantee is not None:
         raise ValueError('a guarantee holds for the windows it was made with: certify, or adjust the window, not both')
-    stage = CachedStage(
-        first.values,
-        is_logits=first.is_logits,
-        temperature=calibration.temperatures[0],
-        features=first.features,
-        source=first.source,
-    )
-    scores = replay(
-        [stage], WindowPolicy([]), units, calibration.cascade.scoring, calibration.cascade.fusion
-    ).confidence
+    stage = replace(first, temperature=calibration.temperatures[0])
+    source = ScoreSource([stage], np.zeros(units, np.int64), calibration.cascade.scoring, calibration.cascade.fusion)
+    scores = source.exits([(0,)])[(0,)].confidence.astype(np.float64)
     check_spread(scores, 0)
     window = adjusted_window(
         np.sort(scores[np.isfinite(scores)]), calibration.tau[0], min(1.0, 2 * calibration.half_width)
     )
     return replace(calibration, windows=[window, *calibration.windows[1:]])
-
-
-def refit(calibration: Calibration, store: ScoreStore) -> Calibration:
-    """The same windows, with maps, accept threshold and figures of the cascade that they make.
-
-    Other windows let other units leave early, so what was fitted and measured with the old ones does not hold.
-
-    Args:
-        calibration: without a guarantee.
-        store: the labelled scores that it was made on.
-
-    Raises:
-        ValueError: if no accept threshold meets its target with these windows.
-    """
-    stages = store.stages()
-    for stage, temperature in zip(stages, calibration.temperatures, strict=True):
-        stage.temperature = temperature
-    return finish(
-        FittedWindows(calibration.windows, calibration.tau),
-        stages,
-        np.asarray(store.labels),
-        calibration.cascade,
-        calibration.data,
-        calibration.target,
-        accept=calibration.accept_target,
-        half_width=calibration.half_width,
-        rule=calibration.rule,
-        fit_on=calibration.fit_on,
-        maps='none' if calibration.maps is None else 'isotonic',
-    )

@@ -37,8 +37,8 @@ class Calibration:
         accept: accept a prediction if its judged score is at least this; None = no acceptance.
         temperatures: one per stage; divides the logits.
         target: what was asked for, such as 'risk=0.05'.
-        rule: 'safe' or 'paper', how tau was placed.
-        half_width: share of units in the window on each side of tau.
+        rule: 'safe' or 'paper', how tau was placed; 'search' where a search laid the windows.
+        half_width: share of units in the window on each side of tau; 0 where there is no tau.
         tau: per gap, the score the window was placed around; empty for one-sided windows.
         data: number of units ('units') and fingerprint ('fingerprint') of the calibration data.
         measured: what the finished cascade reaches on the calibration data, as fractions; 'macs' in multiply-adds. With
@@ -68,10 +68,10 @@ class Calibration:
     accept: float | None
     temperatures: list[float]
     target: str
-    rule: str
-    half_width: float
-    tau: list[float]
-    data: dict[str, Any]
+    rule: str = 'safe'
+    half_width: float = 0.0
+    tau: list[float] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     fit_on: str = 'reached'
     accept_target: str | None = None
@@ -135,6 +135,9 @@ class Calibration:
         try:
             if schema != SCHEMA:
                 raise KeyError('schema')
+            missing = [name for name in ('rule', 'half_width', 'tau', 'data') if name not in data]
+            if missing:
+                raise KeyError(missing[0])
             fields: dict[str, Any] = {key: value for key, value in data.items() if key != 'schema'}
             fields['cascade'] = CascadeIdentity.from_json(data['cascade'])
             fields['windows'] = WindowPolicy(data['windows']).rules

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.replay.routes import route
+from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.evaluation.curves.inputs import as_flags, as_scores
-from mmcascade.routing import CachedStage, Confidence, ExitPolicy, WindowPolicy
+from mmcascade.routing import ExitPolicy
 from mmcascade.routing.confidences.score_maps import ScoreMap
 
 #: A stage that fewer units reach borrows the scores of all units.
@@ -45,15 +46,7 @@ def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
     return ScoreMap(knots.tolist(), ((n * levels + 0.5) / (n + 1)).tolist())
 
 
-def fit_exit_maps(
-    stages: Sequence[CachedStage],
-    labels: np.ndarray,
-    policy: ExitPolicy,
-    *,
-    confidence: str | Confidence = 'max_prob',
-    fusion: str = 'prob',
-    units: np.ndarray | None = None,
-) -> list[ScoreMap]:
+def fit_maps(exits: Sequence[Exit], policy: ExitPolicy, units: Units) -> list[ScoreMap]:
     """One map per stage, each fitted on the running scores of the units that reach the stage.
 
     Those are not like all units: whoever runs stage 1 had a score in the window of gap 0, which tells more about being
@@ -61,19 +54,14 @@ def fit_exit_maps(
     all that reach it can be learnt from. Where fewer than :data:`MIN_REACHED` do, all units are taken.
 
     Args:
-        stages: the stored stages.
-        labels: int ``(N)``, the true classes.
+        exits: after each stage.
         policy: the finished cascade's.
-        units: indexes of the units to fit on; default all.
+        units: the units to fit on.
     """
-    units = np.arange(len(labels)) if units is None else units
-    exit_stage = replay(stages, policy, units, confidence, fusion).exit_stage
-    maps = []
-    for stage in range(len(stages)):
-        everybody = WindowPolicy([(None, None)] * stage)
-        running = replay(stages[: stage + 1], everybody, units, confidence, fusion)
+    exit_stage, maps = route(exits, policy, units).exit_stage, []
+    for stage, exit_ in enumerate(exits):
         reached = exit_stage >= stage
         if reached.sum() < MIN_REACHED:
             reached[:] = True
-        maps.append(fit_score_map(running.confidence[reached], (running.label == labels[units])[reached]))
+        maps.append(fit_score_map(exit_.confidence[reached], ~exit_.wrong[reached]))
     return maps

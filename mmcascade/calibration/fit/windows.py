@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Place the windows of a cascade on stored scores."""
+"""Place the windows of a cascade on stored units."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.operating_point import Target, place_tau, quantile_window
-from mmcascade.calibration.replay.replay import Replay, replay
-from mmcascade.routing import CachedStage, Confidence, WindowPolicy
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.policies import Window
-
-FIT_ON = ('reached', 'all')
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,7 @@ class FittedWindows:
     tau: list[float]
 
 
-def fit_windows(
-    stages: Sequence[CachedStage],
-    labels: np.ndarray,
-    target: str | Target,
-    *,
-    half_width: float = 0.10,
-    rule: str = 'safe',
-    confidence: str | Confidence = 'max_prob',
-    fusion: str = 'prob',
-    fit_on: str = 'reached',
-    units: np.ndarray | None = None,
-) -> FittedWindows:
+def fit_windows(exits: Sequence[Exit], units: Units, request: CalibrationRequest) -> FittedWindows:
     """Place a window in every gap (Xia & Bouganis 2023, section 3.3), from the first gap to the last.
 
     Accepting is one decision about all units. So tau of gap k is where the target is reached by *all* units as they
@@ -47,58 +37,54 @@ def fit_windows(
     same in gap 0.
 
     Args:
-        stages: the stored stages.
-        labels: int ``(N)``, the true classes; -1 = out of distribution, see :func:`judged_units`.
-        target: what the decision should reach, such as 'risk=0.05'.
-        half_width: share of the units on each side of tau.
-        rule: 'safe' or 'paper', see :func:`~mmcascade.calibration.fit.operating_point.place_tau`.
-        fit_on: 'reached' or 'all'.
-        units: indexes of the units to fit on; default all.
+        exits: after each stage.
+        units: the units; those without a class count as :func:`judged_units` says.
+        request: its ``target``, what the decision should reach, such as 'risk=0.05'; ``half_width``, the share of the
+            units on each side of tau; ``rule``, 'safe' or 'paper', see
+            :func:`~mmcascade.calibration.fit.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
 
     Raises:
         ValueError: if the target cannot be reached, no unit reaches a gap, or the scores in a gap are all the same.
     """
-    if fit_on not in FIT_ON:
-        raise ValueError(f"fit_on must be 'reached' or 'all', got {fit_on!r}")
-    units = np.arange(len(labels)) if units is None else units
     windows: list[Window | None] = []
     taus = []
-    for gap in range(len(stages) - 1):
-        before = windows if fit_on == 'reached' else [(None, None)] * gap
-        scores = replay(stages[: gap + 1], WindowPolicy(before), units, confidence, fusion)
-        here = scores.confidence[scores.exit_stage == gap]
+    for gap in range(len(exits) - 1):
+        before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
+        routes = route(exits[: gap + 1], WindowPolicy(before), units)
+        here = routes.confidence[routes.exit_stage == gap]
         if not here.size:
             raise ValueError(
                 f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
-                f"larger half_width than {half_width}, or fit_on='all'"
+                f"larger half_width than {request.half_width}, or fit_on='all'"
             )
         check_spread(here, gap)
-        tau = place_tau(*judged_units(scores, labels[units], target), target, rule)  # type: ignore[arg-type]
+        tau = place_tau(*judged_units(routes, request.target), request.target, request.rule)  # type: ignore[arg-type]
         taus.append(tau)
-        windows.append(quantile_window(here, tau, half_width))
+        windows.append(quantile_window(here, tau, request.half_width))
     return FittedWindows(windows, taus)
 
 
-def judged_units(scores: Replay, labels: np.ndarray, target: str | Target) -> tuple[np.ndarray, np.ndarray]:
+def judged_units(routes: Routes, target: str) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Confidence and error of the units that a target speaks of.
 
-    A TPR is a share of the in-distribution units, so those with the label -1 are left out. For a risk or a coverage
+    A TPR is a share of the in-distribution units, so those without a class are left out. For a risk or a coverage
     they count, and accepting one is an error.
 
     Raises:
         ValueError: if a TPR is asked for and no unit is in distribution.
     """
-    wanted = Target.parse(target) if isinstance(target, str) else target
-    inside = labels >= 0 if wanted.kind == 'tpr' else np.ones(len(labels), dtype=bool)
-    if not inside.any():
+    outside = routes.units.ood
+    if outside is None or Target.parse(target).kind != 'tpr':
+        return routes.confidence, routes.wrong
+    if outside.all():
         raise ValueError(
             'a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; '
             'add labelled images to val_dataloader'
         )
-    return scores.confidence[inside], (scores.label != labels)[inside]
+    return routes.confidence[~outside], routes.wrong[~outside]
 
 
-def check_spread(scores: np.ndarray, gap: int) -> None:
+def check_spread(scores: NDArray[np.floating], gap: int) -> None:
     """Raise ValueError unless the scores of more than one unit can be told apart.
 
     Args:

@@ -5,35 +5,115 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.exits import Chain
-from mmcascade.calibration.stores.identity import StageIdentity
+from mmcascade.calibration.replay.costs import Chain, Costs
+from mmcascade.calibration.replay.sources import CellSource, ScoreSource, Source
+from mmcascade.calibration.replay.units import Units
+from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity, chain_precision
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import StoreError
-from mmcascade.routing import CachedStage
 from mmcascade.routing.checks import is_number
 
 
-class NamedStages:
-    """Stages of which chains are made, by name and cost.
+@dataclass(frozen=True)
+class Candidates:
+    """Stored stages with names and costs.
 
     Attributes:
-        identities: what each stage is.
+        source: their outputs.
+        cascade: all of them as one cascade.
+        names: of each stage.
+        costs: what each stage costs for each unit: multiply-adds or milliseconds.
+        temperatures: of each stage.
+        data: number and fingerprint of the units.
+        first: the stage that chains begin with; None = any.
     """
 
-    identities: list[StageIdentity]
+    source: Source
+    cascade: CascadeIdentity
+    names: list[str]
+    costs: Costs
+    temperatures: list[float]
+    data: Mapping[str, Any]
+    first: int | None = None
+
+    def __post_init__(self) -> None:
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise StoreError(f'stage {twice[0]} is there more than once; name each store and each stage once')
+        for name, cost in zip(self.names, self.costs.per_unit, strict=True):
+            if not (np.isfinite(cost).all() and cost.mean() > 0):
+                raise ValueError(
+                    f'stage {name} has no cost: its mean is {cost.mean():g}. Give the stage macs= in '
+                    'the config and fill the store again, or give milliseconds with --costs'
+                )
+
+    @classmethod
+    def from_stores(
+        cls,
+        stores: Sequence[ScoreStore] | Sequence[CellStore],
+        costs: Mapping[str, float] | None = None,
+        confidence: str = 'max_prob',
+        fusion: str = 'prob',
+    ) -> Candidates:
+        """The stages of one or more stores of the same units.
+
+        Args:
+            stores: complete stores of scores, or one of cells.
+            costs: per stage milliseconds, in place of the stored multiply-adds: for an image, or for a cell where the
+                stage runs on cells.
+            confidence, fusion: of cascades of scores; a store of cells was filled with its own.
+
+        Raises:
+            StoreError: if the stores do not fit together.
+            ValueError: if a stage has no cost, or the given one is no number.
+        """
+        scores = [store for store in stores if isinstance(store, ScoreStore)]
+        if len(scores) == len(stores):
+            return _of_scores(scores, costs, confidence, fusion)
+        (store,) = stores
+        assert isinstance(store, CellStore)
+        return _of_cells(store, costs)
+
+    @cached_property
+    def units(self) -> Units:
+        """The units, with these costs."""
+        return replace(self.source.units, costs=self.costs)
 
     @property
-    def names(self) -> list[str]:
-        """What the stages are called."""
-        return [stage_name(identity) for identity in self.identities]
+    def identities(self) -> list[StageIdentity]:
+        """What each stage is."""
+        return list(self.cascade.stages)
+
+    def identity(self, chain: Chain) -> CascadeIdentity:
+        """The identity of a chain of the stages."""
+        return replace(
+            self.cascade,
+            stages=tuple(self.cascade.stages[stage] for stage in chain),
+            precision=chain_precision(self.cascade.precision, chain),
+        )
+
+    def configured(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A config of all stages, with the confidence function and fusion that they are searched with."""
+        if not isinstance(self.source, ScoreSource):  # a store of cells was filled with those of its config
+            return dict(config)
+        model = {**config['model'], 'confidence': self.cascade.confidence, 'fusion': self.cascade.fusion}
+        return {**config, 'model': model}
 
     def mean_costs(self) -> NDArray[np.float64]:
-        """Of each stage, ``(stages)``."""
-        raise NotImplementedError
+        """Of each stage on all units, ``(stages)``, per image."""
+        return self.costs.means()
+
+    def worst_case(self, chain: Chain, plan: Plan = Plan()) -> float:  # noqa: B008  # frozen
+        """The most that an image can cost."""
+        return self.costs.worst_case(chain, plan.max_cells)
 
     def named(self, chain: Chain) -> list[str]:
         """The names of the stages of a chain."""
@@ -42,69 +122,6 @@ class NamedStages:
     def describe(self, chain: Chain) -> str:
         """A chain in words, first stage to last."""
         return ' > '.join(self.named(chain))
-
-
-@dataclass(frozen=True)
-class Candidates(NamedStages):
-    """Stored stages with names and costs.
-
-    Attributes:
-        stages: the stored stages.
-        identities: what each of them is.
-        labels: int64 ``(N)``.
-        costs: ``(stages, N)`` float64, what each stage costs for each unit: multiply-adds or milliseconds.
-    """
-
-    stages: list[CachedStage]
-    identities: list[StageIdentity]
-    labels: NDArray[np.int64]
-    costs: NDArray[np.float64]
-
-    @classmethod
-    def from_stores(cls, stores: Sequence[ScoreStore], costs: Mapping[str, float] | None = None) -> Candidates:
-        """The stages of one or more stores of the same units.
-
-        Args:
-            stores: complete stores.
-            costs: per 'member@view' milliseconds per unit, in place of the stored multiply-adds.
-
-        Raises:
-            StoreError: if the stores do not fit together.
-            ValueError: if a stage has no cost, or the given one is no number.
-        """
-        for store in stores[1:]:
-            _check_fit(stores[0], store)
-        stages = [stage for store in stores for stage in store.stages()]
-        identities = [stage for store in stores for stage in store.header.identity.stages]
-        labels = np.asarray(stores[0].labels)
-        if labels.min(initial=0) < 0:
-            raise StoreError(
-                f'the score store {stores[0].folder} has units without labels, which nothing can be '
-                'judged on; fill it from labelled images'
-            )
-        names = [stage_name(identity) for identity in identities]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise StoreError(f'stage {twice[0]} is there more than once; name each store and each stage once')
-        if costs is None:
-            columns = np.concatenate([np.asarray(store.macs).T for store in stores])
-        else:
-            columns = np.repeat(given_costs(costs, names)[:, None], len(labels), 1)
-        for name, column in zip(names, columns, strict=True):
-            if not (np.isfinite(column).all() and column.mean() > 0):
-                raise ValueError(
-                    f'stage {name} has no cost: its mean is {column.mean():g}. Give the stage macs= in '
-                    'the config and fill the store again, or give milliseconds with --costs'
-                )
-        return cls(stages, identities, labels, columns)
-
-    def mean_costs(self) -> NDArray[np.float64]:
-        """Multiply-adds per unit of each stage, ``(K)``."""
-        return self.costs.mean(1)
-
-    def worst_case(self, chain: Chain) -> float:
-        """The most that a unit can cost: the sum over the chain of each stage's highest cost."""
-        return float(sum(self.costs[stage].max() for stage in chain))
 
     def find(self, text: str) -> Chain:
         """The chain written as ``'small,large@1'``; a member with one view needs no view.
@@ -118,7 +135,7 @@ class Candidates(NamedStages):
         return chain
 
     def _find_one(self, name: str) -> int:
-        found = [k for k, identity in enumerate(self.identities) if name in (stage_name(identity), identity.member)]
+        found = [k for k, identity in enumerate(self.identities) if name in (self.names[k], identity.member)]
         if len(found) != 1:
             raise ValueError(
                 f'{"no" if not found else "more than one"} stage is named {name!r}; expected one of '
@@ -138,6 +155,77 @@ def stage_name(stage: StageIdentity) -> str:
     return '@'.join([stage.member, str(stage.view), *(change.replace(' ', '-') for change in changes if change)])
 
 
+def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+    """Milliseconds per stage, in the order of the names.
+
+    Raises:
+        ValueError: unless there is one number for each name.
+    """
+    if not isinstance(costs, Mapping):
+        raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
+    missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))
+    if missing or unknown:
+        raise ValueError(
+            f'the costs lack {missing} and name {unknown}, which is not in the store; expected one number '
+            f'of milliseconds for each of {list(names)}'
+        )
+    for name in names:
+        if not is_number(costs[name]):
+            raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')
+    return np.array([float(costs[name]) for name in names])
+
+
+def _of_scores(
+    stores: Sequence[ScoreStore], costs: Mapping[str, float] | None, confidence: str, fusion: str
+) -> Candidates:
+    for store in stores[1:]:
+        _check_fit(stores[0], store)
+    labels = np.asarray(stores[0].labels)
+    if labels.min(initial=0) < 0:
+        raise StoreError(
+            f'the score store {stores[0].folder} has units without labels, which nothing can be '
+            'judged on; fill it from labelled images'
+        )
+    stages = [stage for store in stores for stage in store.stages()]
+    identity = stores[0].header.identity
+    identities = [stage for store in stores for stage in store.header.identity.stages]
+    names = [stage_name(stage) for stage in identities]
+    source = ScoreSource(stages, labels, confidence, fusion)
+    units = source.units
+    if costs is not None:
+        units = replace(
+            units,
+            costs=Costs(np.repeat(given_costs(costs, names)[:, None], len(labels), 1), units.group),
+        )
+    return Candidates(
+        source,
+        CascadeIdentity(tuple(identities), confidence, fusion, identity.precision),
+        names,
+        units.costs,
+        [stage.temperature for stage in stages],
+        identity.data.summary(),
+    )
+
+
+def _of_cells(store: CellStore, costs: Mapping[str, float] | None) -> Candidates:
+    names, source = list(store.header.stages), CellSource(store)
+    units = source.units
+    if costs is not None:
+        per_unit = np.repeat(given_costs(costs, names)[:, None], len(units), 1)
+        if store.on[0] == 'image':
+            per_unit[0] *= units.area / np.bincount(units.group, units.area)[units.group]
+        units = replace(units, costs=replace(units.costs, per_unit=per_unit))
+    return Candidates(
+        source,
+        store.header.identity.cascade,
+        names,
+        units.costs,
+        list(store.header.temperatures),
+        store.header.identity.data.summary(),
+        first=0,
+    )
+
+
 def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
     a, b = first.header, other.header
     sizes = {'units': (a.units, b.units), 'classes': (a.classes, b.classes)}
@@ -153,19 +241,3 @@ def _check_fit(first: ScoreStore, other: ScoreStore) -> None:
             f'the stores {first.folder} and {other.folder} differ in {", ".join(problems)}; stages can be '
             'combined only where they saw the same images in the same views and precision'
         )
-
-
-def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
-    """The costs that a user names, in the order of the stages."""
-    if not isinstance(costs, Mapping):
-        raise ValueError(f'the costs are an object such as {{"{names[0]}": 1.5}}, in milliseconds, got {costs!r}')
-    missing, unknown = [n for n in names if n not in costs], sorted(set(costs) - set(names))
-    if missing or unknown:
-        raise ValueError(
-            f'the costs lack {missing} and name {unknown}, which is not in the store; expected one number '
-            f'of milliseconds for each of {list(names)}'
-        )
-    for name in names:
-        if not is_number(costs[name]):
-            raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')
-    return np.array([float(costs[name]) for name in names])

@@ -5,51 +5,105 @@ Wang et al. 2022 (section 5) enumerate members and thresholds on stored logits; 
 number of settings per gap. The method here:
 
 1. Chains grow stage by stage. If a length has more than ``MAX_CHAINS`` chains, those that begin with a chain of the
-   front come first, and the rest is left out.
-2. A fine grid of cuts divides the units into parts of equal size after every stage: ``PARTS``, or fewer where a part
-   would hold less than ``MIN_UNITS_PER_PART`` units. Every window between every n-th cut is evaluated, with n as small
-   as the length's share of ``max_settings`` allows. If even windows between three cuts are too many, chains are left
-   out.
+   front come first, and the rest is left out. Chains of segmentors begin with stage 0, whose output on the whole image
+   is all that tells of every cell.
+2. A fine grid of cuts divides the units into parts of equal size after every stage: :data:`PARTS`, or fewer where a
+   part would hold less than ``MIN_UNITS_PER_PART`` units. Every window between every n-th cut is evaluated, with n as
+   small as the length's share of ``max_settings`` allows. If even windows between three cuts are too many, chains are
+   left out.
 3. The settings on the front, and on the next one behind it, are refined: each bound moves by n / 2, n / 4, ..., 1 cuts.
 4. What is on the two fronts then is evaluated exactly, and the front of that is the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.exits import Chain, Exit, chain_exits
+from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.replay.quality import NAMES
+from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import ChainSearch, WindowSearch
-from mmcascade.calibration.search.searcher import Found, Plan, Progress, Searcher, fitting
+from mmcascade.calibration.search.chain_search import ChainSearch, Setting, front
+from mmcascade.calibration.search.chains import count_chains, extended
+from mmcascade.calibration.search.pareto import spread_out
+from mmcascade.calibration.search.plan import TOLERANCE, InfeasibleError, Plan
 
-#: Parts of the finest cuts, by number of gaps. Qualities that need whole curves take more memory per setting.
-PARTS = {'accuracy': (1, 1024, 256, 64), 'curves': (1, 1024, 64, 16)}
+MAX_CHAINS = 1000
+MIN_UNITS_PER_PART = 10
+#: Parts of the finest cuts, by number of gaps: where units carry one number; many numbers that a search screens, which
+#: take more memory per setting; pixels of classes; and where windows of gap 0 are listed one by one.
+PARTS = {
+    'one': (1, 1024, 256, 64),
+    'curves': (1, 1024, 64, 16),
+    'many': (1, 256, 64, 32),
+    'budget': (1, 64, 64, 32),
+}
+_REFINED = 64  # settings per round
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Covered:
+    """How much of the space was evaluated, for the chains of one length.
+
+    Attributes:
+        stages: length of the chains.
+        chains, of_chains: searched, and all there are within the worst-case limit and beyond.
+        settings, of_settings: evaluated, and all there are on the finest cuts of the searched chains, extrapolated to
+            the chains left out.
+    """
+
+    stages: int
+    chains: int
+    of_chains: int
+    settings: int = 0
+    of_settings: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The part of all settings that was evaluated, in [0, 1]."""
+        return min(1.0, self.settings / self.of_settings) if self.of_settings else 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        front: by rising cost.
+        ensembles: every chain with all windows open, within the limits or not; single stages among them.
+        covered: how much of the space was evaluated, per length of chains.
+    """
+
+    front: list[Setting]
+    ensembles: list[Setting]
+    covered: list[Covered]
 
 
 def search(
-    candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress = lambda done, total: None
+    candidates: Candidates, groups: NDArray[np.int64], plan: Plan, progress: Progress = lambda done, total: None
 ) -> Found:
-    """The Pareto front over mean cost and quality on some of the units.
+    """The Pareto front over mean cost and quality on some of the images.
 
     Single stages and ensembles are among the candidates.
 
     Args:
         candidates: the stages.
-        units: int64 ``(n)``, which units count.
+        groups: int64 ``(n)``, rising, which images count.
         plan: what is searched.
         progress: called with the number of finished chains, and of all that are known so far.
 
     Raises:
         InfeasibleError: if nothing keeps the limits.
-        ValueError: if a stage gives all units the same score.
+        ValueError: if a stage gives all units the same score, or the stores cannot be judged by the quality.
 
     Example:
         >>> import numpy as np, tempfile, torch
-        >>> from mmcascade.calibration.search.quality import Quality
         >>> from mmcascade.calibration.stores.score_store import ScoreStore
         >>> from mmcascade.routing import StageOutput
         >>> generator = torch.Generator().manual_seed(0)
@@ -61,50 +115,183 @@ def search(
         >>> identity = dict(members=dict(stages=stages), data=dict(units=400, fingerprint='f'), preprocessing='p')
         >>> store = ScoreStore.create(tempfile.mkdtemp(), identity, 400, 4, ['logits', 'logits'])
         >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
-        >>> found = search(Candidates.from_stores([store]), np.arange(400), Plan(Quality('accuracy')))
+        >>> found = search(Candidates.from_stores([store]), np.arange(400), Plan())
         >>> cheapest, best = found.front[0], found.front[-1]
         >>> cheapest.chain, cheapest.cost, bool(best.gain > cheapest.gain)
         ((0,), 1.0, True)
     """
-    return _ScoreSearch(candidates, np.asarray(units), plan, progress).run()
+    return _Search(candidates, np.asarray(groups), plan, progress).run()
 
 
-class _ScoreSearch(Searcher):
-    def __init__(self, candidates: Candidates, units: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
-        super().__init__(candidates, plan, progress)
-        self.candidates = candidates
-        self.units = units
+class _Search:
+    def __init__(self, candidates: Candidates, groups: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
+        check_plan(candidates, plan)
+        self.candidates, self.plan, self.progress = candidates, plan, progress
+        self.rows: NDArray[np.int64] = candidates.units.rows(groups)
+        self.units: Units = candidates.units.of_groups(groups)
+        self.order_costs = candidates.mean_costs()
+        if candidates.first is not None:  # it stands first whatever it costs
+            self.order_costs[candidates.first] = -np.inf
+        self.searches: dict[Chain, ChainSearch] = {}
+        self.steps: dict[Chain, int] = {}
+        self.found: list[Setting] = []
+        self.covered: list[Covered] = []
+        self.previous: list[Chain] = [()]
+        self.left_by_worst_case: list[Chain] = []
 
-    def worst_case(self, chain: Chain) -> float:
-        return self.candidates.worst_case(chain)
+    def run(self) -> Found:
+        chains = self.plan.chains
+        lengths = range(1, self.plan.max_stages + 1) if chains is None else sorted({len(chain) for chain in chains})
+        for length in lengths:
+            self.coarse(length, self.plan.max_settings / len(lengths))
+        self.refine()
+        return Found(self.finish(), [search_.all_open() for search_ in self.searches.values()], self.covered)
 
     def parts(self, gaps: int) -> int:
-        parts = PARTS['accuracy' if self.plan.quality.name == 'accuracy' else 'curves'][gaps]
-        return fitting(parts, len(self.units))
+        """Into how many parts the finest cuts divide the units."""
+        kind = 'curves' if self.plan.quality.needs_scores else 'one' if self.units.label is None else 'many'
+        parts = PARTS['budget' if self.plan.max_cells is not None else kind][gaps]
+        while parts > 2 and len(self.units) < parts * MIN_UNITS_PER_PART:
+            parts //= 2
+        return parts
 
-    def chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[WindowSearch]:
-        exits, costs = self._exits(chains), self.candidates.costs[:, self.units]
+    def coarse(self, length: int, budget: float) -> None:
+        """Evaluate windows between every so many-th cut of all chains of a length."""
+        chains, total = self._chains(length)
+        parts = self.parts(length - 1)
+        step = 1
+        while step < parts // 2 and len(chains) * self._settings(parts // step, length - 1) > budget:
+            step *= 2
+        chains = chains[: max(1, int(budget // self._settings(parts // step, length - 1)))]
+        covered = Covered(length, len(chains), total)
+        self.covered.append(covered)
+        for number, search_ in enumerate(self._chain_searches(chains, parts)):
+            self.progress(len(self.searches), len(self.searches) + len(chains) - number)
+            self.searches[search_.chain], self.steps[search_.chain] = search_, step
+            self.found += search_.coarse(step)
+            covered.of_settings += search_.space
+        covered.of_settings *= total / max(len(chains), 1)
+        self.progress(len(self.searches), len(self.searches))
+
+    def refine(self) -> None:
+        """Move the bounds of what is on the two fronts, by ever smaller steps."""
+        step = max(self.steps.values(), default=1) // 2
+        while step:
+            for setting in _some(_two_fronts(self.found), _REFINED):
+                if self.steps[setting.chain] > step:
+                    self.found += self.searches[setting.chain].refine(setting, step)
+            step //= 2
+
+    def finish(self) -> list[Setting]:
+        """The front of the exact figures."""
+        for covered in self.covered:
+            covered.settings = sum(s.evaluated for chain, s in self.searches.items() if len(chain) == covered.stages)
+        if not self.found:
+            raise InfeasibleError(self._what_is_feasible())
+        exact = [self.searches[setting.chain].exact(setting) for setting in _two_fronts(self.found)]
+        quality, reach = self.plan.quality, self.plan.limits.reach
+        reasons = [quality.empty_handed(setting.gain) for setting in exact]
+        exact = [setting for setting, reason in zip(exact, reasons, strict=True) if reason is None]
+        if not exact:
+            raise InfeasibleError(reasons[0])
+        if reach is None:
+            return front(exact)
+        best = max(setting.gain for setting in exact)
+        least = quality.gain(reach) - TOLERANCE
+        if best < least:
+            raise InfeasibleError(
+                f'no cascade within the limits reaches {quality} {reach:g}; the best is {float(quality.gain(best)):.4g}'
+            )
+        return front([setting for setting in exact if setting.gain >= least])
+
+    def _chains(self, length: int) -> tuple[list[Chain], int]:
+        first = self.candidates.first
+        if self.plan.chains is not None:
+            chains = [chain for chain in self.plan.chains if len(chain) == length]
+            total = len(chains)
+        else:
+            on_front = {setting.chain for setting in front(self.found)}
+            before = sorted(self.previous, key=lambda chain: chain not in on_front)
+            chains = [c for c in extended(before, self.order_costs, self.plan.order) if first in (None, c[0])]
+            others, longer = self.order_costs, length
+            if first is not None:
+                others, longer = np.delete(self.order_costs, first), length - 1
+            total = count_chains(longer, others, self.plan.order)
+        limit = self.plan.limits.max_worst_case
+        if limit is not None:
+            limit *= 1 + TOLERANCE
+            self.left_by_worst_case += [chain for chain in chains if self._worst_case(chain) > limit]
+            chains = [chain for chain in chains if self._worst_case(chain) <= limit]
+        self.previous = chains = chains[:MAX_CHAINS]
+        return chains, total
+
+    def _worst_case(self, chain: Chain) -> float:
+        return self.candidates.worst_case(chain, self.plan)
+
+    def _chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[ChainSearch]:
+        """One search for each of the chains, which have the same length."""
+        exits = self.candidates.source.exits(chains)
+        for stage in sorted({chain[0] for chain in chains}):
+            self._check_spread(stage, exits[(stage,)].confidence[self.rows])
+        selected: dict[Chain, Exit] = {}
         for chain in chains:
-            yield ChainSearch(
-                chain,
-                [exits[chain[: k + 1]] for k in range(len(chain))],
-                costs[list(chain)],
-                self.plan.quality,
-                self.plan.limits,
-                parts,
-                self.plan.policy == 'threshold',
+            for length in range(1, len(chain) + 1):
+                prefix = chain[:length]
+                if prefix not in selected:
+                    selected[prefix] = exits[prefix].select(self.rows)
+            along = [selected[chain[: k + 1]] for k in range(len(chain))]
+            yield ChainSearch(chain, along, self.units, self.plan, parts)
+
+    def _check_spread(self, stage: int, scores: NDArray[np.floating]) -> None:
+        if scores.min() == scores.max():
+            raise ValueError(
+                f'stage {self.candidates.names[stage]} gives every unit the same '
+                f'{self.candidates.cascade.confidence}, {scores[0]:g}: nothing can be decided on it. Check its weights '
+                'and preprocessing'
             )
 
-    def _exits(self, chains: Sequence[Chain]) -> dict[Chain, Exit]:
-        if not chains:
-            return {}
-        labels = np.asarray(self.candidates.labels)
-        everybody = chain_exits(self.candidates.stages, labels, chains, self.plan.confidence, self.plan.fusion)
-        exits = {chain: exit_.select(self.units) for chain, exit_ in everybody.items()}
-        for chain, exit_ in exits.items():
-            if len(chain) == 1 and exit_.confidence.min() == exit_.confidence.max():
-                raise ValueError(
-                    f'stage {self.candidates.names[chain[0]]} gives every unit the same {self.plan.confidence}, '
-                    f'{exit_.confidence[0]:g}: nothing can be decided on it. Check its weights and preprocessing'
-                )
-        return exits
+    def _settings(self, parts: int, gaps: int) -> int:
+        each = parts if self.plan.one_sided else parts * (parts + 1) // 2
+        return each**gaps
+
+    def _what_is_feasible(self) -> str:
+        limits = self.plan.limits
+        if not self.searches:
+            cheapest = min(self._worst_case(chain) for chain in self.left_by_worst_case)
+            return f'no chain has a worst case of at most {limits.max_worst_case:g}; the lowest is {cheapest:g}'
+        cost = min(s.lowest_cost for s in self.searches.values())
+        accuracy = max(s.best_accuracy for s in self.searches.values())
+        kind = self.plan.quality.kind
+        asked = [
+            f'{name} {value:g}'
+            for name, value in (
+                ('a mean cost of at most', limits.max_cost),
+                (f'an {kind} of at least', limits.min_accuracy),
+                ('a worst case of at most', limits.max_worst_case),
+            )
+            if value is not None
+        ]
+        return (
+            f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {kind} at '
+            f'any cost is {accuracy:.4f}'
+        )
+
+
+def check_plan(candidates: Candidates, plan: Plan) -> None:
+    """Raise ValueError if the units of these stores cannot be judged by the quality of a plan, or have no cells."""
+    wanted, kind = plan.quality, candidates.source.quality.kind
+    if wanted.kind != kind:
+        raise ValueError(f'these stores are searched for {"miou" if kind == "mIoU" else NAMES}, got {str(wanted)!r}')
+    if plan.max_cells is not None and candidates.units.label is None:
+        raise ValueError('max_cells is for stores of cells, and these hold scores of whole images')
+
+
+def _two_fronts(settings: Sequence[Setting]) -> list[Setting]:
+    first = front(settings)
+    taken = {id(setting) for setting in first}
+    return first + front([setting for setting in settings if id(setting) not in taken])
+
+
+def _some(settings: list[Setting], count: int) -> list[Setting]:
+    settings = sorted(settings, key=lambda setting: setting.cost)
+    return [settings[k] for k in spread_out([setting.cost for setting in settings], count)]

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -76,6 +77,10 @@ class Scores:
             for name, stage in self.stages.items()
         }
         return replace(self, stages=stages, labels=self.labels[units])
+
+    def evidence(self, order: Sequence[str]) -> Evidence:
+        """A cascade of some members on all units."""
+        return Evidence.of_stages(self.chain(order), self.labels, self.identity_of(order), self.data)
 
     def replay(self, order: Sequence[str], policy: ExitPolicy) -> Replay:
         """Replay a cascade of stored stages."""

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mmcascade.calibration.fit.calibrate import calibration_of
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.fit import finish
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows
 from mmcascade.comparison.classification.scores import Scores
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
@@ -39,7 +41,8 @@ class FittedSystem:
 
 def fixed_system(scores: Scores, order: Sequence[str], target: str, windows: list) -> FittedSystem:
     """A system with given windows, such as a member alone or the full ensemble."""
-    return _finish(scores, order, target, FittedWindows(windows, []), WindowPolicy(windows))
+    request = CalibrationRequest(target, half_width=0.0)
+    return _system(scores.evidence(order), order, request, FittedWindows(windows, []), WindowPolicy(windows))
 
 
 def cascade_systems(
@@ -49,21 +52,17 @@ def cascade_systems(
 
     The shares are those of the windows on the calibration split.
     """
-    fitted = fit_windows(
-        scores.chain(order),
-        scores.labels,
-        target,
-        half_width=half_width,
-        confidence=scores.identity.scoring,
-        fusion=scores.identity.fusion,
-    )
-    window = _finish(scores, order, target, fitted, WindowPolicy(fitted.windows), half_width)
+    evidence, request = scores.evidence(order), CalibrationRequest(target, half_width=half_width)
+    fitted = fit_windows(evidence.exits, evidence.units, request)
+    window = _system(evidence, order, request, fitted, WindowPolicy(fitted.windows))
     shares = deferred_shares(window.calibration.measured['reached'])
     thresholds = thresholds_for_shares(scores, order, shares)
+    other = replace(request, half_width=0.0)
+    closed = FittedWindows([None] * len(shares), [])
     return {
         'cascade': window,
-        'threshold': _finish(scores, order, target, FittedWindows(thresholds, []), WindowPolicy(thresholds)),
-        'random': _finish(scores, order, target, FittedWindows([None] * len(shares), []), RandomPolicy(shares)),
+        'threshold': _system(evidence, order, other, FittedWindows(thresholds, []), WindowPolicy(thresholds)),
+        'random': _system(evidence, order, other, closed, RandomPolicy(shares)),
     }
 
 
@@ -87,22 +86,7 @@ def threshold_for_share(confidence: np.ndarray, share: float) -> tuple[float | N
     return None if count == 0 else (None, float(np.sort(confidence)[count - 1]))
 
 
-def _finish(
-    scores: Scores,
-    order: Sequence[str],
-    target: str,
-    fitted: FittedWindows,
-    policy: ExitPolicy,
-    half_width: float = 0.0,
+def _system(
+    evidence: Evidence, order: Sequence[str], request: CalibrationRequest, fitted: FittedWindows, policy: ExitPolicy
 ) -> FittedSystem:
-    calibration = finish(
-        fitted,
-        scores.chain(order),
-        scores.labels,
-        scores.identity_of(order),
-        scores.data,
-        target,
-        half_width=half_width,
-        policy=policy,
-    )
-    return FittedSystem(tuple(order), policy, calibration)
+    return FittedSystem(tuple(order), policy, calibration_of(fitted, evidence, request, policy))

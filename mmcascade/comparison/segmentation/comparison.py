@@ -16,9 +16,13 @@ from mmengine.registry import DATASETS
 
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
+from mmcascade.calibration.fit.calibrate import calibrate, share_curve
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.cell_fit import fit_cells, share_curve
-from mmcascade.calibration.replay.cell_replay import CellReplay, replay_cells
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.replay.quality import MeanIoU
+from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.segmentation.cell_shape import CellShape
@@ -108,10 +112,12 @@ class SegmentorComparison:
         calibration = {name: self._store(CALIBRATION, name) for name in (IMAGE, *sizes)}
         test = {name: self._store(TEST, name)[0] for name in self.models}
         macs = float(test[self.second].cells.macs.sum() / test[self.second].images)
-        systems = self._systems(calibration, f'macs={self.budget * macs:.6g}')
+        budget = self.budget * macs
+        systems = self._systems(calibration, f'macs={budget:.6g}')
+        unseen = {name: Evidence.of_cells(test[name], identity) for name, (_, identity) in calibration.items()}
         metrics = {name: self._test(name, system) for name, system in systems.items()}
         replays = {
-            name: replay_cells(test[system.store], tuple(range(system.policy.num_gaps + 1)), system.policy)
+            name: CellSource(test[system.store]).route(tuple(range(system.policy.num_gaps + 1)), system.policy)
             for name, system in systems.items()
         }
         results = {
@@ -126,12 +132,13 @@ class SegmentorComparison:
             'intervals': self._intervals(replays),
             'groups': self._groups(replays),
             'hindsight': {
-                'calibration': hindsight({name: store for name, (store, _) in calibration.items()}, self.budget * macs),
-                'test': hindsight({name: test[name] for name in calibration}, self.budget * macs),
+                'calibration': hindsight(
+                    {name: Evidence.of_cells(*known) for name, known in calibration.items()}, budget
+                ),
+                'test': hindsight(unseen, budget),
             },
         }
-        figure = plot_miou_against_macs({name: test[name] for name in (IMAGE, *sizes)}, metrics)
-        save(figure, self.work_dir / 'miou_macs.png', formats=('pdf',))
+        save(plot_miou_against_macs(unseen, metrics), self.work_dir / 'miou_macs.png', formats=('pdf',))
         write_json(self.work_dir / 'results.json', results)
         return results
 
@@ -145,7 +152,9 @@ class SegmentorComparison:
         """Members, ensemble, and cascades that meet the target on the calibration split."""
         alone, both = WindowPolicy([]), WindowPolicy([(None, None)])
         main, *others = self.cells
-        fitted = {cell: fit_cells(*stores[cell.size], target, max_cells=cell.most) for cell in self.cells}
+        fitted = {
+            cell: calibrate(*stores[cell.size], CalibrationRequest(target, max_cells=cell.most)) for cell in self.cells
+        }
         share = fitted[main].measured['deferred'][0]
         random = RandomPolicy([share])
         return {
@@ -154,7 +163,7 @@ class SegmentorComparison:
             ENSEMBLE: CellSystem(self.models[ENSEMBLE] | dict(policy=_open()), ENSEMBLE, both),
             'cascade': self._cascade('cascade', main.size, fitted[main]),
             **{f'cascade {cell}': self._cascade(f'cascade {cell}', cell.size, fitted[cell]) for cell in others},
-            'image level': self._cascade('image level', IMAGE, fit_cells(*stores[IMAGE], target)),
+            'image level': self._cascade('image level', IMAGE, calibrate(*stores[IMAGE], CalibrationRequest(target))),
             'random cells': CellSystem(
                 self.models[main.size] | dict(policy=dict(type='mmcascade.RandomPolicy', rates=[share])),
                 main.size,
@@ -189,7 +198,7 @@ class SegmentorComparison:
         cfg.model.members = {name: spec for name, spec in cfg.model.members.items() if name in used}
         return cfg
 
-    def _intervals(self, replays: Mapping[str, CellReplay]) -> dict[str, Any]:
+    def _intervals(self, replays: Mapping[str, Routes]) -> dict[str, Any]:
         """Paired 95 % intervals over test images, in points of mIoU."""
         areas = {name: _areas(result) for name, result in replays.items()}
 
@@ -201,7 +210,7 @@ class SegmentorComparison:
             'cascade_minus': {name: minus(name) for name in replays if name != 'cascade'},
         }
 
-    def _groups(self, replays: Mapping[str, CellReplay]) -> dict[str, dict[str, float]]:
+    def _groups(self, replays: Mapping[str, Routes]) -> dict[str, dict[str, float]]:
         """mIoU per drive, where the data set knows of drives."""
         dataset = DATASETS.build(copy.deepcopy(self.cfg[TEST].dataset))
         drives = np.array([str(dataset.get_data_info(i).get('drive', '')) for i in range(len(dataset))])
@@ -209,20 +218,23 @@ class SegmentorComparison:
             return {}
         return {
             drive: {'images': int((drives == drive).sum())}
-            | {name: 100 * result.miou(np.flatnonzero(drives == drive)) for name, result in replays.items()}
+            | {
+                name: 100 * MeanIoU().measure(result, np.flatnonzero(drives == drive))
+                for name, result in replays.items()
+            }
             for drive in sorted(set(drives))
         }
 
 
-def hindsight(stores: Mapping[str, CellStore], budget: float) -> dict[str, dict[str, float]]:
+def hindsight(stored: Mapping[str, Evidence], budget: float) -> dict[str, dict[str, float]]:
     """What the best threshold would reach on these very images within a budget of multiply-adds, per size of cells.
 
     Returns:
         Per store 'mIoU' in percent and 'macs' per image in G; nothing for a store that stage 0 alone takes beyond it.
     """
     best = {}
-    for name, store in stores.items():
-        quality, macs = share_curve(store, steps=400)
+    for name, evidence in stored.items():
+        quality, macs = share_curve(evidence, steps=400)
         within = np.flatnonzero(macs <= budget)
         if len(within):
             index = within[quality[within].argmax()]
@@ -238,5 +250,7 @@ def _open() -> Model:
     return dict(type='mmcascade.WindowPolicy', windows=[(None, None)])
 
 
-def _areas(result: CellReplay) -> tuple[np.ndarray, np.ndarray]:
-    return result.intersect, result.predicted + result.label - result.intersect
+def _areas(result: Routes) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels per image and class that are right, and those that are predicted or labelled."""
+    intersect, predicted = np.split(result.sums, 2, axis=1)
+    return intersect, predicted + result.units.label - intersect

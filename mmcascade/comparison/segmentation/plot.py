@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmcascade.calibration.fit.cell_fit import share_curve
-from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.fit.calibrate import share_curve
+from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import STAGE_COLOURS, panel, role_of
 
 
 def plot_miou_against_macs(
-    stores: Mapping[str, CellStore], systems: Mapping[str, Mapping[str, float]], ax: Axes | None = None
+    stored: Mapping[str, Evidence], systems: Mapping[str, Mapping[str, float]], ax: Axes | None = None
 ) -> Figure:
     """mIoU over cost on the test split: a line per size of cells over all shares of them, a point per tested system.
 
     Args:
-        stores: per size of cells, 'image' for whole images.
+        stored: per size of cells, 'image' for whole images.
         systems: per system its metrics, ``cost/macs`` (G) and ``mIoU`` (percent) among them.
         ax: where to draw; None = a figure of its own.
     """
     figure, axis = panel(ax, (7.2, 4.8))
-    for number, (name, store) in enumerate(stores.items()):
-        miou, macs = share_curve(store)
+    for number, (name, evidence) in enumerate(stored.items()):
+        miou, macs = share_curve(evidence)
         axis.plot(
             macs / 1e9,
             100 * miou,

@@ -12,15 +12,14 @@ from typing import Any
 from mmengine.config import Config
 
 from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.search_report import Point, accept_target
-from mmcascade.calibration.search.searcher import Plan
-from mmcascade.calibration.stores.identity import CascadeIdentity, chain_precision
+from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.search.results.report import Point, Reporter
+from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import StoreError
 
 
-def stored_config(stores: Sequence[ScoreStore]) -> dict[str, Any] | None:
+def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | None:
     """The config of all stages of some stores, or None if one of them keeps none.
 
     Everything but members and stages is taken from the first. The config is read as a literal, nothing in it is run.
@@ -60,50 +59,29 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     return Config(config)
 
 
-def chain_calibration(point: Point, candidates: Candidates, plan: Plan, store: ScoreStore, units: int) -> Calibration:
-    """The calibration file of a searched cascade; its figures are those of the units the search did not see.
-
-    Args:
-        units: their number.
-    """
-    identity = store.header.identity
-    target = accept_target(plan.quality)
-    measured = {
-        'units': units,
-        'accuracy': point.report.accuracy,
-        str(plan.quality): point.report.quality,
-        'macs': point.report.macs,
-        'reached': list(point.reached),
-    }
+def chain_calibration(point: Point, plan: Plan, reporter: Reporter) -> Calibration:
+    """The calibration file of a searched cascade; its figures are those of the images the search did not see."""
+    candidates = reporter.candidates
     return Calibration(
-        cascade=CascadeIdentity(
-            tuple(candidates.identities[stage] for stage in point.chain),
-            plan.confidence,
-            plan.fusion,
-            chain_precision(identity.precision, point.chain),
-        ),
+        cascade=candidates.identity(point.chain),
         windows=list(point.windows),
         accept=point.accept,
-        temperatures=[candidates.stages[stage].temperature for stage in point.chain],
+        temperatures=[candidates.temperatures[stage] for stage in point.chain],
         target=str(plan.quality),
         rule='search',
-        half_width=0.0,
-        tau=[],
-        data=identity.data.summary(),
-        measured=measured,
-        accept_target=target,
+        data=dict(candidates.data),
+        measured=reporter.measured(point),
+        accept_target=plan.quality.accept_target,
+        max_cells=plan.max_cells if len(point.chain) > 1 else None,
     )
 
 
-def write_chain(
-    folder: Path, whole: dict[str, Any], point: Point, candidates: Candidates, plan: Plan, store: ScoreStore, units: int
-) -> None:
+def write_chain(folder: Path, whole: dict[str, Any], point: Point, plan: Plan, reporter: Reporter) -> None:
     """Write ``config.py`` and ``calibration.json`` of a searched cascade."""
     folder.mkdir(parents=True)
-    whole = copy.deepcopy(whole)
-    whole['model'].update(confidence=plan.confidence, fusion=plan.fusion)
-    chain_calibration(point, candidates, plan, store, units).save(folder / 'calibration.json')
+    candidates = reporter.candidates
+    chain_calibration(point, plan, reporter).save(folder / 'calibration.json')
     (folder / 'config.py').write_text(
         f'# {candidates.describe(point.chain)}, found by tools/search.py for {plan.quality}.\n'
-        + chain_config(whole, point).pretty_text
+        + chain_config(candidates.configured(whole), point).pretty_text
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmcascade._system.tables import Column, Table, with_interval, with_prefix
-from mmcascade.calibration.search.search_files import describe_windows
+from mmcascade.calibration.search.results.files import describe_windows
 
 
 def points_table(result: Mapping[str, Any]) -> Table:

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""From score stores to tables, pictures and ready-to-run configs of cascades."""
+"""From stores to tables, pictures and ready-to-run configs of cascades."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ import numpy as np
 
 from mmcascade._system.files import write_json
 from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import Setting, front
-from mmcascade.calibration.search.committees import compare, convert
-from mmcascade.calibration.search.confidence_curves import confidence_curves
 from mmcascade.calibration.search.pareto import spread_out
-from mmcascade.calibration.search.search import search
-from mmcascade.calibration.search.search_files import as_csv, as_json
-from mmcascade.calibration.search.search_report import Figures, Point, Reporter
-from mmcascade.calibration.search.searcher import Covered, Found, Plan, Progress
+from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.search.results.committees import compare, convert
+from mmcascade.calibration.search.results.confidence_curves import confidence_curves
+from mmcascade.calibration.search.results.files import as_csv, as_json
+from mmcascade.calibration.search.results.report import Figures, Point, Reporter
+from mmcascade.calibration.search.search import Covered, Found, Progress, search
+from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store import holds_cells
 from mmcascade.engine.configs.chains import stored_config, write_chain
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
 from mmcascade.visualization.style import save
@@ -38,7 +41,7 @@ class SearchRun:
     """Stores, what to do with their units, and where the results go.
 
     Attributes:
-        stores: of the same units.
+        stores: of scores of the same units, or one of cells.
         candidates: their stages.
         unit: of cost.
         out: folder to write; must not exist, or be empty.
@@ -47,7 +50,7 @@ class SearchRun:
         repeats: draws of the bootstrap.
     """
 
-    stores: Sequence[ScoreStore]
+    stores: Sequence[ScoreStore | CellStore]
     candidates: Candidates
     unit: str
     out: Path
@@ -57,20 +60,53 @@ class SearchRun:
 
     @classmethod
     def open(
-        cls, folders: Sequence[str | Path], out: str | Path, costs: Mapping[str, float] | None = None, **options: Any
+        cls,
+        folders: Sequence[str | Path],
+        out: str | Path,
+        costs: Mapping[str, float] | None = None,
+        confidence: str | None = None,
+        fusion: str | None = None,
+        **options: Any,
     ) -> SearchRun:
-        """Open stores.
+        """Open stores of either kind.
 
         Args:
-            costs: milliseconds per 'member@view', in place of multiply-adds.
+            folders: of stores of scores, or of one store of cells.
+            out: folder to write; must not exist, or be empty.
+            costs: milliseconds per stage, in place of multiply-adds; see
+                :meth:`~mmcascade.calibration.search.candidates.Candidates.from_stores`.
+            confidence, fusion: of the cascades; default those of the stores' config, else 'max_prob' and 'prob'. Cells
+                were stored with their own.
+            options: ``seed``, ``points`` and ``repeats``.
 
         Raises:
             ValueError: if the stores do not fit together, or the output folder holds something.
         """
         out = cls._checked(Path(out), options.get('points', cls.points))
+        unit = MULTIPLY_ADDS if costs is None else MILLISECONDS
+        if holds_cells(folders[0]):
+            for name, value in (('confidence', confidence), ('fusion', fusion)):
+                if value is not None:
+                    raise ValueError(
+                        f'--{name} is for stores of scores, and {folders[0]} holds cells: the store was filled with one'
+                    )
+            if len(folders) > 1:
+                raise ValueError(
+                    f'cells are searched in one store, which knows what its stages give together, got '
+                    f'{len(folders)}; fill one from a config with every stage that is to be tried'
+                )
+            cells = [CellStore.open(folders[0])]
+            return cls(cells, Candidates.from_stores(cells, costs), unit, out, **options)
         stores = [ScoreStore.open(folder) for folder in folders]
-        candidates = Candidates.from_stores(stores, costs)
-        return cls(stores, candidates, MULTIPLY_ADDS if costs is None else MILLISECONDS, out, **options)
+        model = (stored_config(stores) or {}).get('model', {})
+        confidence = confidence or model.get('confidence', 'max_prob')
+        if not isinstance(confidence, str):
+            raise ValueError(
+                f"the store's config has a confidence of its own, {confidence}; a search reads class scores "
+                'only, so name one of its functions with --confidence'
+            )
+        candidates = Candidates.from_stores(stores, costs, confidence, fusion or model.get('fusion', 'prob'))
+        return cls(stores, candidates, unit, out, **options)
 
     @staticmethod
     def _checked(out: Path, points: int) -> Path:
@@ -83,23 +119,27 @@ class SearchRun:
     def front(self, plan: Plan, progress: Progress = lambda done, total: None) -> dict[str, Any]:
         """Search, and write table, picture and configs of the front; returns what ``pareto.json`` holds."""
         select, report = self._halves()
-        found = self._search(select, plan, progress)
+        found = search(self.candidates, select, plan, progress)
         chosen = [found.front[k] for k in spread_out([s.cost for s in found.front], self.points)]
-        reporter = self._reporter(plan, select, report)
-        about = {'front': len(found.front), **self._about(found, plan, reporter)}
+        reporter = Reporter(self.candidates, plan, select, report, self.repeats)
+        about: dict[str, Any] = {'front': len(found.front)}
+        if self.candidates.units.label is not None:
+            about['max_cells'] = plan.max_cells
+        if isinstance(plan.quality, Accuracy) and plan.chains is None:
+            about['committees'] = self._committees(found, reporter)
         return self._write(chosen, found.ensembles, found.covered, plan, reporter, about)
 
     def converted(self, chain: str, goal: str, plan: Plan) -> dict[str, Any]:
         """Turn an ensemble into a cascade; writes both like a front of two."""
         select, report = self._halves()
         settings = convert(self.candidates, select, self.candidates.find(chain), goal, plan)
-        reporter = self._reporter(plan, select, report)
+        reporter = Reporter(self.candidates, plan, select, report, self.repeats)
         ordered = sorted(settings[::-1], key=lambda setting: setting.cost)
         return self._write(ordered, [settings[0]], [], plan, reporter, {'match': goal})
 
-    def confidences(self, chain: str, fusion: str) -> dict[str, float]:
+    def confidences(self, chain: str) -> dict[str, float]:
         """Draw the accuracy of the most confident units by confidence function; returns the areas under the lines."""
-        curves = confidence_curves(self.candidates, self.candidates.find(chain), fusion)
+        curves = confidence_curves(self.candidates, self.candidates.find(chain))
         areas = {name: float(curve.mean()) for name, curve in curves.items()}
         with _in_one_piece(self.out) as folder:
             save(plot_confidences(curves, chain), folder / 'confidences.png')
@@ -108,8 +148,8 @@ class SearchRun:
                 {
                     'schema': 1,
                     'chain': chain,
-                    'fusion': fusion,
-                    'units': len(self.candidates.labels),
+                    'fusion': self.candidates.cascade.fusion,
+                    'units': len(self.candidates.units),
                     'mean_accuracy': areas,
                     'accuracy_of_most_confident': {
                         name: {f'{share}%': float(curve[_rank(len(curve), share)]) for share in range(10, 101, 10)}
@@ -120,25 +160,7 @@ class SearchRun:
         return areas
 
     def _halves(self) -> tuple[np.ndarray, np.ndarray]:
-        return hold_out(self.candidates.labels, 0.5, self.seed)
-
-    def _search(self, select: np.ndarray, plan: Plan, progress: Progress) -> Found:
-        return search(self.candidates, select, plan, progress)
-
-    def _reporter(self, plan: Plan, select: np.ndarray, report: np.ndarray) -> Reporter:
-        return Reporter(self.candidates, plan, select, report, self.repeats)
-
-    def _about(self, found: Found, plan: Plan, reporter: Reporter) -> dict[str, Any]:
-        """What else the results say of a search."""
-        if plan.quality.name != 'accuracy' or plan.chains is not None:
-            return {}
-        return {'committees': self._committees(found, reporter)}
-
-    def _singles(self, ensembles: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
-        return self._figures([setting for setting in ensembles if len(setting.chain) == 1], reporter)
-
-    def _write_chain(self, folder: Path, config: dict[str, Any], point: Point, plan: Plan, reporter: Reporter) -> None:
-        write_chain(folder, config, point, self.candidates, plan, self.stores[0], len(reporter.report))
+        return hold_out(self.candidates.source.strata, 0.5, self.seed)
 
     def _write(
         self,
@@ -166,7 +188,7 @@ class SearchRun:
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
             figure = plot_front(
                 points,
-                self._singles(ensembles, reporter),
+                reporter.singles(),
                 self._figures(front([s for s in ensembles if len(s.chain) > 1]), reporter),
                 str(plan.quality),
                 self.unit,
@@ -174,7 +196,7 @@ class SearchRun:
             save(figure, folder / 'pareto.png')
             if config is not None:
                 for name, point in zip(names, points, strict=True):
-                    self._write_chain(folder / name, config, point, plan, reporter)
+                    write_chain(folder / name, config, point, plan, reporter)
         return result
 
     def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.exits import Chain, chain_exits
+from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.search.candidates import Candidates
 
 #: Those that read the fused probabilities, so that any stage has them.
 NAMES = ('max_prob', 'prob_gap', 'neg_entropy', 'logit_gap')
 
 
-def confidence_curves(candidates: Candidates, chain: Chain, fusion: str = 'prob') -> dict[str, NDArray[np.float64]]:
+def confidence_curves(candidates: Candidates, chain: Chain) -> dict[str, NDArray[np.float64]]:
     """Accuracy of the k most confident units for k = 1..N, per confidence function, and for the best order.
 
     Args:
@@ -23,10 +26,16 @@ def confidence_curves(candidates: Candidates, chain: Chain, fusion: str = 'prob'
     Returns:
         Per name ``(N)``, fractions. Of equal scores the order is that of the expected accuracy: each unit of a tie
         counts as the tie's mean.
+
+    Raises:
+        ValueError: for a store of cells.
     """
+    source = candidates.source
+    if not isinstance(source, ScoreSource):
+        raise ValueError('a store of cells keeps the scores of one confidence function, so there are none to compare')
     curves = {}
     for name in NAMES:
-        exit_ = chain_exits(candidates.stages, candidates.labels, [chain], name, fusion)[chain]
+        exit_ = replace(source, confidence=name).exits([chain])[chain]
         curves[name] = _accuracy_of_best(exit_.confidence, ~exit_.wrong)
     right = np.sort(~exit_.wrong)[::-1]
     return curves | {'oracle': np.cumsum(right) / np.arange(1, len(right) + 1)}

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.deferred_shares import fit_shares, lowest_share, midway
 from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.shares import lowest_share, midway
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
+from tests.support.calibrating import shares_of
 from tests.test_calibration.synthetic import members
 
 N = 120
@@ -47,13 +48,13 @@ def test_it_finds_the_best_of_all_shares(three, count):
     labels, stages = three[0], three[1][:count]
     points = every_share(stages, labels)
     for accuracy in sorted({a for a, _ in points})[::4]:
-        fitted = fit_shares(stages, labels, Target('accuracy', accuracy))
+        fitted = shares_of(stages, labels, Target('accuracy', accuracy))
         found = reached(stages, labels, fitted.windows)
         assert found[0] >= accuracy - 1e-12
         assert found[1] == pytest.approx(min(c for a, c in points if a >= accuracy - 1e-12))
         assert fitted.tau == []
     for budget in (1.0, 1.5, 2.2, 3.1, 7.0, 100.0):
-        found = reached(stages, labels, fit_shares(stages, labels, Target('macs', budget)).windows)
+        found = reached(stages, labels, shares_of(stages, labels, Target('macs', budget)).windows)
         assert found[1] <= budget + 1e-9
         assert found[0] == pytest.approx(max(a for a, c in points if c <= budget + 1e-9))
 
@@ -61,7 +62,7 @@ def test_it_finds_the_best_of_all_shares(three, count):
 @pytest.mark.parametrize('share', [0.0, 0.25, 0.5, 1.0])
 def test_a_share_of_the_units_that_reach_each_gap_goes_on(three, share):
     labels, stages = three
-    windows = fit_shares(stages, labels, Target('deferred', share)).windows
+    windows = shares_of(stages, labels, Target('deferred', share)).windows
     result = replay(stages, WindowPolicy(windows), N)
     assert result.reached(3) == pytest.approx([1.0, share, share**2], abs=1 / N)
     if share == 1:
@@ -76,7 +77,7 @@ def test_what_is_feasible_is_in_the_message(three):
     feasible = f'accuracy lies between {min(accuracies):.4f} and {max(accuracies):.4f} and the cost between 1 and 7 '
     for target in (Target('accuracy', 1.0), Target('macs', 0.9)):
         with pytest.raises(ValueError, match=f'{target.kind}={target.value:g} cannot be reached.*{feasible}'):
-            fit_shares(stages, labels, target)
+            shares_of(stages, labels, target)
 
 
 def test_only_some_units_count(three):
@@ -84,17 +85,17 @@ def test_only_some_units_count(three):
     some = np.arange(5, N, 2)
     part = [CachedStage(stage.values[some], macs=stage.macs) for stage in stages]
     target = Target('macs', 2.5)
-    assert fit_shares(stages, labels, target, units=some) == fit_shares(part, labels[some], target)
+    assert shares_of(stages, labels, target, units=some) == shares_of(part, labels[some], target)
 
 
 def test_constant_scores_and_units_without_output(three):
     labels, stages = three
     with pytest.raises(ValueError, match='scores after stage 0 are all 0.25'):
-        fit_shares([CachedStage(torch.zeros(N, 4)), stages[0]], labels, Target('deferred', 0.5))
+        shares_of([CachedStage(torch.zeros(N, 4)), stages[0]], labels, Target('deferred', 0.5))
     values = stages[0].values.clone()
     values[:40] = float('nan')
     broken = CachedStage(values, macs=1.0)
-    windows = fit_shares([broken, stages[1]], labels, Target('deferred', 0.2)).windows
+    windows = shares_of([broken, stages[1]], labels, Target('deferred', 0.2)).windows
     result = replay([broken, stages[1]], WindowPolicy(windows), N)
     assert (result.exit_stage == (np.arange(N) < 40)).all(), 'a tie of units without a score goes on as a whole'
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.exits import Chain
+from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import Setting
-from mmcascade.calibration.search.quality import Quality
-from mmcascade.calibration.search.search import search
-from mmcascade.calibration.search.search_limits import InfeasibleError
-from mmcascade.calibration.search.searcher import Found, Plan
+from mmcascade.calibration.search.plan import InfeasibleError, Plan
+from mmcascade.calibration.search.search import Found, search
 
 GOALS = ('accuracy', 'cost')
 
@@ -70,7 +69,7 @@ def convert(
         chain: the ensemble's members.
         goal: 'accuracy' for the lowest mean cost at the ensemble's accuracy or more, 'cost' for the highest accuracy
             at no more than its cost.
-        plan: its policy, confidence and fusion are used, and its limits kept. What is matched is always the accuracy,
+        plan: its policy is used, and its limits are kept. What is matched is always the accuracy,
             whatever its quality.
 
     Returns:
@@ -82,12 +81,16 @@ def convert(
     """
     if len(chain) < 2:
         raise ValueError('an ensemble has at least two members, such as --convert small,large')
-    if plan.limits.reach is not None and plan.quality.name != 'accuracy':
+    if plan.limits.reach is not None and not isinstance(plan.quality, Accuracy):
         raise ValueError(
             f'an ensemble is converted by accuracy and cost, so {plan.quality} cannot be asked to reach '
             f'{plan.limits.reach:g}; leave --reach out, or take --quality accuracy'
         )
-    found = search(candidates, units, replace(plan, chains=(chain,), quality=Quality('accuracy')))
+    if candidates.units.label is not None:
+        raise ValueError(
+            'a store of cells has no ensemble to convert: search it with --reach, the mIoU to keep, or --max-cost'
+        )
+    found = search(candidates, units, replace(plan, chains=(chain,), quality=Accuracy()))
     (ensemble,) = found.ensembles
     cascade = best(found.front, goal, ensemble)
     if cascade is None:

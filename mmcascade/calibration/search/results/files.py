@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from mmcascade.calibration.search.candidates import NamedStages
-from mmcascade.calibration.search.cell_report import CellPoint
-from mmcascade.calibration.search.search_report import Point
-from mmcascade.calibration.search.searcher import Covered, Plan
+from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.search.results.report import Point
+from mmcascade.calibration.search.search import Covered
 from mmcascade.routing.policies.policies import Window
 
 SCHEMA = 1
 
 
 def as_json(
-    points: Sequence[Point], covered: Sequence[Covered], candidates: NamedStages, plan: Plan, about: Mapping[str, Any]
+    points: Sequence[Point], covered: Sequence[Covered], candidates: Candidates, plan: Plan, about: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What ``pareto.json`` holds; qualities are fractions.
 
@@ -35,8 +35,8 @@ def as_json(
         **about,
         'quality': str(plan.quality),
         'higher_is_better': plan.quality.higher_is_better,
-        'confidence': plan.confidence,
-        'fusion': plan.fusion,
+        'confidence': candidates.cascade.confidence,
+        'fusion': candidates.cascade.fusion,
         'policy': plan.policy,
         'limits': asdict(plan.limits),
         'stages': dict(zip(candidates.names, np.round(candidates.mean_costs(), 6).tolist(), strict=True)),
@@ -45,7 +45,7 @@ def as_json(
     }
 
 
-def as_csv(points: Sequence[Point], candidates: NamedStages) -> str:
+def as_csv(points: Sequence[Point], candidates: Candidates) -> str:
     """The same points as one row of numbers each."""
     out = io.StringIO()
     rows = [_row(point, candidates) for point in points]
@@ -60,16 +60,19 @@ def describe_windows(windows: Sequence[Window]) -> str:
     return ', '.join('..'.join('' if end is None else f'{end:.4g}' for end in window) for window in windows)
 
 
-def _point(point: Point, candidates: NamedStages) -> dict[str, Any]:
+def _point(point: Point, candidates: Candidates) -> dict[str, Any]:
     baseline = None if point.baseline is None else candidates.names[point.baseline]
-    return {**asdict(point), 'chain': candidates.named(point.chain), 'baseline': baseline}
+    written = {**asdict(point), 'chain': candidates.named(point.chain), 'baseline': baseline}
+    if point.interval is None:
+        del written['interval']
+    return written
 
 
-def _row(point: Point, candidates: NamedStages) -> dict[str, Any]:
+def _row(point: Point, candidates: Candidates) -> dict[str, Any]:
     row: dict[str, Any] = {'chain': candidates.describe(point.chain), 'windows': describe_windows(point.windows)}
     for half in ('report', 'select'):
         row |= {f'{key}_{half}': value for key, value in asdict(getattr(point, half)).items()}
-    if isinstance(point, CellPoint):
+    if point.interval is not None:
         row |= {'quality_low': point.interval.low, 'quality_high': point.interval.high}
     difference = point.difference
     return row | {

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.exits import Chain
+from mmcascade.calibration.replay.costs import Chain
 
 ORDERS = ('cost', 'any')
 

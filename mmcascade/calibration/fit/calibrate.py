@@ -1,0 +1,161 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Fit everything that a calibration file holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.exit_maps import fit_maps
+from mmcascade.calibration.fit.guarantee import Guarantee, guarantee
+from mmcascade.calibration.fit.measured import measured
+from mmcascade.calibration.fit.operating_point import Target, operating_point, place_tau
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.shares import Shares, fit_shares
+from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
+from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.routing import ExitPolicy
+
+
+def calibrate(
+    store: ScoreStore | CellStore,
+    identity: CascadeIdentity,
+    request: CalibrationRequest,
+    stream: ScoreStore | None = None,
+) -> Calibration:
+    """Fit temperatures, windows, maps and the accept threshold on a filled store of a cascade's stages, in order.
+
+    Calibration data of classifiers may hold units marked as out of distribution, with the label -1; none are needed
+    (Xia & Bouganis 2023). Accepting one is an error for a risk, and for a score map. A TPR, a temperature and an
+    accuracy leave them out, as do the targets accuracy=, macs= and deferred=.
+
+    Args:
+        store: scores of images, or cells of segmented ones.
+        identity: the cascade; names its confidence function and fusion.
+        request: what is asked for.
+        stream: scores of stage 0 on unlabelled images, which the window of gap 0 is re-centred on.
+
+    Raises:
+        ValueError: if a target cannot be reached, or the request does not fit the store.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from mmcascade.calibration.stores.identity import StageIdentity
+        >>> from mmcascade.routing import StageOutput
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> labels = torch.randint(4, (400,), generator=generator)
+        >>> right = torch.nn.functional.one_hot(labels, 4)
+        >>> def stage(skill, macs):
+        ...     return StageOutput(logits=skill * right + torch.randn(400, 4, generator=generator), macs=macs)
+        >>> store = ScoreStore.create(
+        ...     tempfile.mkdtemp(), dict(data=dict(units=400, fingerprint='f')), 400, 4, ['logits', 'logits'])
+        >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
+        >>> identity = CascadeIdentity(
+        ...     tuple(StageIdentity(name, view=0, weights=name) for name in ('small', 'large')), 'max_prob', 'prob')
+        >>> made = calibrate(store, identity, CalibrationRequest('risk=0.1', half_width=0.2))
+        >>> made.measured['risk'] <= 0.1, [round(share, 1) for share in made.measured['reached']]
+        (True, [1.0, 0.4])
+    """
+    return fit(Evidence.of(store, identity, request), request, stream)
+
+
+def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | None = None) -> Calibration:
+    """The same as :func:`calibrate`, on exits that are there already."""
+    fitted_on = evidence.fitted_on()
+    if request.wanted.is_decision:
+        fitted = fit_windows(fitted_on.exits, fitted_on.units, request)
+    else:
+        known = fitted_on.known()
+        fitted = fit_shares(known.exits, known.units, request.wanted, request.max_cells)
+    calibration = calibration_of(fitted, evidence, request)
+    if stream is not None:
+        moved = adjust(calibration, stream.stages()[0], stream.units)
+        calibration = calibration_of(FittedWindows(moved.windows, moved.tau), evidence, request)
+    if request.adapt is not None:
+        calibration = replace(calibration, adapt=request.adapt)
+        calibration.policy()  # refuses a cascade without a gap before any file is written
+    return calibration
+
+
+def calibration_of(
+    fitted: FittedWindows, evidence: Evidence, request: CalibrationRequest, policy: ExitPolicy | None = None
+) -> Calibration:
+    """The calibration with given windows: maps and accept threshold are fitted on the cascade that they make.
+
+    The accept threshold meets its target on the calibration units whatever the rule; a certified one keeps its bound on
+    the units held out.
+
+    Args:
+        fitted: the windows.
+        evidence: what to fit on.
+        request: what is asked for beside the windows.
+        policy: another one that takes their place.
+
+    Raises:
+        ValueError: if no threshold meets the target.
+    """
+    plain = Calibration(
+        cascade=evidence.cascade,
+        windows=fitted.windows,
+        accept=None,
+        temperatures=evidence.temperatures,
+        target=request.target,
+        data=evidence.data,
+        max_cells=request.max_cells,
+    )
+    policy = policy or plain.policy()
+    fitted_on, judged = evidence.fitted_on(), evidence.judged_on()
+    maps = None if request.maps == 'none' else fit_maps(fitted_on.exits, policy, fitted_on.units)
+    routes = route(judged.exits, policy, judged.units, maps=maps)
+    plain = replace(plain, measured=measured(routes, policy))
+    if evidence.units.label is not None:  # a label map is not accepted or rejected
+        return plain
+    threshold, promise = _accept(routes, request)
+    if threshold is not None:
+        point = operating_point(routes.confidence, routes.wrong, threshold)
+        plain.measured.update(coverage=point.coverage, risk=point.risk)
+    return replace(
+        plain,
+        accept=threshold,
+        rule=request.rule,
+        half_width=request.half_width,
+        tau=fitted.tau,
+        fit_on=request.fit_on,
+        accept_target=request.accept_target,
+        maps=maps,
+        guarantee=promise,
+    )
+
+
+def share_curve(
+    evidence: Evidence, max_cells: int | None = None, steps: int = 200
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Quality and mean multiply-adds per image of a cascade, at rising shares of units that go on."""
+    shares = Shares(evidence.exits, evidence.units, max_cells)
+    return shares.figures(np.arange(steps + 1) / steps * shares.able)
+
+
+def _accept(routes: Routes, request: CalibrationRequest) -> tuple[float | None, Guarantee | None]:
+    """The accept threshold and what is promised of it."""
+    target = request.accept_target
+    if target is None:
+        return None, None
+    if request.certify is None:
+        return place_tau(*judged_units(routes, target), target, 'safe'), None
+    promise = guarantee(
+        routes.confidence,
+        routes.wrong,
+        Target.parse(target).value,
+        request.certify,
+        share=request.certify_share,
+        seed=request.seed,
+    )
+    return promise.threshold, promise

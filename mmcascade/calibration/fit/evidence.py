@@ -1,0 +1,143 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What a cascade is calibrated on: its exits over stored units, each computed once for all that is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmcascade.calibration.fit.guarantee import MIN_UNITS
+from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.replay.sources import CellSource, ScoreSource
+from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.routing import CachedStage
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A cascade on its calibration units.
+
+    Attributes:
+        cascade: the cascade.
+        temperatures: one per stage.
+        exits: after each stage.
+        units: the units.
+        data: their number and fingerprint.
+        held: units that nothing is fitted on but an accept threshold with a guarantee; None = there are none.
+    """
+
+    cascade: CascadeIdentity
+    temperatures: list[float]
+    exits: list[Exit]
+    units: Units
+    data: dict[str, Any] = field(default_factory=dict)
+    held: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, store: ScoreStore | CellStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
+        """A filled store of a cascade's stages, in order.
+
+        Raises:
+            ValueError: if the request, or the cascade, does not fit the store.
+        """
+        if isinstance(store, CellStore):
+            request.check_segmentor()
+            return cls.of_cells(store, cascade)
+        request.check_classifier()
+        return cls.of_scores(store, cascade, request)
+
+    @classmethod
+    def of_stages(
+        cls,
+        stages: Sequence[CachedStage],
+        labels: NDArray[np.int64],
+        cascade: CascadeIdentity,
+        data: dict[str, Any] | None = None,
+    ) -> Evidence:
+        """A cascade of all these stages, in order.
+
+        Args:
+            labels: int64 ``(N)``, the true classes; -1 = out of distribution.
+        """
+        source = ScoreSource(stages, labels, cascade.scoring, cascade.fusion)
+        exits = source.along(tuple(range(len(stages))))
+        return cls(cascade, [stage.temperature for stage in stages], exits, source.units, data or {})
+
+    @classmethod
+    def of_scores(cls, store: ScoreStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
+        """A filled store of a cascade's stages, in order, with the temperatures that are asked for.
+
+        Raises:
+            ValueError: if nothing has a label, a stage never ran, or too few units are there for a guarantee.
+        """
+        stages, labels = store.stages(), np.asarray(store.labels)
+        if not (labels >= 0).any():
+            raise ValueError('no calibration unit has a label, so nothing can be fitted')
+        for index, stage in enumerate(stages):
+            _check_ran(stage, index)
+        units, held = np.arange(len(labels)), None
+        if request.certify is not None:
+            units, held = hold_out(labels, request.certify_share, request.seed)
+            if len(held) < MIN_UNITS:
+                raise ValueError(
+                    f'a guarantee needs at least {MIN_UNITS} calibration units of its own, and a share of '
+                    f'{request.certify_share} of {len(labels)} is {len(held)}; calibrate on more units'
+                )
+        if request.temperatures == 'fit':
+            known = units[labels[units] >= 0]
+            stages = store.stages([fit_temperature(stage, labels, known) for stage in stages])
+        return replace(cls.of_stages(stages, labels, cascade, store.header.identity.data.summary()), held=held)
+
+    @classmethod
+    def of_cells(cls, store: CellStore, cascade: CascadeIdentity) -> Evidence:
+        """A complete store of cells.
+
+        Raises:
+            ValueError: if the store belongs to another cascade.
+        """
+        header = store.header
+        here = {'stages': len(cascade.stages), 'fusion': cascade.fusion, 'confidence': cascade.confidence}
+        there = {'stages': store.stages, 'fusion': header.fusion, 'confidence': header.confidence}
+        if here != there:
+            raise ValueError(
+                f'the store {store.folder} was filled by another cascade: it has {there}, and this one {here}'
+            )
+        source = CellSource(store)
+        exits = source.along(tuple(range(store.stages)))
+        return cls(cascade, list(header.temperatures), exits, source.units, header.identity.data.summary())
+
+    def only(self, groups: ArrayLike) -> Evidence:
+        """Some of the images."""
+        rows = self.units.rows(groups)
+        exits = [exit_.select(rows) for exit_ in self.exits]
+        return replace(self, exits=exits, units=self.units.of_groups(groups), held=None)
+
+    def fitted_on(self) -> Evidence:
+        """What is fitted on: all but what is held out."""
+        return self if self.held is None else self.only(np.setdiff1d(np.arange(self.units.groups), self.held))
+
+    def judged_on(self) -> Evidence:
+        """What the finished cascade is judged on: what is held out, or else everything."""
+        return self if self.held is None else self.only(self.held)
+
+    def known(self) -> Evidence:
+        """The units with a class."""
+        ood = self.units.ood
+        return self if ood is None or not ood.any() else self.only(np.flatnonzero(~ood))
+
+
+def _check_ran(stage: CachedStage, index: int) -> None:
+    """Raise ValueError if a stage gave no finite output on any unit."""
+    if not any(row.isfinite().all() for row in stage.values):
+        raise ValueError(
+            f'stage {index} gave no finite output on any calibration unit; did its member run, with sound weights?'
+        )

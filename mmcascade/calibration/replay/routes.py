@@ -1,0 +1,125 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The one route over stored units: whoever goes on is decided by the code that routes real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.routing import ExitPolicy
+from mmcascade.routing.confidences.score_maps import ScoreMap, judged_score
+from mmcascade.routing.policies.policies import Window, going_on
+
+
+@dataclass(frozen=True)
+class Routes:
+    """What a cascade does with N units in G groups.
+
+    Attributes:
+        units: the units.
+        stages: number of stages.
+        exit_stage: int64 ``(N)``, position in the chain where a unit leaves, from 0.
+        confidence: ``(N)`` at the exit, the score that is judged.
+        sums: ``(G, K)``, what the units of each group carry at their exits.
+        cost: float64 ``(G)``, multiply-adds.
+    """
+
+    units: Units
+    stages: int
+    exit_stage: NDArray[np.int64]
+    confidence: NDArray[np.floating]
+    sums: NDArray[Any]
+    cost: NDArray[np.float64]
+
+    @cached_property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Bool ``(N)``, of classified images."""
+        return self.sums[:, 0] != 0
+
+    @cached_property
+    def ran(self) -> NDArray[np.float64]:
+        """Which share of each group ran each stage, by the area of its units, ``(stages, G)``."""
+        units = self.units
+        area = np.maximum(np.bincount(units.group, units.area, units.groups), 1)
+        ran = [np.bincount(units.group, units.area * (self.exit_stage >= k), units.groups) for k in range(self.stages)]
+        return np.stack(ran) / area
+
+    def reached(self, groups: NDArray[np.int64] | None = None) -> list[float]:
+        """Share of all groups, or of some, that ran each stage."""
+        return [float((ran if groups is None else ran[groups]).mean()) for ran in self.ran]
+
+    @cached_property
+    def deferred(self) -> list[float]:
+        """Per gap the share of the units that reach it and go on; 0 where none reaches it."""
+        here = [int((self.exit_stage >= k).sum()) for k in range(self.stages)]
+        return [after / max(before, 1) for before, after in zip(here, here[1:], strict=False)]
+
+
+@torch.no_grad()
+def route(
+    exits: Sequence[Exit],
+    policy: ExitPolicy,
+    units: Units,
+    chain: Chain | None = None,
+    maps: Sequence[ScoreMap | None] | None = None,
+) -> Routes:
+    """Route stored units through a chain.
+
+    Args:
+        exits: after each stage of the chain.
+        policy: who goes on.
+        units: the units.
+        chain: which stages of the units' costs these are; default all, in order.
+        maps: per stage, from the score of units that leave there to the score that is judged.
+
+    Raises:
+        ValueError: if the policy decides another number of gaps.
+    """
+    if policy.num_gaps != len(exits) - 1:
+        raise ValueError(
+            f'{len(exits)} stages have {len(exits) - 1} gaps between them, but {policy!r} decides '
+            f'{policy.num_gaps}; give it one entry per gap'
+        )
+    chain = tuple(range(len(exits))) if chain is None else chain
+    policy = policy.start_stream()
+    exit_stage, here = np.zeros(len(units), np.int64), np.arange(len(units))
+    for gap, exit_ in enumerate(exits[:-1]):
+        if policy.is_closed(gap) or not len(here):
+            break
+        score = torch.from_numpy(exit_.confidence[here])
+        number = torch.from_numpy(units.number[here])
+        going = going_on(policy, gap, score, score != -torch.inf, number, units.empty)
+        here = here[going.numpy()]
+        exit_stage[here] = gap + 1
+    confidence = np.empty(len(units), exits[0].confidence.dtype if maps is None else np.float64)
+    sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
+    for stage, exit_ in enumerate(exits):
+        rows = np.flatnonzero(exit_stage == stage)
+        confidence[rows] = judged_score(maps, stage, torch.from_numpy(exit_.confidence[rows])).numpy()
+        if len(rows):
+            sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
+    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage))
+
+
+def near_a_bound(
+    exits: Sequence[Exit], windows: Sequence[Window], exit_stage: NDArray[np.int64], distance: float = 1e-5
+) -> int:
+    """Number of units with a score within ``distance`` of a bound that decides about them.
+
+    Where members run in other batches than those that filled the store, rounding may carry such a unit across.
+    """
+    near = np.zeros(len(exit_stage), np.bool_)
+    for gap, window in enumerate(windows):
+        for bound in window:
+            if bound is not None:
+                score = exits[gap].confidence.astype(np.float64)
+                near |= (exit_stage >= gap) & (np.abs(score - bound) <= distance)
+    return int(near.sum())

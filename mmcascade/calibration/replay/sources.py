@@ -1,0 +1,201 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Stored stages whose units are routed, whatever the stores hold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from mmcascade.calibration.replay.carried import Dense
+from mmcascade.calibration.replay.costs import Chain, Costs
+from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
+from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.stores.cell_records import position
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.routing import CachedStage, CascadeState, Confidence, ExitPolicy, UnitBatch, build_confidence
+from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
+
+_CHUNK = 4096  # units at a time, which bounds the memory for their scores
+
+
+class Source(ABC):
+    """Stages with stored outputs over the units of one data set.
+
+    A variant knows how outputs of stages are fused, and what a unit carries.
+    """
+
+    #: What routing alone is judged by.
+    quality: Quality
+
+    @property
+    @abstractmethod
+    def units(self) -> Units:
+        """The units, with the multiply-adds of all stages."""
+
+    @property
+    @abstractmethod
+    def strata(self) -> NDArray[np.int64]:
+        """Kinds of groups, ``(G)``, which halves of the data should hold in proportion."""
+
+    @abstractmethod
+    def exits(self, chains: Iterable[Chain]) -> dict[Chain, Exit]:
+        """The exits of chains and of everything they begin with, each computed once, as the router computes it."""
+
+    @abstractmethod
+    def alone(self) -> dict[int, Exit]:
+        """Every stage whose own output is stored, run on all units."""
+
+    def along(self, chain: Chain) -> list[Exit]:
+        """The exits after each stage of a chain."""
+        exits = self.exits([chain])
+        return [exits[chain[: k + 1]] for k in range(len(chain))]
+
+    def route(self, chain: Chain, policy: ExitPolicy, groups: ArrayLike | None = None) -> Routes:
+        """Route all units, or those of some groups."""
+        exits, units = self.along(chain), self.units
+        if groups is not None:
+            rows = units.rows(groups)
+            exits, units = [exit_.select(rows) for exit_ in exits], units.of_groups(groups)
+        return route(exits, policy, units, chain)
+
+
+@dataclass(frozen=True)
+class ScoreSource(Source):
+    """Stored scores of classifiers; a unit carries whether it is wrong.
+
+    Attributes:
+        stages: the stored stages.
+        labels: int64 ``(N)``, the true classes; -1 = out of distribution.
+        confidence, fusion: of the cascade, see :class:`~mmcascade.routing.CascadeRouter`.
+    """
+
+    stages: Sequence[CachedStage]
+    labels: NDArray[np.int64]
+    confidence: str | Confidence = 'max_prob'
+    fusion: str = 'prob'
+
+    quality = Accuracy()
+
+    @cached_property
+    def units(self) -> Units:
+        """The units, with the multiply-adds of all stages."""
+        number = np.arange(len(self.labels))
+        macs = [np.broadcast_to(np.asarray(stage.macs, np.float64), number.shape) for stage in self.stages]
+        return Units(number, number, Costs(np.stack(macs), number), np.ones(len(number)), self.labels < 0)
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Kinds of groups, ``(G)``."""
+        return self.labels
+
+    def alone(self) -> dict[int, Exit]:
+        """Every stage whose own output is stored, run on all units."""
+        exits = self.exits([(stage,) for stage in range(len(self.stages))])
+        return {stage: exits[(stage,)] for stage in range(len(self.stages))}
+
+    @torch.no_grad()
+    def exits(self, chains: Iterable[Chain]) -> dict[Chain, Exit]:
+        """The exits of chains and of everything they begin with, as the router computes them."""
+        measure = build_confidence(self.confidence)
+        member_score = measure.member_score(self.fusion)
+        following: dict[Chain, set[int]] = defaultdict(set)
+        for chain in chains:
+            for k, stage in enumerate(chain):
+                following[chain[:k]].add(stage)
+        pieces: dict[Chain, list[tuple[NDArray, NDArray]]] = defaultdict(list)
+
+        def descend(prefix: Chain, state: CascadeState | None, batch: UnitBatch, target: NDArray[np.int64]) -> None:
+            for index in sorted(following.get(prefix, ())):
+                stage, output = self.stages[index], self.stages[index](batch)
+                after = (
+                    CascadeState.start(output, self.fusion, stage.temperature, member_score)
+                    if state is None
+                    else state.add(output, stage.temperature, member_score)
+                )
+                wrong = after.fused.probs.argmax(1).numpy() != target
+                chain = (*prefix, index)
+                pieces[chain].append((measure(after).numpy(), wrong))
+                descend(chain, after, batch, target)
+
+        for start in range(0, len(self.labels), _CHUNK):
+            units = np.arange(start, min(len(self.labels), start + _CHUNK))
+            descend((), None, UnitBatch.submitted([], units, 0), self.labels[units])
+        found = {}
+        for chain, parts in pieces.items():
+            confidence, wrong = (np.concatenate(column) for column in zip(*parts, strict=True))
+            found[chain] = Exit(confidence, Dense(wrong[:, None]))
+        return found
+
+
+@dataclass(frozen=True)
+class CellSource(Source):
+    """A complete store of cells; a cell carries its right and its predicted pixels per class. Groups are images."""
+
+    store: CellStore
+
+    quality = MeanIoU()
+
+    @cached_property
+    def units(self) -> Units:
+        """The units, with the multiply-adds of all stages."""
+        cells, on = self.store.cells, self.store.on
+        once = frozenset(k for k, kind in enumerate(on) if k and kind == 'image')
+        label = np.zeros((self.store.images, cells.label.shape[1]), np.int64)
+        np.add.at(label, cells.image, cells.label)
+        return Units(
+            cells.image * CELLS_PER_IMAGE + cells.cell,
+            cells.image,
+            Costs(np.ascontiguousarray(cells.macs.T), cells.image, once),
+            cells.area,
+            label=label,
+            empty=self.store.header.empty,
+        )
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Kinds of groups, ``(G)``."""
+        return np.zeros(self.store.images, np.int64)
+
+    def exits(self, chains: Iterable[Chain]) -> dict[Chain, Exit]:
+        """See :meth:`Source.exits`. With 'replace' a cell keeps its last finite output.
+
+        Raises:
+            ValueError: if a chain does not begin with stage 0 or runs a stage twice.
+        """
+        found: dict[Chain, Exit] = {}
+        for chain in chains:
+            if not chain or chain[0] != 0 or len(set(chain)) < len(chain):
+                raise ValueError(f'a chain runs stage 0 first and no stage twice, got {list(chain)}')
+            for length in range(1, len(chain) + 1):
+                if chain[:length] not in found:
+                    found[chain[:length]] = self._exit(chain[:length], found)
+        return found
+
+    def alone(self) -> dict[int, Exit]:
+        """Every stage whose own output is stored, run on all units."""
+        return {stage: self._stored((stage,)) for stage in range(self.store.stages) if (stage,) in self.store.subsets}
+
+    def _exit(self, chain: Chain, before: dict[Chain, Exit]) -> Exit:
+        if self.store.header.fusion != 'replace':
+            return self._stored(chain)
+        now = self._stored(chain[-1:])
+        if len(chain) == 1:
+            return now
+        last, finite = before[chain[:-1]], now.confidence != -np.inf
+        assert isinstance(now.carried, Dense) and isinstance(last.carried, Dense)
+        return Exit(
+            np.where(finite, now.confidence, last.confidence),
+            Dense(np.where(finite[:, None], now.carried.values, last.carried.values)),
+        )
+
+    def _stored(self, subset: Chain) -> Exit:
+        cells, at = self.store.cells, position(self.store.subsets, subset)
+        return Exit(cells.confidence[:, at], Dense(np.concatenate([cells.intersect[:, at], cells.predicted[:, at]], 1)))

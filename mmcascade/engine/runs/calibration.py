@@ -1,0 +1,52 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From a cascade's config to its calibration file and picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmcascade.calibration.fit.calibrate import fit
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.engine.console.command_line import progress_bar
+from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
+from mmcascade.models.cascades import task_of
+from mmcascade.visualization.calibration_plot import plot_calibration
+from mmcascade.visualization.style import save
+
+
+def run_calibration(
+    cfg: Config, request: CalibrationRequest, out: str | Path, store: str | Path | None = None, *, amp: bool = False
+) -> tuple[Calibration, Path]:
+    """Fill a store with what all stages say of the calibration split, fit on it, and write ``out`` and its picture.
+
+    Args:
+        cfg: config of the cascade.
+        request: what is asked for.
+        out: the calibration file, ``.json``; the picture stands beside it.
+        store: folder for what the stages say; default beside ``out``. An interrupted run continues there.
+        amp: run the members in mixed precision.
+
+    Returns:
+        The calibration, and the path of its picture.
+
+    Raises:
+        ValueError: if the request does not fit the cascade, or cannot be met.
+    """
+    (request.check_segmentor if task_of(cfg) == 'segmentation' else request.check_classifier)()
+    stem = str(out).removesuffix('.json')
+    stream = None
+    if request.adjust_on is not None:
+        with progress_bar(f'running stage 0 on {request.adjust_on}') as progress:
+            stream = prepare_stream(cfg, request.adjust_on, f'{stem}.stream', amp=amp, progress=progress)
+    with progress_bar('running all stages') as progress:
+        filled, identity = prepare_store(cfg, store or f'{stem}.store', amp=amp, progress=progress)
+    evidence = Evidence.of(filled, identity, request)
+    calibration = fit(evidence, request, stream)
+    calibration.save(out)
+    picture = Path(f'{stem}.png')
+    save(plot_calibration(evidence, calibration), picture)
+    return calibration, picture
