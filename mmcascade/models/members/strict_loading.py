@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmcascade.models.members.checkpoints import Checkpoint, CheckpointError
 
 _LISTED = 10
+_SHOWN = 200
 _COUNTER = 'num_batches_tracked'
 
 
@@ -112,7 +113,9 @@ def _same_kind(mine: Tensor, theirs: Tensor) -> bool:
         return theirs.is_floating_point() and theirs.dtype.itemsize > 1  # 8 bits go with a scale
     if theirs.dtype == mine.dtype:
         return True
-    return not theirs.is_complex() and torch.equal(theirs.to(mine.dtype).to(theirs.dtype), theirs)
+    if theirs.is_complex() or theirs.dtype == torch.bool:
+        return False
+    return torch.equal(theirs.to(mine.dtype).to(theirs.dtype), theirs)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -134,4 +137,4 @@ def _listed(what: str, keys: Sequence[str]) -> list[str]:
     if not keys:
         return []
     more = f' and {len(keys) - _LISTED} more' if len(keys) > _LISTED else ''
-    return [f'  {len(keys)} {what}: ' + ', '.join(keys[:_LISTED]) + more]
+    return [f'  {len(keys)} {what}: ' + ', '.join(key[:_SHOWN] for key in keys[:_LISTED]) + more]
