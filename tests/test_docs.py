@@ -227,8 +227,9 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def flags_of(tool: Path) -> set[str]:
-    """The flags in the source of a tool; shell scripts pass theirs on to tools/test.py, and benchmarks share some."""
+    """The flags in the source of a tool and those it shares; shell scripts pass theirs on to tools/test.py."""
     sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
+    sources += [ROOT / 'mmcascade' / 'engine' / 'console' / 'arguments.py']
     return {
         node.value
         for source in sources

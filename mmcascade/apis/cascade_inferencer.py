@@ -15,6 +15,9 @@ from mmengine.registry import DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
+from mmcascade.datasets.classes import check_given_names
+from mmcascade.engine.configs.classes import class_count
+from mmcascade.engine.configs.datasets import pipeline_owners
 from mmcascade.models.cascades import cascade_of
 
 
@@ -51,12 +54,13 @@ class CascadeInferencer(ImageClassificationInferencer):
             )
         if self.classes is None:
             self.classes = self.model.classes
+        else:
+            check_given_names(self.classes, self.model.classes, class_count(self.model))
 
     def _init_pipeline(self, cfg: Config) -> Callable:
         # mmpretrain looks for the pipeline in the outermost data set, which may be a wrapper.
         dataset = cfg.test_dataloader.dataset
-        while 'pipeline' not in dataset:
-            dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
+        dataset = pipeline_owners(dataset)[0]
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
             return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 

@@ -45,6 +45,24 @@ def check_classes(
             _check_labels(part, number, names, where)
 
 
+def check_given_names(given: Sequence[str], names: Sequence[str] | None, number: int | None) -> None:
+    """Refuse names for the members' classes that are too few, too many, or those of the members in another order.
+
+    Args:
+        given: by the user, to be shown in place of the members' own.
+        names: the members' classes in order, if they know them.
+        number: how many classes the members tell apart, if that is known.
+
+    Raises:
+        ClassesError: naming both sides.
+    """
+    number = len(names) if names else number
+    if number is not None and len(given) != number:
+        raise ClassesError(f'{len(given)} class names were given ({_listed(given)}), and the members have {number}')
+    if names and sorted(map(_plain, given)) == sorted(map(_plain, names)):
+        _check_names(list(given), list(names), 'classes=')
+
+
 def parts(dataset: Any) -> Iterator[Any]:
     """The data sets that read files, without those that are out of distribution."""
     for part in inner_datasets(dataset):

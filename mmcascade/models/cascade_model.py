@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.stores.fingerprints import module_fingerprint
 from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precision
-from mmcascade.models.cascade_parts import checked_accept
+from mmcascade.models.cascade_parts import check_bounds, checked_accept
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.members.strict_loading import differences
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import TASK_UTILS
-from mmcascade.routing import CONFIDENCES, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
+from mmcascade.routing import CONFIDENCES, FUSIONS, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.router import Results, keep_probs
 from mmcascade.routing.units.sources import Source
 
@@ -78,10 +78,12 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         self.classes = next((m.classes for m in built.values() if m.classes), None)
         self.palette = next((m.palette for m in built.values() if m.palette), None)
 
+        if fusion not in FUSIONS:
+            raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
         self.fusion = fusion
         self.confidence = self._build_confidence(confidence)
         self.stages = self._build_stages(stages)
-        self.accept = checked_accept(accept)
+        self.accept = checked_accept(accept, self.confidence)
         self._unchecked: Calibration | None = None
         self._unchecked_features = self.confidence.needs_features
         maps = None
@@ -102,6 +104,8 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
                 "policy is a config such as dict(type='mmcascade.WindowPolicy', windows=[(0.2, 0.4)]) or "
                 f'an exit policy, got {policy!r}'
             )
+        if policy is not None and calibration is None:
+            check_bounds(policy, self.confidence)
         self.router = (
             None if policy is None else CascadeRouter(self.stages, policy, self.confidence, fusion, maps, self.results)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import torch
@@ -22,8 +23,11 @@ from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, chec
 from mmcascade.models.stages.features import feature_output, no_features
 from mmcascade.models.stages.resolution import input_channels
 from mmcascade.models.stages.stage import StageOptions
-from mmcascade.routing import Confidence
+from mmcascade.routing import Confidence, ExitPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.checks import is_finite, is_whole
+
+#: What float32 adds to a score at the end of its range.
+_ROUNDING = 1e-5
 
 
 def member_from_spec(name: str, spec: Any) -> Member:
@@ -33,7 +37,26 @@ def member_from_spec(name: str, spec: Any) -> Member:
     known = ('model', 'checkpoint', 'unsafe_checkpoint', 'classes')
     if not isinstance(spec, Mapping) or 'model' not in spec or set(spec) - set(known):
         raise ValueError(f'member {name!r} is a dict with model= and optionally {known[1:]}, got {spec!r}')
+    _check_spec(name, spec)
     return build_member(name, **spec)
+
+
+def _check_spec(name: str, spec: Mapping[str, Any]) -> None:
+    model, checkpoint, classes = (spec.get(key) for key in ('model', 'checkpoint', 'classes'))
+    if not isinstance(model, (str, PathLike, Mapping, nn.Module)):
+        raise ValueError(
+            f'model of member {name!r} is a name in a zoo, the path of a config, a dict or a module, got {model!r}'
+        )
+    if not isinstance(checkpoint, (str, PathLike, type(None))):
+        raise ValueError(f"checkpoint of member {name!r} is a path, a URL, 'zoo' or None, got {checkpoint!r}")
+    if not isinstance(spec.get('unsafe_checkpoint', False), bool):
+        raise ValueError(f'unsafe_checkpoint of member {name!r} is True or False, got {spec["unsafe_checkpoint"]!r}')
+    if classes is not None and (isinstance(classes, str) or not _are_names(classes)):
+        raise ValueError(f'classes of member {name!r} is a list of names, got {classes!r}')
+
+
+def _are_names(classes: Any) -> bool:
+    return isinstance(classes, Sequence) and len(classes) > 0 and all(isinstance(name, str) for name in classes)
 
 
 def classifier_from_spec(name: str, spec: Any) -> Member:
@@ -148,8 +171,28 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
     confidence.check({stage.source: '' for stage in stages})
 
 
-def checked_accept(accept: float | None) -> float | None:
-    """The lowest confidence that is accepted, or None."""
-    if accept is not None and not is_finite(accept):
+def checked_accept(accept: float | None, confidence: Confidence) -> float | None:
+    """The accept threshold of a config; ValueError where it is none, or the confidence can never be there."""
+    if accept is None:
+        return None
+    if not is_finite(accept):
         raise ValueError(f'accept is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
-    return None if accept is None else float(accept)
+    _check_range(accept, 'accept', confidence, 'or leave accept out')
+    return float(accept)
+
+
+def check_bounds(policy: ExitPolicy, confidence: Confidence) -> None:
+    """Raise ValueError where a window or threshold has a bound at which the confidence can never be."""
+    for gap, rule in enumerate(policy.rules if isinstance(policy, (WindowPolicy, ThresholdPolicy)) else ()):
+        for bound in rule if isinstance(rule, tuple) else (rule,):
+            if bound is not None and is_finite(bound):
+                _check_range(bound, f'a bound of gap {gap}', confidence, 'or None for an open side')
+
+
+def _check_range(value: float, name: str, confidence: Confidence, fix: str) -> None:
+    low, high = confidence.range
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        raise ValueError(
+            f'{name} is {value:g}, and confidence {confidence.name!r} lies in [{low:g}, {high:g}]; give a number in '
+            f'there, {fix}'
+        )

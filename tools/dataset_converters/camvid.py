@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Bring the CamVid street scenes into MMSegmentation's layout.
+"""Bring the CamVid street scenes into MMSeg's layout.
 
 The 701 labelled frames of Brostow et al. (2009), of 480x360 pixels (367 to train on, 101 to validate, 233 to test) with
 11 classes, lie in a public repository, under CC BY-NC 4.0: ``git clone

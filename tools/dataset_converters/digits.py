@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write digits and photo tiles: out of distribution for Fashion-MNIST.
+"""Write digits and photo tiles, OOD for Fashion-MNIST.
 
 Both lie in the scikit-learn package (BSD licence): its 1,797 handwritten digits of 8x8 pixels, enlarged to 28x28, come
 out as ``OUT_DIR/digits/*.png``, and its two photos, cut into tiles of 28x28, as ``OUT_DIR/photo-tiles/*.png``.

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write foolbox's small sets: out of distribution for ImageNet.
+"""Write foolbox's small sets, which are OOD for ImageNet.
 
 The ``foolbox`` package (MIT licence) holds 20 pictures each of CIFAR-10, CIFAR-100, MNIST and Fashion-MNIST. They come
 out as ``OUT_DIR/cifar/*.png`` (32x32, colour) and ``OUT_DIR/mnist/*.png`` (28x28, grey; with Fashion-MNIST).

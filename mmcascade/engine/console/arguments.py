@@ -35,7 +35,11 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """The namespace; ends the program with usage and error where the arguments are wrong."""
-        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        words = sys.argv[1:] if args is None else list(args)
+        if {'-h', '--help'} & set(words):  # while they are intermixed, positional arguments have no defaults to show
+            self.print_help()
+            self.exit()
+        found, unknown = self.parse_known_intermixed_args(words, namespace)
         if unknown:
             self.error(self._unknown(unknown[0]))
         return found

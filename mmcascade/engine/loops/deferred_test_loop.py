@@ -14,6 +14,7 @@ from mmengine.runner.amp import autocast
 from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
+from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.models.cascades import cascade_of
 from mmcascade.registry import LOOPS
@@ -79,6 +80,7 @@ class DeferredTestLoop(TestLoop):
         self.max_bytes = max_bytes
         self.keep_inputs = keep_inputs
         self._check_bounds()
+        check_dataset(self.cascade, self.dataloader.dataset, 'test_dataloader.dataset')
 
     def run(self) -> dict:
         """Launch the test."""

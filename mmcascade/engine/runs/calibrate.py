@@ -17,8 +17,10 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.runs.fill_store import fill_store, true_labels
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
@@ -73,6 +75,9 @@ def prepare_store(
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
     model.check_loaded()
+    if labels is None:  # else those of the data set are not looked at
+        check_dataset(model, dataset, f'{dataloader}.dataset')
+    name_broken_images(dataset)
     where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
     with torch.autocast(device, enabled=amp):
         if task_of(cfg) == 'segmentation':

@@ -20,11 +20,12 @@ from mmcascade._system.files import check_writable, write_json
 from mmcascade._system.json_values import plain
 from mmcascade._system.memory import keep_freed_memory
 from mmcascade.datasets.broken_images import name_broken_images
+from mmcascade.datasets.classes import ClassesError
+from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.hooks.progress_hook import ProgressHook
-from mmcascade.engine.loops.deferred_test_loop import BoundError
-from mmcascade.engine.runs.classes import check_dataset
+from mmcascade.engine.loops.deferred_test_loop import BoundError, DeferredTestLoop
 from mmcascade.engine.runs.runner import build_runner, log_file
 
 
@@ -90,7 +91,8 @@ def run_test(
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=output.predictions))
     dataset = readable_split(runner)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    check_dataset(model, dataset, 'test_dataloader.dataset')
+    if not isinstance(runner.test_loop, DeferredTestLoop):  # which does it itself
+        check_dataset(model, dataset, 'test_dataloader.dataset')
     name_broken_images(dataset)
     started(runner)
     gc.collect()
@@ -113,7 +115,7 @@ def readable_split(runner: Runner) -> Any:
     where = 'test_dataloader.dataset: check its annotations, its data_root and its split'
     try:
         dataset = runner.test_dataloader.dataset
-    except BoundError:  # of the loop, which is built with its data loader
+    except (BoundError, ClassesError):  # of the loop, which is built with its data loader
         raise
     except (OSError, ZeroDivisionError, ValueError, IndexError, AssertionError, RuntimeError) as error:
         if _builds(runner):

@@ -8,6 +8,7 @@ section 3); energy and max logit are scores of single members, averaged over the
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ class Confidence(ABC):
 
     needs_logits = False
     needs_features = False
+    #: The least and the largest number that it can give, both included.
+    range: tuple[float, float] = (-math.inf, math.inf)
     #: What a unit does whose score is NaN because nothing of it counts: 'go_on' or 'exit'; None = there is no such.
     empty: str | None = None
 
@@ -114,10 +117,12 @@ class FusedConfidence(Confidence):
     Args:
         function: from the class distribution of N units to N numbers, higher = more certain.
         label: its name, where that is not the function's own.
+        range: the least and the largest number that it can give.
     """
 
     function: Callable[[Distribution], Tensor]
     label: str | None = None
+    range: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def name(self) -> str:
@@ -176,8 +181,13 @@ def _as_confidence(name: str, given: object) -> Confidence:
 CONFIDENCES: Registry[Confidence] = Registry(
     'confidence', 'an object derived from mmcascade.routing.Confidence', _as_confidence
 )
-for _function in (max_prob, prob_gap, neg_entropy, logit_gap):
-    CONFIDENCES.register()(_function)
+for _function, _range in (
+    (max_prob, (0.0, 1.0)),
+    (prob_gap, (0.0, 1.0)),
+    (neg_entropy, (-math.inf, 0.0)),
+    (logit_gap, (0.0, math.inf)),
+):
+    CONFIDENCES[_function.__name__] = FusedConfidence(_function, range=_range)
 for _score in (energy, max_logit):
     CONFIDENCES[_score.__name__] = MemberConfidence(_score)
 

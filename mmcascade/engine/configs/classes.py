@@ -24,5 +24,10 @@ def check_dataset(model: Any, dataset: Any, where: str) -> None:
     cascade = cascade_of(model)
     if cascade is None:
         return
-    counts = [num_classes(member) for member in cascade.members.values()]
-    check_classes(dataset, cascade.classes, next((count for count in counts if count), None), where)
+    check_classes(dataset, cascade.classes, class_count(cascade), where)
+
+
+def class_count(model: Any) -> int | None:
+    """How many classes the members of a cascade tell apart, or None if none of them says so."""
+    counts = [num_classes(member) for member in model.members.values()]
+    return next((count for count in counts if count), None)
