@@ -22,7 +22,9 @@ def set_runtime(cfg: Config, runtime: str | None, amp: bool = False) -> None:
     Raises:
         ValueError: on an unknown runtime, a model without stages, or mixed precision in a runtime that is not torch.
     """
-    stages = cfg.model.get('stages')
+    stages = (cfg.get('model') or {}).get('stages')
+    if stages is not None and not (isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)):
+        return  # which the model refuses, saying what stages are
     if runtime is not None:
         if not stages:
             raise ValueError(f'--runtime is for the stages of a cascade, and {cfg.model.get("type")} has none')
