@@ -23,9 +23,10 @@ from mmcascade.calibration.search.chain_search import ChainSearch
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import WindowPolicy
 
 CELLS, CLASSES, STAGES, AREA = 8, 19, 4, 512 * 512

@@ -22,10 +22,11 @@ from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import StageOutput
 
 

@@ -1,29 +1,70 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Files that are written in one piece: a reader sees the old one or the new one."""
+"""Files and folders that are written in one piece: a reader sees the old one or the new one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+
+@contextmanager
+def written_whole(path: str | Path, mode: str = 'w') -> Iterator[IO[Any]]:
+    """A file to write, which takes its name when everything is on disk; its folder is made.
+
+    Several processes may write one file at once: each has a temporary file of its own, and the last one wins. A link
+    is followed, so that it stays one, and the file keeps its permissions.
+
+    Args:
+        path: the file.
+        mode: 'w' for text in UTF-8, or 'wb' for bytes.
+
+    Raises:
+        OSError: if it cannot be written; the old file is as it was, and nothing is left beside it.
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp(), 'new', 'x.txt')
+        >>> with written_whole(place) as file:
+        ...     _ = file.write('all of it')
+        >>> place.read_text()
+        'all of it'
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = own_name(path)
+    # Made anew and never followed: whatever else has this name, a link above all, is an error.
+    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(number, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file; its folder is made."""
-    write_bytes(path, text.encode())
+    with written_whole(path) as file:
+        file.write(text)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file; its folder is made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + '.part')
-    with open(temporary, 'wb') as file:
+    """Write a file of bytes; its folder is made."""
+    with written_whole(path, 'wb') as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def write_json(path: str | Path, data: Any, indent: int = 2, allow_nan: bool = False) -> None:
@@ -35,12 +76,60 @@ def write_json(path: str | Path, data: Any, indent: int = 2, allow_nan: bool = F
     write_text(path, json.dumps(data, indent=indent, allow_nan=allow_nan) + '\n')
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no JSON, or nested too deeply to be ours.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+
+
+@contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """A new folder to fill, which takes its name when everything is in it, and vanishes if anything goes wrong.
+
+    Raises:
+        OSError: if there is something of that name, an empty folder aside.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = own_name(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: str | Path) -> None:
+    """Delete a folder; it loses its name at once, and whoever has its files mapped keeps them."""
+    path = Path(path)
+    away = own_name(path)
+    os.replace(path, away)
+    shutil.rmtree(away)
+
+
+def own_name(path: Path) -> Path:
+    """A name beside a path that nobody else has."""
+    return path.with_name(f'.{path.name[:100]}.{secrets.token_hex(8)}')
+
+
 def check_writable(path: str | Path) -> None:
     """Raise ValueError now where a file could not be written at the end of a long run; its folder is made."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise ValueError(f'{path} is a folder; name a file')
+        tried = own_name(path)
+        os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.unlink(tried)
     except OSError as error:
-        raise ValueError(f'{path} cannot be written: {error}') from None
-    if path.is_dir():
-        raise ValueError(f'{path} is a folder; name a file')
+        raise ValueError(f'{path} cannot be written: {error.strerror}') from None

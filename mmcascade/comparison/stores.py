@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from mmengine.config import Config
 
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.store import StoreError
 from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.calibrate import prepare_store
 
@@ -29,9 +27,6 @@ def own_store(
         cfg, folder, dataloader, progress: as for :func:`~mmcascade.engine.runs.calibrate.prepare_store`.
         say: told that it is filled again.
     """
-    try:
-        return prepare_store(cfg, folder, dataloader, progress=progress)
-    except StoreError as error:
-        say(f'{error}: filling it again')
-        shutil.rmtree(folder)
-        return prepare_store(cfg, folder, dataloader, progress=progress)
+    return prepare_store(
+        cfg, folder, dataloader, progress=progress, discard=lambda error: say(f'{error}: filling it again')
+    )

@@ -11,10 +11,11 @@ import numpy as np
 
 def unit_keys(dataset: Any) -> list[bytes]:
     """One key per image of an mmengine data set: its path, or its content where it lies in memory."""
-    return [_key(dataset.get_data_info(index)) for index in range(len(dataset))]
+    return [unit_key(dataset.get_data_info(index)) for index in range(len(dataset))]
 
 
-def _key(info: dict[str, Any]) -> bytes:
+def unit_key(info: dict[str, Any]) -> bytes:
+    """The key of one image, from its entry in the data set."""
     if 'img_path' in info:
         return str(info['img_path']).encode()
     return hashlib.sha1(np.ascontiguousarray(info['img']).tobytes(), usedforsecurity=False).digest()

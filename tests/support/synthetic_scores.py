@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import StageOutput
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mmcascade.calibration.stores import CellStore, ScoreStore, open_store
+from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.calibration.stores.store_identity import DataIdentity
 from mmcascade.routing import StageOutput
 from tests.support.synthetic_cells import make_cell_store
 from tests.support.synthetic_scores import skilled_logits

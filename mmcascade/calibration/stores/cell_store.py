@@ -34,7 +34,8 @@ class CellStore(Store):
     Example:
         >>> import tempfile
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
+        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> stages = StageIdentity('small', 0, 'w'), StageIdentity('large', 0, 'v')
         >>> identity = StoreIdentity(stages, 'float32', DataIdentity(20, 'f'), 'p', 'max_prob', 'prob')
         >>> header = CellHeader(
@@ -56,8 +57,7 @@ class CellStore(Store):
         self.subsets = header.subsets
         self._type = record_type(header.num_classes, len(self.subsets), len(header.stages))
         super().__init__(folder, header)
-        if zlib.crc32(self._bytes()) != self._checksum:
-            raise ValueError(f'{_FILE} is not what was written')
+        self._bytes()
 
     @property
     def images(self) -> int:
@@ -91,16 +91,19 @@ class CellStore(Store):
             data = as_records(records, self._type, image).tobytes()
         except ValueError as error:
             raise ValueError(f'the records of image {image} do not fit: {error}') from None
-        with open(self.folder / _FILE, 'r+b') as file:
-            file.seek(self._count * self._type.itemsize)
-            file.truncate()  # what a run wrote that ended before it was counted
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self.__dict__.pop('cells', None)
-        self.filled, self._count = image + 1, self._count + len(records)
-        self._checksum = zlib.crc32(data, self._checksum)
-        self._write_progress()
+        try:
+            with open(self.folder / _FILE, 'r+b') as file:
+                file.seek(self._count * self._type.itemsize)
+                file.truncate()  # what a run wrote that ended before it was counted
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.__dict__.pop('cells', None)
+            self.filled, self._count = image + 1, self._count + len(records)
+            self._checksum = zlib.crc32(data, self._checksum)
+            self._write_progress()
+        except OSError as error:
+            raise StoreError(f'the store of cells {self.folder} cannot be written: {error.strerror or error}') from None
 
     @cached_property
     def cells(self) -> Cells:
@@ -110,7 +113,10 @@ class CellStore(Store):
             StoreError: if the store is not complete, or holds nothing to judge cascades by.
         """
         self.check_complete()
-        cells = from_records(np.frombuffer(self._bytes(), self._type))
+        try:
+            cells = from_records(np.frombuffer(self._bytes(), self._type))
+        except ValueError as error:
+            raise self.damaged(self.folder, str(error)) from None
         if not cells.label.any():
             raise StoreError(
                 f'no pixel of the images in {self.folder} has a label; fill the store from annotated images'
@@ -124,7 +130,7 @@ class CellStore(Store):
 
     def _read_progress(self, data: Mapping[str, Any]) -> None:
         self.filled, self._count, self._checksum = (data[key] for key in ('images', 'cells', 'checksum'))
-        if any(type(value) is not int for value in data.values()) or not 0 <= self.filled <= self.images:
+        if any(type(value) is not int or value < 0 for value in data.values()) or self.filled > self.images:
             raise ValueError(f'{PROGRESS} says {data}, and there are {self.images} images')
 
     def _bytes(self) -> bytes:
@@ -133,4 +139,6 @@ class CellStore(Store):
             data = file.read(size)
         if len(data) < size:
             raise ValueError(f'{_FILE} is cut off')
+        if zlib.crc32(data) != self._checksum:
+            raise ValueError(f'{_FILE} is not what was written')
         return data

@@ -13,7 +13,8 @@ from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import FUSIONS
 from mmcascade.routing.checks import is_finite, whole
 
-SCHEMA = 1
+#: Version 0.1 wrote 1, without checksums of scores and without a digest of the header.
+SCHEMA = 2
 _KINDS = ('logits', 'probabilities')
 
 
@@ -231,8 +232,11 @@ class CellHeader(StoreHeader):
             temperatures=data['temperatures'],
             config=data['config'],
         )
-        if data['subsets'] != [list(subset) for subset in header.subsets]:
-            raise ValueError(f'subsets of its {len(header.stages)} stages are {header.subsets}, got {data["subsets"]}')
+        count = len(header.stages) if header.fusion == 'replace' else 2 ** (len(header.stages) - 1)
+        if len(_list(data['subsets'], 'subsets')) != count or data['subsets'] != [
+            list(subset) for subset in header.subsets
+        ]:
+            raise ValueError(f'subsets are not those of its {len(header.stages)} stages')
         return header
 
 

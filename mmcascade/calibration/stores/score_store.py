@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmcascade._system.files import write_json
+from mmcascade._system.files import write_json, written_whole
+from mmcascade.calibration.stores import data_identity
 from mmcascade.calibration.stores.header import ScoreHeader
+from mmcascade.calibration.stores.row_file import RowFile
 from mmcascade.calibration.stores.store import PROGRESS, Store, StoreError
 from mmcascade.routing import CachedStage, StageOutput
 from mmcascade.routing.fusion.stage_output import at_least_float32
+
+LABELS = 'labels.npy'
+_LABEL_FILE = re.compile(r'labels(-[0-9a-f]{8})?\.npy')
 
 
 class ScoreStore(Store):
@@ -31,7 +38,8 @@ class ScoreStore(Store):
     Example:
         >>> import tempfile, torch
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
+        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> from mmcascade.routing import StageOutput
         >>> folder = tempfile.mkdtemp()
         >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
@@ -46,15 +54,43 @@ class ScoreStore(Store):
     name = 'score store'
     header_type = ScoreHeader
     _what = 'units'
+    can_renew = (data_identity.LABELS,)
 
     header: ScoreHeader
+    _checksums: dict[str, int]
 
     def __init__(self, folder: Path, header: ScoreHeader) -> None:
+        self._labels = LABELS
         super().__init__(folder, header)
-        arrays = {name: self._map(name, *layout) for name, layout in _layout(header).items()}
-        self.scores = [arrays[f'stage{k}.npy'] for k in range(header.stages)]
-        self.features = [arrays.get(f'features{k}.npy') for k in range(header.stages)]
-        self.macs, self.labels = arrays['macs.npy'], arrays['labels.npy']
+        self._files = _files(folder, header, self._labels)
+        for name, file in self._files.items():
+            written = file.checksum(self.filled)
+            if self._checksums.setdefault(name, written) != written:
+                raise ValueError(f'{file.path.name} is not what was written')
+        known = self.labels[: self.filled]
+        if known.size and not -1 <= int(known.min()) <= int(known.max()) < header.classes:
+            raise ValueError(f'labels are -1 to {header.classes - 1}, got {int(known.min())} to {int(known.max())}')
+
+    @property
+    def scores(self) -> list[np.memmap]:
+        """Per stage float32 ``(units, classes)``."""
+        return [self._files[f'stage{k}.npy'].read() for k in range(self.header.stages)]
+
+    @property
+    def features(self) -> list[np.memmap | None]:
+        """Per stage float32 ``(units, D)``, or None."""
+        files = [self._files.get(f'features{k}.npy') for k in range(self.header.stages)]
+        return [None if file is None else file.read() for file in files]
+
+    @property
+    def macs(self) -> np.memmap:
+        """Multiply-adds, float64 ``(units, stages)``."""
+        return self._files['macs.npy'].read()
+
+    @property
+    def labels(self) -> np.memmap:
+        """Classes, int64 ``(units)``."""
+        return self._files[LABELS].read()
 
     @property
     def units(self) -> int:
@@ -64,26 +100,64 @@ class ScoreStore(Store):
     @property
     def progress(self) -> dict[str, Any]:
         """What the progress file holds."""
-        return {'filled': self.filled}
+        other = {} if self._labels == LABELS else {'labels': self._labels}
+        return {'filled': self.filled, 'checksums': self._checksums, **other}
 
     def write(self, outputs: Sequence[StageOutput], labels: np.ndarray) -> None:
-        """Add the next units: one output per stage for the same units."""
+        """Add the next units: one output per stage for the same units.
+
+        Raises:
+            StoreError: if a stage gives something else than before, a label is no class, or the disk is full.
+        """
         start, stop = self.filled, self.filled + len(labels)
+        self._check_labels(labels)
+        rows: dict[str, np.ndarray] = {LABELS: np.asarray(labels)}
+        macs = np.empty((stop - start, self.header.stages))
         for k, output in enumerate(outputs):
             if (output.logits is not None) != (self.header.kinds[k] == 'logits'):
                 raise StoreError(f'stage {k} was to give {self.header.kinds[k]}')
-            self.scores[k][start:stop] = at_least_float32(output.values).cpu().numpy()
-            if (kept := self.features[k]) is not None:
+            rows[f'stage{k}.npy'] = at_least_float32(output.values).cpu().numpy()
+            if f'features{k}.npy' in self._files:
                 if output.features is None:
                     raise StoreError(f'stage {k} was to give features')
-                kept[start:stop] = at_least_float32(output.features).cpu().numpy()
-            self.macs[start:stop, k] = np.asarray(output.macs)
-        self.labels[start:stop] = labels
-        for array in (*self.scores, *self.features, self.macs, self.labels):
-            if array is not None:
-                array.flush()
-        self.filled = stop
+                rows[f'features{k}.npy'] = at_least_float32(output.features).cpu().numpy()
+            macs[:, k] = np.asarray(output.macs)
+        rows['macs.npy'] = macs
+        try:
+            self._checksums = {
+                name: file.write(start, rows[name], self._checksums[name]) for name, file in self._files.items()
+            }
+            self.filled = stop
+            self._write_progress()
+        except OSError as error:
+            raise StoreError(f'the score store {self.folder} cannot be written: {error.strerror or error}') from None
+
+    def relabel(self, labels: np.ndarray) -> None:
+        """Put other labels in place of those of the filled units; the scores stay.
+
+        Raises:
+            StoreError: if a label is no class.
+        """
+        if len(labels) != self.filled:
+            raise StoreError(f'{self.filled} units are filled, got {len(labels)} labels')
+        self._check_labels(labels)
+        name = f'labels-{zlib.crc32(np.ascontiguousarray(labels).tobytes()):08x}.npy'
+        # A file of its own, so that whoever reads the store meanwhile has the old labels or the new ones.
+        whole = np.full(self.units, 0, np.int64)
+        whole[: self.filled] = labels
+        with written_whole(self.folder / name, 'wb') as file:
+            np.save(file, whole, allow_pickle=False)
+        self._labels = name
+        self._files = _files(self.folder, self.header, name)
+        self._checksums[LABELS] = self._files[LABELS].checksum(self.filled)
         self._write_progress()
+
+    def _check_labels(self, labels: np.ndarray) -> None:
+        if len(labels) and not -1 <= int(np.min(labels)) <= int(np.max(labels)) < self.header.classes:
+            raise StoreError(
+                f'labels are 0 to {self.header.classes - 1}, or -1 where there is none, got {int(np.min(labels))} to '
+                f'{int(np.max(labels))}'
+            )
 
     def stages(self, temperatures: Sequence[float] | None = None) -> list[CachedStage]:
         """The stages, to be replayed by a router.
@@ -116,22 +190,24 @@ class ScoreStore(Store):
 
     @classmethod
     def _allocate(cls, folder: Path, header: ScoreHeader) -> None:
-        for name, (shape, dtype) in _layout(header).items():
-            np.lib.format.open_memmap(folder / name, mode='w+', dtype=dtype, shape=shape).flush()
-        write_json(folder / PROGRESS, {'filled': 0})
+        files = _files(folder, header, LABELS)
+        for file in files.values():
+            file.allocate()
+        write_json(folder / PROGRESS, {'filled': 0, 'checksums': dict.fromkeys(files, 0)})
 
     def _read_progress(self, data: Mapping[str, Any]) -> None:
         self.filled = data['filled']
         if type(self.filled) is not int or not 0 <= self.filled <= self.units:
             raise ValueError(f'{PROGRESS} says that {self.filled!r} of {self.units} units are filled')
-
-    def _map(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
-        np.load(self.folder / name, mmap_mode='r', allow_pickle=False)  # 'r+' would fill up a truncated file
-        array = np.load(self.folder / name, mmap_mode='r+', allow_pickle=False)
-        assert isinstance(array, np.memmap)
-        if array.shape != shape or array.dtype != dtype:
-            raise ValueError(f'{name} has shape {array.shape} and type {array.dtype}, expected {shape} and {dtype}')
-        return array
+        self._labels = data.get('labels', LABELS)
+        if not isinstance(self._labels, str) or not _LABEL_FILE.fullmatch(self._labels):
+            raise ValueError(f'{PROGRESS} names no file of labels, but {self._labels!r}')
+        checksums = data.get('checksums', {})  # version 0.1 wrote none
+        if not isinstance(checksums, dict) or not all(type(value) is int for value in checksums.values()):
+            raise ValueError(f'{PROGRESS} has no checksums, but {checksums!r}')
+        if checksums and checksums.keys() != _layout(self.header).keys():
+            raise ValueError(f'{PROGRESS} has checksums of {sorted(checksums)}')
+        self._checksums = dict(checksums)
 
 
 def _layout(header: ScoreHeader) -> dict[str, tuple[tuple[int, ...], type]]:
@@ -141,5 +217,13 @@ def _layout(header: ScoreHeader) -> dict[str, tuple[tuple[int, ...], type]]:
         **{f'stage{k}.npy': ((units, header.classes), np.float32) for k in range(header.stages)},
         **{f'features{k}.npy': ((units, width), np.float32) for k, width in enumerate(header.features or ()) if width},
         'macs.npy': ((units, header.stages), np.float64),
-        'labels.npy': ((units,), np.int64),
+        LABELS: ((units,), np.int64),
+    }
+
+
+def _files(folder: Path, header: ScoreHeader, labels: str) -> dict[str, RowFile]:
+    """Every array by its name; the labels may lie in a file of another name."""
+    return {
+        name: RowFile(folder / (labels if name == LABELS else name), shape, dtype)
+        for name, (shape, dtype) in _layout(header).items()
     }

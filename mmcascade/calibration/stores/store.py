@@ -3,23 +3,33 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from mmcascade._system.files import write_json
+from mmcascade._system.files import folder_written_whole, read_json, write_json
+from mmcascade._system.locks import BusyError, alone
+from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.calibration.stores.header import SCHEMA, CellHeader, ScoreHeader, StoreHeader
 from mmcascade.calibration.stores.store_identity import StoreIdentity
 
 HEADER, PROGRESS = 'store.json', 'progress.json'
+_DIGEST = 'digest'
 
 S = TypeVar('S', bound='Store')
 
 
 class StoreError(ValueError):
     """A store that cannot be used here."""
+
+
+class StaleStoreError(StoreError):
+    """A store of another cascade or other data, or a damaged one: only a new one helps."""
 
 
 class Store(ABC):
@@ -36,8 +46,10 @@ class Store(ABC):
     """
 
     #: In messages.
-    name: ClassVar[str]
+    name: ClassVar[str] = 'score store'
     header_type: ClassVar[type[StoreHeader]]
+    #: What of the identity can be brought up to date without running a member.
+    can_renew: ClassVar[tuple[str, ...]] = ()
 
     header: StoreHeader
     filled: int
@@ -45,28 +57,35 @@ class Store(ABC):
     def __init__(self, folder: Path, header: StoreHeader) -> None:
         self.folder = folder
         self.header = header
-        self._read_progress(_read_json(folder / PROGRESS))
+        self._read_progress(_read_object(folder / PROGRESS))
 
     @classmethod
     def create(cls: type[S], folder: str | Path, header: StoreHeader) -> S:
-        """Make an empty store.
+        """Make an empty store, as a new folder that takes its name when it is whole.
 
         Args:
-            folder: where; may exist, its old store is overwritten.
+            folder: where; if it exists, it is empty.
             header: what it is to hold.
+
+        Raises:
+            StoreError: if there is something, or no room.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        cls._allocate(folder, header)
-        write_json(folder / HEADER, header.to_json(), allow_nan=True)
+        try:
+            with folder_written_whole(folder) as new:
+                cls._allocate(new, header)
+                _write_header(new, header)
+        except OSError as error:
+            raise StoreError(f'the {cls.name} {folder} cannot be made: {_reason(error)}') from None
         return cls(folder, header)
 
     @classmethod
     def open(cls: type[S], folder: str | Path) -> S:
-        """Open a store that exists.
+        """Open a store that exists. Nothing is written, so that a store may lie where one may only read.
 
         Raises:
-            StoreError: if it is missing, damaged, of a newer schema or of the other kind.
+            StaleStoreError: if it is damaged.
+            StoreError: if it is missing, unreadable, of a newer schema or of the other kind.
         """
         folder, data = Path(folder), read_header(folder)
         found = data.get('kind', ScoreHeader.kind)
@@ -77,8 +96,19 @@ class Store(ABC):
             )
         try:
             return cls(folder, cls.header_type.from_json(data))
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f'the {cls.name} {folder} is damaged: {error}; delete it and fill it again') from error
+        except FileNotFoundError as error:
+            raise cls.damaged(folder, f'{Path(error.filename or "a file").name} is missing') from None
+        except OSError as error:  # nothing is known of what is in the files
+            raise StoreError(f'the {cls.name} {folder} cannot be read: {_reason(error)}') from None
+        except KeyError as error:
+            raise cls.damaged(folder, f'{error} is missing') from error
+        except (EOFError, ValueError, TypeError) as error:
+            raise cls.damaged(folder, str(error)) from error
+
+    @classmethod
+    def damaged(cls, folder: Path, reason: str) -> StaleStoreError:
+        """The error of a store whose files are not what was written."""
+        return StaleStoreError(f'the {cls.name} {folder} is damaged: {reason}; delete it and fill it again')
 
     @classmethod
     def exists(cls, folder: str | Path) -> bool:
@@ -95,14 +125,30 @@ class Store(ABC):
     def progress(self) -> dict[str, Any]:
         """How far it is filled, as it is written to a file."""
 
-    def check_identity(self, here: StoreIdentity) -> None:
-        """Raise StoreError unless the store was made for the same cascade, data and preprocessing."""
-        changed = self.header.identity.differences(here)
+    def check_identity(self, here: StoreIdentity, except_for: Collection[str] = ()) -> None:
+        """Raise StaleStoreError unless the store was made for the same cascade, data and preprocessing.
+
+        Args:
+            here: what is to be stored now.
+            except_for: differences that the caller deals with.
+        """
+        changed = [what for what in self.header.identity.differences(here) if what not in except_for]
         if changed:
-            raise StoreError(
+            raise StaleStoreError(
                 f'the {self.name} {self.folder} was filled with another {" and ".join(changed)}; delete it or name '
                 'another folder with --store'
             )
+
+    def identify(self, here: StoreIdentity, config: str | None) -> None:
+        """Note where the same data lies now and what its files look like, with the config that says so.
+
+        A store of version 0.1, which does not know its data, and one that may only be read stay as they are.
+        """
+        then = self.header.identity.data
+        if then.images is not None and then.traces() != here.data.traces():
+            self.header = replace(self.header, identity=here, config=config)
+            with suppress(OSError):
+                _write_header(self.folder, self.header)
 
     def check_complete(self) -> None:
         """Raise StoreError if images are missing."""
@@ -128,25 +174,52 @@ class Store(ABC):
         write_json(self.folder / PROGRESS, self.progress)
 
 
+@contextmanager
+def filling(folder: str | Path) -> Iterator[None]:
+    """Keep other processes from filling a store, from the look whether it is there until it is complete.
+
+    Raises:
+        StoreError: if another process is filling it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(folder))
+        except BusyError as error:
+            raise StoreError(
+                f'{error} is filling the store {folder}; wait for it, or name another folder with --store'
+            ) from None
+        yield
+
+
 def read_header(folder: str | Path) -> dict[str, Any]:
     """A store's description of itself, as it is written.
 
     Raises:
+        StaleStoreError: if it is not what was written.
         StoreError: if it is missing, unreadable or of a newer schema.
     """
     folder = Path(folder)
     try:
-        header = _read_json(folder / HEADER)
+        header = _read_object(folder / HEADER)
         schema = header['schema']
-        if type(schema) is not int:
+        if type(schema) is not int or schema < 1:
             raise TypeError(f'its schema is a number, got {schema!r}')
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f'{folder} is no score store: {error}') from error
+    except FileNotFoundError:
+        raise StoreError(f'{folder} is no score store: it has no {HEADER}') from None
+    except OSError as error:
+        raise StoreError(f'the score store {folder} cannot be read: {_reason(error)}') from None
+    except KeyError as error:
+        raise StaleStoreError(f'{folder} is no score store: {HEADER} has no {error}') from None
+    except (ValueError, TypeError) as error:
+        raise StaleStoreError(f'{folder} is no score store: {error}') from error
     if schema > SCHEMA:
         raise StoreError(
             f'the score store {folder} has schema {schema}, and this version of mmcascade reads up to '
             f'{SCHEMA}; update mmcascade or fill the store again'
         )
+    digest = header.pop(_DIGEST, None)
+    if schema > 1 and digest != _digest(header):  # version 0.1 wrote none
+        raise Store.damaged(folder, f'{HEADER} was edited since it was written')
     return header
 
 
@@ -158,8 +231,24 @@ def holds_cells(folder: str | Path) -> bool:
         return False
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    data = json.loads(path.read_text())
+def _write_header(folder: Path, header: StoreHeader) -> None:
+    data = header.to_json()
+    # A file is told whole from one that was edited; nothing keeps a forger from writing a new digest.
+    write_json(folder / HEADER, {**data, _DIGEST: _digest(data)}, allow_nan=True)
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    return fingerprint([json.dumps(data, sort_keys=True).encode()])
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    data = read_json(path)
     if not isinstance(data, dict):
-        raise TypeError(f'{path.name} holds an object, got {data!r}')
+        raise TypeError(f'{path.name} holds an object, got {str(data)[:100]}')
     return data
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOTEMPTY:
+        return 'there is a folder with something else in it; name another one with --store'
+    return error.strerror or str(error)

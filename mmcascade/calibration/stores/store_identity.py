@@ -7,34 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmcascade.calibration.stores.data_identity import DataIdentity, text
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.routing.checks import is_number, whole
 
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """Which images a store was filled from.
-
-    Attributes:
-        units: their number.
-        fingerprint: of their paths, or of their content where they lie in memory, in order.
-    """
-
-    units: int
-    fingerprint: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What a JSON file holds of it; :meth:`from_json` reads it back."""
-        return {'units': self.units, 'fingerprint': self.fingerprint}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> DataIdentity:
-        """Read what :meth:`to_json` gave."""
-        return cls(whole(data['units'], 'units of the data', least=0), text(data['fingerprint'], 'fingerprint'))
-
-    def summary(self) -> dict[str, Any]:
-        """As calibration files name the data."""
-        return {'units': self.units, 'fingerprint': self.fingerprint}
+#: Pixels of this class count nowhere, unless another number is given.
+IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -51,6 +29,7 @@ class StoreIdentity:
         macs: the multiply-adds that stages were given in place of the counted ones; None if none was.
         temperatures: of the stages, where cells are stored and one of them is not 1.
         features: whether features are stored, too.
+        ignore_index: the class of pixels that count nowhere, where cells are stored.
     """
 
     stages: tuple[StageIdentity, ...]
@@ -63,6 +42,7 @@ class StoreIdentity:
     macs: tuple[float | None, ...] | None = None
     temperatures: tuple[float, ...] | None = None
     features: bool = False
+    ignore_index: int = IGNORED
 
     @property
     def cascade(self) -> CascadeIdentity:
@@ -85,6 +65,7 @@ class StoreIdentity:
             **({} if self.macs is None else {'macs': list(self.macs)}),
             **({} if self.temperatures is None else {'temperatures': list(self.temperatures)}),
             **({'kind': _WITH_FEATURES} if self.features else {}),
+            **({} if self.ignore_index == IGNORED else {'ignore_index': self.ignore_index}),
         }
 
     @classmethod
@@ -109,6 +90,7 @@ class StoreIdentity:
             macs=_numbers(data.get('macs'), 'macs'),
             temperatures=_numbers(data.get('temperatures'), 'temperatures'),
             features=data.get('kind') == _WITH_FEATURES,
+            ignore_index=whole(data.get('ignore_index', IGNORED), 'ignore_index', least=-(2**31)),
         )
 
     def differences(self, here: StoreIdentity) -> list[str]:
@@ -118,23 +100,16 @@ class StoreIdentity:
             'confidence': self.confidence != here.confidence,
             'fusion': self.fusion != here.fusion,
             'grid': self.grid != here.grid,
-            'data': self.data != here.data,
             'preprocessing': self.preprocessing != here.preprocessing,
             'macs': self.macs != here.macs,
             'temperatures': self.temperatures != here.temperatures,
             'kind': self.features != here.features,
+            'ignore_index': self.ignore_index != here.ignore_index,
         }
-        return [what for what, changed in found.items() if changed]
+        return [*(what for what, changed in found.items() if changed), *self.data.differences(here.data)]
 
 
 _WITH_FEATURES = 'with features'
-
-
-def text(value: Any, name: str) -> str:
-    """The value, a string; ValueError on anything else."""
-    if not isinstance(value, str):
-        raise ValueError(f'{name} is a string, got {value!r}')
-    return value
 
 
 def _numbers(values: Any, name: str) -> tuple[Any, ...] | None:

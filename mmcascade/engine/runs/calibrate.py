@@ -21,7 +21,8 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.configs.classes import check_dataset
-from mmcascade.engine.runs.fill_store import fill_store, true_labels
+from mmcascade.engine.runs.fill_store import Discard, fill_store, true_labels
+from mmcascade.engine.runs.ignored_label import ignored_label
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
 from mmcascade.registry import MODELS
@@ -37,7 +38,8 @@ def prepare_store(
     amp: bool = False,
     device: str | None = None,
     progress: Progress = lambda done, total: None,
-    labels: Callable[[list[Any]], np.ndarray] | None = None,
+    labels: Callable[[list[Any]], np.ndarray] = true_labels,
+    discard: Discard | None = None,
 ) -> tuple[Any, CascadeIdentity]:
     """Build the cascade of a config and fill a store with its scores on one of its splits.
 
@@ -50,6 +52,7 @@ def prepare_store(
         device: by default 'cuda' where there is a GPU, else 'cpu'.
         progress: called with the number of finished and of all images.
         labels: from data samples to labels, by default the true ones.
+        discard: told why a store that does not fit is deleted and filled again; None = that is an error.
 
     Returns:
         A :class:`~mmcascade.calibration.stores.score_store.ScoreStore`, or a
@@ -83,8 +86,8 @@ def prepare_store(
         if task_of(cfg) == 'segmentation':
             from mmcascade.engine.runs.fill_cell_store import fill_cell_store  # needs MMSegmentation
 
-            return fill_cell_store(*where), model.identity()
-        return fill_store(*where, labels or true_labels), model.identity()
+            return fill_cell_store(*where, ignored_label(cfg, dataset), discard), model.identity()
+        return fill_store(*where, labels, discard), model.identity()
 
 
 def prepare_stream(

@@ -10,33 +10,39 @@ import torch
 from torch import Tensor
 
 from mmcascade.calibration.stores.cell_records import CellRecords, Subset
+from mmcascade.calibration.stores.store_identity import IGNORED
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.pixel_results import labels_of
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.routing import CascadeState, StageOutput, UnitBatch
 from mmcascade.routing.fusion.state import if_there
 
-IGNORED = 255
 _CHUNK = 4  # cells at a time, which bounds the memory for their probabilities
 
 
 @torch.no_grad()
 def cell_records(
-    model: CascadeSegmentor, tile: TiledImage, labels: Tensor, subsets: Sequence[Subset], classes: int
+    model: CascadeSegmentor,
+    tile: TiledImage,
+    labels: Tensor,
+    subsets: Sequence[Subset],
+    classes: int,
+    ignore_index: int = IGNORED,
 ) -> CellRecords:
     """Run every stage on every cell of an image.
 
     Args:
         model: a cascade with loaded members; its policy is not asked.
         tile: the image.
-        labels: its true classes ``(H, W)``, 255 where there is none.
+        labels: its true classes ``(H, W)``.
         subsets: stages whose outputs are fused, each in rising order.
         classes: how many there are.
+        ignore_index: the label of pixels that count nowhere.
 
     Raises:
         ValueError: if the labels have another size than the image, or name a class that there is not.
     """
-    _check_labels(labels, tile, classes)
+    _check_labels(labels, tile, classes, ignore_index)
     everything = UnitBatch.submitted(tile, np.arange(len(tile)), 0)
     whole = {k: stage(everything) for k, stage in enumerate(model.stages) if stage.by_source}
     macs = np.stack([_macs(model, k, tile, whole) for k in range(len(model.stages))], 1)
@@ -47,7 +53,7 @@ def cell_records(
         outputs = [_rows(whole[k], rows) if k in whole else stage(batch) for k, stage in enumerate(model.stages)]
         states = [(subset[-1], _state(model, subset, outputs)) for subset in subsets]
         truth = tile.grid.frames(labels, rows).to(outputs[0].values.device)
-        counts = tile.grid.valid(rows).to(truth.device) & (truth != IGNORED)
+        counts = tile.grid.valid(rows).to(truth.device) & (truth != ignore_index)
         predicted = torch.stack([labels_of(state, outputs[last]) for last, state in states], 1).long()
         each = counts[:, None].expand_as(predicted)
         right = each & (predicted == truth[:, None])
@@ -97,15 +103,16 @@ def _histograms(values: Tensor, counts: Tensor, classes: int) -> np.ndarray:
     return found.view(n, s, classes).int().cpu().numpy()
 
 
-def _check_labels(labels: Tensor, tile: TiledImage, classes: int) -> None:
+def _check_labels(labels: Tensor, tile: TiledImage, classes: int, ignore_index: int) -> None:
     if tuple(labels.shape) != tile.grid.image:
         raise ValueError(
             f'the labels have {tuple(labels.shape)} pixels and the original image {tile.grid.image}; load '
             'annotations after Resize in the pipeline, so that they keep the size of the image'
         )
-    named = labels[labels != IGNORED]
+    named = labels[labels != ignore_index]
     if len(named) and not 0 <= int(named.min()) <= int(named.max()) < classes:
         raise ValueError(
             f'a pixel has the label {int(named.max())}, and the members have {classes} classes, 0 to '
-            f'{classes - 1}, and {IGNORED} for no class; check the annotations and reduce_zero_label'
+            f'{classes - 1}, and {ignore_index} for no class; check the annotations, reduce_zero_label, '
+            'and ignore_index of the evaluator or the data set'
         )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Dataset, Subset
 
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
-from mmcascade.calibration.stores.store_identity import StoreIdentity
-from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.calibration.stores.store import filling
+from mmcascade.calibration.stores.store_identity import IGNORED, StoreIdentity
+from mmcascade.datasets.data_files import data_identity
 from mmcascade.engine.runs.cell_histograms import cell_records
-from mmcascade.engine.runs.fill_store import data_identity, given_macs, ordered_loader, preprocessing
+from mmcascade.engine.runs.fill_store import Discard, given_macs, ordered_loader, preprocessing, reopened
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members.members import num_classes
 
@@ -25,8 +28,10 @@ def fill_cell_store(
     model: CascadeSegmentor,
     dataloader: Config,
     dataset: Dataset,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     config: str | None = None,
+    ignore_index: int = IGNORED,
+    discard: Discard | None = None,
 ) -> CellStore:
     """The complete store of a data set's cells; what an earlier run left is continued.
 
@@ -37,9 +42,11 @@ def fill_cell_store(
         dataset: the built data set.
         progress: called with the number of finished images and of all images.
         config: the whole config as a Python literal, kept in the store.
+        ignore_index: the class of pixels that count nowhere.
+        discard: told why a store that does not fit is deleted and filled again; None = that is an error.
 
     Raises:
-        StoreError: if the folder holds the cells of another cascade, data or preprocessing.
+        StoreError: if the folder holds the cells of another cascade or other data, or another process fills it.
         ValueError: if the data set is empty, or has images without sound labels.
     """
     images = len(dataset)  # type: ignore[arg-type]
@@ -57,37 +64,49 @@ def fill_cell_store(
         cascade.grid,
         macs=given_macs(model),
         temperatures=temperatures if set(temperatures) != {1} else None,
+        ignore_index=ignore_index,
     )
-    classes = next(count for member in model.members.values() if (count := num_classes(member)))
-    if CellStore.exists(folder):
-        store = CellStore.open(folder)
-        store.check_identity(identity)
-    else:
-        header = CellHeader(
-            identity=identity,
-            images=images,
-            classes=list(model.classes) if model.classes else classes,
-            stages=[stage.source for stage in model.stages],
-            on=[stage.on for stage in model.stages],
-            fusion=model.fusion,
-            confidence=model.confidence.name,
-            empty=model.confidence.empty,
-            temperatures=temperatures,
-            config=config,
-        )
-        store = CellStore.create(folder, header)
-    progress(store.filled, images)
-    if store.complete:
-        return store
-    left = Subset(dataset, range(store.filled, images))
-    for batch in ordered_loader(dict(dataloader, batch_size=1), left, 'pseudo_collate'):
-        sample = batch['data_samples'][0]
-        tile = model.tile(batch['inputs'][0], sample)
-        for stage in model.stages:
-            stage.settle([tile])
-        store.append(store.filled, cell_records(model, tile, true_labels(sample), store.subsets, classes))
+    with filling(folder):
+        store = reopened(CellStore, folder, identity, config, discard)
+        if store is None:
+            store = CellStore.create(folder, _header(model, identity, temperatures, config))
+        store.identify(identity, config)
         progress(store.filled, images)
+        if store.complete:
+            return store
+        left = Subset(dataset, range(store.filled, images))
+        for batch in ordered_loader(dict(dataloader, batch_size=1), left, 'pseudo_collate'):
+            sample = batch['data_samples'][0]
+            tile = model.tile(batch['inputs'][0], sample)
+            for stage in model.stages:
+                stage.settle([tile])
+            labels = true_labels(sample)
+            records = cell_records(model, tile, labels, store.subsets, class_count(model), ignore_index)
+            store.append(store.filled, records)
+            progress(store.filled, images)
     return store
+
+
+def _header(
+    model: CascadeSegmentor, identity: StoreIdentity, temperatures: Sequence[float], config: str | None
+) -> CellHeader:
+    return CellHeader(
+        identity=identity,
+        images=identity.data.units,
+        classes=list(model.classes) if model.classes else class_count(model),
+        stages=[stage.source for stage in model.stages],
+        on=[stage.on for stage in model.stages],
+        fusion=model.fusion,
+        confidence=model.confidence.name,
+        empty=model.confidence.empty,
+        temperatures=temperatures,
+        config=config,
+    )
+
+
+def class_count(model: CascadeSegmentor) -> int:
+    """How many classes the members tell apart."""
+    return next(count for member in model.members.values() if (count := num_classes(member)))
 
 
 def true_labels(sample: Any) -> torch.Tensor:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,16 +16,24 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from mmcascade._system.files import remove_folder
+from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.stores.data_identity import LABELS
 from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
-from mmcascade.datasets.unit_keys import unit_keys
-from mmcascade.engine.benchmark.timing import Progress
+from mmcascade.calibration.stores.store import StaleStoreError, Store, StoreError, filling
+from mmcascade.calibration.stores.store_identity import StoreIdentity
+from mmcascade.datasets.data_files import data_identity
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views import as_views
 from mmcascade.routing import StageOutput, UnitBatch
+
+#: Told why a store is deleted and filled again.
+Discard = Callable[[StoreError], None]
+
+S = TypeVar('S', bound=Store)
 
 
 def true_labels(samples: list[Any]) -> np.ndarray:
@@ -49,11 +58,14 @@ def fill_store(
     model: CascadeModel,
     dataloader: Config,
     dataset: Dataset,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     config: str | None = None,
     labels: Callable[[list[Any]], np.ndarray] = true_labels,
+    discard: Discard | None = None,
 ) -> ScoreStore:
     """The complete store of all stages' scores on a data set; what an earlier run left is continued.
+
+    Labels that have changed since are read again, and the scores are kept.
 
     Args:
         folder: the store's place.
@@ -63,51 +75,109 @@ def fill_store(
         progress: called with the number of finished units and of all units.
         config: the whole config as a Python literal, kept in the store.
         labels: what to keep as the labels of a batch: :func:`true_labels`, or a function like it.
+        discard: told why a store that does not fit is deleted and filled again; None = that is an error.
 
     Raises:
-        StoreError: if the folder holds the scores of other members, data or preprocessing.
+        StoreError: if the folder holds the scores of other members, data or preprocessing, or another process fills it.
         ValueError: if the data set is empty, or has a label that is no class of the members.
     """
-    identity = store_identity(model, dataloader, dataset)
-    store = None
-    if ScoreStore.exists(folder):
-        store = ScoreStore.open(folder)
-        store.check_identity(identity)
+    identity = store_identity(model, dataloader, dataset, labels is true_labels)
     units = len(dataset)  # type: ignore[arg-type]
-    start = 0 if store is None else store.filled
-    progress(start, units)
-    for batch in ordered_loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
-        views = as_views(batch['inputs'])
-        outputs = [_run(stage, views) for stage in model.stages]
-        given = labels(batch['data_samples'])
-        _check_labels(given, outputs[0].values.shape[1])
-        if store is None:
-            kinds = ['logits' if output.logits is not None else 'probabilities' for output in outputs]
-            widths = [None if output.features is None else output.features.shape[1] for output in outputs]
-            header = ScoreHeader(
-                identity=identity,
-                units=units,
-                classes=outputs[0].values.shape[1],
-                kinds=kinds,
-                config=config,
-                features=widths if model.confidence.needs_features else None,
-                sources=[stage.source for stage in model.stages],
-            )
-            store = ScoreStore.create(folder, header)
-        store.write(outputs, given)
-        progress(store.filled, units)
+    with filling(folder):
+        store = reopened(ScoreStore, folder, identity, config, discard)
+        if store is not None and store.header.identity.differences(identity) == [LABELS]:
+            _relabel(store, dataloader, dataset, labels)
+        if store is not None:
+            store.identify(identity, config)
+        start = 0 if store is None else store.filled
+        progress(start, units)
+        for batch in ordered_loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
+            views = as_views(batch['inputs'])
+            outputs = [_run(stage, views) for stage in model.stages]
+            given = labels(batch['data_samples'])
+            _check_labels(given, outputs[0].values.shape[1])
+            if store is None:
+                store = ScoreStore.create(folder, _header(model, identity, outputs, config))
+            store.write(outputs, given)
+            progress(store.filled, units)
     if store is None:
         raise ValueError('the calibration data set is empty; check the annotations and the split of val_dataloader')
     return store
 
 
-def store_identity(model: CascadeModel, dataloader: Config, dataset: Any) -> StoreIdentity:
-    """What the stored scores depend on: members (weights, views, precision), images and preprocessing."""
+def reopened(
+    kind: type[S], folder: str | Path, identity: StoreIdentity, config: str | None, discard: Discard | None
+) -> S | None:
+    """The store of an earlier run, or None if there is none to go on with.
+
+    Raises:
+        StoreError: if it does not fit and nobody allows to discard it.
+    """
+    if not kind.exists(folder):
+        return None
+    try:
+        store = kind.open(folder)
+        store.check_identity(identity, except_for=kind.can_renew)
+    except StaleStoreError as error:
+        if discard is None:
+            raise
+        discard(error)
+        remove_folder(folder)
+        return None
+    then, now = store.header.identity.data, identity.data
+    if then.images is None and now.images is not None:
+        warnings.warn(
+            f'the {store.name} {folder} was filled by version 0.1, which did not note whether images and labels are '
+            'still the same; delete it if they have changed',
+            stacklevel=3,
+        )
+    elif then.moved(now):
+        warnings.warn(
+            f'the images of the {store.name} {folder} lie elsewhere than when it was filled: only paths differ, and it '
+            'is used',
+            stacklevel=3,
+        )
+    return store
+
+
+def _header(
+    model: CascadeModel, identity: StoreIdentity, outputs: Sequence[StageOutput], config: str | None
+) -> ScoreHeader:
+    widths = [None if output.features is None else output.features.shape[1] for output in outputs]
+    return ScoreHeader(
+        identity=identity,
+        units=identity.data.units,
+        classes=outputs[0].values.shape[1],
+        kinds=['logits' if output.logits is not None else 'probabilities' for output in outputs],
+        config=config,
+        features=widths if model.confidence.needs_features else None,
+        sources=[stage.source for stage in model.stages],
+    )
+
+
+def _relabel(
+    store: ScoreStore, dataloader: Config, dataset: Dataset, labels: Callable[[list[Any]], np.ndarray]
+) -> None:
+    """Labels come out of the pipeline, which may change them, so that is run; no member is."""
+    loader = ordered_loader(dataloader, Subset(dataset, range(store.filled)))
+    found = np.concatenate([labels(batch['data_samples']) for batch in loader])
+    _check_labels(found, store.header.classes)
+    changed = int((found != store.labels[: store.filled]).sum())
+    store.relabel(found)
+    warnings.warn(
+        f'{changed} of {store.filled} labels have changed since the score store {store.folder} was filled; they were '
+        'read again, and the scores are kept',
+        stacklevel=3,
+    )
+
+
+def store_identity(model: CascadeModel, dataloader: Config, dataset: Any, labelled: bool = True) -> StoreIdentity:
+    """What the stored scores depend on: members (weights, views, precision), images, labels and preprocessing."""
     cascade = model.identity()
     return StoreIdentity(
         cascade.stages,
         cascade.precision,
-        data_identity(dataset),
+        data_identity(dataset, labelled),
         preprocessing(dataloader),
         macs=given_macs(model),
         features=model.confidence.needs_features,
@@ -118,11 +188,6 @@ def given_macs(model: CascadeModel) -> tuple[float | None, ...] | None:
     """The multiply-adds that stages were given in place of the counted ones; None if none was."""
     given = tuple(stage.macs for stage in model.stages)
     return None if all(macs is None for macs in given) else given
-
-
-def data_identity(dataset: Any) -> DataIdentity:
-    """Which images a data set holds."""
-    return DataIdentity(len(dataset), fingerprint(unit_keys(dataset)))
 
 
 def preprocessing(dataloader: Config) -> str:
