@@ -12,7 +12,8 @@ the scores of an earlier one, which is what they do. Every way runs at its own b
 for all: by trials of whole runs.
 
 The limit is what the two members would take by themselves for the images that reach them, each at the best of the same
-batch sizes. In every round it is taken anew, beside the others.
+batch sizes and in the fastest of the runtimes that are installed. In every round it is taken anew, beside the others.
+What can use another runtime is there once for each: a peer as a few lines around its sessions, and ours.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ import os
 import statistics
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from common import arguments, print_table, write_rows
+from lites import SIDES, lite, load_images
 from mmpretrain.models import AverageClsScoreTTA
-from mmpretrain.structures import DataSample
-from PIL import Image
 from torch import Tensor, nn
 from ways import (
     Member,
+    SessionModule,
     Sizes,
     Way,
     augmentation,
@@ -48,48 +49,14 @@ from mmcascade._system.memory import keep_freed_memory
 from mmcascade.engine.benchmark.systems import Images
 from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.members.members import build_member
 from mmcascade.models.runtimes.batch_sizes import best_size, sweep
+from mmcascade.models.runtimes.engines import TORCH, installed
 from mmcascade.routing import WindowPolicy
 
-ROOT = Path(__file__).parents[1]
-SIDES = dict(lite0=224, lite2=260)
 DEFERRED = 0.2
 
 #: Batch sizes that are tried for every stage.
 TRIALS = (2, 4, 8, 16, 32)
-
-
-def load_images(count: int, sides: Sequence[int], seed: int = 0) -> Images:
-    """Random crops of the photos with noise, each at every resolution."""
-    photos = sorted(path for path in (ROOT / 'data' / 'foolbox' / 'val').rglob('*') if path.suffix in ('.png', '.jpg'))
-    if not photos:
-        raise SystemExit('error: there are no photos in data/foolbox; run `make demo-imagenet` first')
-    rng = np.random.default_rng(seed)
-    views: list[list[Tensor]] = [[] for _ in sides]
-    for index in range(count):
-        photo = Image.open(photos[index % len(photos)]).convert('RGB')
-        side = int(min(photo.size) * rng.uniform(0.5, 1.0))
-        left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
-        noise = rng.uniform(0, 30)
-        for view, size in zip(views, sides, strict=True):
-            pixels = np.asarray(photo.crop((left, top, left + side, top + side)).resize((size, size)), np.float32)
-            pixels = (pixels + rng.normal(0, noise, pixels.shape)).clip(0, 255).astype(np.uint8)
-            view.append(torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1))  # BGR, as mmcv reads
-    return Images([torch.stack(view) for view in views], [DataSample() for _ in range(count)])
-
-
-def lite(name: str) -> nn.Module:
-    config = dict(
-        _scope_='mmpretrain',
-        type='TimmClassifier',
-        model_name=f'tf_efficientnet_{name}',
-        data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True),
-    )
-    checkpoint = ROOT / 'work_dirs' / 'efficientnet-lite' / f'{name}.pth'
-    if not checkpoint.exists():
-        raise SystemExit(f'error: {checkpoint} is missing; run `make demo-imagenet` first')
-    return build_member(name, config, checkpoint).module
 
 
 def threshold_for(scores: Tensor, share: float) -> float:
@@ -128,26 +95,46 @@ class Group:
         images: with one view for each.
         batch: of the loader.
         trials: batch sizes to try for every stage of every way.
+        runtimes: what runs the members: ways that can are there once for each of them, and the limit takes each
+            member in the one in which it is fastest.
     """
 
     def __init__(
-        self, label: str, modules: Sequence[nn.Module], images: Images, batch: int, trials: Sequence[int]
+        self,
+        label: str,
+        modules: Sequence[nn.Module],
+        images: Images,
+        batch: int,
+        trials: Sequence[int],
+        runtimes: Sequence[str] = (TORCH,),
     ) -> None:
         self.label, self.modules, self.images, self.batch, self.trials = label, modules, images, batch, trials
         scores = Member(modules[0], batch).probs(images.views[0]).max(1).values
         self.threshold = threshold_for(scores, DEFERRED)
         names = [f'stage{index}' for index in range(2)]
-        model = WindowCascadeClassifier(
-            members=dict(zip(names, modules, strict=True)),
-            fusion='replace',
-            policy=WindowPolicy([(None, self.threshold)]),
-            stages=[dict(member=name, view=view) for view, name in enumerate(names)],
-        )
+        models = {
+            runtime: WindowCascadeClassifier(
+                members=dict(zip(names, modules, strict=True)),
+                fusion='replace',
+                policy=WindowPolicy([(None, self.threshold)]),
+                stages=[dict(member=name, view=view, runtime=runtime) for view, name in enumerate(names)],
+            )
+            for runtime in runtimes
+        }
         self.start = tuple(
-            best_size(sweep(stage.forward, images.views[stage.view][0], trials)) for stage in model.stages
+            best_size(sweep(stage.forward, images.views[stage.view][0], trials)) for stage in models[TORCH].stages
         )
+        #: The members as anybody would run them, by runtime.
+        self.bare = {
+            runtime: [
+                module if runtime == TORCH else SessionModule(module, images.views[k][0], runtime)
+                for k, module in enumerate(modules)
+            ]
+            for runtime in runtimes
+        }
         self.ways = {
-            f'mmcascade {name}': Way(partial(ours, model, deferred, batch), self.start)
+            f'mmcascade {name}{named(runtime)}': Way(partial(ours, model, deferred, batch), self.start)
+            for runtime, model in models.items()
             for name, deferred in (('deferred', True), ('plain', False))
         }
 
@@ -159,16 +146,17 @@ class Group:
         assert exits is not None
         load = os.getloadavg()[0]
         calls = {('way', name): partial(way.run, self.images, sizes[name]) for name, way in self.ways.items()}
-        bare = {('bare', k, size): partial(self._bare, k, size) for k in range(2) for size in self.trials}
+        choices = list(product(self.bare, self.trials))
+        bare = {('bare', k, *choice): partial(self._bare, k, *choice) for k in range(2) for choice in choices}
         seconds = interleaved({**bare, **calls}, repeats, torch.device('cpu'))
         count, reach = len(self.images), [1.0, float(exits.mean())]
         best = [
-            min(self.trials, key=lambda size, k=k: statistics.median(self._per_image(seconds, k, size)))
+            min(choices, key=lambda choice, k=k: statistics.median(self._per_image(seconds, k, *choice)))
             for k in range(2)
         ]
         limits = [
             count * sum(r * t for r, t in zip(reach, times, strict=True))
-            for times in zip(*(self._per_image(seconds, k, best[k]) for k in range(2)), strict=True)
+            for times in zip(*(self._per_image(seconds, k, *best[k]) for k in range(2)), strict=True)
         ]
         rows = []
         for name, call in calls.items():
@@ -191,7 +179,8 @@ class Group:
                     deferred=reach[1],
                     images=count,
                     loader_batch=self.batch,
-                    limit_batches='/'.join(map(str, best)),
+                    limit_batches='/'.join(str(size) for _, size in best),
+                    limit_runtimes='/'.join(runtime for runtime, _ in best),
                     repeats=repeats,
                     load_before=round(load, 2),
                     load_after=round(os.getloadavg()[0], 2),
@@ -208,42 +197,54 @@ class Group:
             for name, run in runs.items()
         }
 
-    def _per_image(self, seconds: dict[Any, list[float]], stage: int, size: int) -> list[float]:
-        return [s / self._bare_count(size) for s in seconds['bare', stage, size]]
+    def _per_image(self, seconds: dict[Any, list[float]], stage: int, runtime: str, size: int) -> list[float]:
+        return [s / self._bare_count(size) for s in seconds['bare', stage, runtime, size]]
 
     def _bare_count(self, size: int) -> int:
         """Full batches only, from half of the images; one in any case."""
         return min(len(self.images), max(1, len(self.images) // 2 // size) * size)
 
-    def _bare(self, stage: int, size: int) -> None:
-        Member(self.modules[stage], size).probs(self.images.views[stage][: self._bare_count(size)])
+    def _bare(self, stage: int, runtime: str, size: int) -> None:
+        Member(self.bare[runtime][stage], size).probs(self.images.views[stage][: self._bare_count(size)])
 
 
-def two_members(count: int, batch: int, trials: Sequence[int]) -> Group:
+def two_members(count: int, batch: int, trials: Sequence[int], runtimes: Sequence[str]) -> Group:
     images = load_images(count, list(SIDES.values()))
-    group = Group('Lite0 -> Lite2', [lite(name) for name in SIDES], images, batch, trials)
+    group = Group('Lite0 -> Lite2', [lite(name) for name in SIDES], images, batch, trials, runtimes)
     group.ways |= peers(group)
     return group
 
 
 def peers(group: Group) -> dict[str, Way]:
-    """Other ways to run the two members of a group."""
-    pair = group.modules, group.threshold
+    """Other ways to run the two members of a group, in every runtime of it."""
+    found: dict[str, Way] = {}
+    for runtime in group.bare:
+        found |= {f'{name}{named(runtime)}': way for name, way in _peers_in(group, group.bare[runtime]).items()}
+    return found
+
+
+def named(runtime: str) -> str:
+    """What follows the name of a way in a runtime; nothing for torch."""
+    return '' if runtime == TORCH else f', {runtime}'
+
+
+def _peers_in(group: Group, modules: Sequence[nn.Module]) -> dict[str, Way]:
+    pair = modules, group.threshold
     return {
         'scikit-fallback, whole set in one call': Way(partial(fallback, *pair, None), group.start),
         'scikit-fallback, per loader batch': Way(partial(fallback, *pair, group.batch), group.start),
         'filter within each batch, Xia & Bouganis': Way(partial(filter_each_batch, *pair), group.start[:1]),
         'two offline passes': Way(partial(two_passes, *pair), group.start),
-        'larger member alone': Way(partial(single, group.modules[1], 1), group.start[1:]),
-        'full ensemble': Way(partial(ensemble, group.modules), group.start),
+        'larger member alone': Way(partial(single, modules[1], 1), group.start[1:]),
+        'full ensemble': Way(partial(ensemble, modules), group.start),
     }
 
 
-def self_cascade(count: int, batch: int, trials: Sequence[int]) -> Group:
+def self_cascade(count: int, batch: int, trials: Sequence[int], runtimes: Sequence[str]) -> Group:
     images = load_images(count, [SIDES['lite0']])
     images = Images([images.views[0], images.views[0].flip(-1)], images.samples)
     module = lite('lite0')
-    group = Group('Lite0 -> Lite0 mirrored', [module, module], images, batch, trials)
+    group = Group('Lite0 -> Lite0 mirrored', [module, module], images, batch, trials, runtimes)
     model = AverageClsScoreTTA(module=module).eval()
     group.ways['MMPretrain TTA'] = Way(partial(augmentation, model), group.start[:1])
     return group
@@ -255,13 +256,14 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=240)
     parser.add_argument('--batch', type=int, default=32, help='of the loader')
     parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--runtimes', nargs='+', default=[TORCH, *installed()], help='torch, and others beside it')
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     args = parser.parse_args()
     keep_freed_memory()  # or else what ran before decides how fast a batch size is
     count, repeats, trials = (20, 1, (4,)) if args.quick else (args.images, args.repeats, TRIALS)
     rows = []
     for make in (two_members, self_cascade):
-        rows += make(count, args.batch, trials).measure(repeats)
+        rows += make(count, args.batch, trials, args.runtimes).measure(repeats)
     print_table(
         [
             {

@@ -18,6 +18,11 @@ from torch import Tensor, nn
 from mmcascade.engine.benchmark.systems import Images, TimedSystem, with_batch_size
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import num_classes
+from mmcascade.models.runtimes.engines import engine_from
+from mmcascade.models.runtimes.graphs.export import export_onnx
+from mmcascade.models.runtimes.graphs.graph_cache import GraphCache
+from mmcascade.models.runtimes.graphs.subject import Subject
+from mmcascade.models.stages.classifier_network import ClassifierNetwork
 
 #: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
 Decisions = tuple[np.ndarray, np.ndarray | None]
@@ -39,6 +44,23 @@ class Way:
     start: Sizes
 
 
+class SessionModule(nn.Module):
+    """A member in another runtime as anybody would run it there: the session of its graph, and nothing around it."""
+
+    def __init__(self, module: nn.Module, image: Tensor, runtime: str) -> None:
+        super().__init__()
+        engine = engine_from(runtime)
+        assert engine is not None
+        subject = Subject('member', ClassifierNetwork(module), tuple(image.shape), image.dtype)
+        cache, key = GraphCache(), subject.key(None)
+        with cache.lock(key):
+            path = cache.get(key, lambda: export_onnx(subject.network, subject.shape, subject.dtype))
+        self.session = engine.open(path, None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.from_numpy(self.session(images.numpy()))
+
+
 @dataclass(frozen=True)
 class Member:
     """A member as anybody would run it: raw images in, probabilities out, in batches."""
@@ -50,6 +72,8 @@ class Member:
         return torch.cat([self.at_once(batch) for batch in images.split(self.size)])
 
     def at_once(self, images: Tensor) -> Tensor:
+        if isinstance(self.module, SessionModule):
+            return self.module(images).softmax(1)
         return self.module(self.module.data_preprocessor(dict(inputs=images))['inputs']).softmax(1)
 
 

@@ -43,6 +43,11 @@ OTHERS = {
     'segmentation',
     'cell_confidence_stride',
     'ways',
+    'gpu',
+    'lites',
+    'member_runtimes',
+    'precision_cascade',
+    'zoo_export',
 }
 
 
