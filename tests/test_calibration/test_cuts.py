@@ -54,3 +54,9 @@ def test_no_cut_where_nothing_lies_between(scores):
 
 def test_huge_scores_do_not_overflow():
     assert np.isfinite(cut_points(np.array([-3e38, 3e38, 3.2e38], np.float32), 2)).all()
+
+
+def test_of_two_equally_near_places_the_lower_is_taken():
+    # 8 units, one cut: the wanted place is 4, and the ties leave cuts after 2 and after 6 units.
+    scores = np.array([1, 1, 2, 2, 2, 2, 3, 3], np.float64)
+    assert cut_points(scores, 1).tolist() == [1.5]

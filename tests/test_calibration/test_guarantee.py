@@ -171,3 +171,12 @@ def test_an_early_slip_does_not_end_the_search():
 def test_bad_input_is_named(n, risk, delta, message):
     with pytest.raises(ValueError, match=message):
         certify(np.arange(n), np.zeros(n), risk, delta)
+
+
+def test_a_bound_that_is_equal_to_the_risk_passes():
+    """The promise is a risk of at most the target."""
+    confidence, error = np.arange(200) / 200, np.zeros(200)
+    error[:3] = 1
+    bound = float(risk_upper_bound(3, 200, 0.1 / 8))  # the first of 8 sequences begins with all units
+    assert certify(confidence, error, bound, 0.1) == confidence[0]
+    assert certify(confidence, error, np.nextafter(bound, 0), 0.1) != confidence[0]

@@ -91,6 +91,7 @@ def literal_paper_tau(confidence, error, kind, value):
 
 
 @pytest.mark.parametrize('target', ['risk=0.1', 'risk=0.2', 'risk=0.25', 'coverage=0.3', 'coverage=0.777'])
+@pytest.mark.filterwarnings('ignore:rule=.paper. leaves')  # 1,234 units are few on purpose
 def test_paper_rule_equals_the_published_steps(target):
     rng = np.random.default_rng(3)
     confidence = rng.random(1234)
@@ -246,3 +247,17 @@ def test_the_rank_after_the_last_is_the_last():
     confidence = np.arange(600.0)
     assert place_tau(confidence, confidence < 100, 'risk=0.9', rule='paper') == 0
     assert place_tau(confidence, confidence < 100, 'coverage=1', rule='paper') == 0
+
+
+def test_the_papers_rule_says_when_it_stops_at_the_ranks_it_leaves_out():
+    rng = np.random.default_rng(0)
+    for units, stops in ((600, True), (20_000, False)):
+        confidence = rng.random(units)
+        error = rng.random(units) < 0.6 * (1 - confidence)
+        if stops:  # the target lies among the ranks that are left out
+            with pytest.warns(UserWarning, match='of 600 units the rest never comes down to risk=0.05: .* some 5,000'):
+                tau = place_tau(confidence, error, 'risk=0.05', 'paper')
+            assert error[confidence > tau].mean() > 0.15
+        else:
+            tau = place_tau(confidence, error, 'risk=0.05', 'paper')
+            assert error[confidence > tau].mean() == pytest.approx(0.05, abs=0.002)

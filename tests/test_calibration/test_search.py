@@ -336,3 +336,16 @@ def test_a_limit_that_is_met_but_for_rounding_is_met(tmp_path):
     assert Limits(max_cost=0.3).allow(np.array([0.1 + 0.2, 0.3001]), np.ones(2)).tolist() == [True, False]
     assert 1 - 0.9 < 0.1
     assert Limits(min_accuracy=0.1).allow(np.ones(2), np.array([1 - 0.9, 0.0999])).tolist() == [True, False]
+
+
+def test_a_stage_of_equal_cost_is_a_baseline(tmp_path):
+    """The cascade costs what stage 1 costs, but for rounding in either direction."""
+    logits, labels = skilled_logits(200, skills=(0.5, 2.0))
+    stages = Candidates.from_stores([make_store(tmp_path, logits, labels, macs=[0.1, 0.3])])
+    select, report = hold_out(stages.source.labels, 0.5)
+    plan = Plan(ACCURACY, chains=((0, 1),))
+    reporter = Reporter(stages, plan, select, report, repeats=5)
+    cost = float(stages.costs.per_unit[1, select].mean())
+    for rounded in (cost, np.nextafter(cost, 0), cost * (1 - 5e-10)):
+        assert reporter._baseline(float(rounded)) == 1
+    assert reporter._baseline(cost * (1 - 1e-6)) == 0

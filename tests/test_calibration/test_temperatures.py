@@ -45,6 +45,31 @@ def test_a_member_that_says_nothing_keeps_1():
         fit_temperature(CachedStage(torch.full((50, 5), torch.nan)), np.zeros(50, dtype=int))
 
 
-def test_one_that_is_always_right_stays_in_range():
+@pytest.mark.parametrize('margin', [0.5, 10.0, 1000.0])
+def test_one_that_is_always_right_keeps_1(margin):
     labels = np.arange(50) % 5
-    assert RANGE[0] <= fit_temperature(CachedStage(10 * torch.eye(5)[labels]), labels) < 1
+    with pytest.warns(UserWarning, match='right on every calibration unit.* It keeps T = 1'):
+        assert fit_temperature(CachedStage(margin * torch.eye(5)[labels], source='small'), labels) == 1
+
+
+def test_one_that_is_always_wrong_keeps_1():
+    labels = np.arange(50) % 5
+    with pytest.warns(UserWarning, match='stage small: its scores speak against the labels'):
+        assert fit_temperature(CachedStage(10 * torch.eye(5)[(labels + 1) % 5], source='small'), labels) == 1
+
+
+def test_an_optimum_beyond_the_range_keeps_1():
+    """One tiny error among many sure units: the best temperature is far below the range."""
+    labels, z = np.zeros(400, int), torch.zeros(400, 2)
+    z[:, 0] = 0.1
+    z[0, 0] = -1e-3
+    with pytest.warns(UserWarning, match='beyond the temperatures 0.05 to 20'):
+        assert fit_temperature(CachedStage(z), labels) == 1
+
+
+def test_one_error_is_enough_for_an_optimum():
+    labels, z = np.zeros(400, int), torch.zeros(400, 2)
+    z[:, 0] = 1.0
+    z[:40, 0] = -1.0
+    # 360 right and 40 wrong, all by the same margin: sigmoid(1 / T) = 0.9.
+    assert fit_temperature(CachedStage(z), labels) == pytest.approx(1 / np.log(9), rel=1e-3)

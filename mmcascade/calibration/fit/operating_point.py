@@ -10,13 +10,14 @@ to both sides of tau.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcascade.evaluation.curves import nearest_rank, risk_coverage
+from mmcascade.evaluation.curves import NEAREST_POINT_SKIP, nearest_rank, risk_coverage
 from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
 
 #: Goals of a decision: accept or reject a prediction.
@@ -212,6 +213,14 @@ def _safe_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Tar
 def _paper_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Target) -> float:
     if target.kind == 'risk':
         rank = nearest_rank(scores, wrong, target.value)
+        risk = float(wrong[scores >= _score_at(scores, rank)].mean())
+        if risk > target.value + 1 / rank:  # where the curve crosses the target, a point lies nearer than one unit
+            warnings.warn(
+                f"rule='paper' leaves the {NEAREST_POINT_SKIP} most confident units out, and of {scores.size} units "
+                f'the rest never comes down to risk={target.value:g}: tau stands where it is {risk:.3g}. The rule '
+                "needs some 5,000 units; use rule='safe' or calibrate on more",
+                stacklevel=3,
+            )
     else:
         rank = math.ceil(scores.size * target.value - 0.5)  # of two equally near, the smaller
     # With k units accepted, the paper's threshold array gives the (k + 1)-th score; ROC thresholds
