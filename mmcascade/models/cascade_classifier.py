@@ -117,13 +117,13 @@ class WindowCascadeClassifier(CascadeModel):
     def take_apart(self, inputs: Any, samples: Sequence[DataSample] | None) -> Unpacked:
         """The units of a batch, without running or loading anything."""
         views = ViewRows(as_views(inputs))
-        units = units_of(self.router and self.router.policy, samples)
+        units = units_of(None if self.router is None else self.router.policy, samples)
         samples = [DataSample() for _ in range(len(views))] if samples is None else samples
         return Unpacked([views], [units], samples, [1] * len(views))
 
-    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+    def views_of(self, inputs: Any) -> Sequence[Tensor | Sequence[Tensor]]:
         """The images of a batch, view by view."""
-        return list(as_views(inputs))
+        return as_views(inputs)
 
     def images_in(self, sources: Sequence[Source]) -> int:
         """How many images the sources hold."""

@@ -133,8 +133,8 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
-        """The images of a batch, view by view."""
+    def views_of(self, inputs: Any) -> Sequence[Tensor | Sequence[Tensor]]:
+        """The images of a batch, view by view: each is ``(N, 3, H, W)`` or N times ``(3, H, W)``."""
 
     @abstractmethod
     def images_in(self, sources: Sequence[Source]) -> int:
@@ -177,8 +177,9 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
     def train(self, mode: bool = True) -> CascadeModel:
         """As for any module. Every test begins with this call, and so begins a new stream for policies that adapt."""
         super().train(mode)
-        if getattr(self, 'router', None) is not None:
-            self.router.restart()
+        router: CascadeRouter | None = getattr(self, 'router', None)  # BaseModel asks before there is one
+        if router is not None:
+            router.restart()
         return self
 
     def test_step(self, data: dict | tuple | list) -> list[Any]:

@@ -181,7 +181,7 @@ class CascadeSegmentor(CascadeModel):
         units = [self._units(tile, sample) for tile, sample in zip(tiles, samples, strict=True)]
         return Unpacked(tiles, units, samples, [len(tile) for tile in tiles])
 
-    def views_of(self, inputs: Any) -> list[Sequence[Tensor]]:
+    def views_of(self, inputs: Any) -> Sequence[Tensor | Sequence[Tensor]]:
         """The images of a batch, view by view."""
         return [list(inputs)]
 

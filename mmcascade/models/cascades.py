@@ -20,8 +20,8 @@ def cascade_of(model: nn.Module) -> CascadeModel | None:
         >>> cascade_of(nn.Linear(2, 2)) is None
         True
     """
-    model = model.module if is_model_wrapper(model) else model
-    return model if isinstance(model, CascadeModel) else None
+    inner = model.module if is_model_wrapper(model) else model
+    return inner if isinstance(inner, CascadeModel) else None
 
 
 def task_of(cfg: Config) -> str | None:

@@ -104,7 +104,7 @@ def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size
 
 
 @torch.no_grad()
-def output_stride(module: nn.Module) -> int | None:
+def output_stride(module: Any) -> int | None:
     """Pixels of the image per feature of the coarsest map that the head gets; None if the backbone does not tell."""
     parameter = next(module.parameters(), torch.empty(0))
     try:

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmcascade.routing.units.sources import Source
-
-#: The numbers of a source's units in the data set; None = those of their order.
-Units = Sequence[int] | None
+from mmcascade.routing.units.sources import Source, Units
 
 
 @dataclass(frozen=True)

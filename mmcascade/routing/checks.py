@@ -13,7 +13,7 @@ def is_number(value: Any) -> bool:
     """Whether a value is a real number that a float can hold, NaN and infinity included."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
-    return not isinstance(value, Integral) or abs(value) <= sys.float_info.max
+    return not isinstance(value, Integral) or abs(int(value)) <= sys.float_info.max
 
 
 def is_finite(value: Any) -> bool:
@@ -23,7 +23,7 @@ def is_finite(value: Any) -> bool:
 
 def is_whole(value: Any, least: float = -math.inf) -> bool:
     """Whether a value is a whole number, by its type, and no smaller than another."""
-    return isinstance(value, Integral) and is_number(value) and value >= least
+    return isinstance(value, Integral) and is_number(value) and int(value) >= least
 
 
 def whole(value: Any, name: str, least: int, fix: str = '') -> int:

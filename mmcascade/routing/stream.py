@@ -12,7 +12,7 @@ import torch
 
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.units.outcome import Outcome
-from mmcascade.routing.units.sources import Source, ViewRows, Views
+from mmcascade.routing.units.sources import Source, Units, ViewRows, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
 
@@ -91,7 +91,7 @@ class Stream:
         tensors = {id(x): x for queue in self._queues for batch in queue for x in batch.tensors()}
         return sum(x.nbytes for x in tensors.values())
 
-    def enqueue(self, inputs: Views | Source, units: Sequence[int] | None = None) -> None:
+    def enqueue(self, inputs: Views | Source, units: Units = None) -> None:
         """Put units into the queue of stage 0 without running anything.
 
         Raises:
@@ -109,7 +109,7 @@ class Stream:
             self._borrowed.add(source)
             self._submitted += len(unit)
 
-    def submit(self, inputs: Views | Source, units: Sequence[int] | None = None) -> list[Outcome]:
+    def submit(self, inputs: Views | Source, units: Units = None) -> list[Outcome]:
         """Hand in units, and run every stage whose batch is full; what is finished comes out.
 
         Units that have to wait are copied, so the inputs may be freed or reused.

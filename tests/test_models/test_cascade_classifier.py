@@ -202,6 +202,10 @@ def test_results_are_written_once_into_the_incoming_samples(members, views):
         assert sample.confidence == sample.pred_score.max()
         assert sample.num_stages == 2
     assert 0 < sum(s.accepted for s in results) < N
+    # Accept thresholds are scores of units, and who has that very score is accepted.
+    worst, *_ = sorted(results, key=lambda sample: sample.confidence)
+    at_the_bound = step(cascade(members, STAGES[:2], [(None, None)], accept=worst.confidence), views)
+    assert all(sample.accepted for sample in at_the_bound)
     plain = step(cascade(members, STAGES[:1]), views)
     assert 'accepted' not in plain[0]
 

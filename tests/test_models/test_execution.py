@@ -269,6 +269,7 @@ def test_sweep_stops_when_memory_runs_out():
 
 def test_best_size_prefers_small_batches_at_equal_speed():
     assert best_size({1: 2.0, 2: 1.015, 4: 1.0, 8: 1.001}) == 2
+    assert best_size({1: 1.02, 2: 1.0}) == 1 and best_size({1: 1.021, 2: 1.0}) == 2, 'equal is 2 % and no more'
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scipy import special, stats
 
 from mmcascade.routing import (
     CONFIDENCES,
+    FUSIONS,
     CascadeState,
     Confidence,
     StageOutput,
@@ -82,3 +83,19 @@ def test_objects_pass_and_unknown_names_do_not():
     assert build_confidence(mine) is mine
     with pytest.raises(ValueError, match="unknown confidence 'entropy'.*neg_entropy"):
         build_confidence('entropy')
+
+
+@pytest.mark.parametrize('name', sorted(CONFIDENCES))
+@pytest.mark.parametrize('fusion', FUSIONS)
+@pytest.mark.parametrize('temperature', [1.0, 0.1])
+def test_finite_logits_of_any_size_give_finite_scores(name, fusion, temperature):
+    """Sums of four members, and differences of two such sums, stay within float32."""
+    confidence, huge = CONFIDENCES[name], torch.tensor([[3e38, -3e38, 0.0], [-3e38, -3e38, -3e38]])
+    state = None
+    for _ in range(4):
+        output, score = StageOutput(logits=huge), confidence.member_score(fusion)
+        if state is None:
+            state = CascadeState.start(output, fusion, temperature, score)
+        else:
+            state = state.add(output, temperature, score)
+    assert confidence(state).isfinite().all() and state.fused.probs.isfinite().all()

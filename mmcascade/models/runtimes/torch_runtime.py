@@ -25,7 +25,7 @@ class TorchRuntime(Runtime):
     def __init__(self, network: Network, execution: Execution, member: str = 'member') -> None:
         super().__init__(network, execution, member)
         if execution.channels_last:
-            network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.module.to(memory_format=torch.channels_last)
 
     def run(self, images: Tensor, full: int | None) -> StageOutput:
         """Run images, or what was prepared of them."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -41,6 +43,7 @@ class SegmentorNetwork(Network):
     """
 
     maps = True
+    module: Any  # a segmentor of mmseg, which has no types
 
     @property
     def classes(self) -> int:
@@ -76,7 +79,7 @@ class SegmentorNetwork(Network):
         return StageOutput(probabilities=values / values.sum(1, keepdim=True))
 
 
-def decode(module: nn.Module, inputs: Tensor) -> Tensor:
+def decode(module: Any, inputs: Tensor) -> Tensor:
     """Class scores of preprocessed images ``(N, 3, H, W)`` in the member's own test mode, ``(N, C, H, W)``."""
     test_cfg = module.test_cfg or {}
     if test_cfg.get('mode', 'whole') == 'slide':
@@ -84,7 +87,7 @@ def decode(module: nn.Module, inputs: Tensor) -> Tensor:
     return _whole(module, inputs)
 
 
-def _whole(module: nn.Module, inputs: Tensor) -> Tensor:
+def _whole(module: Any, inputs: Tensor) -> Tensor:
     # Heads enlarge their scores to one of these shapes, and differ in which.
     shape = inputs.shape[2:]
     meta = dict(ori_shape=shape, img_shape=shape, pad_shape=shape, padding_size=[0, 0, 0, 0])
@@ -93,7 +96,7 @@ def _whole(module: nn.Module, inputs: Tensor) -> Tensor:
     return module.encode_decode(inputs, [dict(meta) for _ in range(count)])
 
 
-def _slide(module: nn.Module, inputs: Tensor, crop: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+def _slide(module: Any, inputs: Tensor, crop: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """What mmseg's ``slide_inference`` gives, bit for bit, without a map of the whole image for every window."""
     height, width = inputs.shape[2:]
     total = inputs.new_zeros(inputs.shape[0], module.out_channels, height, width)

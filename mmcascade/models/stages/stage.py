@@ -87,7 +87,7 @@ class MemberStage(ABC, Generic[SourceT]):
         self.network = network
         self.counter = counter
         self.view = view
-        self.views = (view,)
+        self.views: tuple[int, ...] = (view,)
         self.batch_size = None if isinstance(options.batch_size, str) else options.batch_size
         self.macs = options.macs
         self.temperature = options.temperature

@@ -14,6 +14,9 @@ from torch import Tensor
 #: The views of some units: one tensor per view, units along dimension 0.
 Views = Sequence[Tensor | None]
 
+#: The numbers of a source's units in the data set; None = those of their order.
+Units = Sequence[int] | np.ndarray | None
+
 
 class Source(ABC):
     """Inputs that were handed in together. Base class: a variant says how long it is and what a waiting unit needs.

@@ -51,7 +51,7 @@ class UnitBatch(Generic[SourceT]):
             ticket=np.arange(first_ticket, first_ticket + n),
             unit=unit,
             macs=np.zeros(n),
-            sources=[source],
+            sources=[source],  # type: ignore[list-item]
             source=np.zeros(n, dtype=np.int64),
             row=np.arange(n),
         )
@@ -120,7 +120,10 @@ class UnitBatch(Generic[SourceT]):
             return self if state is self.state else replace(self, state=state)
         kept = [source.keep(rows, views) if source in borrowed else (source, rows) for source, rows in self.pieces()]
         return replace(
-            self, sources=[source for source, _ in kept], row=np.concatenate([rows for _, rows in kept]), state=state
+            self,
+            sources=[source for source, _ in kept],
+            row=np.concatenate([rows for _, rows in kept]),
+            state=state,  # type: ignore[misc]
         )
 
     def tensors(self) -> Iterator[Tensor]:
