@@ -122,7 +122,7 @@ def deeplab(depth: int) -> nn.Module:
 def classifiers(setting: Setting, small: Any, large: Any, sides: tuple[int, int]) -> list[Row]:
     """A pair of classifiers in every way of running, plain and deferred, at every batch size of the loader."""
     views = [pixels(setting.images, setting.side(side), setting.side(side)) for side in sides]
-    images = Images(views, [DataSample() for _ in range(setting.images)])
+    images = Images(views, [DataSample(metainfo=dict(sample_idx=k)) for k in range(setting.images)])
     members = dict(small=small(), large=large())
     rows = []
     for way, options in WAYS.items():
@@ -149,7 +149,7 @@ def segmentors(setting: Setting) -> list[Row]:
     from mmseg.structures import SegDataSample
 
     meta = dict(ori_shape=(height, width), img_shape=(height, width))
-    samples: list[BaseDataElement] = [SegDataSample(metainfo=dict(meta)) for _ in range(count)]
+    samples: list[BaseDataElement] = [SegDataSample(metainfo=dict(meta, sample_idx=k)) for k in range(count)]
     images = Images([list(whole)], samples)
     members = dict(small=deeplab(50), large=deeplab(101))
     model = CascadeSegmentor(

@@ -47,6 +47,8 @@ OTHERS = {
     'lites',
     'member_runtimes',
     'precision_cascade',
+    'zoo',
+    'zoo_checks',
     'zoo_export',
 }
 

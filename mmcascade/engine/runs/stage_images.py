@@ -58,7 +58,7 @@ def stage_images(cfg: Config, stage: int, count: int = 128, dataloader: str = 'v
     )
     found: list[np.ndarray] = []
     for batch in loader:
-        for source in model.unpack(batch)[0]:
+        for source in model.unpack(batch).sources:
             rows = np.arange(len(source))
             images = model.stages[stage].images_of(UnitBatch.submitted(source, rows, 0))
             found.append(images.cpu().numpy())
