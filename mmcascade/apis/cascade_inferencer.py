@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -35,6 +35,8 @@ class CascadeInferencer(ImageClassificationInferencer):
         >>> inferencer('cat.jpg')[0]  # doctest: +SKIP
         {'pred_label': 281, 'pred_class': 'tabby', 'confidence': 0.83, 'exit_stage': 0, 'macs': 384879248.0, ...}
     """
+
+    classes: Sequence[str] | None  # of the base class
 
     def __init__(
         self,

@@ -119,6 +119,7 @@ class CalibrationSplit(Dataset):
         self.dataset.full_init()
         labels, kind = _strata(self.dataset)
         num = self.num if self.fraction is None else round(self.fraction * len(labels))
+        assert num is not None  # one of the two is given
         if not 0 < num < len(labels):
             asked = f'num={num}' if self.fraction is None else f'fraction={self.fraction}'
             raise ValueError(

@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     failed = False
     for name, result in zip(args.images, bundle.decide_each(args.images), strict=True):
-        decided = isinstance(result, Decision)
-        failed |= not decided
-        print(json.dumps({'image': name} | (result.to_json() if decided else {'error': result.error})))
+        failed |= not isinstance(result, Decision)
+        row = result.to_json() if isinstance(result, Decision) else {'error': result.error}
+        print(json.dumps({'image': name} | row))
     return int(failed)
 
 

@@ -27,7 +27,7 @@ def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | 
     Raises:
         StoreError: if stores give one name to different members.
     """
-    texts = [store.header.config for store in stores]
+    texts = [store.header.config or '' for store in stores]
     if not all(texts):
         return None
     first, *others = (ast.literal_eval(text) for text in texts)

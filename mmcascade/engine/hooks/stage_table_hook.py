@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -52,7 +52,7 @@ def stage_rows(stages: Sequence[MemberStage], metrics: dict[str, float]) -> list
     for index, stage in enumerate(stages):
         reached = 100.0 if index == 0 else metrics.get(f'cost/reached@stage{index}')
         on_cells = stage.on == 'cell'
-        shapes = stage.macs_by_shape or {(): None}
+        shapes: Mapping[tuple[int, ...], float | None] = stage.macs_by_shape or {(): None}
         for shape, macs in shapes.items():
             rows.append(
                 (

@@ -55,7 +55,7 @@ def checked_interval(interval: float | None) -> float | None:
 
 def interval_keys(resampling: Resampling, statistics: Mapping[str, Statistic], level: float) -> dict[str, float]:
     """``<key>/low`` and ``<key>/high`` of each statistic, by 1,000 draws of the units."""
-    values = {}
+    values: dict[str, float] = {}
     for key, interval in ranked_intervals(resampling, statistics, level=level).items():
         values |= {f'{key}/low': interval.low, f'{key}/high': interval.high}
     return values

@@ -33,6 +33,8 @@ class TimmFeatures(BaseModule):
         CheckpointError: In ``init_weights``, if the file lacks weights.
     """
 
+    _is_init: bool  # of the base class
+
     def __init__(
         self,
         model_name: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Generic, cast
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class UnitBatch(Generic[SourceT]):
             ticket=np.arange(first_ticket, first_ticket + n),
             unit=unit,
             macs=np.zeros(n),
-            sources=[source],  # type: ignore[list-item]
+            sources=[cast(SourceT, source)],  # which kind it is, the caller knows
             source=np.zeros(n, dtype=np.int64),
             row=np.arange(n),
         )
@@ -121,9 +121,9 @@ class UnitBatch(Generic[SourceT]):
         kept = [source.keep(rows, views) if source in borrowed else (source, rows) for source, rows in self.pieces()]
         return replace(
             self,
-            sources=[source for source, _ in kept],
+            sources=[cast(SourceT, source) for source, _ in kept],
             row=np.concatenate([rows for _, rows in kept]),
-            state=state,  # type: ignore[misc]
+            state=state,
         )
 
     def tensors(self) -> Iterator[Tensor]:

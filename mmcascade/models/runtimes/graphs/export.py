@@ -64,6 +64,7 @@ def export_onnx(network: Network, shape: tuple[int, ...], dtype: torch.dtype, ro
             )
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, 'graph.onnx')
+                assert program is not None  # dynamo=True gives one
                 program.save(path, external_data=False)
                 return path.read_bytes()
     except torch.OutOfMemoryError:
