@@ -100,3 +100,11 @@ def test_built_from_a_config():
 def test_bad_input(max_cells):
     with pytest.raises(ValueError, match='max_cells, the highest number.*close the gap with None'):
         CellBudgetPolicy([(None, None)], max_cells)
+
+
+def test_a_number_that_comes_again_is_an_image_of_its_own():
+    """Three images, of which joined data sets call two 0; the number of the third is that of the rows."""
+    units = torch.tensor([0, 0, 3]) * CELLS_PER_IMAGE
+    going = torch.ones(3, dtype=torch.bool)
+    policy = CellBudgetPolicy([(None, None)], max_cells=1)
+    assert policy.limit(0, going, torch.tensor([0.1, 0.2, 0.3]), units).tolist() == [True, True, True]
