@@ -18,11 +18,15 @@ from mmcascade._system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mmcascade.apis.cascade_inferencer import CascadeInferencer
+    from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
+    from mmcascade.calibration.fit.calibrate import calibrate
     from mmcascade.calibration.fit.calibration_file import Calibration
     from mmcascade.calibration.fit.guarantee import certify
     from mmcascade.calibration.fit.operating_point import place_tau
+    from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.search.plan import Plan
     from mmcascade.calibration.search.search import search
+    from mmcascade.calibration.stores import open_store
     from mmcascade.calibration.stores.cell_store import CellStore
     from mmcascade.calibration.stores.score_store import ScoreStore
     from mmcascade.evaluation.curves.roc_curves import aupr, auroc, fpr_at_tpr
@@ -45,8 +49,10 @@ __version__ = '0.1.0'
 
 __all__ = [
     'Calibration',
+    'CalibrationRequest',
     'CascadeInferencer',
     'CascadeRouter',
+    'CascadeSegInferencer',
     'CascadeSegmentor',
     'CellStore',
     'Plan',
@@ -61,10 +67,12 @@ __all__ = [
     'aurc',
     'auroc',
     'build_member',
+    'calibrate',
     'certify',
     'coverage_at_risk',
     'e_aurc',
     'fpr_at_tpr',
+    'open_store',
     'place_tau',
     'risk_at_coverage',
     'risk_coverage',
@@ -75,11 +83,15 @@ __all__ = [
 # The imports above, for the interpreter: what a module holds.
 _MODULES = {
     'apis.cascade_inferencer': ['CascadeInferencer'],
+    'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
+    'calibration.fit.calibrate': ['calibrate'],
     'calibration.fit.calibration_file': ['Calibration'],
     'calibration.fit.guarantee': ['certify'],
     'calibration.fit.operating_point': ['place_tau'],
-    'calibration.search.search': ['search'],
+    'calibration.fit.request': ['CalibrationRequest'],
     'calibration.search.plan': ['Plan'],
+    'calibration.search.search': ['search'],
+    'calibration.stores': ['open_store'],
     'calibration.stores.cell_store': ['CellStore'],
     'calibration.stores.score_store': ['ScoreStore'],
     'evaluation.curves.roc_curves': ['aupr', 'auroc', 'fpr_at_tpr'],

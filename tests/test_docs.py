@@ -22,6 +22,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from mmcascade.calibration.replay.quality import QUALITIES
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
@@ -150,7 +151,8 @@ def run_config(path: Path) -> tuple[MODELS, dict[str, float]]:
 
 @pytest.mark.parametrize('page', PAGES, ids=name_of)
 def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monkeypatch):
-    monkeypatch.setattr(REDUCERS, '_parts', dict(REDUCERS))
+    for registry in (REDUCERS, QUALITIES):
+        monkeypatch.setattr(registry, '_parts', dict(registry))
     namespace: dict = {'__name__': 'snippets'}
     content = blocks(page)
     if any('flowers_hf' in code for _, code in content):

@@ -17,6 +17,7 @@ from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves.inputs import as_fraction, target_rank
+from mmcascade.routing.registry import Registry
 
 #: At so many accept thresholds a search looks at qualities that need the scores of units.
 THRESHOLDS = 100
@@ -295,10 +296,10 @@ class Augrc(ScoreQuality):
         return (area + errors[..., -1].astype(np.float64) * accepted[..., -1]) / (2 * units * units)
 
 
-#: Every quality by its name. One of your own is added here, and is then known to searches.
-QUALITIES: dict[str, type[Quality]] = {
-    quality.name: quality for quality in (Accuracy, CoverageAtRisk, RiskAtCoverage, Aurc, Augrc, MeanIoU)
-}
+#: Every quality by its name. ``@QUALITIES.register('name')`` adds one of your own, which is then known to searches.
+QUALITIES: Registry[type[Quality]] = Registry('quality')
+for _quality in (Accuracy, CoverageAtRisk, RiskAtCoverage, Aurc, Augrc, MeanIoU):
+    QUALITIES[_quality.name] = _quality
 NAMES = "'accuracy', 'coverage@risk=0.05', 'risk@coverage=0.8', 'aurc' or 'augrc'"
 
 

@@ -15,10 +15,22 @@ __all__ = ['CellStore', 'ScoreStore', 'StoreError', 'open_store']
 def open_store(folder: str | Path) -> ScoreStore | CellStore:
     """Open a store of either kind.
 
+    Args:
+        folder: of a store that tools/calibrate.py or a program filled.
+
     Raises:
         StoreError: if it is missing, damaged or of a newer schema.
 
     Example:
-        ``for stage in open_store('work_dirs/c.store').stages(): ...``
+        >>> import tempfile
+        >>> from mmcascade.calibration.stores.identity import StageIdentity
+        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> from mmcascade.calibration.stores.header import ScoreHeader
+        >>> folder = tempfile.mkdtemp()
+        >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
+        >>> header = ScoreHeader(identity=identity, units=3, classes=2, kinds=['logits'])
+        >>> store = ScoreStore.create(folder, header)
+        >>> type(open_store(folder)).__name__
+        'ScoreStore'
     """
     return CellStore.open(folder) if holds_cells(folder) else ScoreStore.open(folder)

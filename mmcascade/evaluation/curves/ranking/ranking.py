@@ -45,8 +45,15 @@ class Ranked(Protocol):
         totals: For every flag, the number of units that have it set.
     """
 
-    size: int
-    totals: tuple[int, ...]
+    @property
+    def size(self) -> int:
+        """The number of units."""
+        ...
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """For every flag, the number of units that have it set."""
+        ...
 
     def blocks(self) -> Iterator[Block]:
         """Walk down the distinct scores."""
