@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.fit.guarantee import Guarantee, risk_upper_bound
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.routing import AdjustedWindowPolicy, ScoreMap, WindowPolicy
 
@@ -29,7 +29,7 @@ FULL = replace(
     fit_on='all',
     accept_target='risk=0.05',
     maps=[ScoreMap([0.1, 0.9], [0.2, 0.8]), ScoreMap([1], [0.5])],
-    guarantee=Guarantee(0.05, 0.1, 500, 0.5, 0, 0.5, 300, 4, 0.04, 0.03),
+    guarantee=Guarantee(0.05, 0.1, 500, 0.5, 0, 0.5, 300, 4, float(risk_upper_bound(4, 300, 0.1 / 9)), 0.03),
     adapt=500,
 )
 

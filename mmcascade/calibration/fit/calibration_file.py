@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmcascade._system.files import write_text
+from mmcascade._system.files import read_json, write_text
+from mmcascade.calibration.fit.calibration_checks import check_calibration
 from mmcascade.calibration.fit.guarantee import Guarantee
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.routing.checks import is_finite
+from mmcascade.routing.checks import is_whole
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
@@ -127,13 +128,13 @@ class Calibration:
         name = f'calibration {str(source)!r}' if isinstance(source, (str, Path)) else 'the calibration in the config'
         data = source if isinstance(source, Mapping) else _read(Path(source), name)
         schema = data.get('schema')
-        if isinstance(schema, int) and schema > SCHEMA:
+        if is_whole(schema, SCHEMA + 1):
             raise CalibrationError(
                 f'{name} has schema {schema}, and this version of mmcascade reads up to {SCHEMA}; '
                 'update mmcascade or calibrate again'
             )
         try:
-            if schema != SCHEMA:
+            if type(schema) is not int or schema != SCHEMA:
                 raise KeyError('schema')
             missing = [name for name in ('rule', 'half_width', 'tau', 'data') if name not in data]
             if missing:
@@ -146,26 +147,13 @@ class Calibration:
             if fields.get('guarantee') is not None:
                 fields['guarantee'] = Guarantee(**fields['guarantee'])
             loaded = cls(**fields)
-            loaded._check_lengths()
+            check_calibration(loaded)
             return loaded
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CalibrationError(
                 f'{name} is no calibration file of mmcascade ({type(error).__name__}: {error}); '
                 'make one with tools/calibrate.py'
             ) from error
-
-    def _check_lengths(self) -> None:
-        stages = len(self.cascade.stages)
-        for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages)):
-            entries = getattr(self, name)
-            if entries is not None and len(entries) != wanted:
-                raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
-        for temperature in self.temperatures:
-            if not is_finite(temperature) or temperature <= 0:
-                raise ValueError(f'a temperature is a number > 0, got {temperature!r}')
-        if self.accept is not None and not is_finite(self.accept):
-            raise ValueError(f'accept is a finite number or null, got {self.accept!r}')
-        self.policy()  # refuses windows, memories and budgets that make no sense
 
     def without_weights(self) -> Calibration:
         """The same, for a cascade whose weights are not known yet."""
@@ -185,10 +173,12 @@ class Calibration:
 
 def _read(path: Path, name: str) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path)
     except FileNotFoundError:
         raise CalibrationError(f'{name} does not exist; make it with tools/calibrate.py') from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CalibrationError(f'{name} cannot be read: {error.strerror or error}') from error
+    except ValueError as error:
         raise CalibrationError(f'{name} cannot be read: {error}') from error
     if not isinstance(data, dict):
         raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')

@@ -117,6 +117,10 @@ class Guarantee:
     bound: float | None
     lowest_risk: float
 
+    def upper_bound(self) -> float:
+        """The bound that its own counts give."""
+        return float(risk_upper_bound(self.errors, self.accepted, self.delta / _sequences(self.units)))
+
 
 def guarantee(
     confidence: ArrayLike,

@@ -55,10 +55,11 @@ class RowFile:
         if self._array is None:
             try:
                 array = np.load(self.path, mmap_mode='c', allow_pickle=False)
-            except ValueError as error:
-                # numpy advises to load what is garbled with pickle, which would run what is in it.
-                reason = 'it is garbled' if 'pickle' in str(error) else error
-                raise ValueError(f'{self.path.name} is no array of numbers: {reason}') from None
+            except OSError:
+                raise
+            except Exception as error:  # numpy parses a garbled header as Python, which fails in many ways
+                # It also advises to load it with pickle, which would run what is in it.
+                raise ValueError(f'{self.path.name} is cut off, or no array of numbers') from error
             if array.shape != self.shape or array.dtype != self.dtype or not array.flags.c_contiguous:
                 raise ValueError(
                     f'{self.path.name} has shape {array.shape} and type {array.dtype}, expected {self.shape} and '
