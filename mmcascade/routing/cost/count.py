@@ -50,6 +50,7 @@ class _Counting(TorchDispatchMode):
         self.macs = 0.0
         self.uncounted: set[str] = set()
         self._rules: dict[Any, MacRule | None] = {}
+        self._whole: set[Any] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -57,11 +58,12 @@ class _Counting(TorchDispatchMode):
             self._rules[func] = rule_of(func)
         rule = self._rules[func]
         # Under inference_mode, operators that consist of others arrive whole.
-        if rule is None and getattr(func, 'namespace', 'prim') != 'prim':
+        if rule is None and func not in self._whole and getattr(func, 'namespace', 'prim') != 'prim':
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
+            self._whole.add(func)
         output = func(*args, **kwargs)
         if rule is not None:
             self.macs += float(rule(*args, output=output, **kwargs))
