@@ -87,25 +87,34 @@ def summary(rows: list[Row]) -> list[Row]:
 
 
 def zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[Job]:
-    """A job for every distinct network that the metafiles of a library name, in their order."""
+    """A job for every distinct network that the metafiles of a library name, the smallest first."""
+    jobs = sorted(_zoo_jobs(library, parameters, flops), key=lambda sized: sized[0])
+    return (job for _, job in jobs)
+
+
+def _zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[tuple[float, Job]]:
     seen = set()
     for model in read_index(library_home(library) / 'model-index.yml'):
         try:
             config = model_config(model.config)
             key = json.dumps(_network(config), default=str, sort_keys=True)
         except Exception as error:  # libraries have configs that nothing can read
-            yield library, model.name, partial(_found, 'library', f'{type(error).__name__}: {error}'.splitlines()[0])
+            reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+            yield 0.0, (library, model.name, partial(_found, 'library', reason))
             continue
         if key in seen:
             continue
         seen.add(key)
         known = _metadata(model.metafile).get(model.name, {})
-        if _number(known.get('Parameters')) > parameters or _number(known.get('FLOPs')) > flops:
-            yield library, model.name, partial(_found, 'large', '')
+        size = _number(known.get('Parameters'))
+        job: Callable[[], Found]
+        if size > parameters or _number(known.get('FLOPs')) > flops:
+            job = partial(_found, 'large', '')
         elif library == 'mmseg':
-            yield library, model.name, partial(check_segmentor, f'{library}::{model.name}')
+            job = partial(check_segmentor, f'{library}::{model.name}')
         else:
-            yield library, model.name, partial(check_classifier, f'{library}::{model.name}', _own_size(model))
+            job = partial(check_classifier, f'{library}::{model.name}', _own_size(model))
+        yield size or parameters, (library, model.name, job)
 
 
 def timm_jobs() -> Iterator[Job]:
