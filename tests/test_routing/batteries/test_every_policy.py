@@ -70,7 +70,7 @@ VARIANTS = {
     ),
     'AdjustedWindowPolicy': Variant(
         two(WINDOWS, 'windows', WINDOWS, tau=NUMBERS, share=st.sampled_from([0.0, 0.3, 1.0])),
-        dict(windows=[(0, 1), None], tau=0.5, share=0.5),
+        dict(windows=[(0, 1), None], tau=0.5, share=0.5, memory=100),
         (
             dict(windows=[None, (0, 1)], tau=0.5, share=0.5),
             dict(windows=[(0, 1)], tau=float('inf'), share=0.5),
@@ -98,6 +98,10 @@ def scores_and_units(data: st.DataObject) -> tuple[torch.Tensor, torch.Tensor]:
 
 def rules_of(options: dict[str, Any]) -> list[Any]:
     return next(value for value in options.values() if isinstance(value, list))
+
+
+def options_of(policy: ExitPolicy) -> dict[str, Any]:
+    return {name: value for name, value in vars(policy).items() if not name.startswith('_')}
 
 
 def built(name: str, data: st.DataObject) -> tuple[ExitPolicy, dict[str, Any], int]:
@@ -164,7 +168,7 @@ class TestPolicy:
         assert policy.num_gaps == 2
         assert [policy.is_closed(gap) for gap in (0, 1)] == [False, True]
         stream = policy.start_stream()
-        assert type(stream) is type(policy) and stream.rules == policy.rules
+        assert type(stream) is type(policy) and options_of(stream) == options_of(policy)
         assert repr(policy).startswith(f'{name}(') and str(policy.rules) in repr(policy)
 
     def test_what_was_decided_in_one_stream_is_unknown_to_another(self, name):
@@ -179,6 +183,13 @@ class TestPolicy:
         for wrong in VARIANTS[name].wrong:
             with pytest.raises((TypeError, ValueError), match='got|there must be|low > high'):
                 POLICIES[name](**wrong)
+
+    def test_rules_that_are_no_list_are_named(self, name):
+        options = VARIANTS[name].closed
+        (key,) = [key for key, value in options.items() if isinstance(value, list)]
+        for wrong in (0.5, 'abc', None):
+            with pytest.raises(TypeError, match=f'^{key} holds one entry per gap'):
+                POLICIES[name](**options | {key: wrong})
 
     def test_configs_find_it(self, name):
         policy = TASK_UTILS.build(dict(type=f'mmcascade.{name}', **VARIANTS[name].closed))
