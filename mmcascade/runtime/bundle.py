@@ -35,6 +35,7 @@ class Decision:
         exit_stage: the stage after which the image left, from 0.
         macs: multiply-adds spent on it.
         probabilities: fused, float32 ``(C)``.
+        margin: how far its scores stayed from every bound; on a bound, rounding decides.
     """
 
     label: int
@@ -44,9 +45,10 @@ class Decision:
     exit_stage: int
     macs: float
     probabilities: NDArray[np.float32]
+    margin: float = float('inf')
 
     def to_json(self) -> dict[str, object]:
-        """Everything but the probabilities, as plain values; a confidence that is not finite becomes None."""
+        """Everything but probabilities and margin, as plain values; a confidence that is not finite becomes None."""
         return {
             'label': self.label,
             'class_name': self.class_name,
@@ -195,6 +197,7 @@ class Bundle:
                     int(routed.exit_stage[row]),
                     float(routed.macs[row]),
                     routed.probs[row],
+                    float(routed.margin[row]),
                 )
             )
         return decisions

@@ -221,7 +221,12 @@ def _rows(
                 image=name,
                 member=stages[decision.exit_stage].member,
                 top=[(label, float(decision.probabilities[label])) for label in best],
-                **decision.to_json(),
+                label=decision.label,
+                class_name=decision.class_name,
+                confidence=decision.confidence if np.isfinite(decision.confidence) else None,
+                accepted=decision.accepted,
+                exit_stage=decision.exit_stage,
+                macs=decision.macs,
             )
         )
     return rows

@@ -9,16 +9,22 @@ from pydantic import BaseModel, Field
 class DecisionRow(BaseModel):
     """One image: a decision, or why there is none."""
 
-    image: str | None = Field(None, description="Name of the form's file; null for an image that came alone.")
-    label: int | None = Field(None, description='Index of the most probable class, from 0.')
-    class_name: str | None = Field(None, description='Its name, where the bundle has names.')
-    confidence: float | None = Field(None, description='The score that is judged; null where no member was finite.')
-    accepted: bool | None = Field(None, description='Whether it reaches the accept threshold; null without one.')
-    exit_stage: int | None = Field(None, description='The stage after which the image left, from 0.')
-    member: str | None = Field(None, description='The member that ran last.')
-    macs: float | None = Field(None, description='Multiply-adds spent on the image.')
-    top: list[tuple[int, float]] = Field([], description='Best classes with their probabilities, as many as asked for.')
-    error: str | None = Field(None, description='Why the image could not be read.')
+    image: str | None = Field(default=None, description="Name of the form's file; null for an image that came alone.")
+    label: int | None = Field(default=None, description='Index of the most probable class, from 0.')
+    class_name: str | None = Field(default=None, description='Its name, where the bundle has names.')
+    confidence: float | None = Field(
+        default=None, description='The score that is judged; null where no member was finite.'
+    )
+    accepted: bool | None = Field(
+        default=None, description='Whether it reaches the accept threshold; null without one.'
+    )
+    exit_stage: int | None = Field(default=None, description='The stage after which the image left, from 0.')
+    member: str | None = Field(default=None, description='The member that ran last.')
+    macs: float | None = Field(default=None, description='Multiply-adds spent on the image.')
+    top: list[tuple[int, float]] = Field(
+        default=[], description='Best classes with their probabilities, as many as asked for.'
+    )
+    error: str | None = Field(default=None, description='Why the image could not be read.')
 
 
 class Decisions(BaseModel):

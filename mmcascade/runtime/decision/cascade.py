@@ -28,6 +28,8 @@ class Routed:
         exit_stage: the stage after which each left, int64 ``(N)``.
         macs: multiply-adds spent, float64 ``(N)``.
         finite_stages: how many stages gave finite output, int64 ``(N)``.
+        margin: how far its scores stayed from every bound that they were compared with, float64 ``(N)``: rounding
+            can change the decision on an image whose margin is of its size.
     """
 
     probs: Floats
@@ -35,6 +37,7 @@ class Routed:
     exit_stage: NDArray[np.int64]
     macs: NDArray[np.float64]
     finite_stages: NDArray[np.int64]
+    margin: NDArray[np.float64]
 
 
 def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], first_unit: int = 0) -> Routed:
@@ -56,6 +59,7 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
         np.zeros(count, np.int64),
         np.zeros(count),
         np.zeros(count, np.int64),
+        np.full(count, np.inf),
     )
     rows = np.arange(count)
     scored = needs_member_score(manifest.confidence, manifest.fusion)
@@ -72,12 +76,16 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
         done.macs[rows] += stage.macs
         score = confidence(manifest.confidence, state)
         going = _going_on(manifest, index, score, state, rows + first_unit)
+        for bound in manifest.policy.bounds(index) if index < len(manifest.stages) - 1 else ():
+            done.margin[rows] = np.fmin(done.margin[rows], np.abs(score.astype(np.float64) - bound))
         left = rows[~going]
         done.probs[left] = state.probs[~going]
         exit_map = manifest.maps[index]
         done.confidence[left] = (score if exit_map is None else exit_map(score))[~going]
         done.exit_stage[left] = index
         done.finite_stages[left] = state.finite[~going]
+        if manifest.accept is not None:
+            done.margin[left] = np.fmin(done.margin[left], np.abs(done.confidence[left] - manifest.accept))
         rows, state = rows[going], state.select(np.flatnonzero(going))
     return done
 

@@ -29,6 +29,11 @@ class Policy(ABC):
     def go_on(self, gap: int, confidence: Floats, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Who goes on, ``(N)``; ``unit`` is the running number of each image."""
 
+    def bounds(self, gap: int) -> tuple[float, ...]:
+        """What confidences are compared with in an open gap."""
+        del gap
+        return ()
+
 
 @dataclass(frozen=True)
 class Windows(Policy):
@@ -66,6 +71,10 @@ class Windows(Policy):
             going &= confidence <= np.float32(high)
         return going
 
+    def bounds(self, gap: int) -> tuple[float, ...]:
+        """Both ends of the window."""
+        return tuple(bound for bound in self.windows[gap] or () if bound is not None)
+
 
 @dataclass(frozen=True)
 class Thresholds(Policy):
@@ -90,6 +99,11 @@ class Thresholds(Policy):
         threshold = self.thresholds[gap]
         assert threshold is not None  # or else the gap is closed
         return confidence <= np.float32(threshold)
+
+    def bounds(self, gap: int) -> tuple[float, ...]:
+        """The threshold."""
+        threshold = self.thresholds[gap]
+        return () if threshold is None else (threshold,)
 
 
 @dataclass(frozen=True)

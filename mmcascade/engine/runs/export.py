@@ -1,0 +1,86 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""From a cascade's config to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.engine.configs.datasets import pipelines, type_name
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.cascades import cascade_class
+from mmcascade.models.export.bundle_writer import ExportReport, export_bundle
+from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
+from mmcascade.registry import MODELS
+
+
+def run_export(cfg: Config, folder: Path, title: str, images: int = 256) -> ExportReport:
+    """Write the cascade of a config as a bundle, checked on images of its calibration split.
+
+    Args:
+        cfg: config of a calibrated cascade of classifiers.
+        folder: to write.
+        title: the cascade's name, for its card.
+        images: at most so many are compared, evenly spread over ``val_dataloader`` (else ``test_dataloader``).
+
+    Raises:
+        ValueError: if the config is of something else, or holds what a bundle cannot.
+    """
+    if cascade_class(cfg) is not WindowCascadeClassifier:
+        raise ValueError(
+            f'bundles hold cascades of classifiers, and the model of this config is {cfg.model.get("type")!r}'
+        )
+    split = next((key for key in ('val_dataloader', 'test_dataloader') if cfg.get(key)), None)
+    if split is None:
+        raise ValueError('the config has neither val_dataloader nor test_dataloader, so there is nothing to check on')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset_cfg = cfg[split].dataset
+    views = config_views(pipelines(dataset_cfg)[0])
+    files = image_files(DATASETS.build(dataset_cfg), images)
+    model = MODELS.build(cfg.model)
+    calibration = cfg.model.get('calibration')
+    guarantee = None
+    if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
+        guarantee = asdict(promise)
+    return export_bundle(model, views, files, folder, title, guarantee)
+
+
+def config_views(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The views in a test pipeline, as data.
+
+    Args:
+        pipeline: of a data set, with or without ``MultiView``.
+
+    Raises:
+        ValueError: on a transform that is not known outside of OpenMMLab.
+    """
+    multi = [transform for transform in pipeline if type_name(transform) == 'MultiView']
+    if not multi:
+        return [pipeline_view(pipeline)]
+    before = list(pipeline[: list(pipeline).index(multi[0])])
+    counts, transforms = multi[0]['num_views'], multi[0]['transforms']
+    counts = [counts] if isinstance(counts, int) else counts
+    return [pipeline_view([*before, *own]) for count, own in zip(counts, transforms, strict=True) for _ in range(count)]
+
+
+def image_files(dataset: Any, count: int) -> list[Path]:
+    """Files of a data set, evenly spread over it.
+
+    Raises:
+        ValueError: if its images are no files.
+    """
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int))
+    files = [dataset.get_data_info(int(index)).get('img_path') for index in chosen]
+    if not files or None in files:
+        raise ValueError(
+            'the images of the data set are no files, and a bundle is checked on files; export with a data set of '
+            'image files, such as CustomDataset'
+        )
+    return [Path(file) for file in files]

@@ -1,0 +1,42 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Write a calibrated cascade as a bundle.
+
+The bundle is a folder that runs without torch. Its decisions are compared with those of the cascade on images of the
+calibration split, and the export fails where one differs that lies on no bound.
+
+Example: mmcascade export my_cascade.py work_dirs/bundle, then mmcascade serve work_dirs/bundle
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmcascade._system.extras import needed_by
+from mmcascade.engine.console.arguments import Subparsers, add_config, command, whole_number
+from mmcascade.engine.console.commands import main
+from mmcascade.engine.console.configs import read_config
+
+
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('export', __doc__, run, subparsers, interrupted='nothing was written')
+    add_config(made)
+    made.add_argument('out_dir', help='folder for the bundle; it must not exist, or be empty')
+    made.add_argument(
+        '--images', type=whole_number, default=256, help='images that the bundle is checked on (default 256)'
+    )
+    made.add_argument('--title', help="the cascade's name on the card (default: name of the config)")
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
+    with needed_by('mmcascade export'):
+        from mmcascade.engine.runs.export import run_export
+
+    cfg = read_config(args.config, args.cfg_options)
+    report = run_export(cfg, Path(args.out_dir), args.title or Path(args.config).stem, args.images)
+    print('\n'.join([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()]))
+
+
+if __name__ == '__main__':
+    main(parser)
