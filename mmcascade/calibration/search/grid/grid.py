@@ -169,19 +169,20 @@ class _Changes:
     def total(self, windows: Sequence[Windows], first: NDArray[np.bool_] | None) -> NDArray[Any]:
         """Over all combinations of windows, ``(W0, ..., K)``."""
         shape = (*(len(window) for window in windows), len(self.first))
+        rest: NDArray[Any] = self.first  # all that has not got all axes yet
         total: NDArray[Any] | None = None
-        for gap in reversed(range(len(windows))):  # the last one has all axes, to which the others are added in place
-            if self.changes[gap] is None:
-                continue
-            change = self._change(gap, windows[: gap + 1], first)
-            if total is None and gap == len(windows) - 1:
-                total = change
-            else:
-                total = np.zeros(shape, change.dtype) if total is None else total
-                total += change.reshape(*change.shape[:-1], *(1,) * (len(windows) - gap - 1), change.shape[-1])
+        for gap in range(len(windows)):
+            axes = (1,) * (len(windows) - gap - 1)
+            if self.changes[gap] is not None:
+                change = self._change(gap, windows[: gap + 1], first)
+                change = change.reshape(*change.shape[:-1], *axes, change.shape[-1])
+                if gap == len(windows) - 1:
+                    total = change
+                else:
+                    rest = rest + change
         if total is None:
-            return np.broadcast_to(self.first, shape).copy()
-        total += self.first
+            return np.broadcast_to(rest, shape).copy()
+        total += rest
         return total
 
     def _change(self, gap: int, windows: Sequence[Windows], first: NDArray[np.bool_] | None) -> NDArray[Any]:
