@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmcascade._system.files import write_bytes, write_json
 from mmcascade.datasets.calibration_split import stratified_indices
 from mmcascade.datasets.compose_canvas import SPARSE, Layout, compose_canvas
 
@@ -125,17 +125,9 @@ def _claim(out: Path, settings: dict[str, float]) -> None:
             )
         return
     out.mkdir(parents=True, exist_ok=True)
-    _replace(path, (json.dumps(settings, indent=2) + '\n').encode())
+    write_json(path, settings)
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, content = cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    _replace(path, content.tobytes())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """The file appears under its name only when it is complete."""
-    part = path.with_name(f'{path.name}.part')
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_bytes(path, content.tobytes())

@@ -11,8 +11,6 @@ MMSegmentation ignores. A conversion that was stopped goes on where it was.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,10 +66,11 @@ def convert_pair(image: Path, label: Path, out: Path, split: str) -> None:
     """Write one image and its labels, unless they are there. Files get their names only when they are complete."""
     import cv2
 
+    from mmcascade._system.files import write_bytes
+
     new_image, new_label = (out / folder / split / image.name for folder in ('img_dir', 'ann_dir'))
     if not new_image.is_file():
-        shutil.copyfile(image, f'{new_image}.part')
-        os.replace(f'{new_image}.part', new_image)
+        write_bytes(new_image, image.read_bytes())
     if new_label.is_file():
         return
     labels = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
@@ -81,8 +80,7 @@ def convert_pair(image: Path, label: Path, out: Path, split: str) -> None:
         encoded = cv2.imencode('.png', without_void(labels))[1]
     except ValueError as error:
         raise ValueError(f'{label} {error}; it is not from {CLONE}') from None
-    Path(f'{new_label}.part').write_bytes(encoded.tobytes())
-    os.replace(f'{new_label}.part', new_label)
+    write_bytes(new_label, encoded.tobytes())
 
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:

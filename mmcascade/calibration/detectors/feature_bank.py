@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade._system.files import written_whole
 from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.calibration.stores.score_store import ScoreStore
 
@@ -112,14 +112,10 @@ class FeatureBank:
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file without pickled objects, in one piece: a reader sees the old one or the new one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = {'schema': SCHEMA, 'stages': list(self.features), 'weights': self.weights, 'data': self.data}
         arrays: dict[str, Any] = {f'stage{k}': rows for k, rows in enumerate(self.features.values())}
-        temporary = path.with_name(path.name + '.part')
-        with open(temporary, 'wb') as file:
+        with written_whole(path, 'wb') as file:
             np.savez(file, header=np.array(json.dumps(header)), labels=self.labels, **arrays)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureBank:

@@ -104,6 +104,10 @@ def search(
 
     Example:
         >>> import numpy as np, tempfile, torch
+        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
+        >>> from mmcascade.calibration.stores.header import ScoreHeader
+        >>> from mmcascade.calibration.stores.identity import StageIdentity
+        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> from mmcascade.calibration.stores.score_store import ScoreStore
         >>> from mmcascade.routing import StageOutput
         >>> generator = torch.Generator().manual_seed(0)
@@ -111,9 +115,11 @@ def search(
         >>> right = torch.nn.functional.one_hot(labels, 4)
         >>> def stage(skill, macs):
         ...     return StageOutput(logits=skill * right + torch.randn(400, 4, generator=generator), macs=macs)
-        >>> stages = [dict(member=name, view=0, weights=name) for name in ('small', 'large')]
-        >>> identity = dict(members=dict(stages=stages), data=dict(units=400, fingerprint='f'), preprocessing='p')
-        >>> store = ScoreStore.create(tempfile.mkdtemp(), identity, 400, 4, ['logits', 'logits'])
+        >>> names = ('small', 'large')
+        >>> members = tuple(StageIdentity(name, view=0, weights=name) for name in names)
+        >>> stored = StoreIdentity(members, 'float32', DataIdentity(400, 'f'), 'p')
+        >>> header = ScoreHeader(identity=stored, units=400, classes=4, kinds=['logits', 'logits'])
+        >>> store = ScoreStore.create(tempfile.mkdtemp(), header)
         >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
         >>> found = search(Candidates.from_stores([store]), np.arange(400), Plan())
         >>> cheapest, best = found.front[0], found.front[-1]

@@ -24,8 +24,9 @@ def open_store(folder: str | Path) -> ScoreStore | CellStore:
     Example:
         >>> import tempfile
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.store_identity import DataIdentity, StoreIdentity
+        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
         >>> from mmcascade.calibration.stores.header import ScoreHeader
+        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> folder = tempfile.mkdtemp()
         >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
         >>> header = ScoreHeader(identity=identity, units=3, classes=2, kinds=['logits'])

@@ -109,9 +109,10 @@ class ScoreStore(Store):
         Raises:
             StoreError: if a stage gives something else than before, a label is no class, or the disk is full.
         """
+        labels = np.asarray(labels)
         start, stop = self.filled, self.filled + len(labels)
         self._check_labels(labels)
-        rows: dict[str, np.ndarray] = {LABELS: np.asarray(labels)}
+        rows: dict[str, np.ndarray] = {LABELS: labels}
         macs = np.empty((stop - start, self.header.stages))
         for k, output in enumerate(outputs):
             if (output.logits is not None) != (self.header.kinds[k] == 'logits'):

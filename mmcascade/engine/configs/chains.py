@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.report import Point, Reporter
@@ -25,18 +26,47 @@ def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | 
     Everything but members and stages is taken from the first. The config is read as a literal, nothing in it is run.
 
     Raises:
-        StoreError: if stores give one name to different members.
+        StoreError: if a config is not that of its store, or stores give one name to different members.
     """
-    texts = [store.header.config or '' for store in stores]
-    if not all(texts):
+    if not all(store.header.config for store in stores):
         return None
-    first, *others = (ast.literal_eval(text) for text in texts)
+    first, *others = (_read_config(store) for store in stores)
     for other in others:
         for name, member in other['model']['members'].items():
             if first['model']['members'].setdefault(name, member) != member:
                 raise StoreError(f'two of the stores have a member {name!r}, and it is not the same; rename one')
         first['model']['stages'] += other['model']['stages']
     return first
+
+
+def _read_config(store: ScoreStore | CellStore) -> dict[str, Any]:
+    """The config in a store, which may be a stranger's."""
+    try:
+        config = ast.literal_eval(store.header.config or '')
+        named = [stage['member'] for stage in config['model']['stages']]
+        members = config['model']['members']
+        fits = named == [stage.member for stage in store.header.identity.stages] and all(
+            isinstance(members[name], dict) for name in named
+        )
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise StoreError(f'the config in the store {store.folder} cannot be read: {error}') from None
+    if not fits:
+        raise StoreError(f'the config in the store {store.folder} is not that of its stages {named}')
+    return config
+
+
+def without_permissions(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A config without what lets code run that its reader did not ask for, and what was left out, in words.
+
+    A store may come from somebody else; whoever runs the config is to decide anew.
+    """
+    config, left_out = copy.deepcopy(config), []
+    if config.pop('custom_imports', None) is not None:
+        left_out.append('custom_imports')
+    for name, member in config['model']['members'].items():
+        if member.pop('unsafe_checkpoint', False):
+            left_out.append(f'unsafe_checkpoint of member {name!r}')
+    return config, left_out
 
 
 def chain_config(whole: dict[str, Any], point: Point) -> Config:
@@ -81,7 +111,10 @@ def write_chain(folder: Path, whole: dict[str, Any], point: Point, plan: Plan, r
     folder.mkdir(parents=True)
     candidates = reporter.candidates
     chain_calibration(point, plan, reporter).save(folder / 'calibration.json')
-    (folder / 'config.py').write_text(
-        f'# {candidates.describe(point.chain)}, found by tools/search.py for {plan.quality}.\n'
-        + chain_config(candidates.configured(whole), point).pretty_text
-    )
+    config, left_out = without_permissions(candidates.configured(whole))
+    lines = [f'# {candidates.describe(point.chain)}, found by tools/search.py for {plan.quality}.']
+    if left_out:
+        lines.append(
+            f'# Left out, since they run code: {", ".join(left_out)}. Take them from your own config if you trust them.'
+        )
+    write_text(folder / 'config.py', '\n'.join([*lines, chain_config(config, point).pretty_text]))

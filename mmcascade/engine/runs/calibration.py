@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmcascade._system.files import check_writable
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
@@ -38,6 +39,9 @@ def run_calibration(
     """
     (request.check_segmentor if task_of(cfg) == 'segmentation' else request.check_classifier)()
     stem = str(out).removesuffix('.json')
+    picture = Path(f'{stem}.png')
+    for path in (out, picture):
+        check_writable(path)
     stream = None
     if request.adjust_on is not None:
         with progress_bar(f'running stage 0 on {request.adjust_on}') as progress:
@@ -47,6 +51,5 @@ def run_calibration(
     evidence = Evidence.of(filled, identity, request)
     calibration = fit(evidence, request, stream)
     calibration.save(out)
-    picture = Path(f'{stem}.png')
     save(plot_calibration(evidence, calibration), picture)
     return calibration, picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcascade._system.files import write_json
+from mmcascade._system.locks import locked
 from mmcascade._system.machine import cpu_model, synchronise
 from mmcascade._system.memory import freed_memory_is_kept
 from mmcascade.calibration.stores.fingerprints import fingerprint
@@ -121,13 +122,10 @@ class SizeCache:
 
     def put(self, key: str, size: int) -> None:
         """Add an entry; where the folder cannot be written, the size is found again next time."""
-        content = dict(schema=SCHEMA, sizes={**self._read(), key: size})
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Several processes may write: the file is always a whole one.
-            with tempfile.NamedTemporaryFile('w', dir=self.path.parent, delete=False) as file:
-                json.dump(content, file, indent=1)
-            os.replace(file.name, self.path)
+            # Several processes may add entries: each reads what the others wrote before it writes.
+            with locked(self.path.with_name(f'.{self.path.name}.lock')):
+                write_json(self.path, dict(schema=SCHEMA, sizes={**self._read(), key: size}), indent=1)
         except OSError:
             return
 
