@@ -8,7 +8,6 @@ shipped configs, ``mmcascade path`` says in which folder they are.
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -67,10 +66,6 @@ def _run(program: str, words: Sequence[str], tools: Mapping[str, Path]) -> None:
         close = get_close_matches(name, known, 1)
         hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(known)}'
         raise SystemExit(f'error: {program} has no command {name!r}; {hint}. See {program} --help')
-    if 'def parser(' not in tools[name].read_text():
-        sys.argv = [str(tools[name]), *rest]
-        runpy.run_path(str(tools[name]), run_name='__main__')
-        return
     subparsers = Parser(prog=program, add_help=False).add_subparsers()
     run(parser_of(tools[name], subparsers).parse_args(rest))
 

@@ -1,14 +1,14 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Search stored scores for cascades that are worth their cost.
+"""Search stored scores for cascades worth their cost.
 
 Examples:
-    tools/search.py work_dirs/all.store --out work_dirs/front --quality coverage@risk=0.05
-    tools/search.py work_dirs/all.store --out work_dirs/small --max-macs 50e6 --max-worst-case 120e6
-    tools/search.py work_dirs/all.store --out work_dirs/same --convert small0,small1 --match accuracy
-    tools/search.py work_dirs/all.store --out work_dirs/functions --compare-confidences small0
-    tools/search.py work_dirs/cells.store --out work_dirs/front --quality miou --max-cells 4
+    mmcascade search all.store --out front --quality coverage@risk=0.05
+    mmcascade search all.store --out small --max-macs 5e7 --max-worst-case 1e8
+    mmcascade search all.store --out same --convert small0,small1
+    mmcascade search all.store --out functions --compare-confidences small0
+    mmcascade search cells.store --out front --quality miou --max-cells 4
 
-A store is made by tools/calibrate.py from a config with every stage that is to be tried. The search sees one half of
+A store is made by mmcascade calibrate from a config with every stage that is to be tried. The search sees one half of
 its images; what is printed is measured on the other half.
 """
 
@@ -17,31 +17,43 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmcascade.calibration.replay.quality import NAMES, Quality
-from mmcascade.calibration.search.chains import ORDERS
-from mmcascade.calibration.search.plan import MAX_STAGES, Limits, Plan
-from mmcascade.engine.console.command_line import one_line_errors, progress_bar
-from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
-from mmcascade.engine.runs.search import SearchRun
-from mmcascade.routing import CONFIDENCES, FUSIONS
+from mmcascade.engine.console.arguments import Subparsers, command
+from mmcascade.engine.console.commands import main
+from mmcascade.engine.console.progress import progress_bar
+
+if TYPE_CHECKING:
+    from mmcascade.calibration.search.plan import Plan
+    from mmcascade.engine.runs.search import SearchRun
+
+QUALITIES = "'accuracy', 'coverage@risk=0.05', 'risk@coverage=0.8', 'aurc' or 'augrc'"
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    made = command('search', __doc__, run, subparsers, interrupted='nothing was written')
+    add = made.add_argument
     add('stores', nargs='+', metavar='STORE', help='folder(s) with scores of the same images')
     add('--out', required=True, help='folder for the results; must not exist, or be empty')
-    add('--quality', help=f'what should be good: {NAMES} (default accuracy); of segmentations miou, and nothing else')
+    add(
+        '--quality',
+        help=f'what should be good: {QUALITIES} (default accuracy); of segmentations miou, and nothing else',
+    )
     add(
         '--policy',
         choices=['window', 'threshold'],
         help='who goes on: those in a window, or all below a threshold (default window; threshold with --convert)',
     )
-    add('--confidence', choices=sorted(CONFIDENCES), help="default: that of the store's config, else max_prob")
-    add('--fusion', choices=FUSIONS, help="default: that of the store's config, else prob")
-    add('--max-stages', type=int, default=MAX_STAGES, help=f'longest chain (default {MAX_STAGES})')
-    add('--order', choices=ORDERS, default='cost', help='cost: no stage after a more expensive one; any: all orders')
+    add('--confidence', metavar='NAME', help="default: that of the store's config, else max_prob")
+    add('--fusion', choices=['prob', 'logit', 'replace'], help="default: that of the store's config, else prob")
+    add('--max-stages', type=int, default=4, help='longest chain (default %(default)s)')
+    add(
+        '--order',
+        choices=['cost', 'any'],
+        default='cost',
+        help='cost: no stage after a more expensive one; any: all orders',
+    )
     add('--max-cost', '--max-macs', type=float, help='highest mean cost per image')
     add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain')
     add(
@@ -72,41 +84,47 @@ def parse_args() -> argparse.Namespace:
     add(
         '--max-settings',
         type=float,
-        default=Plan.max_settings,
-        help=f'evaluate about so many settings at most (default {Plan.max_settings:g})',
+        default=1e7,
+        help='evaluate about so many settings at most (default %(default)g)',
     )
     add('--seed', type=int, default=0, help='of the division of the images into halves')
-    return parser.parse_args()
+    return made
 
 
-def main() -> None:
-    args = parse_args()
-    with one_line_errors(ValueError, OSError, interrupted='nothing was written'):
-        costs = json.loads(Path(args.costs).read_text()) if args.costs else None
-        run = SearchRun.open(
-            args.stores, args.out, costs, args.confidence, args.fusion, seed=args.seed, points=args.points
-        )
-        plan = make_plan(args, run)
-        if args.compare_confidences:
-            for name, area in run.confidences(args.compare_confidences).items():
-                print(f'{name:12} mean accuracy over all shares {100 * area:.3f} %')
-            return print(f'{args.out}/confidences.png')
-        if args.convert:
-            result = run.converted(args.convert, 'accuracy' if args.match == 'accuracy' else 'cost', plan)
-        else:
-            with progress_bar('chains') as progress:
-                result = run.front(plan, progress)
+def run(args: argparse.Namespace) -> None:
+    """Search."""
+    from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
+    from mmcascade.engine.runs.search import SearchRun
+
+    costs = json.loads(Path(args.costs).read_text()) if args.costs else None
+    searched = SearchRun.open(
+        args.stores, args.out, costs, args.confidence, args.fusion, seed=args.seed, points=args.points
+    )
+    plan = make_plan(args, searched)
+    if args.compare_confidences:
+        for name, area in searched.confidences(args.compare_confidences).items():
+            print(f'{name:12} mean accuracy over all shares {100 * area:.3f} %')
+        return print(f'{args.out}/confidences.png')
+    if args.convert:
+        result = searched.converted(args.convert, 'accuracy' if args.match == 'accuracy' else 'cost', plan)
+    else:
+        with progress_bar('chains') as progress:
+            result = searched.front(plan, progress)
     points_table(result).show()
     if result.get('committees'):
+        print()
         committees_table(result).show()
-    print('\n'.join(coverage_lines(result)))
+    print('\n' + '\n'.join(coverage_lines(result)))
     if result['configs'] is None:
-        print('the store keeps no config (fill it again with tools/calibrate.py), so no configs were written')
+        print('the store keeps no config (fill it again with mmcascade calibrate), so no configs were written')
     configs = ', and a folder with a config for each point' if result['configs'] else ''
     print(f'{args.out}: pareto.csv, pareto.json, pareto.png{configs}')
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
+    from mmcascade.calibration.replay.quality import Quality
+    from mmcascade.calibration.search.plan import Limits, Plan
+
     own = run.candidates.source.quality
     if own.kind == 'mIoU' and args.min_accuracy is not None:
         raise ValueError(
@@ -125,4 +143,4 @@ def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
 
 
 if __name__ == '__main__':
-    main()
+    main(parser)

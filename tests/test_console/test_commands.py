@@ -16,7 +16,7 @@ from mmcascade.__main__ import main
 from mmcascade.engine.console.commands import find_tools, help_of, parser_of
 from tests.support import ROOT
 
-TOOLS = {name: path for name, path in find_tools(ROOT).items() if 'def parser(' in path.read_text()}
+TOOLS = find_tools(ROOT)
 
 HELP_ALONE = """
 import sys
@@ -97,6 +97,29 @@ def test_a_mistyped_argument_ends_with_usage_and_one_line(words, message, capsys
 def test_arguments_come_in_any_order():
     args = parser_of(TOOLS['test']).parse_args(['c.py', '--out', 'm.json', 'none'])
     assert (args.config, args.checkpoint, args.out) == ('c.py', 'none', 'm.json')
+
+
+def test_what_parsers_say_of_choices_is_what_the_package_takes():
+    """Parsers import nothing that would tell them."""
+    from mmcascade.calibration.fit import request
+    from mmcascade.calibration.replay.quality import NAMES
+    from mmcascade.calibration.search.chains import ORDERS
+    from mmcascade.calibration.search.plan import MAX_STAGES, Plan
+    from mmcascade.routing import FUSIONS
+
+    calibrate, search = (
+        {action.dest: action for action in parser_of(TOOLS[name])._actions} for name in ('calibrate', 'search')
+    )
+    for name, known in (
+        ('rule', request.RULES),
+        ('fit_on', request.FIT_ON),
+        ('maps', request.MAPS),
+        ('temperatures', request.TEMPERATURES),
+    ):
+        assert tuple(calibrate[name].choices) == known
+    assert tuple(search['fusion'].choices) == FUSIONS and tuple(search['order'].choices) == ORDERS
+    assert search['max_stages'].default == MAX_STAGES and search['max_settings'].default == Plan.max_settings
+    assert NAMES in search['quality'].help
 
 
 @pytest.mark.parametrize('seconds', [0.4, 3])

@@ -19,7 +19,7 @@ TRACEBACK = 'MMCASCADE_TRACEBACK'
 
 
 @contextmanager
-def one_line_errors(*_: type[Exception], interrupted: str = RESUMES) -> Iterator[None]:
+def one_line_errors(interrupted: str = RESUMES) -> Iterator[None]:
     """End the program with one line where the user can put things right, and with 130 after Ctrl-C.
 
     Errors of ours, ValueErrors, errors of files, and whatever goes wrong while a config is read and its parts are

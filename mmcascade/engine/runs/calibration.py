@@ -12,7 +12,7 @@ from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.engine.console.command_line import progress_bar
+from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
