@@ -7,9 +7,10 @@ with needed_by('mmcascade.datasets'):
     from mmcascade.datasets.calibration_split import CalibrationSplit
     from mmcascade.datasets.crop_at import CropAt
     from mmcascade.datasets.mark_ood import MarkOOD
+    from mmcascade.datasets.view_steps import ViewSteps
     from mmcascade.registry import DATASETS, register_unavailable
 
-__all__ = ['CalibrationSplit', 'CropAt', 'MarkOOD']
+__all__ = ['CalibrationSplit', 'CropAt', 'MarkOOD', 'ViewSteps']
 
 try:
     from mmcascade.datasets.camvid import CamVidDataset  # noqa: F401

@@ -26,6 +26,9 @@ def pipeline_view(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         name = str(transform['type']).rpartition('.')[2]
         if name == 'LoadImageFromFile':
             channels = _channels(transform)
+        elif name == 'ViewSteps':
+            channels = transform['channels']
+            steps += [dict(step) for step in transform['steps']]
         elif name not in _PACKING:
             if name not in _TRANSFORMS:
                 raise ValueError(
