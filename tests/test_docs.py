@@ -244,7 +244,7 @@ def flags_of(tool: Path) -> set[str]:
     """The flags in the source of a tool and those it shares; shell scripts pass theirs on to tools/test.py."""
     sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
     sources += [ROOT / 'mmcascade' / 'engine' / 'console' / 'arguments.py']
-    return {
+    return {'--help'} | {
         node.value
         for source in sources
         if source.exists()
@@ -268,7 +268,10 @@ def check_command(words: list[str], known_files: set[str]) -> None:
         assert all((ROOT / file).exists() for file in files)
     elif program == 'mmcascade':
         tools = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')}
-        assert rest[0] in {*tools, 'list', 'path'}
+        assert rest[0] in {*tools, 'list', 'path', 'data', '--help', '--version'}
+        if rest[0] == 'data':
+            assert rest[1] in {*tools, '--help'}
+            rest = rest[1:]
         if rest[0] in tools:
             check_command(['python', str(tools[rest[0]]), *rest[1:]], known_files)
     else:

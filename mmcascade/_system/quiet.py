@@ -10,12 +10,13 @@ from typing import Any
 
 
 def quiet_libraries() -> None:
-    """Silence 'Could not import OneDL' and mmcv-lite's warning of its missing operator.
+    """Silence 'Could not import OneDL', mmcv-lite's warning of its missing operator, and torch's of MNIST's arrays.
 
     Call it before the libraries are imported. The first is a debug message that MMEngine's ``print_log`` prints because
     it was given no logger.
     """
     warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``', UserWarning)
+    warnings.filterwarnings('ignore', 'The given NumPy array is not writable', UserWarning)
     if importlib.util.find_spec('mmengine') is None:
         return
     import mmengine.logging as library

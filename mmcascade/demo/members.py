@@ -9,7 +9,7 @@ from pathlib import Path
 from mmcascade.engine.configs.training import TrainFlags
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.console.progress import Say
-from mmcascade.engine.runs.training import is_trained, run_train
+from mmcascade.engine.runs.training import is_trained, last_checkpoint, run_train
 
 
 def trained(config: Path, checkpoint: Path, say: Say, cfg_options: Sequence[str] = (), validate: bool = True) -> Path:
@@ -27,7 +27,8 @@ def trained(config: Path, checkpoint: Path, say: Say, cfg_options: Sequence[str]
         say(f'{name} is trained already')
         return checkpoint
     say(f'training {name} to {checkpoint.name}')
-    flags = TrainFlags(str(config), work_dir=str(checkpoint.parent), resume='auto', validate=validate)
+    resume = None if last_checkpoint(checkpoint.parent) is None else 'auto'
+    flags = TrainFlags(str(config), work_dir=str(checkpoint.parent), resume=resume, validate=validate)
     log = run_train(read_config(config, cfg_options), flags)
     say(f'{name} is trained; log: {log}')
     return checkpoint
