@@ -136,9 +136,9 @@ class CellStore(Store):
     def _bytes(self) -> bytes:
         size = self._count * self._type.itemsize
         with open(self.folder / _FILE, 'rb') as file:
+            if os.fstat(file.fileno()).st_size < size:
+                raise ValueError(f'{_FILE} is cut off')
             data = file.read(size)
-        if len(data) < size:
-            raise ValueError(f'{_FILE} is cut off')
         if zlib.crc32(data) != self._checksum:
             raise ValueError(f'{_FILE} is not what was written')
         return data

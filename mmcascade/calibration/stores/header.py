@@ -97,6 +97,8 @@ class ScoreHeader(StoreHeader):
         whole(self.units, 'units', least=0)
         whole(self.classes, 'classes', least=1)
         _list(self.kinds, 'kinds')
+        _same(len(self.identity.stages), self.stages, 'number of stages')
+        _same(self.identity.confidence, None, 'confidence of a store of scores')
         for name in self.kinds:
             if name not in _KINDS:
                 raise ValueError(f'kinds are one of {_KINDS}, got {name!r}')
@@ -191,6 +193,9 @@ class CellHeader(StoreHeader):
             )
         if self.fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {self.fusion!r}; expected one of {FUSIONS}')
+        _same(len(self.identity.stages), len(stages), 'number of stages')
+        _same(self.identity.confidence, self.confidence, 'confidence')
+        _same(self.identity.fusion, self.fusion, 'fusion')
         if not isinstance(self.confidence, str):
             raise ValueError(f'confidence is the name of a confidence function, got {self.confidence!r}')
         if self.empty not in ('go_on', 'exit'):
@@ -244,6 +249,11 @@ def _list(value: Any, name: str) -> Sequence[Any]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f'{name} is a list, got {value!r}')
     return value
+
+
+def _same(named: Any, here: Any, what: str) -> None:
+    if named != here:
+        raise ValueError(f'the {what} is {here!r}, and {named!r} in the identity')
 
 
 def _names(values: Sequence[Any], name: str) -> Sequence[str]:
