@@ -50,12 +50,14 @@ def written(project, tool, tmp_path_factory):
                 str(folder / 'new' / 'speed.json'),
                 '--costs',
                 str(folder / 'costs.json'),
+                '--best',
+                str(folder / 'best.py'),
                 '--quick',
                 '--device',
                 'cpu',
             ],
         )
-        tool.main()
+        tool.main(tool.parser)
     return folder
 
 
@@ -74,6 +76,11 @@ def test_everything_is_in_the_file(result, written, project):
         for key in ('units_per_s', 'share_of_limit', 'units_per_s_with_loading'):
             assert 0 < system[key]['lowest'] <= system[key]['median'] <= system[key]['highest']
     assert (written / 'new' / 'speed.png').stat().st_size > 10_000
+    for member in result['members']:
+        assert (member['runtime'], member['fastest'], list(member['runtimes'])) == ('torch', 'torch', ['torch'])
+        assert member['best_batch_size'] == member['runtimes']['torch']['best_batch_size']
+    stages = Config.fromfile(written / 'best.py').model.stages
+    assert [stage.batch_size for stage in stages] == [member['best_batch_size'] for member in result['members']]
 
 
 def test_shares_costs_and_ratios(result, project):
@@ -183,9 +190,9 @@ def test_bad_input(project, tool, monkeypatch, capsys):
     ]
     for arguments, message in refused:
         monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(project), *arguments])
-        with pytest.raises(SystemExit):
-            tool.main()
-        assert message in capsys.readouterr().err
+        with pytest.raises(SystemExit) as stopped:
+            tool.main(tool.parser)
+        assert message in f'{stopped.value} {capsys.readouterr().err}'
 
 
 def test_rounds_take_turns():
