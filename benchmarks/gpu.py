@@ -66,6 +66,14 @@ class Setting:
     def side(self, pixels: int) -> int:
         return 64 if self.dry else pixels
 
+    def depth(self, layers: int) -> int:
+        return 18 if self.dry else layers
+
+    def ways(self, compiled: bool) -> dict[str, dict[str, Any]]:
+        """Ways of running; compilers need minutes on a processor, so that a dry run tries one of them on one pair."""
+        kept = ('eager', 'inductor') if compiled else ('eager',)
+        return {way: options for way, options in WAYS.items() if not self.dry or way in kept}
+
 
 def pixels(count: int, height: int, width: int) -> Tensor:
     """Raw images."""
@@ -83,7 +91,7 @@ def resnet(depth: int) -> nn.Module:
         type='ImageClassifier',
         backbone=dict(type='ResNet', depth=depth),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=1000, in_channels=2048),
+        head=dict(type='LinearClsHead', num_classes=1000, in_channels=512 if depth < 50 else 2048),
         data_preprocessor=dict(_NORM, to_rgb=True),
     )
     return build_member(f'resnet{depth}', config).module
@@ -105,7 +113,7 @@ def deeplab(depth: int) -> nn.Module:
         ),
         decode_head=dict(
             type='ASPPHead',
-            in_channels=2048,
+            in_channels=512 if depth < 50 else 2048,
             in_index=3,
             channels=512,
             dilations=(1, 12, 24, 36),
@@ -119,13 +127,15 @@ def deeplab(depth: int) -> nn.Module:
     return build_member(f'deeplab{depth}', config).module
 
 
-def classifiers(setting: Setting, small: Any, large: Any, sides: tuple[int, int]) -> list[Row]:
+def classifiers(
+    setting: Setting, small: nn.Module, large: nn.Module, sides: tuple[int, int], compiled: bool
+) -> list[Row]:
     """A pair of classifiers in every way of running, plain and deferred, at every batch size of the loader."""
     views = [pixels(setting.images, setting.side(side), setting.side(side)) for side in sides]
     images = Images(views, [DataSample(metainfo=dict(sample_idx=k)) for k in range(setting.images)])
-    members = dict(small=small(), large=large())
+    members = dict(small=small, large=large)
     rows = []
-    for way, options in WAYS.items():
+    for way, options in setting.ways(compiled).items():
         shared = dict(amp=setting.amp, channels_last=True, **options)
         model = WindowCascadeClassifier(
             members,
@@ -151,7 +161,7 @@ def segmentors(setting: Setting) -> list[Row]:
     meta = dict(ori_shape=(height, width), img_shape=(height, width))
     samples: list[BaseDataElement] = [SegDataSample(metainfo=dict(meta, sample_idx=k)) for k in range(count)]
     images = Images([list(whole)], samples)
-    members = dict(small=deeplab(50), large=deeplab(101))
+    members = dict(small=deeplab(setting.depth(50)), large=deeplab(setting.depth(101)))
     model = CascadeSegmentor(
         members,
         stages=[dict(member=name, amp=setting.amp, channels_last=True) for name in members],
@@ -221,16 +231,16 @@ def graphs(setting: Setting) -> list[Row]:
             continue
         options = dict(trt_fp16_enable=True) if provider.startswith('Tensorrt') else {}
         runtime = dict(type='onnxruntime', provider=provider, provider_options=options)
-        run = build_runtime(ClassifierNetwork(resnet(50)), Execution(runtime=runtime))  # type: ignore[arg-type]
+        run = build_runtime(ClassifierNetwork(resnet(setting.depth(50))), Execution(runtime=runtime))  # type: ignore[arg-type]
         curve = sweep(run, row, setting.sizes, device=torch.device('cpu'))
         rows.append(dict(provider=provider, ms={str(size): 1e3 * seconds for size, seconds in curve.items()}))
     return rows
 
 
 PARTS: dict[str, Callable[[Setting], list[Row]]] = {
-    'resnet50 -> resnet152': lambda s: classifiers(s, lambda: resnet(50), lambda: resnet(152), (224, 224)),
+    'resnet50 -> resnet152': lambda s: classifiers(s, resnet(s.depth(50)), resnet(s.depth(152)), (224, 224), True),
     'lite0 -> lite2': lambda s: classifiers(
-        s, lambda: timm('tf_efficientnet_lite0'), lambda: timm('tf_efficientnet_lite2'), (224, 260)
+        s, timm('tf_efficientnet_lite0'), timm('tf_efficientnet_lite2'), (224, 260), False
     ),
     'deeplabv3 r50 -> r101, cells': segmentors,
     'onnxruntime on a GPU': graphs,

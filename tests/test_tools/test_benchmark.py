@@ -184,8 +184,8 @@ def test_bad_input(project, tool, monkeypatch, capsys):
     refused = [
         (['--out', 'x.txt'], 'a .json file'),
         (['--out', 'x.json', '--repeats', '0'], 'at least 1'),
-        (['--out', 'x.json', '--max-batch', '0'], '--max-batch is at least 1'),
-        (['--out', 'x.json', '--batch-size', '-2'], '--batch-size is at least 1'),
+        (['--out', 'x.json', '--max-batch', '0'], '--max-batch: is at least 1'),
+        (['--out', 'x.json', '--batch-size', '-2'], '--batch-size: is at least 1'),
         (['--out', 'x.json', '--quick', '--images', '3'], 'leave --images'),
     ]
     for arguments, message in refused:
