@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.operating_point import quantile_window
@@ -14,12 +14,21 @@ from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES, adjust
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.25, 0.75), st.floats(0.0, 0.2))
-def test_away_from_the_ends_it_is_the_papers_quantile_window(seed, tau, half_width):
+@example(5336, 0.25, 0.1953125)
+def test_away_from_the_ends_it_is_the_papers_quantile_window(seed, place, half_width):
     scores = np.sort(np.random.default_rng(seed).random(400))
-    for middle in (tau, scores[200]):
-        assert adjusted_window(scores, middle, 2 * half_width) == pytest.approx(
-            quantile_window(scores, middle, half_width)
-        )
+    # The score at a quantile, and not any score between 0 and 1: of 400 random scores, 77 may lie below 0.25.
+    for tau in (np.quantile(scores, place), scores[200]):
+        assert adjusted_window(scores, tau, 2 * half_width) == pytest.approx(quantile_window(scores, tau, half_width))
+
+
+def test_at_the_ends_the_papers_window_is_clipped_and_this_one_is_moved():
+    scores = np.sort(np.random.default_rng(5336).random(400))
+    assert (scores < 0.25).mean() == 0.1925
+    moved, clipped = adjusted_window(scores, 0.25, 0.390625), quantile_window(scores, 0.25, 0.1953125)
+    assert moved[0] == clipped[0] == scores[0]
+    assert moved[1] == pytest.approx(np.quantile(scores, 0.390625))
+    assert clipped[1] == pytest.approx(np.quantile(scores, 0.1925 + 0.1953125))
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-1, 2), st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]))
