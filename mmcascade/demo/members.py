@@ -1,15 +1,21 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The members of the quickstarts, trained where they are not there yet."""
+"""The members of the quickstarts, which are trained where they are not there yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmcascade.comparison.classification.comparison import ClassifierComparison
 from mmcascade.engine.configs.training import TrainFlags
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.training import is_trained, last_checkpoint, run_train
+
+#: The members of the quickstart, small ones that differ by their seed, and what the cascade of both is compared with.
+PAIR = ('small0', 'small1')
+LARGE = 'large'
+COMPARISON = ClassifierComparison(PAIR, (LARGE,))
 
 
 def trained(config: Path, checkpoint: Path, say: Say, cfg_options: Sequence[str] = (), validate: bool = True) -> Path:

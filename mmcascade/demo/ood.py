@@ -18,7 +18,7 @@ from mmcascade._system.files import write_json
 from mmcascade.comparison.classification.scores import Scores
 from mmcascade.comparison.ood.comparison import compared, ood_sets
 from mmcascade.comparison.ood.detectors import calibrated_detectors
-from mmcascade.demo.quickstart import COMPARISON, LARGE, PAIR
+from mmcascade.demo.members import COMPARISON, LARGE, PAIR
 from mmcascade.engine.console.progress import Say
 from mmcascade.routing import CachedStage
 

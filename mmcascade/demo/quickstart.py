@@ -10,19 +10,16 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmcascade.comparison.classification.comparison import ClassifierComparison
 from mmcascade.comparison.classification.table import LABELS as CASCADES
 from mmcascade.comparison.classification.table import claim_sentences, systems_table
 from mmcascade.comparison.ood.table import ood_sentences, ood_table
 from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
 from mmcascade.datasets.small_pictures import write_small_pictures
-from mmcascade.demo.members import trained
+from mmcascade.demo.members import COMPARISON, LARGE, PAIR, trained
+from mmcascade.demo.ood import run_ood
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.console.progress import Say
 
-PAIR = ('small0', 'small1')
-LARGE = 'large'
-COMPARISON = ClassifierComparison(PAIR, (LARGE,))
 #: The config of each member.
 MEMBERS = {'small0': 'small-seed0', 'small1': 'small-seed1', 'large': 'large'}
 LABELS = {
@@ -59,8 +56,6 @@ def quickstart(folders: Folders, cfg_options: Sequence[str] = (), say: Say = pri
         cfg_options: settings that override those of all configs, as 'key=value'.
         say: prints one line of progress.
     """
-    from mmcascade.demo.ood import run_ood  # which imports this module
-
     say('data')
     fetch_fashion_mnist(folders.data)
     configs = folders.configs / 'quickstart'

@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade._system.files import read_json, write_text
-from mmcascade.calibration.fit.calibration_checks import check_calibration
+from mmcascade.calibration.fit.calibration_checks import (
+    FIT_ON,
+    RULES,
+    TEMPERATURES,
+    as_list,
+    check_guarantee,
+    check_scores,
+)
 from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.routing.checks import is_whole
+from mmcascade.routing.checks import fraction, is_finite, is_whole, whole
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
@@ -147,7 +155,7 @@ class Calibration:
             if fields.get('guarantee') is not None:
                 fields['guarantee'] = Guarantee(**fields['guarantee'])
             loaded = cls(**fields)
-            check_calibration(loaded)
+            _check(loaded)
             return loaded
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CalibrationError(
@@ -169,6 +177,53 @@ class Calibration:
                 + '; '.join(differences)
                 + '. Calibrate this one with tools/calibrate.py'
             )
+
+
+def _check(calibration: Calibration) -> None:
+    """Raise ValueError or TypeError, naming the entry, if a calibration makes no sense."""
+    stages = len(calibration.cascade.stages)
+    if not stages:
+        raise ValueError('a cascade has at least one stage')
+    for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages)):
+        entries = getattr(calibration, name)
+        if entries is not None and len(as_list(entries, name)) != wanted:
+            raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
+    for temperature in calibration.temperatures:
+        if not is_finite(temperature) or not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+            raise ValueError(f'a temperature lies within {TEMPERATURES}, got {temperature!r}')
+    _check_request(calibration)
+    check_scores(
+        calibration.cascade,
+        calibration.windows,
+        calibration.tau,
+        calibration.accept,
+        mapped=calibration.maps is not None,
+    )
+    if calibration.guarantee is not None:
+        check_guarantee(calibration.guarantee)
+        if calibration.guarantee.threshold != calibration.accept:
+            raise ValueError(
+                f'the guarantee is one for the threshold {calibration.guarantee.threshold!r}, and accept is '
+                f'{calibration.accept!r}: it does not hold for that'
+            )
+    calibration.policy()  # refuses windows, memories and budgets that make no sense
+
+
+def _check_request(calibration: Calibration) -> None:
+    text(calibration.target, 'target')
+    if calibration.accept_target is not None:
+        text(calibration.accept_target, 'accept_target')
+    for name, known in (('rule', RULES), ('fit_on', FIT_ON)):
+        if getattr(calibration, name) not in known:
+            raise ValueError(f'{name} is one of {known}, got {getattr(calibration, name)!r}')
+    fraction(calibration.half_width, 'half_width')
+    if calibration.adapt is not None:
+        whole(calibration.adapt, 'adapt', least=1)
+    for name in ('data', 'measured'):
+        if not isinstance(getattr(calibration, name), Mapping):
+            raise ValueError(f'{name} is an object, got {getattr(calibration, name)!r}')
+    if 'units' in calibration.data:
+        whole(calibration.data['units'], 'units of the data', least=0)
 
 
 def _read(path: Path, name: str) -> Mapping[str, Any]:
