@@ -11,6 +11,7 @@ The last column is the time of one setting by replay, with the policy that route
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,10 @@ def windows(store: CellStore, chain: tuple[int, ...], parts: int, max_cells: int
     return search.evaluated
 
 
+def _route(store: CellStore, chain: tuple[int, ...], policy: WindowPolicy) -> Any:
+    return CellSource(store).route(chain, policy)
+
+
 def measure(images: int, repeats: int) -> list[dict[str, Any]]:
     """One row per kind of evaluation."""
     with tempfile.TemporaryDirectory() as folder:
@@ -97,9 +102,7 @@ def measure(images: int, repeats: int) -> list[dict[str, Any]]:
         ):
             settings, seconds = best_of(call, repeats)
             policy = WindowPolicy([(0.3, 0.6)] * (length - 1))
-            replayed = best_of(
-                lambda n=length, policy=policy: CellSource(store).route(tuple(range(n)), policy), repeats
-            )[1]
+            replayed = best_of(partial(_route, store, tuple(range(length)), policy), repeats)[1]
             rows.append(
                 dict(
                     name=name,

@@ -52,7 +52,7 @@ def load(runner: Runner) -> None:
 
 
 def run_member(stage: ClassifierStage, images: Images, size: int) -> None:
-    for batch in images.views[stage.view].split(size):
+    for batch in images.stacked(stage.view).split(size):
         stage.forward(batch)
 
 

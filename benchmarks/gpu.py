@@ -19,6 +19,7 @@ import gc
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members.members import build_member
 from mmcascade.models.runtimes.batch_sizes import SIZES, best_size, sweep
 from mmcascade.routing import RandomPolicy
+from mmcascade.routing.units.outcome import Outcome
 
 SCHEMA = 1
 DEFERRED = 0.2
@@ -193,7 +195,7 @@ def _systems(
             if setting.device.type == 'cuda':
                 torch.cuda.reset_peak_memory_stats()
             taken = [
-                seconds_of(lambda s=system, n=loader: s.run(images.batches(n)), setting.device) / len(images)
+                seconds_of(partial(_run, system, images, loader), setting.device) / len(images)
                 for _ in range(setting.repeats)
             ]
             single = list(images.batches(1))[: 3 if setting.dry else 50]
@@ -208,9 +210,13 @@ def _systems(
                 share_of_limit=spread([limit / seconds for seconds in taken]),
                 batch_sizes=[stage.batch_size for stage in stages],
                 member_ms=[1e3 * seconds for seconds in best],
-                latency_ms=latencies([seconds_of(lambda p=plain, b=b: p.run([b]), setting.device) for b in single]),
+                latency_ms=latencies([seconds_of(partial(plain.run, [b]), setting.device) for b in single]),
                 peak_bytes=torch.cuda.max_memory_allocated() if setting.device.type == 'cuda' else None,
             )
+
+
+def _run(system: TimedSystem, images: Images, batch: int) -> Outcome:
+    return system.run(images.batches(batch))
 
 
 def graphs(setting: Setting) -> list[Row]:
@@ -224,7 +230,7 @@ def graphs(setting: Setting) -> list[Row]:
     wanted = ('CPUExecutionProvider',) if setting.dry else ('CUDAExecutionProvider', 'TensorrtExecutionProvider')
     there = onnxruntime.get_available_providers()
     row = pixels(1, setting.side(224), setting.side(224))[0]
-    rows = []
+    rows: list[Row] = []
     for provider in wanted:
         if provider not in there:
             rows.append(dict(provider=provider, reason='this onnxruntime has it not'))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.engines import installed
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.routing.fusion.stage_output import StageOutput
 
 BATCHES = (1, 8)
 #: Options of a stage by the name of the way.
@@ -105,11 +107,16 @@ def ways_of(module: nn.Module, images: Tensor, folder: str, names: set[str] | No
     return made
 
 
+def _probabilities(output: StageOutput) -> Tensor:
+    assert output.logits is not None
+    return output.logits.softmax(1)
+
+
 @torch.no_grad()
 def measure(name: str, module: nn.Module, images: Tensor, args: Any) -> list[dict[str, Any]]:
     """The rows of a member."""
     runs, first, second, gaps = {}, {}, {}, {}
-    reference = ClassifierNetwork(module)(images[:64]).logits.softmax(1)
+    reference = _probabilities(ClassifierNetwork(module)(images[:64]))
     names = None if args.ways is None else set(args.ways)
     for way, build in ways_of(module, images, args.folder, names).items():
         start = time.perf_counter()
@@ -119,7 +126,7 @@ def measure(name: str, module: nn.Module, images: Tensor, args: Any) -> list[dic
         runs[way] = build()
         runs[way](images[:1], 1)
         second[way] = time.perf_counter() - start
-        probabilities = torch.cat([runs[way](part, 8).logits.softmax(1) for part in images[:64].split(8)])
+        probabilities = torch.cat([_probabilities(runs[way](part, 8)) for part in images[:64].split(8)])
         gaps[way] = float((probabilities - reference).abs().max())
     rows = []
     for batch in BATCHES:
@@ -129,7 +136,7 @@ def measure(name: str, module: nn.Module, images: Tensor, args: Any) -> list[dic
             for part in parts:
                 runs[way](part, batch)
 
-        calls: dict[str, Callable[[], Any]] = {way: (lambda way=way: run(way)) for way in runs}
+        calls: dict[str, Callable[[], Any]] = {way: partial(run, way) for way in runs}
         seconds = interleaved(calls, args.repeats, torch.device('cpu'))
         count = sum(map(len, parts))
         for way, taken in seconds.items():
@@ -169,7 +176,7 @@ def main() -> None:
         for name in args.members:
             kind, side = MEMBERS[name]
             side = 64 if args.quick else side
-            images = load_images(max(64, args.images), [side]).views[0]
+            images = load_images(max(64, args.images), [side]).stacked(0)
             rows += measure(name, resnet() if kind == 'resnet' else lite(kind), images, args)
     report(rows, args.json)
 

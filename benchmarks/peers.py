@@ -109,7 +109,7 @@ class Group:
         runtimes: Sequence[str] = (TORCH,),
     ) -> None:
         self.label, self.modules, self.images, self.batch, self.trials = label, modules, images, batch, trials
-        scores = Member(modules[0], batch).probs(images.views[0]).max(1).values
+        scores = Member(modules[0], batch).probs(images.stacked(0)).max(1).values
         self.threshold = threshold_for(scores, DEFERRED)
         names = [f'stage{index}' for index in range(2)]
         models = {
@@ -151,7 +151,7 @@ class Group:
         seconds = interleaved({**bare, **calls}, repeats, torch.device('cpu'))
         count, reach = len(self.images), [1.0, float(exits.mean())]
         best = [
-            min(choices, key=lambda choice, k=k: statistics.median(self._per_image(seconds, k, *choice)))
+            choices[int(np.argmin([statistics.median(self._per_image(seconds, k, *choice)) for choice in choices]))]
             for k in range(2)
         ]
         limits = [
@@ -205,7 +205,7 @@ class Group:
         return min(len(self.images), max(1, len(self.images) // 2 // size) * size)
 
     def _bare(self, stage: int, runtime: str, size: int) -> None:
-        Member(self.bare[runtime][stage], size).probs(self.images.views[stage][: self._bare_count(size)])
+        Member(self.bare[runtime][stage], size).probs(self.images.stacked(stage)[: self._bare_count(size)])
 
 
 def two_members(count: int, batch: int, trials: Sequence[int], runtimes: Sequence[str]) -> Group:
@@ -242,7 +242,7 @@ def _peers_in(group: Group, modules: Sequence[nn.Module]) -> dict[str, Way]:
 
 def self_cascade(count: int, batch: int, trials: Sequence[int], runtimes: Sequence[str]) -> Group:
     images = load_images(count, [SIDES['lite0']])
-    images = Images([images.views[0], images.views[0].flip(-1)], images.samples)
+    images = Images([images.views[0], images.stacked(0).flip(-1)], images.samples)
     module = lite('lite0')
     group = Group('Lite0 -> Lite0 mirrored', [module, module], images, batch, trials, runtimes)
     model = AverageClsScoreTTA(module=module).eval()

@@ -144,9 +144,9 @@ def main() -> None:
         for name in args.members:
             side = 64 if args.quick else MEMBERS[name][1]
             count = args.images if 'ResNet' not in name else min(args.images, 64)
-            ranges = load_images(min(128, count), [side], seed=1).views[0]
+            ranges = load_images(min(128, count), [side], seed=1).stacked(0)
             np.save(f'{folder}/{side}.npy', ranges.numpy())
-            rows += measure(name, load_images(count, [side]).views[0], args, f'{folder}/{side}.npy')
+            rows += measure(name, load_images(count, [side]).stacked(0), args, f'{folder}/{side}.npy')
     report(rows, args.json)
 
 

@@ -46,7 +46,7 @@ class Clock:
     def __init__(self, model: WindowCascadeClassifier) -> None:
         self.seconds = 0.0
         for stage in model.stages:
-            stage.forward = self._timed(stage.forward)
+            stage.forward = self._timed(stage.forward)  # type: ignore[method-assign]
 
     def _timed(self, forward: Callable) -> Callable:
         @functools.wraps(forward)

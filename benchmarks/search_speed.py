@@ -10,6 +10,7 @@ by replay through the router, over the same units with 10 classes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
     source = ScoreSource(stages, labels)
     chain = source.along((0, 1, 2))
     replayed = {
-        length: best_of(lambda n=length: replay(stages[:n], WindowPolicy([(0.3, 0.6)] * (n - 1)), units), repeats)[1]
+        length: best_of(partial(replay, stages[:length], WindowPolicy([(0.3, 0.6)] * (length - 1)), units), repeats)[1]
         for length in (2, 3)
     }
     rows = []
@@ -83,9 +84,7 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
         ('pair_risk_curves', risk_curves, 2, 512),
         ('chain3', accuracy_and_cost, 3, 48),
     ):
-        settings, seconds = best_of(
-            lambda call=call, length=length, cuts=cuts: call(chain[:length], source.units, cuts), repeats
-        )
+        settings, seconds = best_of(partial(call, chain[:length], source.units, cuts), repeats)
         rows.append(
             dict(
                 name=name,

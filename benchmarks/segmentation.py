@@ -31,8 +31,9 @@ from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
+from mmcascade.routing.units.outcome import Outcome
 
-Run = Callable[[], Any]
+Run = partial[None]
 
 
 @torch.no_grad()
@@ -121,7 +122,8 @@ def one_by_one(model: Any, images: list[torch.Tensor]) -> None:
 
 def joined(model: CascadeSegmentor, images: list[torch.Tensor]) -> None:
     """What DeferredTestLoop does: cells wait until a batch is full."""
-    samples, outcomes = [], []
+    samples: list[SegDataSample] = []
+    outcomes: list[Outcome] = []
     router = model.ready()
     with router.stream(wait_for=8) as stream:
         for number, image in enumerate(images):
@@ -172,10 +174,10 @@ def _peak(args: argparse.Namespace, name: str) -> float:
         before = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _memory('VmRSS')
+    resident = _memory('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far; getrusage's is that of the parent, too
     run()
-    return _memory('VmHWM') - before
+    return _memory('VmHWM') - resident
 
 
 def _memory(name: str) -> float:

@@ -74,7 +74,8 @@ class Member:
     def at_once(self, images: Tensor) -> Tensor:
         if isinstance(self.module, SessionModule):
             return self.module(images).softmax(1)
-        return self.module(self.module.data_preprocessor(dict(inputs=images))['inputs']).softmax(1)
+        preprocessor: Any = self.module.data_preprocessor  # of a library without types
+        return self.module(preprocessor(dict(inputs=images))['inputs']).softmax(1)
 
 
 class Estimator(ClassifierMixin, BaseEstimator):
@@ -83,7 +84,9 @@ class Estimator(ClassifierMixin, BaseEstimator):
     def __init__(self, member: Member, view: Tensor) -> None:
         self.member = member
         self.view = view
-        self.classes_ = np.arange(num_classes(member.module))
+        classes = num_classes(member.module)
+        assert classes is not None
+        self.classes_ = np.arange(classes)
 
     def fit(self, X: Any, y: Any) -> Estimator:
         return self
@@ -93,11 +96,12 @@ class Estimator(ClassifierMixin, BaseEstimator):
 
 
 def single(module: nn.Module, view: int, images: Images, sizes: Sizes) -> Decisions:
-    return Member(module, sizes[0]).probs(images.views[view]).argmax(1).numpy(), None
+    return Member(module, sizes[0]).probs(images.stacked(view)).argmax(1).numpy(), None
 
 
 def ensemble(modules: Sequence[nn.Module], images: Images, sizes: Sizes) -> Decisions:
-    probs = [Member(module, size).probs(view) for module, size, view in zip(modules, sizes, images.views, strict=True)]
+    members = [Member(module, size) for module, size in zip(modules, sizes, strict=True)]
+    probs = [member.probs(images.stacked(view)) for view, member in enumerate(members)]
     return torch.stack(probs).sum(0).argmax(1).numpy(), None
 
 
@@ -106,7 +110,7 @@ def fallback(
 ) -> Decisions:
     """scikit-fallback, per loader batch or (None) all images in one call."""
     estimators = [
-        Estimator(Member(module, size), view) for module, size, view in zip(modules, sizes, images.views, strict=True)
+        Estimator(Member(*pair), images.stacked(view)) for view, pair in enumerate(zip(modules, sizes, strict=True))
     ]
     cascade = ThresholdCascadeClassifier(estimators, [threshold], prefit=True)
     step = batch or len(images)
@@ -124,7 +128,7 @@ def filter_each_batch(modules: Sequence[nn.Module], threshold: float, images: Im
     """The rest of every batch goes on by itself, as in the timing of Xia & Bouganis 2023."""
     first, second = (Member(module, sizes[0]) for module in modules)
     labels, exits = [], []
-    for one, other in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
+    for one, other in zip(*(images.stacked(view).split(sizes[0]) for view in range(2)), strict=True):
         score, label = first.at_once(one).max(1)
         rest = score <= threshold
         if rest.any():
@@ -137,17 +141,17 @@ def filter_each_batch(modules: Sequence[nn.Module], threshold: float, images: Im
 def two_passes(modules: Sequence[nn.Module], threshold: float, images: Images, sizes: Sizes) -> Decisions:
     """All images through the first member, and then, from the start, the uncertain ones through the second."""
     first, second = (Member(*pair) for pair in zip(modules, sizes, strict=True))
-    score, label = first.probs(images.views[0]).max(1)
+    score, label = first.probs(images.stacked(0)).max(1)
     rest = score <= threshold
     if rest.any():
-        label[rest] = second.probs(images.views[1][rest]).argmax(1)
+        label[rest] = second.probs(images.stacked(1)[rest]).argmax(1)
     return label.numpy(), rest.long().numpy()
 
 
 def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Decisions:
     """MMPretrain's test-time augmentation: every view of every image."""
     labels = []
-    for rows in zip(*(view.split(sizes[0]) for view in images.views), strict=True):
+    for rows in zip(*(images.stacked(k).split(sizes[0]) for k in range(len(images.views))), strict=True):
         samples = [[DataSample() for _ in range(len(rows[0]))] for _ in rows]
         labels += [int(s.pred_label) for s in model.test_step(dict(inputs=list(rows), data_samples=samples))]
     return np.array(labels), None
@@ -155,6 +159,6 @@ def augmentation(model: AverageClsScoreTTA, images: Images, sizes: Sizes) -> Dec
 
 def ours(model: WindowCascadeClassifier, deferred: bool, batch: int, images: Images, sizes: Sizes) -> Decisions:
     stages = [with_batch_size(stage, size) for stage, size in zip(model.stages, sizes, strict=True)]
-    system = TimedSystem.of(model, stages, model.router.policy, deferred)
+    system = TimedSystem.of(model, stages, model.ready().policy, deferred)
     outcome = system.run(images.batches(batch))
     return np.array([int(sample.pred_label) for sample in images.samples]), outcome.exit_stage

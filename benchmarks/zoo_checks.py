@@ -19,6 +19,7 @@ from typing import Any
 import timm
 import torch
 from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
@@ -49,8 +50,9 @@ def check_classifier(model: str | dict[str, Any], own_size: int) -> Found:
         return _found('refused', refusal)
     for size in dict.fromkeys((_SMALL, own_size)):
         images = _images(_IMAGES, size)
-        members = [_weights(built, seed, images) for seed in (0, 1)]
-        failed = [member for member in members if isinstance(member, str)]
+        drawn = [_weights(built, seed, images) for seed in (0, 1)]
+        members = [weights for weights in drawn if not isinstance(weights, str)]
+        failed = [reason for reason in drawn if isinstance(reason, str)]
         if not failed:
             break
     else:
@@ -90,8 +92,9 @@ def check_segmentor(model: str) -> Found:
         return _refusal(model, built)
     for side in (128, 256, 512, 1024):
         images = _images(1, side)
-        members = [_weights(built, seed, images) for seed in (0, 1)]
-        failed = [member for member in members if isinstance(member, str)]
+        drawn = [_weights(built, seed, images) for seed in (0, 1)]
+        members = [weights for weights in drawn if not isinstance(weights, str)]
+        failed = [reason for reason in drawn if isinstance(reason, str)]
         if failed:
             status, reason = 'library', failed[0]
             continue
@@ -155,7 +158,7 @@ def _found(status: str, reason: str = '', **numbers: Any) -> Found:
     return {'status': status, 'reason': reason, **numbers}
 
 
-def _library_builds(model: str | Mapping[str, Any]) -> nn.Module | str:
+def _library_builds(model: str | Mapping[str, Any]) -> BaseModel | str:
     try:
         return MMENGINE_MODELS.build(ConfigDict(model_config(model))).eval()
     except Exception as error:  # libraries fail in many ways
@@ -199,8 +202,9 @@ def _weights(built: nn.Module, seed: int, images: Tensor) -> dict[str, Tensor] |
         _run(module, images if len(images) > 1 else torch.cat([images, images.flip(-1)]))
     for norm in norms:
         norm.eval()
-        norm.running_var.nan_to_num_(1.0).clamp_(min=1e-3)
-        norm.running_mean.nan_to_num_(0.0)
+        if norm.running_var is not None and norm.running_mean is not None:
+            norm.running_var.nan_to_num_(1.0).clamp_(min=1e-3)
+            norm.running_mean.nan_to_num_(0.0)
     try:
         _run(module, images)
     except Exception as error:
@@ -209,21 +213,21 @@ def _weights(built: nn.Module, seed: int, images: Tensor) -> dict[str, Tensor] |
     return {key: settled[key] if settled[key].shape == x.shape else x for key, x in built.state_dict().items()}
 
 
-def _loaded(built: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+def _loaded(built: BaseModel, weights: Mapping[str, Tensor]) -> BaseModel:
     module = copy.deepcopy(built)
     module.load_state_dict(weights)
     return module.eval()  # some networks derive tensors from their weights when they enter eval mode
 
 
 @torch.no_grad()
-def _run(module: nn.Module, images: Tensor) -> Tensor:
+def _run(module: BaseModel, images: Tensor) -> Tensor:
     if hasattr(module, 'decode_head'):
         return SegmentorNetwork(module)(images).values
     return _predict(module, images)
 
 
 @torch.no_grad()
-def _predict(module: nn.Module, images: Tensor) -> Tensor:
+def _predict(module: BaseModel, images: Tensor) -> Tensor:
     samples = module.test_step(dict(inputs=images, data_samples=None))
     return torch.stack([sample.pred_score for sample in samples])
 
@@ -280,7 +284,7 @@ def _seg_sample(side: int) -> Any:
 
 
 @torch.no_grad()
-def _labels(module: nn.Module, images: Tensor, cell: int) -> Tensor:
+def _labels(module: BaseModel, images: Tensor, cell: int) -> Tensor:
     """The library's own labels of an image, or of every crop of it by itself."""
     side = images.shape[-1]
     labels = torch.empty(side, side, dtype=torch.long)

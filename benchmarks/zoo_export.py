@@ -76,7 +76,7 @@ def check(library: str, model: ZooModel, runtime: str) -> Row:
         if not isinstance(weights, str):
             break
     else:
-        return {'status': 'library', 'reason': weights[:300]}
+        return {'status': 'library', 'reason': str(weights)[:300]}
     network = (ClassifierNetwork if library == 'mmpretrain' else SegmentorNetwork)(_loaded(built, weights))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,10 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 
 
+def _between(content: str, markers: re.Match[str]) -> str:
+    return f'{markers[1]}\n{content}\n{markers[2]}'
+
+
 def with_tables(text: str) -> str:
     """The text with everything between known markers made anew."""
     for name, (file, render) in TABLES.items():
@@ -383,7 +388,7 @@ def with_tables(text: str) -> str:
             content = render(json.loads((RESULTS / file).read_text()))
             text = re.sub(
                 f'(<!-- {name} -->).*?(<!-- end of {name} -->)',
-                lambda match, content=content: f'{match[1]}\n{content}\n{match[2]}',
+                partial(_between, content),
                 text,
                 flags=re.DOTALL,
             )

@@ -28,10 +28,15 @@ class Stage(Protocol):
             sources.
     """
 
-    batch_size: int | None
-    temperature: float
-    views: tuple[int, ...]
-    by_source: bool
+    # Properties, as stages may be frozen, or have some of these for the whole class.
+    @property
+    def batch_size(self) -> int | None: ...  # noqa: D102
+    @property
+    def temperature(self) -> float: ...  # noqa: D102
+    @property
+    def views(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def by_source(self) -> bool: ...  # noqa: D102
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         """Run on all units of a batch, which is never empty."""

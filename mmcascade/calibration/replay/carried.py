@@ -73,8 +73,8 @@ class Dense(Carried):
     def histogram(self, place: NDArray[np.int64], places: int) -> NDArray[np.float64]:
         """The sums over the units in each of so many places, ``(places, K)``."""
         if self.size == 1:
-            sums = np.bincount(place, self.values[:, 0], places)  # whole numbers where there is no unit
-            return sums.astype(np.float64, copy=False)[:, None]
+            counts = np.bincount(place, self.values[:, 0], places)  # whole numbers where there is no unit
+            return counts.astype(np.float64, copy=False)[:, None]
         sums = np.zeros((places, self.size))
         if len(place):
             order = np.argsort(place, kind='stable')

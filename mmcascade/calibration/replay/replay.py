@@ -58,7 +58,7 @@ def replay(
         _summary(outcome)
         for start in range(0, len(index), _CHUNK)
         if (outcome := router.route([], index[start : start + _CHUNK])) is not None
-    ]  # type: ignore[arg-type]
+    ]
     return Replay(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
 
 

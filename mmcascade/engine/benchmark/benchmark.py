@@ -247,7 +247,8 @@ class Benchmark:
         return list(kinds.values())
 
     def _sizes_for(self, stage: MemberStage) -> list[int]:
-        return sorted({*self.sizes, stage.batch_size} - {None})
+        own = [] if stage.batch_size is None else [stage.batch_size]
+        return sorted({*self.sizes, *own})
 
     def _from_memory(self, system: TimedSystem) -> None:
         system.run(self.images.batches(self.batch_size))

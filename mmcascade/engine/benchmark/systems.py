@@ -34,6 +34,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def stacked(self, view: int) -> Tensor:
+        """The images of a view as one tensor ``(N, 3, H, W)``.
+
+        Raises:
+            ValueError: if they differ in size.
+        """
+        images = self.views[view]
+        if not isinstance(images, Tensor):
+            raise ValueError(f'the images of view {view} differ in size, so that they make no tensor')
+        return images
+
     @classmethod
     def collect(cls, model: CascadeModel, batches: Iterable[Any], count: int) -> Images:
         """The first ``count`` images of a data loader, or all of them if there are fewer; at least one."""
@@ -142,7 +153,7 @@ def systems_of(
     }
 
 
-def with_batch_size(stage: MemberStage, batch_size: int) -> MemberStage:
+def with_batch_size(stage: MemberStage, batch_size: int | None) -> MemberStage:
     """The same stage with another batch size."""
     stage = copy.copy(stage)
     stage.batch_size = batch_size

@@ -149,8 +149,8 @@ def _distribute_on_cpu(cfg: Config) -> None:
 
 def _draw(cfg: Config, drawing: Drawing) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
-    if cascade_class(cfg) is not None:
-        hooks.visualization = dict(type=_DRAWING[task_of(cfg)])
+    if (task := task_of(cfg)) is not None:
+        hooks.visualization = dict(type=_DRAWING[task])
     elif 'visualization' not in hooks:
         raise ValueError(
             '--show and --show-dir need a visualization hook in default_hooks, such as '

@@ -230,9 +230,14 @@ def _run(stage: MemberStage, views: list[Tensor]) -> StageOutput:
         pieces.append(stage(piece))
     if len(pieces) == 1:
         return pieces[0]
-    joined = {
-        name: torch.cat([getattr(piece, name) for piece in pieces])
-        for name in ('logits', 'probabilities', 'features')
-        if getattr(pieces[0], name) is not None
-    }
-    return StageOutput(**joined, macs=pieces[0].macs)
+    return StageOutput(
+        logits=_joined([piece.logits for piece in pieces]),
+        probabilities=_joined([piece.probabilities for piece in pieces]),
+        features=_joined([piece.features for piece in pieces]),
+        macs=pieces[0].macs,
+    )
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None

@@ -56,7 +56,7 @@ class CellConfidence(Confidence):
         self.t_unk = None if t_unk is None else float(t_unk)
         if empty not in EMPTY:
             raise ValueError(f'empty says what a cell does of which no pixel counts, one of {EMPTY}, got {empty!r}')
-        self.empty = empty
+        self.empty: str = empty
         self.stride = whole(stride, 'stride, in pixels,', least=1)
 
     @property

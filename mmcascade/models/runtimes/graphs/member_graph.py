@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,7 +52,7 @@ def stacked(module: nn.Module, images: Tensor) -> Tensor:
     Raises:
         ValueError: if the preprocessor is one that is not known here.
     """
-    preprocessor = module.data_preprocessor
+    preprocessor: Any = module.data_preprocessor  # of a library without types
     if owner(preprocessor, 'forward') != 'SegDataPreProcessor':
         raise ValueError(f'its data preprocessor, a {type(preprocessor).__name__}, is none that graphs can hold')
     if preprocessor._channel_conversion and images.shape[1] == 3:
