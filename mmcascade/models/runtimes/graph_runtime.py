@@ -44,6 +44,7 @@ class GraphRuntime(Runtime):
         self._sessions: dict[tuple[Any, ...], Opened] = {}
         self._compared: set[tuple[Any, ...]] = set()
         self._weights: tuple[int, ...] = ()
+        self._watched: list[Tensor] | None = None
         self._check()
         self.engine.check_installed()
 
@@ -73,7 +74,9 @@ class GraphRuntime(Runtime):
         Raises:
             GraphError: as :meth:`run`.
         """
-        weights = tuple(x for each in _tensors(self.network) for x in (each.data_ptr(), each._version))
+        if self._watched is None:  # finding them takes longer than looking at them
+            self._watched = _tensors(self.network)
+        weights = tuple(x for each in self._watched for x in (each.data_ptr(), each._version))
         if weights != self._weights:  # they were loaded since
             self._weights = weights
             self._sessions.clear()
@@ -95,7 +98,7 @@ class GraphRuntime(Runtime):
         self._sessions[_key(images)] = CheckedGraphs(self._subject(images), self.engine, GraphCache()).open()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), '_sessions': {}, '_compared': set()}  # a copy has weights of its own
+        return {**vars(self), '_sessions': {}, '_compared': set(), '_watched': None}  # a copy has weights of its own
 
     def _subject(self, images: Tensor) -> Subject:
         return Subject(self.member, self.network, tuple(images.shape[1:]), images.dtype)
