@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -46,8 +47,14 @@ def test_an_edited_header_is_seen(store, change):
 
 @pytest.mark.parametrize('name', ['a/../../../owned', '..', '.', '', 'a\\b', 'a\0b', 'a\nb', '/etc'])
 def test_no_member_of_a_stored_header_names_a_path(name, tmp_path):
+    with pytest.raises(ValueError, match='a member has a printable name'):
+        make_store(tmp_path / 's', *skilled_logits(20, 4, (1.0, 2.0)), names=[name, 'b'])
+    shutil.copytree(Path(__file__).parent / 'stores_of_0_1' / 'scores', tmp_path / 'forged')
+    header = json.loads((tmp_path / 'forged' / 'store.json').read_text())
+    header['identity']['members']['stages'][0]['member'] = name
+    (tmp_path / 'forged' / 'store.json').write_text(json.dumps(header))
     with pytest.raises(StaleStoreError, match='a member has a printable name'):
-        ScoreStore.open(make_store(tmp_path / 's', *skilled_logits(20, 4, (1.0, 2.0)), names=[name, 'b']).folder)
+        ScoreStore.open(tmp_path / 'forged')
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):

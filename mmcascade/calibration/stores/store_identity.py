@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmcascade.calibration.stores.data_identity import DataIdentity, text
-from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
+from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity, check_member_name
 from mmcascade.routing.checks import is_number, whole
 
 #: Pixels of this class count nowhere, unless another number is given.
@@ -43,6 +43,10 @@ class StoreIdentity:
     temperatures: tuple[float, ...] | None = None
     features: bool = False
     ignore_index: int = IGNORED
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:
+            check_member_name(stage.member)
 
     @property
     def cascade(self) -> CascadeIdentity:
