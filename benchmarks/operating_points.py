@@ -16,10 +16,10 @@ import numpy as np
 from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore

@@ -17,9 +17,9 @@ import numpy as np
 from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mmcascade.apis.cascade_inferencer import CascadeInferencer
     from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
     from mmcascade.calibration.fit.calibrate import calibrate
-    from mmcascade.calibration.fit.calibration_file import Calibration
-    from mmcascade.calibration.fit.guarantee import certify
     from mmcascade.calibration.fit.operating_point import place_tau
     from mmcascade.calibration.fit.request import CalibrationRequest
+    from mmcascade.calibration.fit.result.calibration_file import Calibration
+    from mmcascade.calibration.fit.result.guarantee import certify
     from mmcascade.calibration.search.plan import Plan
     from mmcascade.calibration.search.search import search
     from mmcascade.calibration.stores import open_store
@@ -85,8 +85,8 @@ _MODULES = {
     'apis.cascade_inferencer': ['CascadeInferencer'],
     'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
     'calibration.fit.calibrate': ['calibrate'],
-    'calibration.fit.calibration_file': ['Calibration'],
-    'calibration.fit.guarantee': ['certify'],
+    'calibration.fit.result.calibration_file': ['Calibration'],
+    'calibration.fit.result.guarantee': ['certify'],
     'calibration.fit.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
     'calibration.search.plan': ['Plan'],

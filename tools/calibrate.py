@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
     from dataclasses import fields
 
     from mmcascade.calibration.fit.request import CalibrationRequest
-    from mmcascade.calibration.fit.summary import summary_lines
+    from mmcascade.calibration.fit.result.summary import summary_lines
 
     asked = [field.name for field in fields(CalibrationRequest)]
     request = CalibrationRequest(**{name: getattr(args, name) for name in asked if hasattr(args, name)})

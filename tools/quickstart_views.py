@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     configs = resource_root() / 'configs' / 'quickstart'
     cfg = read_config(configs / 'self_cascade.py')
 
-    from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
+    from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
     from mmcascade.demo.members import trained
     from mmcascade.demo.self_cascade import run_self_cascade, views_table
     from mmcascade.engine.console.progress import timed_say

@@ -21,6 +21,6 @@ try:
 except Exception as error:
     register_unavailable(DATASETS, 'CityscapesCities', 'mmseg', error)
 try:
-    from mmcascade.datasets.composed_fashion_dataset import ComposedFashionDataset  # noqa: F401
+    from mmcascade.datasets.quickstart.composed_fashion_dataset import ComposedFashionDataset  # noqa: F401
 except Exception as error:
     register_unavailable(DATASETS, 'ComposedFashionDataset', 'mmseg', error)

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmcascade.comparison.classification.table import LABELS as CASCADES
 from mmcascade.comparison.classification.table import claim_sentences, systems_table
 from mmcascade.comparison.ood.table import ood_sentences, ood_table
-from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
-from mmcascade.datasets.small_pictures import write_small_pictures
+from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
+from mmcascade.datasets.quickstart.small_pictures import write_small_pictures
 from mmcascade.demo.members import COMPARISON, LARGE, PAIR, trained
 from mmcascade.demo.ood import run_ood
 from mmcascade.engine.console.configs import read_config

@@ -10,8 +10,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmcascade.comparison.segmentation.comparison import SegmentorComparison
-from mmcascade.datasets.canvases import build_canvases
-from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
+from mmcascade.datasets.quickstart.canvases import build_canvases
+from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
 from mmcascade.demo.members import trained
 from mmcascade.engine.console.progress import Say, progress_bar
 
@@ -37,7 +37,9 @@ class Canvases:
         fetch_fashion_mnist(self.fashion_mnist)
         train, val, test = self.counts
         with progress_bar('canvases') as progress:
-            build_canvases(self.fashion_mnist, self.folder, train=train, val=val, test=test, progress=progress)
+            build_canvases(
+                self.fashion_mnist, self.folder, {'train': train, 'val': val, 'test': test}, progress=progress
+            )
 
 
 def quickstart_seg(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.registry import MODELS

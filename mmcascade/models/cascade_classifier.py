@@ -13,11 +13,11 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmcascade.models.cascade_model import CascadeModel
-from mmcascade.models.cascade_parts import build_stages, check_confidence, classifier_from_spec, scores_for
 from mmcascade.models.members.members import Member
+from mmcascade.models.parts.cascade_parts import build_stages, check_confidence, classifier_from_spec, scores_for
+from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.views import as_views
-from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome, build_confidence
 from mmcascade.routing.fusion.distribution import log_floored

@@ -14,14 +14,14 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.fingerprints import module_fingerprint
 from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precision
-from mmcascade.models.cascade_parts import check_bounds, checked_accept
 from mmcascade.models.members.members import Member, check_members
-from mmcascade.models.members.strict_loading import differences
+from mmcascade.models.parts.cascade_parts import check_bounds, checked_accept
+from mmcascade.models.parts.unpacked import Unpacked
+from mmcascade.models.parts.whole_checkpoint import check_whole_cascade
 from mmcascade.models.stages.stage import MemberStage
-from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import CONFIDENCES, FUSIONS, CascadeRouter, Confidence, ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.router import Results, keep_probs
@@ -73,7 +73,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         # torch's ModuleDict: mmengine's would re-initialise the loaded members in init_weights().
         self.members = nn.ModuleDict({name: member.module for name, member in built.items()})
         self._unloaded = {name for name, member in built.items() if not member.loaded}
-        self.register_load_state_dict_pre_hook(_check_whole_cascade)
+        self.register_load_state_dict_pre_hook(check_whole_cascade)
         self.register_load_state_dict_post_hook(_mark_loaded)
         self.classes = next((m.classes for m in built.values() if m.classes), None)
         self.palette = next((m.palette for m in built.values() if m.palette), None)
@@ -283,18 +283,6 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         for stage in self.stages:
             stage.settle(sources)
         return self.router
-
-
-def _check_whole_cascade(model: CascadeModel, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """A checkpoint given for the whole cascade must hold the whole cascade, whoever loads it and however strictly."""
-    given = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
-    report = differences(model.state_dict(), given)
-    if report:
-        raise RuntimeError(
-            'the checkpoint does not fit this cascade:\n' + '\n'.join(report) + '\nThe weights of a single member '
-            "belong into that member's checkpoint=; a checkpoint for the whole cascade is made by "
-            'tools/bundle_checkpoint.py'
-        )
 
 
 def _mark_loaded(model: CascadeModel, _: Any) -> None:

@@ -18,9 +18,9 @@ from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
 from mmcascade.models.cells.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
-from mmcascade.models.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
+from mmcascade.models.parts.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
+from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
-from mmcascade.models.unpacked import Unpacked
 from mmcascade.registry import MODELS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome
 from mmcascade.routing.confidences.cell_confidence import CellConfidence

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmcascade.calibration.fit.calibrate import share_curve
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import route
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.routing import WindowPolicy

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.fit.guarantee import Guarantee, risk_upper_bound
+from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.fit.result.guarantee import Guarantee, risk_upper_bound
 
 MUTATIONS = int(os.environ.get('MMCASCADE_FUZZ', '300'))
 ODD = [

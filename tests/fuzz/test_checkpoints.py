@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmcascade.models.members.checkpoints import CheckpointError, load_weights
-from mmcascade.models.members.strict_loading import load_strictly
+from mmcascade.models.members.weights.checkpoints import CheckpointError, load_weights
+from mmcascade.models.members.weights.strict_loading import load_strictly
 
 MUTATIONS = int(os.environ.get('MMCASCADE_FUZZ', '150'))
 Content = dict[str, Any]

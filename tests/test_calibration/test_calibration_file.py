@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.fit.guarantee import Guarantee, risk_upper_bound
+from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.fit.result.guarantee import Guarantee, risk_upper_bound
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.routing import AdjustedWindowPolicy, ScoreMap, WindowPolicy
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.guarantee import certify
 from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.fit.operating_point import operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.summary import summary_lines
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.guarantee import certify
+from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from mmcascade.calibration.fit.guarantee import certify, guarantee, lowest_certified_risk, risk_upper_bound
+from mmcascade.calibration.fit.result.guarantee import certify, guarantee, lowest_certified_risk, risk_upper_bound
 from mmcascade.evaluation import curves
 
 

@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.datasets.canvases import build_canvases, canvas_paths
+from mmcascade.datasets.quickstart.canvases import build_canvases, canvas_paths
 from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from tests.support import ROOT
 from tests.support.tiny_fashion_mnist import write_tiny
@@ -28,7 +28,7 @@ NUMBERS = dict(train=4, val=2, test=3)
 def canvases(tmp_path_factory) -> Path:
     fashion_mnist = write_tiny(tmp_path_factory.mktemp('fashion_mnist'), 120, 20)
     folder = tmp_path_factory.mktemp('canvases')
-    build_canvases(fashion_mnist, folder, height=128, width=256, scale=0.125, **NUMBERS)
+    build_canvases(fashion_mnist, folder, NUMBERS, height=128, width=256, scale=0.125)
     return folder
 
 

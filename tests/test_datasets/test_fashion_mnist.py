@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmcascade.datasets import fashion_mnist
-from mmcascade.datasets.fashion_mnist import (
+from mmcascade.datasets.quickstart import fashion_mnist
+from mmcascade.datasets.quickstart.fashion_mnist import (
     DEBIAN_FOLDER,
     SHA256,
     SourceError,

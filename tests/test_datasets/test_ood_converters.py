@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
-from mmcascade.datasets.small_pictures import photo_tiles
+from mmcascade.datasets.quickstart.small_pictures import photo_tiles
 from tests.support import ROOT
 
 CONVERTERS = ROOT / 'tools' / 'dataset_converters'

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcascade.datasets import canvases
-from mmcascade.datasets.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
-from mmcascade.datasets.compose_canvas import Layout, compose_canvas
+from mmcascade.datasets.quickstart import canvases
+from mmcascade.datasets.quickstart.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
+from mmcascade.datasets.quickstart.compose_canvas import Layout, compose_canvas
 from tests.support import ROOT
 from tests.support.tiny_fashion_mnist import write_tiny
 
@@ -100,7 +100,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_folder_in_the_layout_of_cityscapes(fashion_mnist, tmp_path):
     calls = []
-    build_canvases(fashion_mnist, tmp_path, train=5, val=2, test=3, progress=lambda *args: calls.append(args), **SMALL)
+    build_canvases(
+        fashion_mnist, tmp_path, dict(train=5, val=2, test=3), progress=lambda *args: calls.append(args), **SMALL
+    )
     assert calls == [(done, 10) for done in range(11)]
     files = content(tmp_path)
     assert len(files) == 2 * 10 + 1
@@ -116,7 +118,7 @@ def test_a_folder_in_the_layout_of_cityscapes(fashion_mnist, tmp_path):
 
 
 def test_an_interrupted_folder_is_completed(fashion_mnist, tmp_path, monkeypatch):
-    numbers = dict(train=4, val=1, test=2, **SMALL)
+    numbers = dict(counts=dict(train=4, val=1, test=2), **SMALL)
     build_canvases(fashion_mnist, tmp_path / 'at once', **numbers)
     composed = []
 
@@ -141,24 +143,24 @@ def test_an_image_is_there_only_when_its_labels_are(fashion_mnist, tmp_path, mon
             raise OSError('no space left on device')
         real(path, content)
 
-    real = canvases._replace
-    monkeypatch.setattr(canvases, '_replace', full_disk)
+    real = canvases.write_bytes
+    monkeypatch.setattr(canvases, 'write_bytes', full_disk)
     with pytest.raises(OSError, match='no space'):
-        build_canvases(fashion_mnist, tmp_path, train=1, val=1, test=1, **SMALL)
+        build_canvases(fashion_mnist, tmp_path, dict(train=1, val=1, test=1), **SMALL)
     assert not list(tmp_path.rglob('*leftImg8bit.png')) and len(list(tmp_path.rglob('*TrainIds.png'))) == 1
 
 
 def test_other_canvases_are_not_mixed_in(fashion_mnist, tmp_path):
-    build_canvases(fashion_mnist, tmp_path, train=1, val=1, test=1, **SMALL)
+    build_canvases(fashion_mnist, tmp_path, dict(train=1, val=1, test=1), **SMALL)
     before = content(tmp_path)
     with pytest.raises(CanvasFolderError, match=r"'seed': 0.*'seed': 1.* delete this one"):
-        build_canvases(fashion_mnist, tmp_path, train=1, val=1, test=1, seed=1, **SMALL)
+        build_canvases(fashion_mnist, tmp_path, dict(train=1, val=1, test=1), seed=1, **SMALL)
     assert content(tmp_path) == before
 
 
 def test_the_tool_says_what_is_wrong(tmp_path, monkeypatch):
     (tmp_path / 'canvases.json').write_text('{"schema": 1, "seed": 7}')
     monkeypatch.setattr(sys, 'argv', ['tool', str(tmp_path)])
-    monkeypatch.setattr('mmcascade.datasets.fashion_mnist.fetch_fashion_mnist', lambda folder: None)
+    monkeypatch.setattr('mmcascade.datasets.quickstart.fashion_mnist.fetch_fashion_mnist', lambda folder: None)
     with pytest.raises(SystemExit, match='Name another folder'):
         runpy.run_path(str(TOOL), run_name='__main__')

@@ -12,7 +12,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.models import ImageClassifier
 
 from mmcascade.calibration.detectors import FeatureBank
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.bundle import bundle
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.registry import MODELS

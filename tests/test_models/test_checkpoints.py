@@ -20,13 +20,13 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmcascade.models.members.checkpoints import (
+from mmcascade.models.members.weights.checkpoints import (
     CheckpointError,
     DamagedCheckpointError,
     UnsafeCheckpointError,
     load_weights,
 )
-from mmcascade.models.members.stand_ins import Inert
+from mmcascade.models.members.weights.stand_ins import Inert
 
 WEIGHTS = {'fc.weight': torch.arange(6.0).reshape(2, 3), 'fc.bias': torch.ones(2)}
 

@@ -13,10 +13,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmcascade.models.members.checkpoints import CheckpointError, UnsafeCheckpointError
-from mmcascade.models.members.hashes import sha256
 from mmcascade.models.members.member_configs import model_config, without_downloads
 from mmcascade.models.members.members import Member, build_member, check_members, num_classes
+from mmcascade.models.members.weights.checkpoints import CheckpointError, UnsafeCheckpointError
+from mmcascade.models.members.weights.hashes import sha256
 from mmcascade.models.stages.class_outputs import class_output
 from tests.test_models.member_kinds import (
     CLASSES,

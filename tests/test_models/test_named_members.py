@@ -8,9 +8,9 @@ import timm
 import torch
 import torchvision
 
-from mmcascade.models.members.checkpoints import CheckpointError
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.networks.named_network import head_size
+from mmcascade.models.members.weights.checkpoints import CheckpointError
 
 TIMM = 'timm/mobilenetv3_small_050'
 

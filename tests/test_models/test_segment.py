@@ -13,9 +13,9 @@ from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmcascade.models.parts.segmentor_parts import output_stride
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.torch_runtime import TorchRuntime
-from mmcascade.models.segmentor_parts import output_stride
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, gives_logits, no_segmentor
 from mmcascade.registry import MODELS
 from tests.support.tiny_segmentors import TINY, batch, image, tiny

@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS as MM_MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.calibration.fit.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.models.stages.device_view import resize_images
 from mmcascade.registry import MODELS

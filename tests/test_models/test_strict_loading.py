@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmcascade.models.members.checkpoints import Checkpoint, CheckpointError
-from mmcascade.models.members.strict_loading import differences, load_strictly
+from mmcascade.models.members.weights.checkpoints import Checkpoint, CheckpointError
+from mmcascade.models.members.weights.strict_loading import differences, load_strictly
 
 
 class Net(nn.Module):

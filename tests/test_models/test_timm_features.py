@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmcascade.models.members.checkpoints import CheckpointError
+from mmcascade.models.members.weights.checkpoints import CheckpointError
 from mmcascade.registry import MODELS
 
 timm = pytest.importorskip('timm')

@@ -14,10 +14,10 @@ import torch
 import yaml
 
 from mmcascade.models.members import zoo
-from mmcascade.models.members.checkpoints import CheckpointError
-from mmcascade.models.members.downloads import local_file
-from mmcascade.models.members.hashes import hash_in_name, sha256
 from mmcascade.models.members.members import build_member
+from mmcascade.models.members.weights.checkpoints import CheckpointError
+from mmcascade.models.members.weights.downloads import local_file
+from mmcascade.models.members.weights.hashes import hash_in_name, sha256
 from mmcascade.models.members.zoo import ZooModel, find_config, find_weights, library_home, read_index
 from tests.test_models.member_kinds import tiny_resnet
 

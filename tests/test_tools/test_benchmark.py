@@ -19,7 +19,7 @@ from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.benchmark.speeds import costs_of
 from mmcascade.engine.benchmark.systems import TimedSystem
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.unpacked import Unpacked
+from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.routing import CachedStage, CascadeRouter, RandomPolicy
 from mmcascade.routing.units.sources import ViewRows
 from tests.support import ROOT

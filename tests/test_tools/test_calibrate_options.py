@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS
 from torch.utils.data import default_collate
 
 from mmcascade.calibration.fit.adjust import adjust
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.registry import MODELS

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import stored_config
 from mmcascade.engine.runs.calibrate import prepare_store

@@ -27,7 +27,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmcascade.datasets.small_pictures import write_small_pictures
+    from mmcascade.datasets.quickstart.small_pictures import write_small_pictures
 
     for name, count in write_small_pictures(args.out_dir).items():
         print(f'{count} pictures -> {args.out_dir / name}')

@@ -28,7 +28,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
+    from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
 
     fetch_fashion_mnist(args.out_dir, args.source)
     print(f'Fashion-MNIST: 60000 + 10000 images -> {args.out_dir}')

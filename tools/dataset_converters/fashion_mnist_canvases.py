@@ -38,13 +38,13 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmcascade.datasets.canvases import build_canvases
-    from mmcascade.datasets.fashion_mnist import fetch_fashion_mnist
+    from mmcascade.datasets.quickstart.canvases import build_canvases
+    from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
 
     fetch_fashion_mnist(args.fashion_mnist)
     counts = dict(train=args.train, val=args.val, test=args.test)
     with progress_bar('canvases') as progress:
-        build_canvases(args.fashion_mnist, args.out_dir, **counts, seed=args.seed, progress=progress)
+        build_canvases(args.fashion_mnist, args.out_dir, counts, seed=args.seed, progress=progress)
     print(f'composed canvases: {args.train} + {args.val} + {args.test} -> {args.out_dir}')
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.windows import check_spread
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.routing import CachedStage

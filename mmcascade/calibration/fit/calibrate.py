@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.adjust import adjust
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.exit_maps import fit_maps
-from mmcascade.calibration.fit.guarantee import Guarantee, guarantee
 from mmcascade.calibration.fit.measured import measured
 from mmcascade.calibration.fit.operating_point import Target, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.guarantee import Guarantee, guarantee
 from mmcascade.calibration.fit.shares import Shares, fit_shares
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcascade.calibration.fit.guarantee import MIN_UNITS
 from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.guarantee import MIN_UNITS
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.replay.units import Exit, Units

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mmcascade.calibration.fit.calibrate import calibration_of
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows
 from mmcascade.comparison.classification.scores import Scores
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy

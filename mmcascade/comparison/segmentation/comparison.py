@@ -17,9 +17,9 @@ from mmengine.registry import DATASETS
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade.calibration.fit.calibrate import calibrate, share_curve
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.sources import CellSource

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmcascade._system.files import write_text
-from mmcascade.calibration.fit.calibration_file import Calibration
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.report import Point, Reporter
 from mmcascade.calibration.stores.cell_store import CellStore

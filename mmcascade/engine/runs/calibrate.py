@@ -21,7 +21,7 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.configs.classes import check_dataset
-from mmcascade.engine.runs.fill_store import Discard, fill_store, true_labels
+from mmcascade.engine.runs.filling.fill_store import Discard, fill_store, true_labels
 from mmcascade.engine.runs.ignored_label import ignored_label
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
@@ -84,7 +84,7 @@ def prepare_store(
     where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
     with torch.autocast(device, enabled=amp):
         if task_of(cfg) == 'segmentation':
-            from mmcascade.engine.runs.fill_cell_store import fill_cell_store  # needs MMSegmentation
+            from mmcascade.engine.runs.filling.fill_cell_store import fill_cell_store  # needs MMSegmentation
 
             return fill_cell_store(*where, ignored_label(cfg, dataset), discard), model.identity()
         return fill_store(*where, labels, discard), model.identity()

@@ -9,9 +9,9 @@ from mmengine.config import Config
 
 from mmcascade._system.files import check_writable
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.calibration_file import Calibration
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.models.cascades import task_of

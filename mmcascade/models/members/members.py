@@ -15,14 +15,14 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmcascade.models.members.checkpoints import Checkpoint, DamagedCheckpointError, load_weights
-from mmcascade.models.members.downloads import is_remote, local_file
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.members.networks.named_network import head_size
 from mmcascade.models.members.networks.references import Reference, parse_reference
 from mmcascade.models.members.other_tasks import other_task, other_task_of_config
 from mmcascade.models.members.recipes.recipe import Recipe
-from mmcascade.models.members.strict_loading import load_strictly
+from mmcascade.models.members.weights.checkpoints import Checkpoint, DamagedCheckpointError, load_weights
+from mmcascade.models.members.weights.downloads import is_remote, local_file
+from mmcascade.models.members.weights.strict_loading import load_strictly
 from mmcascade.models.members.zoo import find_weights
 
 ZOO = 'zoo'

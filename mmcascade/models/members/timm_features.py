@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcascade.models.members.checkpoints import Checkpoint, load_weights
-from mmcascade.models.members.strict_loading import load_strictly
+from mmcascade.models.members.weights.checkpoints import Checkpoint, load_weights
+from mmcascade.models.members.weights.strict_loading import load_strictly
 from mmcascade.registry import MODELS
 
 

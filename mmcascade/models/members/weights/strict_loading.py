@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmcascade.models.members.checkpoints import Checkpoint, CheckpointError
+from mmcascade.models.members.weights.checkpoints import Checkpoint, CheckpointError
 
 _LISTED = 10
 _SHOWN = 200

@@ -17,8 +17,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from mmcascade.models.members.checkpoints import CheckpointError
-from mmcascade.models.members.hashes import check_hash, hash_in_name, sha256
+from mmcascade.models.members.weights.checkpoints import CheckpointError
+from mmcascade.models.members.weights.hashes import check_hash, hash_in_name, sha256
 
 _BLOCK = 1 << 17
 _TAG = 12

@@ -33,6 +33,16 @@ class Layout:
     square: int | None = None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a garment is tried, in pixels, and whether it is one of a crowd."""
+
+    size: int
+    top: int
+    left: int
+    crowded: bool
+
+
 #: Most cells of 512 pixels are empty or easy, and some are crowded.
 SPARSE = Layout(crowds=(0, 1, 2, 3), alone=(1, 4), square=512)
 
@@ -62,9 +72,9 @@ def compose_canvas(
     canvas = _background(rng, height, width)
     _clutter(rng, canvas, scale)
     label = np.zeros((height, width), np.uint8)
-    for size, top, left, crowded in _places(rng, height, width, scale, layout):
+    for place in _places(rng, height, width, scale, layout):
         index = rng.randint(len(garments))
-        _paste(rng, canvas, label, garments[index], int(labels[index]) + 1, size, top, left, crowded)
+        _paste(rng, canvas, label, garments[index], int(labels[index]) + 1, place)
     light = 0.85 + 0.3 * _smooth(rng, height, width, 3)
     noise = rng.standard_normal((height, width)).astype(np.float32) * 5
     canvas *= light[..., None]
@@ -117,13 +127,11 @@ def _clutter(rng: np.random.RandomState, canvas: np.ndarray, scale: float) -> No
         )
 
 
-def _places(
-    rng: np.random.RandomState, height: int, width: int, scale: float, layout: Layout
-) -> Iterator[tuple[int, int, int, bool]]:
-    """Where garments are tried: side, top, left, and whether in a crowd."""
+def _places(rng: np.random.RandomState, height: int, width: int, scale: float, layout: Layout) -> Iterator[_Place]:
+    """Where garments are tried."""
     for _ in range(rng.randint(*layout.alone)):
         size = _size(rng, LONE_SIZES, scale)
-        yield size, rng.randint(height - size), rng.randint(width - size), False
+        yield _Place(size, rng.randint(height - size), rng.randint(width - size), crowded=False)
     square = None if layout.square is None else int(scale * layout.square)
     for _ in range(rng.choice(layout.crowds)):
         high, wide = (int(scale * rng.randint(*CROWD_SIDES)) for _ in range(2))
@@ -134,7 +142,7 @@ def _places(
             left = square * rng.randint(width // square) + rng.randint(square - wide)
         for _ in range(int(CROWD_DENSITY * high * wide / (100 * scale) ** 2)):
             size = _size(rng, CROWD_SIZES, scale)
-            yield size, top + rng.randint(high - size), left + rng.randint(wide - size), True
+            yield _Place(size, top + rng.randint(high - size), left + rng.randint(wide - size), crowded=True)
 
 
 def _size(rng: np.random.RandomState, sizes: tuple[int, int], scale: float) -> int:
@@ -148,22 +156,20 @@ def _paste(
     label: np.ndarray,
     garment: np.ndarray,
     class_: int,
-    size: int,
-    top: int,
-    left: int,
-    crowded: bool,
+    place: _Place,
 ) -> None:
     """Paste a garment with a tint and a contrast of its own, unless it would hide much of another one."""
+    size = place.size
     outline, _ = cv2.findContours((garment > 12).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(garment), outline, -1, 255, -1)
     alpha = cv2.resize(filled, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
     grey = cv2.resize(garment, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
-    here = np.s_[top : top + size, left : left + size]
+    here = np.s_[place.top : place.top + size, place.left : place.left + size]
     inside = alpha >= 0.5
     if not inside.any() or np.mean(label[here][inside] > 0) > 0.1:
         return
     dark = rng.uniform(70, 100)
-    bright = dark + rng.uniform(*((90, 130) if crowded else (100, 140)))
+    bright = dark + rng.uniform(*((90, 130) if place.crowded else (100, 140)))
     tint = _colour(rng, 1, 1, strength=0.05)
     colour = (dark + (bright - dark) * grey[..., None]) * tint
     canvas[here] += alpha[..., None] * (colour - canvas[here])

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -13,12 +14,14 @@ import numpy as np
 
 from mmcascade._system.files import write_bytes, write_json
 from mmcascade.datasets.calibration_split import stratified_indices
-from mmcascade.datasets.compose_canvas import SPARSE, Layout, compose_canvas
+from mmcascade.datasets.quickstart.compose_canvas import SPARSE, Layout, compose_canvas
 
 SCHEMA = 1
 SETTINGS = 'canvases.json'
 #: Crowds nearly everywhere, on half the height and width: training takes crops, and learns little from background.
 DENSE = Layout(crowds=(3, 4), alone=(2, 7))
+#: How many canvases there are of each split.
+COUNTS: Mapping[str, int] = MappingProxyType({'train': 160, 'val': 16, 'test': 16})
 #: As in Cityscapes, no city is in two splits.
 CITIES = {
     'train': ('composed-a', 'composed-b', 'composed-c', 'composed-d'),
@@ -57,10 +60,8 @@ def source_garments(fashion_mnist_root: Path, split: str) -> tuple[np.ndarray, n
 def build_canvases(
     fashion_mnist_root: Path,
     out: Path,
+    counts: Mapping[str, int] = COUNTS,
     *,
-    train: int = 160,
-    val: int = 16,
-    test: int = 16,
     seed: int = 0,
     height: int = 1024,
     width: int = 2048,
@@ -75,7 +76,8 @@ def build_canvases(
     Args:
         fashion_mnist_root: folder with the four unpacked files of Fashion-MNIST.
         out: made if needed.
-        train, val, test: number of canvases of each split.
+        counts: number of canvases of each split, of which there are 'train', 'val' and 'test'.
+        seed: of the canvases.
         height, width: of the canvases to calibrate and to test on.
         scale: multiplies the sizes of everything on a canvas.
         progress: called with the number of canvases that are there, and of all, before each one and at the end.
@@ -83,7 +85,6 @@ def build_canvases(
     Raises:
         CanvasFolderError: if ``out`` was made with other numbers, sizes or seed.
     """
-    counts = {'train': train, 'val': val, 'test': test}
     _claim(out, {'schema': SCHEMA, 'seed': seed, 'height': height, 'width': width, 'scale': scale, **counts})
     whole: dict[str, Any] = {'height': height, 'width': width, 'layout': SPARSE, 'scale': scale}
     part = {**whole, 'height': height // 2, 'width': width // 2, 'layout': DENSE}

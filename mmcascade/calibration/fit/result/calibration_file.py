@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade._system.files import read_json, write_text
-from mmcascade.calibration.fit.calibration_checks import (
+from mmcascade.calibration.fit.result.calibration_checks import (
     FIT_ON,
     RULES,
     TEMPERATURES,
@@ -20,7 +20,7 @@ from mmcascade.calibration.fit.calibration_checks import (
     check_guarantee,
     check_scores,
 )
-from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing.checks import fraction, is_finite, is_whole, whole

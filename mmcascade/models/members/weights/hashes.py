@@ -7,7 +7,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from mmcascade.models.members.checkpoints import CheckpointError
+from mmcascade.models.members.weights.checkpoints import CheckpointError
 
 # The zoos end a name with the first digits of its SHA-256: resnet18_8xb32-c140f1ab.pth. Behind '_' there may also be a
 # step or another kind of hash, so there it has 8 digits, or all 64, and not decimal ones only.

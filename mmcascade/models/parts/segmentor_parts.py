@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcascade.models.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.cells.crops import scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
+from mmcascade.models.parts.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import math
 
-from mmcascade.calibration.fit.calibration_file import Calibration
-from mmcascade.calibration.fit.guarantee import Guarantee
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.routing.policies.policies import Window
 
 

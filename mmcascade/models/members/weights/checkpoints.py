@@ -4,7 +4,7 @@
 A ``.pth`` file is a pickle, and an ordinary pickle can run any program when it is read. Here it is
 read with ``weights_only=True``. What an mmengine Runner puts beside the weights (the message hub's
 history buffers, numpy scalars, a schedule's function) is replaced by inert objects, see
-:mod:`mmcascade.models.members.stand_ins`, so the checkpoints of one's own training load as they are.
+:mod:`mmcascade.models.members.weights.stand_ins`, so the checkpoints of one's own training load as they are.
 Anything else is refused by name.
 """
 
@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mmcascade.models.members.archives import archive_fault
-from mmcascade.models.members.stand_ins import stand_ins
+from mmcascade.models.members.weights.archives import archive_fault
+from mmcascade.models.members.weights.stand_ins import stand_ins
 
 _RGB = 3
 _SHOWN = 80

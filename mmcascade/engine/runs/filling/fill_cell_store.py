@@ -17,8 +17,8 @@ from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.store import filling
 from mmcascade.calibration.stores.store_identity import IGNORED, StoreIdentity
 from mmcascade.datasets.data_files import data_identity
-from mmcascade.engine.runs.cell_histograms import cell_records
-from mmcascade.engine.runs.fill_store import Discard, given_macs, ordered_loader, preprocessing, reopened
+from mmcascade.engine.runs.filling.cell_histograms import cell_records
+from mmcascade.engine.runs.filling.fill_store import Discard, given_macs, ordered_loader, preprocessing, reopened
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.members.members import num_classes
 
