@@ -25,6 +25,11 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made.add_argument(
         '--images', type=whole_number, default=256, help='images that the bundle is checked on (default 256)'
     )
+    made.add_argument(
+        '--single-file',
+        action='store_true',
+        help='write the whole cascade as one ONNX graph with If, too: cascade.onnx',
+    )
     made.add_argument('--title', help="the cascade's name on the card (default: name of the config)")
     return made
 
@@ -34,8 +39,11 @@ def run(args: argparse.Namespace) -> None:
         from mmcascade.engine.runs.export import run_export
 
     cfg = read_config(args.config, args.cfg_options)
-    report = run_export(cfg, Path(args.out_dir), args.title or Path(args.config).stem, args.images)
+    title = args.title or Path(args.config).stem
+    report, single = run_export(cfg, Path(args.out_dir), title, args.images, args.single_file)
     print('\n'.join([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()]))
+    if single is not None:
+        print(f'cascade.onnx: the whole cascade, which agrees to {single:.1e} in probability.')
 
 
 if __name__ == '__main__':

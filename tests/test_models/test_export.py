@@ -29,7 +29,7 @@ def config(project):
 @pytest.fixture(scope='module')
 def exported(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp('export') / 'bundle'
-    return folder, run_export(copy.deepcopy(config), folder, 'garments')
+    return folder, run_export(copy.deepcopy(config), folder, 'garments')[0]
 
 
 def test_the_report_and_the_folder(exported):
@@ -81,7 +81,7 @@ def test_a_member_in_two_stages_has_one_graph(config, tmp_path):
     cfg = copy.deepcopy(config)
     cfg.model.stages = [dict(member='small', view=0), dict(member='large', view=1), dict(member='small', view=0)]
     cfg.model.policy = dict(type='mmcascade.ThresholdPolicy', thresholds=[0.9, 0.95])
-    report = run_export(cfg, tmp_path / 'b', 't')
+    report, _ = run_export(cfg, tmp_path / 'b', 't')
     assert report.graphs == ('small.onnx', 'large.onnx')
     stages = json.loads((tmp_path / 'b' / 'cascade.json').read_text())['stages']
     assert [stage['graph'] for stage in stages] == ['small.onnx', 'large.onnx', 'small.onnx']
@@ -91,7 +91,7 @@ def test_what_a_stage_does_to_its_view_is_in_its_graph(config, tmp_path):
     cfg = copy.deepcopy(config)
     del cfg.model.members['large']
     cfg.model.stages = [dict(member='small', view=0), dict(member='small', view=1, resize=24, flip=True)]
-    report = run_export(cfg, tmp_path / 'b', 't')
+    report, _ = run_export(cfg, tmp_path / 'b', 't')
     assert report.graphs == ('small.onnx', 'small-stage1.onnx')
 
 
@@ -206,7 +206,8 @@ def test_a_member_that_does_not_export_is_named():
 
 
 def test_the_tool(run_tool, project, tmp_path):
-    done = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', '--images', 5)
+    done = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', '--images', 5, '--single-file')
+    assert 'cascade.onnx: the whole cascade' in done.stdout
     assert 'On 5 images the bundle and torch agree' in done.stdout
     again = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', ok=False)
     assert again.returncode == 1 and again.stderr.strip().startswith('error: ') and 'not empty' in again.stderr

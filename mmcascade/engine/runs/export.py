@@ -17,11 +17,15 @@ from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.export.bundle_writer import ExportReport, export_bundle
+from mmcascade.models.export.single_file import write_single_file
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
+from mmcascade.runtime import Bundle
 
 
-def run_export(cfg: Config, folder: Path, title: str, images: int = 256) -> ExportReport:
+def run_export(
+    cfg: Config, folder: Path, title: str, images: int = 256, single: bool = False
+) -> tuple[ExportReport, float | None]:
     """Write the cascade of a config as a bundle, checked on images of its calibration split.
 
     Args:
@@ -29,6 +33,10 @@ def run_export(cfg: Config, folder: Path, title: str, images: int = 256) -> Expo
         folder: to write.
         title: the cascade's name, for its card.
         images: at most so many are compared, evenly spread over ``val_dataloader`` (else ``test_dataloader``).
+        single: write the whole cascade as one graph beside the others, too.
+
+    Returns:
+        What was found, and the largest difference of a probability of the single graph, or None.
 
     Raises:
         ValueError: if the config is of something else, or holds what a bundle cannot.
@@ -49,7 +57,8 @@ def run_export(cfg: Config, folder: Path, title: str, images: int = 256) -> Expo
     guarantee = None
     if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
         guarantee = asdict(promise)
-    return export_bundle(model, views, files, folder, title, guarantee)
+    report = export_bundle(model, views, files, folder, title, guarantee)
+    return report, write_single_file(Bundle(folder), files) if single else None
 
 
 def config_views(pipeline: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
