@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 import warnings
 from types import SimpleNamespace
 
@@ -284,7 +285,22 @@ def test_a_broken_cache_is_written_anew(tmp_path, content):
     assert cache.get('k') is None
     cache.put('k', 8)
     assert cache.get('k') == 8
-    assert [path.name for path in cache.path.parent.iterdir()] == ['sizes.json']
+    assert sorted(path.name for path in cache.path.parent.iterdir()) == ['.sizes.json.lock', 'sizes.json']
+
+
+def test_entries_of_several_writers_are_all_kept(tmp_path):
+    path = tmp_path / 'sizes.json'
+
+    def write(first):
+        for number in range(first, first + 20):
+            SizeCache(path).put(f'k{number}', number + 1)
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 20, 40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [SizeCache(path).get(f'k{number}') for number in range(60)] == list(range(1, 61))
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
