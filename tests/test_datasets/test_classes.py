@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmcascade.datasets.classes import ClassesError, check_classes, check_given_names
 from mmcascade.engine.configs.testing import EvalFlags
@@ -135,6 +136,16 @@ def test_folders_are_compared_in_test(project, loop):
         run(cfg, tmp_path / 'missing')
     (folders / 'ant').mkdir()
     assert run(cfg, tmp_path / 'empty').images == 8
+
+
+def test_folders_are_compared_under_another_library_s_runner(project):
+    """By the hook of the shipped configs, which bundles keep."""
+    cfg, folders, tmp_path = project
+    shutil.rmtree(folders / 'ant')
+    cfg.update(work_dir=str(tmp_path), log_level='ERROR', experiment_name=tmp_path.name)
+    runner = Runner.from_cfg(Config({k: v for k, v in cfg.items() if not k.startswith('val_')}))
+    with pytest.raises(ClassesError, match=r"lacks \['ant'\]"):
+        runner.test()
 
 
 def test_folders_are_compared_in_calibration(project):

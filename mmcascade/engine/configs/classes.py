@@ -9,6 +9,8 @@ from mmcascade.datasets.classes import check_classes
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.members.members import num_classes
 
+_CHECKED = '_checked_by_mmcascade'
+
 
 def check_dataset(model: Any, dataset: Any, where: str) -> None:
     """Refuse a data set whose labels are not the classes of a cascade; any other model is left alone.
@@ -22,9 +24,10 @@ def check_dataset(model: Any, dataset: Any, where: str) -> None:
         ClassesError: saying what to put right.
     """
     cascade = cascade_of(model)
-    if cascade is None:
+    if cascade is None or vars(dataset).get(_CHECKED) is cascade:
         return
     check_classes(dataset, cascade.classes, class_count(cascade), where)
+    setattr(dataset, _CHECKED, cascade)  # the loop, a hook and the tool each ask; labels are read once
 
 
 def class_count(model: Any) -> int | None:

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmcascade._system.tables import Table, with_prefix
+from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import HOOKS
@@ -27,10 +28,15 @@ class StageTableHook(Hook):
     are those of one image or of one crop, and the share is that of the images' area.
 
     The shares come from the metric ``mmcascade.CascadeCost``, which counts every image once, also in a distributed
-    test; without that metric they are n/a. Does nothing for a model without stages.
+    test; without that metric they are n/a. Before the test, the classes of the data set are compared with the members'.
+    Does nothing for a model without stages.
     """
 
     priority = 'LOW'
+
+    def before_test(self, runner: Runner) -> None:
+        """Refuse a data set whose labels are not the members' classes, also in another library's tools."""
+        check_dataset(runner.model, runner.test_dataloader.dataset, 'test_dataloader.dataset')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Print the table."""

@@ -78,7 +78,7 @@ def prepare_store(
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
     model.check_loaded()
-    if labels is None:  # else those of the data set are not looked at
+    if labels is not no_labels:  # else those of the data set are not looked at
         check_dataset(model, dataset, f'{dataloader}.dataset')
     name_broken_images(dataset)
     where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))

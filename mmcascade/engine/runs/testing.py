@@ -25,7 +25,7 @@ from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.hooks.progress_hook import ProgressHook
-from mmcascade.engine.loops.deferred_test_loop import BoundError, DeferredTestLoop
+from mmcascade.engine.loops.deferred_test_loop import BoundError
 from mmcascade.engine.runs.runner import build_runner, log_file
 
 
@@ -91,8 +91,7 @@ def run_test(
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=output.predictions))
     dataset = readable_split(runner)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    if not isinstance(runner.test_loop, DeferredTestLoop):  # which does it itself
-        check_dataset(model, dataset, 'test_dataloader.dataset')
+    check_dataset(model, dataset, 'test_dataloader.dataset')
     name_broken_images(dataset)
     started(runner)
     gc.collect()
