@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 #: Between two columns of text, and at both ends of a line.
 _GAP, _EDGE = 3, 1
+#: A title breaks into at most so many lines.
+_TITLE_LINES = 3
 _SCALES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'))
 
 
@@ -178,6 +181,8 @@ def with_interval(estimate: float, low: float, high: float, form: str = '.2f', f
 
 
 def _least_width(title: str, texts: Sequence[str]) -> int:
-    """What a column needs where its title breaks between words and no other text breaks."""
-    words = max((len(word) for word in title.split()), default=0)
-    return max([words, *map(len, texts)])
+    """What a column needs where its title takes a few lines and no other text breaks."""
+    least = max([max((len(word) for word in title.split()), default=1), *map(len, texts)])
+    while len(textwrap.wrap(title, least)) > _TITLE_LINES:
+        least += 1
+    return least

@@ -134,7 +134,11 @@ def test_what_is_measured_and_written(tmp_path):
     assert read == fitted
     assert repr(read.policy()) == f'CellBudgetPolicy({fitted.windows}, max_cells=3)'
     said = '\n'.join(summary_lines(read))
-    assert 'at most 3 cells of an image' in said and f'mIoU {result.miou():.4f}' in said and '(at most 460)' in said
+    assert (
+        'at most 3 cells of an image' in said
+        and f'mIoU {100 * result.miou():.2f} %' in said
+        and '(at most 460)' in said
+    )
     data = json.loads((tmp_path / 'c.json').read_text())
     with pytest.raises(
         CalibrationError, match='max_cells, the highest number of cells of an image that go on, is a whole number'

@@ -142,8 +142,8 @@ def test_summaries_are_plain_words(calibration_set):
     assert lines[0].startswith('gap 0: 0.') and lines[0].endswith(' goes on')
     assert lines[1].startswith('temperatures: ')
     assert lines[2].startswith('accept at mapped confidence >= 0.') and lines[2].endswith('for risk=0.1')
-    assert lines[3].startswith('on 2000 calibration units: accuracy 0.')
-    assert lines[4].startswith('accepted 0.') and 'are wrong' in lines[4]
+    assert lines[3].startswith('on 2000 calibration units: accuracy ')
+    assert lines[4].startswith('accepted ') and ' % of them' in lines[4] and 'are wrong' in lines[4]
     assert summary_lines(fit_store(store, identity(2), 'deferred=0'))[0] == 'gap 0: closed, nobody goes on'
     assert summary_lines(fit_store(store, identity(2), 'deferred=1'))[0] == 'gap 0: everybody goes on'
     assert summary_lines(fit_store(store, identity(2), 'deferred=0.1'))[0].startswith('gap 0: confidence <= 0.')

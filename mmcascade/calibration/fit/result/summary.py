@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.routing.policies.policies import Window
@@ -19,16 +20,18 @@ def summary_lines(calibration: Calibration) -> list[str]:
         score = 'confidence' if calibration.maps is None else 'mapped confidence'
         lines.append(f'accept at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
     measured = calibration.measured
-    reached = ', '.join(f'{share:.4f}' for share in measured['reached'])
+    reached = _percent(*measured['reached'])
     if 'miou' in measured:
         lines += _cells(calibration, reached)
     else:
         lines.append(
-            f'on {measured["units"]} calibration units: accuracy {measured["accuracy"]:.4f}, '
-            f'{measured["macs"]:.6g} multiply-adds per unit, reached {reached}'
+            f'on {measured["units"]} calibration units: accuracy {_percent(measured["accuracy"])}, '
+            f'{with_prefix(measured["macs"])} multiply-adds per unit, reached {reached}'
         )
     if 'coverage' in measured and not math.isnan(measured['risk']):
-        lines.append(f'accepted {measured["coverage"]:.4f} of them, of which {measured["risk"]:.4f} are wrong')
+        lines.append(
+            f'accepted {_percent(measured["coverage"])} of them, of which {_percent(measured["risk"])} are wrong'
+        )
     if calibration.guarantee is not None:
         lines.append(_promise(calibration.guarantee))
     return lines
@@ -39,13 +42,17 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
     measured, lines = calibration.measured, []
     if calibration.max_cells is not None:
         lines.append(f'at most {calibration.max_cells} cells of an image go on, the least confident ones')
-    shares = ', '.join(f'{share:.4f}' for share in measured['deferred'])
+    shares = _percent(*measured['deferred']) if measured['deferred'] else ''
     return [
         *lines,
-        f'on {measured["images"]} calibration images: mIoU {measured["miou"]:.4f}, {measured["macs"]:.6g} '
-        f'multiply-adds per image (at most {measured["worst_case"]:.6g}), reached {reached} of the area',
+        f'on {measured["images"]} calibration images: mIoU {_percent(measured["miou"])}, '
+        f'{with_prefix(measured["macs"])} multiply-adds per image (at most {with_prefix(measured["worst_case"])}), reached {reached} of the area',
         f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}',
     ]
+
+
+def _percent(*fractions: float) -> str:
+    return ', '.join(f'{100 * fraction:.2f}' for fraction in fractions) + ' %'
 
 
 def _window(window: Window | None) -> str:
