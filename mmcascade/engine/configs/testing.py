@@ -91,8 +91,13 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
     config_path, checkpoint = flags.config_path, flags.checkpoint
     _check_shape(cfg, config_path)
     for key in ('test_dataloader', 'test_evaluator'):
-        if cfg.get(key) is None:
+        if not cfg.get(key):
             raise ValueError(f'{config_path} has no {key}, so there is nothing to test')
+    if not isinstance(cfg.test_dataloader.get('dataset'), dict):
+        raise ValueError(
+            f'test_dataloader.dataset of {config_path} is the dict(type=...) of a data set, got '
+            f'{cfg.test_dataloader.get("dataset")!r}'
+        )
     checkpoint = None if checkpoint in (None, 'none') else checkpoint
     if checkpoint is None and cfg.get('load_from') is None and cascade_class(cfg) is None:
         raise ValueError(

@@ -46,7 +46,8 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
     return [
         *lines,
         f'on {measured["images"]} calibration images: mIoU {_percent(measured["miou"])}, '
-        f'{with_prefix(measured["macs"])} multiply-adds per image (at most {with_prefix(measured["worst_case"])}), reached {reached} of the area',
+        f'{with_prefix(measured["macs"])} multiply-adds per image (at most {with_prefix(measured["worst_case"])}), '
+        f'reached {reached} of the area',
         f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}',
     ]
 
