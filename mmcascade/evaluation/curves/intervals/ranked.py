@@ -61,6 +61,13 @@ class Resampling:
         """As many units, drawn with replacement; per sample the generator gives one integer for each of its units."""
         return self._ranked(self.times(generator))
 
+    def counted(self, times: NDArray[np.int64]) -> Ranked:
+        """The units as draws of another make say it: ``times`` ``(n,)``, how often each counts, in their own order.
+
+        Several systems that are given the same ``times`` are compared in pairs.
+        """
+        return self._ranked(times[self.order])
+
     def times(self, generator: np.random.Generator) -> NDArray[np.int64]:
         """(n,) how often each unit is drawn, in the order of the ranking."""
         times = np.zeros(self.order.size, np.int64)

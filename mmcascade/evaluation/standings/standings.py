@@ -1,0 +1,121 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Figures of several systems on the same units, and their differences, with intervals from the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.evaluation.curves.intervals.bootstrap import Interval, check_bootstrap
+from mmcascade.evaluation.curves.intervals.ranked import Resampling
+from mmcascade.evaluation.standings.measure import ACCURACY, Measure
+
+REPEATS = 1000
+_ENDS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class System:
+    """What a system says of N units.
+
+    Attributes:
+        name: of the system.
+        confidence: ``(N)``, higher = more certain; -inf ranks last.
+        wrong: bool ``(N)``, whether its prediction is not the label.
+        macs: ``(N)``, multiply-adds spent on each.
+    """
+
+    name: str
+    confidence: NDArray[np.float64]
+    wrong: NDArray[np.bool_]
+    macs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Figures of one system; shares are fractions, with 95 % intervals.
+
+    Attributes:
+        name: of the system.
+        accuracy: of all units.
+        quality: what the systems are compared by.
+        macs: mean multiply-adds per unit.
+    """
+
+    name: str
+    accuracy: Interval
+    quality: Interval
+    macs: float
+
+
+class Standings:
+    """Systems on the same units.
+
+    Args:
+        systems: whose arrays are in the same order of units.
+        measure: what they are compared by.
+        repeats: how often the units are drawn again, with replacement.
+        seed: of the draws.
+
+    Raises:
+        ValueError: if two systems have one name, or not the same number of units.
+
+    Example:
+        >>> confidence = np.arange(200) / 200
+        >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
+        >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
+        >>> standings = Standings([poor, good], ACCURACY)
+        >>> gain = standings.difference('good', 'poor')
+        >>> round(gain.estimate, 3), gain.low > 0
+        (0.2, True)
+    """
+
+    def __init__(self, systems: Sequence[System], measure: Measure, *, repeats: int = REPEATS, seed: int = 0) -> None:
+        names = [system.name for system in systems]
+        units = {len(system.confidence) for system in systems}
+        if len(set(names)) != len(names) or len(units) != 1:
+            raise ValueError(f'systems are compared by name on the same units, got {names} with {sorted(units)} units')
+        (self.units,) = units
+        check_bootstrap(self.units, repeats, 0.95)
+        self.measure = measure
+        self.names = names
+        rankings = [Resampling(system.confidence, system.wrong) for system in systems]
+        measures = (ACCURACY, measure)
+        everybody = np.ones(self.units, np.int64)
+        #: (2, systems): accuracy and quality.
+        self._found = np.array([[m.of(ranking.counted(everybody)) for ranking in rankings] for m in measures])
+        generator = np.random.default_rng(seed)
+        self._draws = np.empty((repeats, *self._found.shape))
+        for draw in self._draws:
+            times = np.bincount(generator.integers(self.units, size=self.units), minlength=self.units)
+            drawn = [ranking.counted(times) for ranking in rankings]
+            draw[:] = [[m.of(ranked) for ranked in drawn] for m in measures]
+        self._macs = [float(np.mean(system.macs)) for system in systems]
+
+    def __iter__(self) -> Iterator[Standing]:
+        return iter([self[name] for name in self.names])
+
+    def __getitem__(self, name: str) -> Standing:
+        index = self._index(name)
+        accuracy, quality = (
+            _interval(self._found[kind, index], self._draws[:, kind, index]) for kind in range(len(self._found))
+        )
+        return Standing(name, accuracy, quality, self._macs[index])
+
+    def difference(self, name: str, other: str) -> Interval:
+        """The quality of one system less that of another; its interval comes from the same draws of units."""
+        a, b = self._index(name), self._index(other)
+        return _interval(self._found[1, a] - self._found[1, b], self._draws[:, 1, a] - self._draws[:, 1, b])
+
+    def _index(self, name: str) -> int:
+        if name not in self.names:
+            raise ValueError(f'there is no system {name!r}; there are {", ".join(self.names)}')
+        return self.names.index(name)
+
+
+def _interval(estimate: float, draws: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(draws, _ENDS)
+    return Interval(float(estimate), float(low), float(high))

@@ -1,0 +1,50 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Whether a cascade pays, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmcascade._system.tables import with_interval
+from mmcascade.evaluation.standings.standings import Standings
+
+
+def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascade') -> str:
+    """What the figures say, and what to do.
+
+    Differences are in points, with paired 95 % intervals; one that holds 0 decides nothing.
+
+    Args:
+        standings: of the members, each alone, and of their cascade.
+        members: of the cascade, cheap first.
+        cascade: its name.
+    """
+    small, large = members[0], members[-1]
+    name = standings.measure.name
+    if small == large:
+        return f'The cascade has one member, {small}, so there is nothing to compare it with.'
+    step = standings.difference(large, small)
+    if step.high < 0:
+        return (
+            f'The larger member is worse: {large} has a {name} that differs by {_points(standings, large, small)} from '
+            f'that of {small}. Do not cascade; use {small} alone.'
+        )
+    ratio = standings[cascade].macs / standings[large].macs
+    cost = f'costs {ratio:.2f}x of the larger member, {name} {_points(standings, cascade, large)}'
+    over_small = standings.difference(cascade, small)
+    gain = f'against {small} alone {_points(standings, cascade, small)}'
+    if ratio >= 1:
+        return f'It does not pay: the cascade {cost}. Use {large} alone.'
+    if over_small.high <= 0:
+        return f'It does not pay: the cascade {cost}, and {gain}. Use {small} alone.'
+    if over_small.low <= 0:
+        return (
+            f'It cannot be told whether it pays: the cascade {cost}, and {gain}; {standings.units} images leave both '
+            'open.'
+        )
+    return f'It pays: the cascade {cost}, and {gain}.'
+
+
+def _points(standings: Standings, name: str, other: str) -> str:
+    difference = standings.difference(name, other)
+    return with_interval(difference.estimate, difference.low, difference.high, '+.1f', 100)
