@@ -33,7 +33,7 @@ def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascad
     cost = f'costs {ratio:.2f}x of the larger member, {name} {_points(standings, cascade, large)}'
     over_small = standings.difference(cascade, small)
     gain = f'against {small} alone {_points(standings, cascade, small)}'
-    if ratio >= 1:
+    if round(ratio, 2) >= 1:
         return f'It does not pay: the cascade {cost}. Use {large} alone.'
     if over_small.high <= 0:
         return f'It does not pay: the cascade {cost}, and {gain}. Use {small} alone.'
@@ -41,6 +41,11 @@ def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascad
         return (
             f'It cannot be told whether it pays: the cascade {cost}, and {gain}; {standings.units} images leave both '
             'open.'
+        )
+    if standings.difference(cascade, large).high < 0:
+        return (
+            f'It is cheaper and reaches less: the cascade {cost}, and {gain}. Use {large} alone where the {name} '
+            'counts more than the cost.'
         )
     return f'It pays: the cascade {cost}, and {gain}.'
 

@@ -56,6 +56,11 @@ def model_config(model: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     return built
 
 
+def read_member_config(model: str | Path) -> Config:
+    """The whole config of a member, by a reference into a zoo or the path of a config file."""
+    return _read(_config_path(model))
+
+
 def without_downloads(config: Any) -> Any:
     """A copy of a model config in which nothing asks for pretrained weights."""
     if isinstance(config, Mapping):

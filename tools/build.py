@@ -1,0 +1,66 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Build a cascade from members and a folder of labelled images, and say whether it pays.
+
+A member is a name in a zoo, a config with its checkpoint, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME or a folder of
+Hugging Face, each optionally with a checkpoint of your own behind it. Their order does not matter: the cheap one runs
+first. Half of the images calibrates the cascade, the other half is reported on.
+
+Example: mmcascade build small.py small.pth timm/resnet50 mine.pth --data photos --target risk=0.05 --out my_cascade
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmcascade._system.extras import needed_by
+from mmcascade.engine.console.arguments import Subparsers, command, whole_number
+from mmcascade.engine.console.commands import main
+
+
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('build', __doc__, run, subparsers)
+    made.add_argument('members', nargs='+', metavar='MEMBER [CHECKPOINT]', help='two members or more')
+    made.add_argument(
+        '--data',
+        required=True,
+        help='labelled images that no member was trained on: a folder with a folder per class, or a list of paths and '
+        'labels (.csv, .txt)',
+    )
+    made.add_argument(
+        '--target',
+        required=True,
+        help='what to reach: risk=0.05 (errors among the accepted), coverage=0.8 (share accepted), accuracy=0.93 at '
+        'the lowest cost, or macs=3e8 (mean per image) at the best accuracy',
+    )
+    made.add_argument('--out', type=Path, default=Path('cascade'), help='folder to write (default: cascade)')
+    made.add_argument(
+        '--certify',
+        type=float,
+        metavar='DELTA',
+        help='promise the risk for unseen images, except with probability DELTA',
+    )
+    made.add_argument(
+        '--fraction', type=float, default=0.5, help='share of the images that is calibrated on (default 0.5)'
+    )
+    made.add_argument('--seed', type=int, default=0, help='of that draw (default 0)')
+    made.add_argument('--batch-size', type=whole_number, default=32, help='images at a time (default 32)')
+    made.add_argument('--workers', type=int, default=0, help='processes that read images (default 0: this one)')
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmcascade.calibration.fit.request import CalibrationRequest
+
+    calibration = CalibrationRequest(args.target, certify=args.certify)
+    with needed_by('mmcascade build'):
+        from mmcascade.comparison.build.build import BuildRequest, build
+        from mmcascade.comparison.build.config import Loading
+        from mmcascade.comparison.build.report import show
+
+    loading = Loading(args.batch_size, args.workers, args.fraction, args.seed)
+    show(build(BuildRequest(tuple(args.members), args.data, args.out, calibration, loading)))
+
+
+if __name__ == '__main__':
+    main(parser)
