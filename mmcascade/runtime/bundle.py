@@ -127,14 +127,21 @@ class Bundle:
                 raise ImageError(f'image {place}: {error}') from error
         return self._decisions(route(self.manifest, self._runs, pixels))
 
-    def decide_each(self, images: Iterable[ImageLike], batch_size: int = 32) -> Iterator[Decision | Failure]:
+    def decide_each(
+        self, images: Iterable[ImageLike], batch_size: int = 32, first_unit: int = 0
+    ) -> Iterator[Decision | Failure]:
         """Decide on any number of images in bounded memory; one that cannot be read is a :class:`Failure`.
+
+        Args:
+            images: as for :meth:`decide`.
+            batch_size: images at a time.
+            first_unit: running number of the first image, for policies that draw.
 
         Yields:
             One result per image, in their order.
         """
         source = iter(images)
-        unit = 0
+        unit = first_unit
         while batch := list(islice(source, batch_size)):
             results: list[Decision | Failure | None] = []
             pixels = []

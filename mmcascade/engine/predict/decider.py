@@ -1,0 +1,80 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What decides: a bundle, or a cascade of a config."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmcascade.runtime import Bundle, Decision, Failure
+
+BUNDLE, CONFIG = 'cascade.json', 'cascade.py'
+
+
+class Decider(ABC):
+    """Decides on images, a batch at a time.
+
+    Attributes:
+        stages: how many a unit may run.
+        classes: names of the classes, where they are known.
+        accepts: whether it has an accept threshold.
+        fingerprint: of the cascade, so that decisions of two are not mixed.
+    """
+
+    stages: int
+    classes: tuple[str, ...] | None
+    accepts: bool
+    fingerprint: str
+
+    @abstractmethod
+    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
+        """One result per image, in their order; one that cannot be read is a Failure.
+
+        Args:
+            images: paths, or contents of files.
+            first_unit: running number of the first, for policies that draw.
+        """
+
+
+class BundleDecider(Decider):
+    """A bundle, which needs no torch.
+
+    Args:
+        folder: that ``mmcascade export`` made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.bundle = Bundle(folder)
+        self.stages = len(self.bundle.manifest.stages)
+        self.classes = self.bundle.manifest.classes
+        self.accepts = self.bundle.manifest.accept is not None
+        self.fingerprint = hashlib.sha256((folder / BUNDLE).read_bytes()).hexdigest()[:16]
+
+    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
+        """See the base class."""
+        return list(self.bundle.decide_each(images, max(1, len(images)), first_unit))
+
+
+def open_decider(cascade: str | Path) -> Decider:
+    """What decides as a cascade says.
+
+    Args:
+        cascade: folder of a bundle or of ``mmcascade build``, or the config of a calibrated cascade.
+
+    Raises:
+        ValueError, OSError: if it is none of these.
+    """
+    path = Path(cascade).expanduser()
+    if (path / BUNDLE).is_file():
+        return BundleDecider(path)
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise ValueError(
+                f'{path} is no cascade: it holds neither {CONFIG} (of a build) nor {BUNDLE} (of an export)'
+            )
+        path = path / CONFIG
+    from mmcascade.engine.predict.model_decider import ModelDecider
+
+    return ModelDecider.of_config(path)

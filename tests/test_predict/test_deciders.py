@@ -1,0 +1,80 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A prediction decides as a test does, and makes views of later stages for those that get there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmcascade import CascadeInferencer
+from mmcascade.engine.predict.decider import open_decider
+from mmcascade.engine.predict.lazy_views import LazyViews
+from mmcascade.runtime import Decision, Failure
+from tests.support.tiny_project import NAMES, make_project
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    return make_project(tmp_path_factory.mktemp('predict') / 'project')
+
+
+@pytest.fixture(scope='module')
+def files(project):
+    return sorted((project.parent / 'images').iterdir())
+
+
+@pytest.fixture(scope='module')
+def decider(project):
+    return open_decider(project)
+
+
+def test_as_the_cascade_in_a_test(project, decider, files):
+    config = Config.fromfile(project)
+    config.model.members.small.classes = config.model.members.large.classes = NAMES
+    expected = CascadeInferencer(config, device='cpu')([str(file) for file in files], batch_size=4)
+    found = decider.decide(files)
+    assert {decision.exit_stage for decision in found} == {0, 1}
+    for decision, result in zip(found, expected, strict=True):
+        assert (decision.label, decision.class_name) == (result['pred_label'], result['pred_class'])
+        assert decision.confidence == pytest.approx(result['confidence'], abs=1e-6)
+        assert (decision.accepted, decision.exit_stage) == (result['accepted'], result['exit_stage'])
+        assert decision.macs == result['macs']
+
+
+def test_views_of_later_stages_are_made_for_survivors_only(decider, files, monkeypatch):
+    made = []
+    take = LazyViews.take
+
+    def counted(self, view, rows):
+        made.append((view, len(rows)))
+        return take(self, view, rows)
+
+    monkeypatch.setattr(LazyViews, 'take', counted)
+    found = decider.decide(files)
+    survivors = sum(decision.exit_stage for decision in found)
+    assert made == [(0, len(files)), (1, survivors)] and 0 < survivors < len(files)
+
+
+def test_bytes_and_broken_files(decider, files, tmp_path):
+    broken = tmp_path / 'broken.png'
+    broken.write_bytes(files[0].read_bytes()[:50])
+    good, failed, missing, again, empty = decider.decide(
+        [files[0].read_bytes(), broken, tmp_path / 'no.png', files[0], b'']
+    )
+    assert isinstance(good, Decision) and isinstance(again, Decision)
+    assert good.confidence == again.confidence
+    assert all(isinstance(result, Failure) for result in (failed, missing, empty))
+    assert failed.error == f'{broken} is no image, or cut off' and 'no.png' in missing.error
+    assert decider.decide([broken]) == [failed]
+
+
+def test_what_is_no_cascade(tmp_path):
+    with pytest.raises(ValueError, match='holds neither cascade.py .of a build. nor cascade.json'):
+        open_decider(tmp_path)
+    with pytest.raises(ValueError, match='there is no config'):
+        open_decider(tmp_path / 'nowhere.py')
+    (tmp_path / 'one.py').write_text("model = dict(type='mmpretrain.ImageClassifier')")
+    with pytest.raises(ValueError, match='is no cascade of classifiers'):
+        open_decider(Path(tmp_path / 'one.py'))

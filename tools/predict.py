@@ -1,0 +1,53 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Decide on images with a cascade, and write a table of the decisions.
+
+Each image has one row: its path, the class, its confidence, whether it is accepted, the stage after which it left, and
+the multiply-adds spent; one that cannot be read has its error. A run that was interrupted, or killed, goes on where it
+stopped.
+
+Example: mmcascade predict my_cascade photos --out decisions.csv --rejected-to review
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmcascade._system.extras import needed_by
+from mmcascade.engine.console.arguments import Subparsers, command, whole_number
+from mmcascade.engine.console.commands import main
+
+
+def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
+    made = command('predict', __doc__, run, subparsers)
+    made.add_argument('cascade', help='folder of a build or of an export, or the config of a calibrated cascade')
+    made.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help='images, folders, patterns, lists of paths (.txt), or FILE.parquet[:COLUMN] with encoded images',
+    )
+    made.add_argument('--out', type=Path, required=True, help='file to write: .csv, .jsonl or .parquet')
+    made.add_argument('--top', type=int, default=0, metavar='K', help='tell the K most probable classes, too')
+    made.add_argument(
+        '--rejected-to', type=Path, metavar='DIR', help='folder that gets a link to each image that is not accepted'
+    )
+    made.add_argument('--batch-size', type=whole_number, default=32, help='images at a time (default 32)')
+    return made
+
+
+def run(args: argparse.Namespace) -> None:
+    with needed_by('mmcascade predict'):
+        from mmcascade.engine.predict.decider import open_decider
+        from mmcascade.engine.predict.predict import PredictRequest, predict
+        from mmcascade.engine.predict.terminal import summary, watching
+
+    request = PredictRequest(tuple(args.inputs), args.out, args.top, args.rejected_to, args.batch_size)
+    decider = open_decider(args.cascade)
+    with watching(decider.stages) as watch:
+        tally = predict(request, decider, watch)
+    print(summary(request, tally, decider.stages))
+
+
+if __name__ == '__main__':
+    main(parser)
