@@ -1,0 +1,148 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Imports run downwards and in no circle, folders stay small, what is pure stays so; and the page that says it."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / 'mmcascade'
+PAGE = ROOT / 'docs' / 'en' / 'advanced_guides' / 'architecture.md'
+READER = runpy.run_path(str(ROOT / 'docs' / 'import_graph.py'))
+PICTURE = runpy.run_path(str(ROOT / 'docs' / 'architecture_picture.py'))
+FLOORS = PICTURE['FLOORS']
+MOST_IN_A_FOLDER = 13
+OPENMMLAB = {'mmengine', 'mmcv', 'mmpretrain', 'mmseg'}
+#: Per part, the libraries that it may import beside the standard library.
+LIBRARIES = {
+    'runtime': {'numpy', 'PIL', 'onnxruntime', 'openvino'},
+    'routing': {'numpy', 'torch'},
+    'evaluation.curves': {'numpy'},
+    'calibration': {'numpy', 'scipy', 'sklearn', 'torch'},
+}
+#: What imports nothing of ours, or from one part only.
+NARROW = {'runtime': set(), '_system': set(), 'routing': set(), 'serving': {'runtime'}}
+
+
+def upward(graph):
+    """Imports between parts that do not go down, and those of parts that may import less."""
+    floor = {part: height for height, parts in enumerate(FLOORS) for part in parts}
+    part_of = PICTURE['part_of']
+    found = []
+    for name, imported in graph.items():
+        here = part_of(name)
+        for other in imported:
+            there = part_of(other)
+            if here in (None, there) or there is None:
+                continue
+            if floor[there] >= floor[here] or there not in NARROW.get(here, {there}):
+                found.append((name, other))
+    return sorted(found)
+
+
+def foreign(graph):
+    """Libraries that a part must not import."""
+    part_of = PICTURE['part_of']
+    return sorted(
+        (name, other)
+        for name, imported in graph.items()
+        for other in imported
+        if part_of(name) in LIBRARIES
+        and not other.startswith('mmcascade')
+        and other not in LIBRARIES[part_of(name)] | set(sys.stdlib_module_names)
+    )
+
+
+def crowded(package):
+    """Folders below a package that show more than fits into a view."""
+    found = {}
+    for folder in sorted(path.parent for path in package.rglob('__init__.py')):
+        shown = [path for path in folder.iterdir() if path.suffix == '.py' and path.name != '__init__.py']
+        shown += [path.parent for path in folder.glob('*/__init__.py')]
+        if folder != package and len(shown) > MOST_IN_A_FOLDER:
+            found[str(folder.relative_to(package))] = len(shown)
+    return found
+
+
+@pytest.fixture(scope='module')
+def graph():
+    return READER['imports_of'](PACKAGE)
+
+
+def test_imports_run_downwards(graph):
+    assert upward(graph) == []
+
+
+def test_no_modules_import_each_other(graph):
+    assert READER['circles'](graph) == []
+
+
+def test_what_is_pure_imports_no_other_library(graph):
+    assert foreign(graph) == []
+    assert not any(OPENMMLAB & libraries for libraries in LIBRARIES.values())
+
+
+def test_every_part_stands_on_a_floor(graph):
+    parts = {PICTURE['part_of'](name) for name in graph} - {None}
+    assert parts == {part for floor in FLOORS for part in floor}
+
+
+def test_folders_show_few_entries_and_say_what_they_hold():
+    assert crowded(PACKAGE) == {}
+    for face in PACKAGE.rglob('__init__.py'):
+        assert re.search(r'^"""\S.+', face.read_text(), re.MULTILINE), f'{face} does not say what lives there'
+
+
+def test_a_made_tree_with_every_fault_is_refused(tmp_path):
+    package = tmp_path / 'mmcascade'
+    files = {
+        '__init__.py': '',
+        'routing/__init__.py': '',
+        'routing/router.py': 'def late():\n    from mmcascade.engine import runs\n',
+        'engine/__init__.py': '',
+        'engine/runs.py': 'from .hooks import hook\nfrom mmcascade.routing import router\n',
+        'engine/hooks.py': 'import mmcascade.engine.runs\n',
+        'runtime/__init__.py': 'import torch, json\nfrom mmcascade._system import files\n',
+        '_system/__init__.py': '',
+        '_system/files.py': '',
+        'calibration/__init__.py': 'import mmengine.config\n',
+        **{f'demo/m{number}.py': '' for number in range(14)},
+        'demo/__init__.py': '',
+    }
+    for name, text in files.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    graph = READER['imports_of'](package)
+    assert upward(graph) == [
+        ('mmcascade.routing.router', 'mmcascade.engine.runs'),
+        ('mmcascade.runtime', 'mmcascade._system.files'),
+    ]
+    assert READER['circles'](graph) == [['mmcascade.engine.hooks', 'mmcascade.engine.runs', 'mmcascade.routing.router']]
+    assert foreign(graph) == [('mmcascade.calibration', 'mmengine'), ('mmcascade.runtime', 'torch')]
+    assert crowded(package) == {'demo': 14}
+
+
+def test_the_page_has_a_paragraph_per_folder_and_names_what_exists():
+    text = PAGE.read_text()
+    told = set(re.findall(r'^\*\*`(\w+)/`\*\*', text, re.MULTILINE))
+    assert told == {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    names = [*re.findall(r'`((?:\w+/)+(?:\w+\.py)?)`', text), *re.findall(r'`(\w+(?:/\w+)*\.py)`', text)]
+    assert len(names) > 40
+    assert [name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
+
+
+def test_the_picture_is_that_of_the_tree():
+    picture = ROOT / 'docs' / 'en' / 'images' / 'architecture.svg'
+    drawn = picture.read_text()
+    for parts in FLOORS:
+        for part in parts:
+            assert f'<g id="part {part}"' in drawn
+    assert set(re.findall(r'<g id="arrow ([\w.]+ [\w.]+)"', drawn)) == {
+        f'{above} {below}' for above, below in PICTURE['arrows'](READER['imports_of'](PACKAGE))
+    }
