@@ -22,7 +22,7 @@ OPENMMLAB = {'mmengine', 'mmcv', 'mmpretrain', 'mmseg'}
 LIBRARIES = {
     'runtime': {'numpy', 'PIL', 'onnxruntime', 'openvino'},
     'routing': {'numpy', 'torch'},
-    'evaluation.curves': {'numpy'},
+    'evaluation': {'numpy'},
     'calibration': {'numpy', 'scipy', 'sklearn', 'torch'},
 }
 #: What imports nothing of ours, or from one part only.

@@ -170,7 +170,7 @@ IMPORT_NAMES = {
     'mmseg': 'onedl-mmsegmentation',
 }
 # What is looked for when a user asks for it, and whose absence is answered by a message that names it.
-ASKED_FOR = {'huggingface_hub', 'safetensors', 'timm', 'transformers'}
+ASKED_FOR = {'huggingface_hub', 'pyarrow', 'safetensors', 'timm', 'transformers'}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade predict'):
-        from mmcascade.engine.predict.decider import open_decider
+        from mmcascade.engine.predict.open_decider import open_decider
         from mmcascade.engine.predict.predict import PredictRequest, predict
         from mmcascade.engine.predict.terminal import summary, watching
 

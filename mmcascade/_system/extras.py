@@ -18,6 +18,7 @@ INSTALL = {
     **dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime'), 'pip install "mmcascade[onnx]"'),
     'openvino': 'pip install "mmcascade[openvino]"',
     'torchvision': 'pip install torchvision',
+    'pyarrow': 'pip install pyarrow',
     **dict.fromkeys(
         ('fastapi', 'fastapi_offline', 'uvicorn', 'prometheus_client', 'starlette', 'pydantic', 'anyio', 'multipart'),
         'pip install "mmcascade[serve]"',

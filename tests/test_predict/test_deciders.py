@@ -9,8 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
-from mmcascade.engine.predict.decider import open_decider
 from mmcascade.engine.predict.lazy_views import LazyViews
+from mmcascade.engine.predict.open_decider import open_decider
 from mmcascade.runtime import Decision, Failure
 from tests.support.tiny_project import NAMES, make_project
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mmcascade.runtime import Bundle, Decision, Failure
 
-BUNDLE, CONFIG = 'cascade.json', 'cascade.py'
+#: The file that makes a folder a bundle.
+BUNDLE = 'cascade.json'
 
 
 class Decider(ABC):
@@ -55,26 +56,3 @@ class BundleDecider(Decider):
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
         """See the base class."""
         return list(self.bundle.decide_each(images, max(1, len(images)), first_unit))
-
-
-def open_decider(cascade: str | Path) -> Decider:
-    """What decides as a cascade says.
-
-    Args:
-        cascade: folder of a bundle or of ``mmcascade build``, or the config of a calibrated cascade.
-
-    Raises:
-        ValueError, OSError: if it is none of these.
-    """
-    path = Path(cascade).expanduser()
-    if (path / BUNDLE).is_file():
-        return BundleDecider(path)
-    if path.is_dir():
-        if not (path / CONFIG).is_file():
-            raise ValueError(
-                f'{path} is no cascade: it holds neither {CONFIG} (of a build) nor {BUNDLE} (of an export)'
-            )
-        path = path / CONFIG
-    from mmcascade.engine.predict.model_decider import ModelDecider
-
-    return ModelDecider.of_config(path)
