@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
 from import_graph import imports_of  # noqa: E402
 
-#: From the ground up; each part imports from lower floors only. Metrics for MMEngine stand apart from the rest of evaluation.
+#: From the ground up; each part imports from lower floors only. Metrics for MMEngine stand apart from other evaluation.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ('_system', 'routing', 'runtime'),
     ('evaluation', 'registry', 'serving'),

@@ -125,8 +125,10 @@ def _decide_on_the_rest(
         rows = []
         results = decider.decide([item.image for item in batch], first)
         for item, result in zip(batch, results, strict=True):
-            decided = isinstance(result, Decision)
-            tally.count(result.exit_stage if decided else None, result.accepted if decided else None)
+            if isinstance(result, Decision):
+                tally.count(result.exit_stage, result.accepted)
+            else:
+                tally.count(None, None)
             rows.append(row_of(item.key, result, classes, request.top))
             if request.rejected_to is not None and _is_rejected(result):
                 put_link(item, request.rejected_to)

@@ -1,0 +1,118 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The config of a cascade that is built from members and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.comparison.build.views import MemberView, pipeline_of, shared_views
+from mmcascade.comparison.build.words import NamedMember
+from mmcascade.datasets.broken_images import name_broken_images
+from mmcascade.engine.runs.filling.fill_store import ordered_loader
+from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.members.members import Member
+from mmcascade.models.stages.views import as_views
+from mmcascade.routing import UnitBatch
+
+#: Where a config finds the calibration that was fitted for it.
+CALIBRATION = '{{ fileDirname }}/calibration.json'
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How images are read and divided.
+
+    Attributes:
+        batch_size: images at a time.
+        workers: processes that read them; 0 = this one.
+        fraction: share of the images that is calibrated on; the rest is reported on.
+        seed: of that draw.
+    """
+
+    batch_size: int = 32
+    workers: int = 0
+    fraction: float = 0.5
+    seed: int = 0
+
+
+def cascade_config(
+    members: Sequence[NamedMember], views: Sequence[MemberView], data: Mapping[str, Any], loading: Loading
+) -> Config:
+    """A config whose ``val_dataloader`` is the calibration part of the images, and ``test_dataloader`` the rest.
+
+    Args:
+        members: cheap first.
+        views: of each member.
+        data: config of the data set without its pipeline.
+        loading: how its images are read and divided.
+    """
+    numbers, distinct = shared_views(views)
+    split = dict(
+        type='mmcascade.CalibrationSplit',
+        fraction=loading.fraction,
+        seed=loading.seed,
+        dataset=dict(data, pipeline=pipeline_of(distinct)),
+    )
+
+    def loader(part: str) -> dict[str, Any]:
+        return dict(
+            batch_size=loading.batch_size,
+            num_workers=loading.workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(split, part=part),
+        )
+
+    evaluator = [
+        dict(type='Accuracy', topk=(1,)),
+        dict(type='mmcascade.SelectiveRisk'),
+        dict(type='mmcascade.CascadeCost'),
+    ]
+    return Config(
+        dict(
+            default_scope='mmpretrain',
+            model=dict(
+                type='mmcascade.WindowCascadeClassifier',
+                members={member.name: member.spec for member in members},
+                stages=[dict(member=member.name, view=view) for member, view in zip(members, numbers, strict=True)],
+                confidence='max_prob',
+                fusion='prob',
+                calibration=CALIBRATION,
+            ),
+            val_dataloader=loader('calibration'),
+            val_cfg=dict(),
+            val_evaluator=evaluator,
+            test_dataloader=loader('rest'),
+            test_cfg=dict(),
+            test_evaluator=evaluator,
+        )
+    )
+
+
+def counted_macs(config: Config, members: Mapping[str, Member]) -> dict[str, float]:
+    """Multiply-adds per image of each member, on the first image of the calibration part.
+
+    Args:
+        config: of :func:`cascade_config`.
+        members: built, by the names that it has for them.
+
+    Raises:
+        ValueError: if an image cannot be read, or a member does not take its view.
+    """
+    init_default_scope('mmpretrain')
+    dataset = DATASETS.build(config.val_dataloader.dataset)
+    name_broken_images(dataset)
+    first = torch.utils.data.Subset(dataset, [0])
+    batch = next(iter(ordered_loader(config.val_dataloader | dict(num_workers=0, batch_size=1), first)))
+    views = as_views(batch['inputs'])
+    model = WindowCascadeClassifier(
+        {name: member.module for name, member in members.items()}, config.model.to_dict()['stages']
+    )
+    images = UnitBatch.submitted(views, np.arange(1), 0)
+    return {stage.member: stage.macs_of(stage.images_of(images)) for stage in model.stages}

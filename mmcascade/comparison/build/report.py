@@ -1,0 +1,34 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A finished build on the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+
+from mmcascade._system.tables import terminal_width
+from mmcascade.comparison.build.build import Built
+from mmcascade.evaluation.standings.table import standings_table
+
+
+def show(built: Built) -> None:
+    """Print the table, what is accepted, and whether the cascade pays."""
+    standings, width = built.standings, terminal_width()
+    print(f'\non the {standings.units} images of the report part, with 95 % intervals:\n')
+    standings_table(standings, built.members[-1]).show()
+    print()
+    lines = [built.verdict]
+    if built.deployed is not None:
+        coverage, risk = built.deployed
+        lines.append(
+            f'It accepts {100 * coverage:.1f} % of these images, of which {100 * risk:.1f} % are wrong '
+            f'(asked for: {built.calibration.accept_target}).'
+        )
+    if (promise := built.calibration.guarantee) is not None:
+        lines.append(
+            'No threshold could be certified, so it accepts nothing.'
+            if promise.threshold is None
+            else f'Certified: a risk of at most {100 * promise.risk:g} % on unseen images of this kind, except with '
+            f'probability {promise.delta:g}.'
+        )
+    lines.append(f'Next: mmcascade test {built.config}')
+    print('\n'.join(textwrap.fill(line, width) for line in lines))
