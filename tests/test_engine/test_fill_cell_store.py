@@ -71,8 +71,7 @@ POLICIES = {
     ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell', 'one row'],
 )
 def case(request, project, folder):
-    name = '-'.join(sorted(request.param)) or 'default'
-    return request.param, store_of(project, folder / name, **request.param)[0]
+    return request.param, store_of(project, folder / f'case{request.param_index}', **request.param)[0]
 
 
 @pytest.mark.parametrize('name', POLICIES)
