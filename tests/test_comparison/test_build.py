@@ -8,13 +8,13 @@ import json
 import pytest
 import timm
 import torch
+from mmengine.config import Config
+
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.comparison.build.build import BuildRequest, build
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.report import show
 from mmcascade.comparison.build.words import named_members
-from mmengine.config import Config
-
-from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.testing import run_test
