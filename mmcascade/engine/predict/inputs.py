@@ -86,7 +86,7 @@ def _of_list(path: Path) -> Iterator[Item]:
     with path.open(encoding='utf-8') as file:
         for line in file:
             if name := line.strip():
-                yield Item(name, path.parent / name)
+                yield Item(str(path.parent / name), path.parent / name)
 
 
 def _parquet(name: str) -> tuple[Path, str | None]:

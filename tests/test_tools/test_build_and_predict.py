@@ -1,0 +1,55 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The commands of the guide, as they stand there, on smaller networks."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+import timm
+import torch
+
+from mmcascade.__main__ import main
+from tests.support import ROOT
+from tests.support.labelled_folder import write_images
+from tests.support.tiny_project import NAMES
+from tests.test_docs import commands
+
+GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'
+SMALLER = {
+    'timm/mobilenetv3_small_100': 'timm/test_resnet',
+    'timm/resnet50': 'timm/test_resnet',
+    'risk=0.05': 'risk=0.9',
+}
+
+
+def test_the_guide(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photos = write_images(tmp_path)
+    shutil.copytree(photos / 'ant', photos.parent / 'scans')
+    (tmp_path / 'list.txt').write_text('unlabelled/broken.png\n')
+    for name in ('small', 'large'):
+        torch.manual_seed(len(name))
+        torch.save(timm.create_model('test_resnet', num_classes=len(NAMES)).state_dict(), f'{name}.pth')
+    build, test, export, predict = commands(GUIDE)
+    main([SMALLER.get(word, word) for word in build[1:]])
+    assert 'on the 30 images of the report part' in capsys.readouterr().out
+    main(test[1:])
+    assert 'selective/deployed_risk' in capsys.readouterr().out
+    (tmp_path / 'unlabelled').mkdir()
+    for number, image in enumerate(sorted((photos / 'bee').iterdir())):
+        shutil.copy(image, tmp_path / 'unlabelled' / f'{number}.png')
+    (tmp_path / 'unlabelled' / 'broken.png').write_bytes(b'no image')
+    main(predict[1:])
+    printed = capsys.readouterr().out
+    with open('decisions.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert f'decisions.csv: {len(rows)} image(s)' in printed and '1 could not be read' in printed
+    assert {row['class_name'] for row in rows} <= {*NAMES, ''} and 'top3_probability' in rows[0]
+    with pytest.raises(SystemExit, match='decisions.csv is there already'):
+        main(predict[1:])
+    main(export[1:])
+    main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
+    lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
+    assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
