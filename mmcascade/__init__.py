@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mmcascade._system.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mmcascade.apis.cascade import Cascade
     from mmcascade.apis.cascade_inferencer import CascadeInferencer
     from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
     from mmcascade.calibration.fit.calibrate import calibrate
@@ -50,6 +51,7 @@ __version__ = '0.1.0'
 __all__ = [
     'Calibration',
     'CalibrationRequest',
+    'Cascade',
     'CascadeInferencer',
     'CascadeRouter',
     'CascadeSegInferencer',
@@ -82,6 +84,7 @@ __all__ = [
 
 # The imports above, for the interpreter: what a module holds.
 _MODULES = {
+    'apis.cascade': ['Cascade'],
     'apis.cascade_inferencer': ['CascadeInferencer'],
     'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
     'calibration.fit.calibrate': ['calibrate'],

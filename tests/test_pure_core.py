@@ -63,6 +63,28 @@ assert len(costs) > 2 and list(costs) == sorted(costs) and list(gains) == sorted
 print(len(costs))
 """
 
+IN_PYTHON = """
+import timm, torch
+from mmcascade import Cascade
+
+torch.manual_seed(0)
+x = torch.randn(600, 3, 32, 32)
+y = (x.mean((1, 2, 3)) > 0).long()
+flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2))
+with torch.no_grad():
+    flat[1].weight.copy_(torch.tensor([[-1.0], [1.0]]) / 30)
+network = timm.create_model('test_resnet', num_classes=2)
+cascade = Cascade([flat, network]).calibrate([(x[:300], y[:300])], target='coverage=0.5')
+assert len(cascade.predict(x[300:])) == 300
+print(cascade.evaluate([(x[300:], y[300:])]).verdict())
+try:
+    from mmcascade import WindowCascadeClassifier
+except ImportError as error:
+    assert 'needs mm' in str(error) and 'pip install' in str(error), error
+else:
+    raise SystemExit('imported')
+"""
+
 NEEDS_MORE = """
 import importlib
 try:
@@ -95,12 +117,15 @@ def test_the_core_replays_judges_certifies_and_searches(tmp_path):
     assert int(run(USE, tmp_path)) > 2
 
 
+def test_a_cascade_in_python(tmp_path):
+    assert 'cascade' in run(IN_PYTHON, tmp_path)
+
+
 @pytest.mark.parametrize(
     'module',
     [
         'mmcascade.registry',
-        'mmcascade.models',
-        'mmcascade.models.members.zoo',
+        'mmcascade.datasets',
         'mmcascade.engine.runs.calibrate',
         'mmcascade.evaluation.metrics',
         'mmcascade.datasets.mark_ood',

@@ -1,8 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What a Python user holds in hand."""
+"""What a Python user holds in hand. ``cascade`` needs torch only, the inferencers need OpenMMLab."""
 
-from mmcascade._system.extras import require
+import contextlib
+
 from mmcascade._system.quiet import quiet_libraries
 
-require('mmengine', 'mmcascade.apis')
-quiet_libraries()
+with contextlib.suppress(ModuleNotFoundError):
+    quiet_libraries()

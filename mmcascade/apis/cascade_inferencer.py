@@ -7,22 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
-from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
-from mmpretrain.apis import ImageClassificationInferencer
-from mmpretrain.structures import DataSample
 
+from mmcascade._system.extras import needed_by
 from mmcascade.apis.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.shared import finite_or_none, innermost_dataset, loaded, put_picture
 from mmcascade.datasets.classes import check_given_names
 from mmcascade.engine.configs.classes import class_count
 from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
 from mmcascade.models.cascades import cascade_of
+
+with needed_by('mmcascade.apis'):
+    import mmcv
+    from mmengine.config import Config
+    from mmengine.dataset import Compose, default_collate
+    from mmengine.model import BaseModel
+    from mmengine.registry import DefaultScope
+    from mmpretrain.apis import ImageClassificationInferencer
+    from mmpretrain.structures import DataSample
 
 
 class CascadeInferencer(ImageClassificationInferencer):

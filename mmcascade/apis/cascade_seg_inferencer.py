@@ -8,20 +8,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DefaultScope
-from mmseg.apis import init_model
-from mmseg.registry import TRANSFORMS
-from mmseg.structures import SegDataSample
 
+from mmcascade._system.extras import needed_by
 from mmcascade.apis.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.shared import finite_or_none, innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
+
+with needed_by('mmcascade.apis'):
+    import mmcv
+    from mmengine.config import Config
+    from mmengine.dataset import Compose, pseudo_collate
+    from mmengine.registry import DefaultScope
+    from mmseg.apis import init_model
+    from mmseg.registry import TRANSFORMS
+    from mmseg.structures import SegDataSample
 
 _LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 _MAX_UINT8 = 256

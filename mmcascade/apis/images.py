@@ -7,12 +7,16 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-import mmcv
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from mmcascade._system.extras import needed_by
+
+with needed_by('mmcascade.apis'):
+    import mmcv
 
 ImageLike: TypeAlias = 'str | PathLike[str] | bytes | Image.Image | NDArray[np.uint8] | Tensor'
 

@@ -1,24 +1,37 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Who predicts. Each half works where the other half's library is not installed."""
+"""Who predicts. Each half works where the other half's library is not installed.
 
-from mmcascade._system.extras import needed_by
+Without MMEngine nothing is registered here, and what is left are the networks of other libraries and how they want
+their images (``members.networks``, ``members.recipes``), which ``mmcascade.Cascade`` runs.
+"""
 
-with needed_by('mmcascade.models'):
+from __future__ import annotations
+
+
+def _register() -> None:
     from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
     from mmcascade.registry import MODELS, register_unavailable
 
-# Only the libraries are tried: an error in a module of ours is an error, and says so.
+    # Only the libraries are tried: an error in a module of ours is an error, and says so.
+    try:
+        import mmpretrain.structures  # noqa: F401
+    except Exception as error:  # incompatible versions raise AssertionError, not ImportError
+        register_unavailable(MODELS, 'WindowCascadeClassifier', 'mmpretrain', error)
+    else:
+        from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
+    try:
+        import mmseg.structures  # noqa: F401
+    except Exception as error:
+        for name in ('CascadeSegmentor', 'CascadeSegTTA'):
+            register_unavailable(MODELS, name, 'mmseg', error)
+    else:
+        from mmcascade.models.cascade_seg_tta import CascadeSegTTA  # noqa: F401
+        from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401
+
+
 try:
-    import mmpretrain.structures  # noqa: F401
-except Exception as error:  # incompatible versions raise AssertionError, not ImportError
-    register_unavailable(MODELS, 'WindowCascadeClassifier', 'mmpretrain', error)
+    import mmengine  # noqa: F401
+except ModuleNotFoundError:
+    pass
 else:
-    from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
-try:
-    import mmseg.structures  # noqa: F401
-except Exception as error:
-    for _name in ('CascadeSegmentor', 'CascadeSegTTA'):
-        register_unavailable(MODELS, _name, 'mmseg', error)
-else:
-    from mmcascade.models.cascade_seg_tta import CascadeSegTTA  # noqa: F401
-    from mmcascade.models.cascade_segmentor import CascadeSegmentor  # noqa: F401
+    _register()

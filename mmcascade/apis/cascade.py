@@ -1,0 +1,320 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade in Python, without a config."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmcascade._system.files import read_json, write_json
+from mmcascade._system.tables import Table
+from mmcascade.apis.cascade_inputs import Batch, Views
+from mmcascade.apis.plain_stage import PlainStage
+from mmcascade.calibration.fit.calibrate import calibrate
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.stores.data_identity import DataIdentity
+from mmcascade.calibration.stores.fingerprints import fingerprint
+from mmcascade.calibration.stores.header import ScoreHeader
+from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store_identity import StoreIdentity
+from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
+from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.evaluation.standings.table import standings_table
+from mmcascade.evaluation.standings.verdict import verdict
+from mmcascade.models.members.networks.references import parse_reference
+from mmcascade.models.members.recipes.recipe import Recipe
+from mmcascade.routing import CachedStage, CascadeRouter, ExitPolicy, Outcome, StageOutput, WindowPolicy
+from mmcascade.runtime import Decision
+
+SCHEMA = 1
+MEMBERS, CALIBRATION = 'members.json', 'calibration.json'
+
+#: Batches of inputs with their labels, int ``(N)``.
+Loader = Iterable[tuple[Batch, Any]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Members, ensemble and cascade on labelled units.
+
+    Attributes:
+        standings: their figures, with paired 95 % intervals.
+        members: names, in the order of the cascade.
+    """
+
+    standings: Standings
+    members: list[str]
+
+    def table(self) -> Table:
+        """One row per system; ``.show()`` prints it, ``.as_markdown()`` is for pages."""
+        return standings_table(self.standings, self.members[-1])
+
+    def verdict(self) -> str:
+        """Whether the cascade pays."""
+        return verdict(self.standings, self.members)
+
+
+class Cascade:
+    """Classifiers as a cascade: modules of plain torch, or names such as ``timm/NAME``, cheap first.
+
+    Nothing of OpenMMLab is needed. Members of its zoos and configs are built with ``mmcascade build``.
+
+    Args:
+        members: modules that give logits ``(N, classes)``; or ``timm/NAME``, ``torchvision/NAME``, ``hf-hub:ORG/NAME``
+            or a folder of Hugging Face, with the weights and the preprocessing of that library.
+        classes: names of the classes, for decisions.
+
+    Raises:
+        ValueError: if a string names none of these.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(400, 6)
+        >>> y = (x.sum(1) > 0).long() + (x[:, 0] > 1).long()
+        >>> small, large = torch.nn.Linear(6, 3), torch.nn.Sequential(torch.nn.Linear(6, 64), torch.nn.Linear(64, 3))
+        >>> cascade = Cascade([small, large], classes=['a', 'b', 'c'])
+        >>> cascade.calibrate([(x, y)], target='coverage=0.8').calibration.target
+        'coverage=0.8'
+        >>> decision = cascade.predict(x[:5])[0]
+        >>> decision.class_name in 'abc', decision.exit_stage in (0, 1), decision.macs in (18.0, 18.0 + 576.0)
+        (True, True, True)
+    """
+
+    def __init__(self, members: Sequence[str | nn.Module], classes: Sequence[str] | None = None) -> None:
+        if len(members) < 2:
+            raise ValueError(f'a cascade has two members or more, got {len(members)}')
+        networks = [_network(member) for member in members]
+        self.sources = [member if isinstance(member, str) else None for member in members]
+        known = [classes, *(names for _, _, names in networks)]
+        self.classes = next((tuple(names) for names in known if names), None)
+        self._views = Views([recipe for _, recipe, _ in networks])
+        names = _names(members)
+        self.stages = [
+            PlainStage(name, module, view)
+            for name, (module, _, _), view in zip(names, networks, self._views.numbers, strict=True)
+        ]
+        self.calibration: Calibration | None = None
+        self._router: CascadeRouter | None = None
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members, in order."""
+        return [stage.member for stage in self.stages]
+
+    def to(self, device: str | torch.device) -> Cascade:
+        """Move all members."""
+        for stage in self.stages:
+            stage.module.to(device)
+        return self
+
+    def calibrate(self, loader: Loader, target: str, certify: float | None = None) -> Cascade:
+        """Run every member on labelled images that none was trained on, and fit windows and accept threshold.
+
+        Args:
+            loader: batches of inputs (see :meth:`predict`) and labels.
+            target: 'risk=0.05', 'coverage=0.8', 'accuracy=0.93', 'macs=3e8', ...
+            certify: promise the risk for unseen images, except with this probability.
+
+        Raises:
+            ValueError: if there is no image, or the target cannot be reached.
+        """
+        request = CalibrationRequest(target, certify=certify)
+        request.check_classifier()
+        outputs, labels = self._run(loader)
+        identity = self.identity()
+        with tempfile.TemporaryDirectory() as folder:
+            store = _stored(Path(folder) / 'store', identity, outputs, labels)
+            self._use(calibrate(store, identity, request))
+        return self
+
+    def predict(self, batch: Batch) -> list[Decision]:
+        """Decide on a batch: stage 0 runs on all of it, each later stage on those that go on.
+
+        Args:
+            batch: a tensor ``(N, ...)`` that every member takes as it is; or, for members that are named by a string, a
+                list of paths, encoded bytes, RGB arrays or pictures of Pillow.
+
+        Returns:
+            Per image label, class_name, confidence, accepted, exit_stage, macs and probabilities.
+
+        Raises:
+            ValueError: before :meth:`calibrate`.
+        """
+        if self._router is None:
+            raise ValueError('this cascade has no windows yet; calibrate it: cascade.calibrate(loader, target=...)')
+        outcome = self._router.route(self._views.source(batch))
+        return [] if outcome is None else self._decisions(outcome.cpu())
+
+    def evaluate(self, loader: Loader) -> Evaluation:
+        """Members, ensemble and cascade on labelled images, from one run of every member.
+
+        Args:
+            loader: as for :meth:`calibrate`; other images than those.
+        """
+        if self.calibration is None:
+            raise ValueError('this cascade has no windows yet; calibrate it: cascade.calibrate(loader, target=...)')
+        outputs, labels = self._run(loader)
+        temperatures = self.calibration.temperatures
+        cached = [
+            CachedStage(output.values, macs=output.macs, temperature=temperature)
+            for output, temperature in zip(outputs, temperatures, strict=True)
+        ]
+
+        def system(name: str, stages: Sequence[CachedStage], policy: ExitPolicy) -> System:
+            found = replay(stages, policy, len(labels))
+            return System(name, found.confidence, found.label != labels, found.macs)
+
+        alone = [system(name, [stage], WindowPolicy([])) for name, stage in zip(self.members, cached, strict=True)]
+        ensemble = system('ensemble', cached, WindowPolicy([(None, None)] * (len(cached) - 1)))
+        cascade = system('cascade', cached, self.calibration.policy())
+        target = self.calibration.target
+        wanted = Target.parse(target)
+        measure = measure_for(wanted.kind, wanted.value) if wanted.is_decision else ACCURACY
+        return Evaluation(Standings([*alone, ensemble, cascade], measure), self.members)
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights, calibration and what the members are; modules are not written, only their weights.
+
+        Raises:
+            ValueError: before :meth:`calibrate`.
+        """
+        if self.calibration is None:
+            raise ValueError('there is nothing to save before cascade.calibrate(loader, target=...)')
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for stage in self.stages:
+            torch.save(stage.module.state_dict(), folder / f'{stage.member}.pth')
+        self.calibration.save(folder / CALIBRATION)
+        entries = [dict(name=name, model=model) for name, model in zip(self.members, self.sources, strict=True)]
+        classes = None if self.classes is None else list(self.classes)
+        write_json(folder / MEMBERS, dict(schema=SCHEMA, members=entries, classes=classes))
+
+    @classmethod
+    def load(cls, folder: str | Path, modules: Mapping[str, nn.Module] | None = None) -> Cascade:
+        """What :meth:`save` wrote.
+
+        Args:
+            folder: of it.
+            modules: by name, those members that were modules, built as they were; their weights are loaded.
+
+        Raises:
+            ValueError: if such a module is missing, or weights are not those of the calibration.
+        """
+        folder, modules = Path(folder), dict(modules or {})
+        data = read_json(folder / MEMBERS)
+        if data.get('schema') != SCHEMA:
+            raise ValueError(f'{folder / MEMBERS} has schema {data.get("schema")!r}; this version reads {SCHEMA}')
+        missing = [entry['name'] for entry in data['members'] if not entry['model'] and entry['name'] not in modules]
+        if missing:
+            raise ValueError(
+                f'the members {missing} were modules, which are not written to files; build them and give them: '
+                f'Cascade.load(folder, modules={{{missing[0]!r}: ...}})'
+            )
+        made = cls([modules.get(entry['name']) or entry['model'] for entry in data['members']], data['classes'])
+        for stage, entry in zip(made.stages, data['members'], strict=True):
+            stage.member = entry['name']
+            stage.module.load_state_dict(torch.load(folder / f'{stage.member}.pth', weights_only=True))
+        calibration = Calibration.load(folder / CALIBRATION)
+        calibration.check(made.identity())
+        made._use(calibration)
+        return made
+
+    def identity(self) -> CascadeIdentity:
+        """What thresholds depend on; reads every weight."""
+        return CascadeIdentity(tuple(stage.identity() for stage in self.stages), 'max_prob', 'prob')
+
+    def _use(self, calibration: Calibration) -> None:
+        self.calibration = calibration
+        for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
+            stage.temperature = temperature
+        self._router = CascadeRouter(self.stages, calibration.policy(), maps=calibration.maps)
+
+    def _run(self, loader: Loader) -> tuple[list[StageOutput], NDArray[np.int64]]:
+        """The outputs of all members on all units, and their labels."""
+        pieces: list[list[StageOutput]] = [[] for _ in self.stages]
+        labels = []
+        for batch, given in loader:
+            source = self._views.source(batch)
+            rows = np.arange(len(source))
+            for stage, own in zip(self.stages, pieces, strict=True):
+                own.append(stage.run(source.take(stage.view, rows)))
+            labels.append(np.asarray(given, dtype=np.int64))
+            if len(labels[-1]) != len(rows):
+                raise ValueError(f'a batch has {len(rows)} images and {len(labels[-1])} labels')
+        if not labels:
+            raise ValueError('the loader gave no batch')
+        joined = [
+            StageOutput(
+                logits=torch.cat([piece.values.cpu() for piece in own]),
+                macs=torch.cat([torch.full((len(piece.values),), float(piece.macs)).double() for piece in own]),
+            )
+            for own in pieces
+        ]
+        return joined, np.concatenate(labels)
+
+    def _decisions(self, outcome: Outcome) -> list[Decision]:
+        assert self.calibration is not None
+        accept, probs = self.calibration.accept, outcome.probs.float().numpy()
+        labels = probs.argmax(1).tolist()
+        accepted = [None] * len(labels) if accept is None else (outcome.confidence >= accept).tolist()
+        rows = zip(labels, outcome.confidence.tolist(), accepted, outcome.exit_stage, outcome.macs, probs, strict=True)
+        return [
+            Decision(label, self.classes[label] if self.classes else None, score, taken, int(stage), float(macs), row)
+            for label, score, taken, stage, macs, row in rows
+        ]
+
+
+def _network(member: str | nn.Module) -> tuple[nn.Module, Recipe | None, Sequence[str] | None]:
+    if isinstance(member, nn.Module):
+        return member, None, None
+    reference = parse_reference(member)
+    if reference is None:
+        raise ValueError(
+            f'{member!r} is no module, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME or folder of Hugging Face; members '
+            'of OpenMMLab go through mmcascade build, or a config'
+        )
+    named = reference.load(reference.name, pretrained=True)
+    return named.module(), named.recipe, named.classes
+
+
+def _names(members: Sequence[str | nn.Module]) -> list[str]:
+    """Names of the members, which tell them apart in files."""
+    names: list[str] = []
+    for member in members:
+        stem = member.rstrip('/').rpartition('/')[2].replace('.', '_') if isinstance(member, str) else 'member'
+        count = sum(name.rpartition('-')[0] == stem or name == stem for name in names)
+        names.append(f'{stem}-{count + 1}' if count or not isinstance(member, str) else stem)
+    return names
+
+
+def _stored(
+    folder: Path, identity: CascadeIdentity, outputs: Sequence[StageOutput], labels: NDArray[np.int64]
+) -> ScoreStore:
+    data = DataIdentity(len(labels), fingerprint([_bytes(outputs[0].values), labels.tobytes()]))
+    store = ScoreStore.create(
+        folder,
+        ScoreHeader(
+            identity=StoreIdentity(identity.stages, identity.precision, data, 'in Python'),
+            units=len(labels),
+            classes=outputs[0].values.shape[1],
+            kinds=['logits'] * len(outputs),
+        ),
+    )
+    store.write(outputs, labels)
+    return store
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()

@@ -1,0 +1,151 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A cascade in Python: the same windows, decisions and figures as by the parts underneath."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from mmcascade import CalibrationRequest, Cascade, WindowPolicy
+from mmcascade.calibration.fit.calibrate import fit
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.routing import CachedStage
+from tests.support.loop_cascade import loop_cascade
+
+CLASSES = 3
+
+
+def units(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 8, generator=generator)
+    noise = torch.randn(n, CLASSES, generator=generator)
+    return x, (4 * x[:, :CLASSES] + noise).argmax(1)
+
+
+def modules():
+    """A small and a large network of different skill."""
+    torch.manual_seed(0)
+    small, large = nn.Linear(8, CLASSES), nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, CLASSES))
+    x, y = units(2000, 1)
+    for network, steps in ((small, 30), (large, 120)):
+        optimizer = torch.optim.Adam(network.parameters(), 0.02)
+        for _ in range(steps):
+            loss = nn.functional.cross_entropy(network(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return small, large
+
+
+def batches(n, seed, size=64):
+    x, y = units(n, seed)
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+@pytest.fixture(scope='module')
+def cascade():
+    return Cascade(modules(), classes='abc').calibrate(batches(600, 2), target='risk=0.1')
+
+
+def test_windows_and_decisions_are_those_of_the_parts(cascade):
+    small, large = modules()
+    x, y = units(600, 2)
+    with torch.no_grad():
+        stages = [CachedStage(small(x), macs=24.0), CachedStage(large(x), macs=704.0)]
+    evidence = Evidence.of_stages(stages, y.numpy(), cascade.identity())
+    expected = fit(evidence, CalibrationRequest('risk=0.1'))
+    assert np.allclose(cascade.calibration.windows[0], expected.windows[0], atol=1e-6)
+    x, _ = units(50, 3)
+    with torch.no_grad():
+        rows = loop_cascade([small(x).numpy(), large(x).numpy()], cascade.calibration.windows)
+    found = cascade.predict(x)
+    assert {decision.exit_stage for decision in found} == {0, 1}
+    for decision, row in zip(found, rows, strict=True):
+        assert (decision.label, decision.exit_stage) == (row['label'], row['exit_stage'])
+        assert decision.class_name == 'abc'[decision.label]
+        assert decision.confidence == pytest.approx(row['confidence'], abs=1e-5)
+        assert decision.accepted == (decision.confidence >= cascade.calibration.accept)
+        assert decision.macs == (24.0 if decision.exit_stage == 0 else 728.0)
+
+
+def test_the_evaluation_is_that_of_the_decisions(cascade):
+    loader = batches(500, 4)
+    evaluation = cascade.evaluate(loader)
+    decisions = [decision for x, _ in loader for decision in cascade.predict(x)]
+    labels = torch.cat([y for _, y in loader]).tolist()
+    right = [decision.label == label for decision, label in zip(decisions, labels, strict=True)]
+    standing = evaluation.standings['cascade']
+    assert standing.accuracy.estimate == pytest.approx(np.mean(right))
+    assert standing.macs == pytest.approx(np.mean([decision.macs for decision in decisions]))
+    assert evaluation.standings.names == ['member-1', 'member-2', 'ensemble', 'cascade']
+    assert 'coverage at 10 % risk' in evaluation.verdict()
+    assert 'cascade' in evaluation.table().as_text(80)
+
+
+def test_saved_and_loaded(cascade, tmp_path):
+    cascade.save(tmp_path)
+    torch.manual_seed(5)
+    small = nn.Linear(8, CLASSES)
+    large = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, CLASSES))
+    with pytest.raises(ValueError, match="the members .'member-2'. were modules.*Cascade.load"):
+        Cascade.load(tmp_path, {'member-1': small})
+    again = Cascade.load(tmp_path, {'member-1': small, 'member-2': large})
+    x, _ = units(20, 6)
+    for one, other in zip(cascade.predict(x), again.predict(x), strict=True):
+        assert one.to_json() == other.to_json()
+
+
+def test_a_promise(cascade):
+    certified = Cascade(modules()).calibrate(batches(2000, 7), target='risk=0.2', certify=0.1)
+    assert certified.calibration.guarantee.delta == 0.1
+    assert certified.predict(units(1, 0)[0])[0].class_name is None
+
+
+def test_names_of_other_libraries_bring_their_preprocessing(tmp_path, monkeypatch):
+    """Pictures of any size, each as timm would prepare it; weights are not fetched here."""
+    create = timm.create_model
+    monkeypatch.setattr(timm, 'create_model', lambda name, pretrained, num_classes=None: create(name, num_classes=5))
+    torch.manual_seed(0)
+    cascade = Cascade(['timm/test_resnet', 'timm/test_resnet'])
+    generator = np.random.default_rng(0)
+    pictures = [Image.fromarray(generator.integers(256, size=(40 + k, 60, 3), dtype=np.uint8)) for k in range(12)]
+    pictures[0].save(tmp_path / 'picture.png')
+    cascade.calibrate([(pictures, [k % 5 for k in range(12)])], target='coverage=0.5')
+    first, again = cascade.predict([pictures[0], tmp_path / 'picture.png'])
+    assert first.confidence == pytest.approx(again.confidence, abs=1e-6) and cascade.members[1] == 'test_resnet-2'
+    config = timm.data.resolve_model_data_config(cascade.stages[0].module.network)
+    with torch.no_grad():
+        rows = timm.data.create_transform(**config)(pictures[0])[None]
+        expected = cascade.stages[0].module.network(rows).softmax(1).max()
+    alone = cascade._router
+    alone.policy = WindowPolicy([None])
+    alone.restart()
+    assert cascade.predict(pictures[:1])[0].confidence == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    'members, loader, target, message',
+    [
+        ([nn.Linear(1, 2)], [], 'risk=0.1', 'two members or more'),
+        (['resnet50', nn.Linear(1, 2)], [], 'risk=0.1', "'resnet50' is no module, timm/NAME"),
+        (None, [], 'risk=0.1', 'the loader gave no batch'),
+        (None, [], 'risk=5', 'written 0.05'),
+        (None, [(torch.zeros(3, 8), [1])], 'risk=0.1', '3 images and 1 labels'),
+        (None, [(['a.png'], [1])], 'risk=0.1', 'says nothing of how images are prepared'),
+        ([nn.Flatten(0), nn.Flatten(0)], [(torch.zeros(3, 8), [1] * 3)], 'risk=0.1', 'expected logits'),
+    ],
+)
+def test_mistakes(members, loader, target, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Cascade(members or modules()).calibrate(loader, target)
+
+
+def test_it_decides_nothing_before_it_is_calibrated(tmp_path):
+    fresh = Cascade(modules())
+    for act in (lambda: fresh.predict(units(1, 0)[0]), lambda: fresh.evaluate([]), lambda: fresh.save(tmp_path)):
+        with pytest.raises(ValueError, match='calibrate'):
+            act()
