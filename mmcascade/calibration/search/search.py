@@ -17,12 +17,13 @@ number of settings per gap. The method here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade._system.progress import Progress
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.quality import NAMES
 from mmcascade.calibration.replay.units import Exit, Units
@@ -43,8 +44,6 @@ PARTS = {
     'budget': (1, 64, 64, 32),
 }
 _REFINED = 64  # settings per round
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
