@@ -18,7 +18,7 @@ INSTALL = {
     **dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime'), 'pip install "mmcascade[onnx]"'),
     'openvino': 'pip install "mmcascade[openvino]"',
     'torchvision': 'pip install torchvision',
-    'pyarrow': 'pip install pyarrow',
+    'pyarrow': 'pip install "mmcascade[parquet]", or pyarrow alone',
     **dict.fromkeys(
         ('fastapi', 'fastapi_offline', 'uvicorn', 'prometheus_client', 'starlette', 'pydantic', 'anyio', 'multipart'),
         'pip install "mmcascade[serve]"',

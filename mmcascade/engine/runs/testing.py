@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +100,27 @@ def run_test(
     with progress_bar('testing', shown=is_main_process() and not verbose) as progress:
         runner.register_hook(ProgressHook(progress))
         metrics = runner.test()
+    tell_trackers(runner, metrics)
     if output.metrics and is_main_process():
         write_json(output.metrics, plain(metrics), allow_nan=True)
     return Tested(metrics, model, len(dataset), log_file(runner))
+
+
+def tell_trackers(runner: Runner, metrics: Mapping[str, Any]) -> None:
+    """Hand what a test measured to the ``vis_backends`` of its config: TensorBoard, WandB, MLflow, a local file.
+
+    MMEngine itself hands them what a training measures, and nothing of a test. What is no finite number is left out.
+    """
+    scalars = {name: float(value) for name, value in metrics.items() if _is_finite_number(value)}
+    if scalars and is_main_process():
+        runner.visualizer.add_scalars(scalars)
+
+
+def _is_finite_number(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def readable_split(runner: Runner) -> Any:
