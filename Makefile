@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ranges mutation lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. Members that are trained are used again.
@@ -57,14 +57,18 @@ JOBS ?= auto
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
 
-# The same tests on the ranges of setup.py as pip resolves them today, with the interpreter that PYTHON names.
-RANGES := .venv-ranges
+# What takes minutes: graphs that are written, files that are garbled by the hundred, the quickstart's steps.
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m slow tests
+
 # What people look at, in a real Chromium: Debian's, or the one that CHROMIUM names.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 test-browser: $(READY)
 	@test -n "$(CHROMIUM)" || { echo 'There is no Chromium: apt-get install chromium, or make CHROMIUM=...'; exit 1; }
 	CHROMIUM=$(CHROMIUM) OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests
 
+# The same tests on the ranges of setup.py as pip resolves them today, with the interpreter that PYTHON names.
+RANGES := .venv-ranges
 test-ranges:
 	$(PYTHON) -m venv $(RANGES)
 	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,demo,tests]'

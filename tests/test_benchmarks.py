@@ -15,6 +15,8 @@ import pytest
 from tests.support import ROOT
 from tests.support.synthetic_scores import make_store, skilled_logits
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = ROOT / 'benchmarks'
 NAMES = ('small0', 'small1', 'large')
 

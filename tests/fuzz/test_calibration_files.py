@@ -18,6 +18,8 @@ import pytest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.guarantee import Guarantee, risk_upper_bound
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = int(os.environ.get('MMCASCADE_FUZZ', '300'))
 ODD = [
     None,

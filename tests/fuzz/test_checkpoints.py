@@ -22,6 +22,8 @@ from torch import nn
 from mmcascade.models.members.weights.checkpoints import CheckpointError, load_weights
 from mmcascade.models.members.weights.strict_loading import load_strictly
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = int(os.environ.get('MMCASCADE_FUZZ', '150'))
 Content = dict[str, Any]
 

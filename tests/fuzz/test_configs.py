@@ -23,6 +23,8 @@ from mmcascade.engine.runs.runner import build_runner
 from mmcascade.engine.runs.testing import readable_split
 from tests.support.tiny_project import make_project
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get('MMCASCADE_FUZZ', 40))
 VALUES: list[Any] = [
     None,

@@ -20,6 +20,8 @@ from mmcascade.calibration.stores import CellStore, ScoreStore, StoreError, open
 from tests.support.synthetic_cells import make_cell_store
 from tests.support.synthetic_scores import make_store, skilled_logits
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = int(os.environ.get('MMCASCADE_FUZZ', '150'))
 ODD: list[Any] = [None, True, '', 'x', [], {}, -1, 0, 2, 0.5, 1e30, 10**400, 'NaN', [1], {'a': 1}, ['a', 'b', 'c']]
 

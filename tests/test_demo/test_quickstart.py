@@ -19,6 +19,8 @@ from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, TINY
 from tests.support.tiny_project import make_project
 
+pytestmark = pytest.mark.slow
+
 N = 60  # images for calibration, and as many for testing
 
 

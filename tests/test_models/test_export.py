@@ -20,6 +20,8 @@ from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle, BundleError
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def config(project):

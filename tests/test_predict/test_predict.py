@@ -19,6 +19,8 @@ from mmcascade.engine.predict.inputs import count_items, items
 from mmcascade.engine.predict.predict import PredictRequest, predict
 from mmcascade.runtime import Decision, Failure
 
+pytestmark = pytest.mark.slow
+
 
 class Lengths(Decider):
     """Decides by the length of a file; an empty one is broken."""

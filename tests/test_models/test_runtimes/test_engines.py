@@ -8,6 +8,8 @@ from mmcascade.models.runtimes.engines import ENGINES, engine_from, installed
 from mmcascade.models.runtimes.engines.onnx_runtime import OnnxRuntime
 from mmcascade.models.runtimes.engines.openvino import OpenVino
 
+pytestmark = pytest.mark.slow
+
 
 def test_names_dicts_and_objects_name_an_engine():
     assert engine_from('onnxruntime') == OnnxRuntime()

@@ -23,6 +23,8 @@ from mmcascade.models.stages.features import feature_output
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
 from tests.support import tiny_models, tiny_segmentors
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('onnxscript')
 ENGINES = ['onnxruntime', 'openvino']
 

@@ -13,6 +13,8 @@ from mmcascade import CascadeSegmentor, WindowCascadeClassifier, WindowPolicy
 from mmcascade.models.runtimes.engines import engine_from
 from tests.support import tiny_models, tiny_segmentors
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('onnxscript')
 ENGINES = ['onnxruntime', 'openvino']
 ROUNDING = 1e-4
