@@ -32,7 +32,7 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     for name in ('small', 'large'):
         torch.manual_seed(len(name))
         torch.save(timm.create_model('test_resnet', num_classes=len(NAMES)).state_dict(), f'{name}.pth')
-    build, test, export, predict = commands(GUIDE)
+    build, test, export, predict, compare = commands(GUIDE)
     main([SMALLER.get(word, word) for word in build[1:]])
     assert 'on the 30 images of the report part' in capsys.readouterr().out
     main(test[1:])
@@ -53,3 +53,6 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
     lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
+    main([SMALLER.get(word, word).replace('test_photos', 'photos') for word in compare[1:]])
+    printed = capsys.readouterr().out
+    assert 'on 60 images' in printed and 'my_cascade' in printed and 'comparison.json' in printed

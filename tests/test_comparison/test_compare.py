@@ -1,0 +1,75 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A build, its config and its members on the same images."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmcascade.__main__ import main
+from mmcascade.comparison.side_by_side.systems import open_systems
+from tests.support.labelled_folder import write_images, write_members
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp('compare')
+    photos = write_images(root)
+    words = write_members(root)
+    main(['build', *words, '--data', str(photos), '--target', 'risk=0.7', '--out', str(root / 'built')])
+    return root
+
+
+def test_the_figures_of_a_build_are_found_again(folder, tmp_path, capsys):
+    """On the report part, listed: what the build replayed from its store is what the systems decide."""
+    from mmengine.config import Config
+    from mmengine.registry import DATASETS, init_default_scope
+
+    init_default_scope('mmpretrain')
+    report = DATASETS.build(Config.fromfile(folder / 'built' / 'cascade.py').test_dataloader.dataset)
+    infos = [report.get_data_info(index) for index in range(len(report))]
+    (folder / 'report.txt').write_text(''.join(f'{info["img_path"]} {info["gt_label"]}\n' for info in infos))
+    words = [str(folder / name) for name in ('built', 'cheap.py', 'cheap.pth', 'dear.py', 'dear.pth')]
+    main(['compare', *words, '--data', str(folder / 'report.txt'), '--target', 'risk=0.7', '--out', str(tmp_path)])
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / 'comparison.json').read_text())
+    expected = json.loads((folder / 'built' / 'results.json').read_text())
+    assert list(found['systems']) == ['built', 'cheap', 'dear'] and found['reference'] == 'dear'
+    for name, other in (('built', 'cascade'), ('cheap', 'cheap'), ('dear', 'dear')):
+        for key in ('accuracy', 'quality'):
+            assert found['systems'][name][key] == pytest.approx(expected['systems'][other][key])
+        assert found['systems'][name]['macs'] == pytest.approx(expected['systems'][other]['macs'])
+    assert found['differences']['built'] == pytest.approx(expected['differences']['cascade less dear'])
+    assert 'coverage at 70 % risk, points against dear' in printed
+    assert {file.name for file in tmp_path.iterdir()} >= {'risk_coverage.png', 'risk_coverage.pdf', 'quality_macs.png'}
+
+
+def test_systems_by_name(folder):
+    built = folder / 'built'
+    words = [str(built), str(built / 'cascade.py'), *(str(folder / name) for name in ('dear.py', 'dear.pth'))]
+    systems = open_systems(words)
+    assert list(systems) == ['built', 'built_2', 'dear']
+    assert [decider.stages for decider in systems.values()] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['built'], 'two systems or more, got 1: built'),
+        (['built', 'dear.py'], 'is a config without a checkpoint'),
+        (['built', 'photos'], 'photos'),
+    ],
+)
+def test_mistakes(folder, tmp_path, words, message):
+    with pytest.raises(SystemExit, match=message):
+        main(
+            [
+                'compare',
+                *(str(folder / word) for word in words),
+                '--data',
+                str(folder / 'photos'),
+                '--out',
+                str(tmp_path),
+            ]
+        )
