@@ -10,7 +10,8 @@ READY := $(VENV)/.ready
 .PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
-# one member, and a search over all of them. Members that are trained are used again.
+# one member, and a search over all of them. At last the two commands for networks of one's own: build, and predict on
+# a folder of pictures. Members that are trained are used again.
 QUICKSTART := work_dirs/quickstart
 demo: export OMP_NUM_THREADS ?= 1
 demo: $(READY)
@@ -21,6 +22,12 @@ demo: $(READY)
 	    --target coverage=0.8 --store $(QUICKSTART)/committee/store
 	$(PY) tools/search.py $(QUICKSTART)/committee/store --out $(QUICKSTART)/committee/search \
 	    --quality accuracy
+	$(PY) tools/dataset_converters/fashion_mnist_pictures.py $(QUICKSTART)/pictures
+	$(PY) tools/build.py configs/quickstart/small-seed0.py $(QUICKSTART)/small-seed0/epoch_5.pth \
+	    configs/quickstart/large.py $(QUICKSTART)/large/epoch_5.pth --data $(QUICKSTART)/pictures/labelled.csv \
+	    --target risk=0.05 --out $(QUICKSTART)/built
+	rm -f $(QUICKSTART)/decisions.csv
+	$(PY) tools/predict.py $(QUICKSTART)/built $(QUICKSTART)/pictures/new --out $(QUICKSTART)/decisions.csv
 
 # Compose canvases of Cityscapes' size, train small segmentors on them, and compare cascades that decide per
 # cell. SEG_OPTIONS="--canvases 12 3 3 --iterations 30 ..." makes it short.
