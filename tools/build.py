@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Build a cascade from members and a folder of labelled images, and say whether it pays.
+"""Build a cascade from members and images, and judge it.
 
 A member is a name in a zoo, a config with its checkpoint, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME or a folder of
 Hugging Face, each optionally with a checkpoint of your own behind it. Their order does not matter: the cheap one runs

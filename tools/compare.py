@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Compare any cascades and single models on the same labelled images.
+"""Compare cascades and single models on the same images.
 
 Each is the folder of a build or an export, the config of a calibrated cascade, or a member as build takes it. Ends with
 one table with 95 % intervals, paired differences to the dearest system, and pictures with bands.

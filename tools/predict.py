@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Decide on images with a cascade, and write a table of the decisions.
+"""Decide on images, and write a table of the decisions.
 
 Each image has one row: its path, the class, its confidence, whether it is accepted, the stage after which it left, and
 the multiply-adds spent; one that cannot be read has its error. A run that was interrupted, or killed, goes on where it

@@ -1,8 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write test images of Fashion-MNIST as PNG files, some with labels and some without.
+"""Write test images of Fashion-MNIST as PNG files.
 
-OUT_DIR gets labelled/, labelled.csv and new/: what `mmcascade build` and `mmcascade predict` take. The data set is
-fetched where it is not there.
+OUT_DIR gets labelled/ with the list labelled.csv, and new/ without labels: what `mmcascade build` and predict
+take. The data set is fetched where it is not there.
 """
 
 from __future__ import annotations
