@@ -126,11 +126,15 @@ def row(measure: str, values: Sequence[float], unit: str, target: float | None =
     )
 
 
+#: A window that no score of max_prob lies in.
+NOBODY = (0.0, 0.0)
+
+
 def time_batches(
     members: dict[str, nn.Module], batches: list[Batch], stage_batch: int | None, repeats: int
 ) -> list[dict[str, Any]]:
     """The router's share of a step; every repeat runs all batches once."""
-    window = None, quantile_of_confidence(cascade(members, (2.0, 3.0)), batches, DEFERRED)
+    window = None, quantile_of_confidence(cascade(members, NOBODY), batches, DEFERRED)
     model = cascade(members, window, stage_batch)
     exits = [sample.exit_stage for batch in batches for sample in model.test_step(batch)]  # also the warm-up
     clock, size = Clock(model), len(batches[0]['data_samples'])
@@ -148,7 +152,7 @@ def time_batches(
 
 def time_single_images(members: dict[str, nn.Module], images: list[Batch], repeats: int) -> list[dict[str, Any]]:
     """The overhead of test_step on one image, routes in turn. One value per repeat, the median of its images."""
-    routes = {'exit at stage 0': cascade(members, (2.0, 3.0)), 'deferred': cascade(members, (0.0, 1.0))}
+    routes = {'exit at stage 0': cascade(members, NOBODY), 'deferred': cascade(members, (0.0, 1.0))}
     for model in routes.values():
         model.test_step(images[0])
     clocks = {name: Clock(model) for name, model in routes.items()}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -61,8 +63,11 @@ def test_the_table_prints_the_iou_of_iou_metric(samples, monkeypatch):
     evaluate([dict(type='IoUMetric'), OURS[1]], samples)
     theirs, ours = (next(line for line in lines if mark in line) for mark in ('IoU  |', 'deferred'))
     for name in CLASSES:
-        printed = [next(row for row in table.splitlines() if f' {name} ' in row) for table in (theirs, ours)]
-        first, second = (row.replace('│', '|').strip('|┃ ').split('|')[1].strip() for row in printed)
+        printed = [
+            next(row for row in table.splitlines() if row.strip('| ').startswith(f'{name} '))
+            for table in (theirs, ours)
+        ]
+        first, second = (re.split(r'\s*\|\s*|\s{2,}', row.strip('| '))[1] for row in printed)
         assert float(first) == pytest.approx(float(second), abs=0.01)
 
 

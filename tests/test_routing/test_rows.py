@@ -21,6 +21,7 @@ def outcome(first, *shapes):
         exit_stage=np.zeros(n, dtype=np.int64),
         macs=np.ones(n),
         finite_stages=torch.ones(n, dtype=torch.int64),
+        missed_stages=torch.zeros(n, dtype=torch.int64),
     )
 
 
