@@ -63,13 +63,16 @@ class ExportReport:
 
     def sentences(self) -> list[str]:
         """The report in words."""
+        others = 'no decision differs'
+        if self.other_decisions:
+            others = f'{self.other_decisions} decision(s) differ, each within rounding of a bound'
         lines = [
             f'On {self.images} images the bundle and torch agree to {self.largest_difference:.1e} in probability; '
-            f'{self.other_decisions} decisions differ, each within rounding of a bound.'
+            f'{others}.'
         ]
         if self.reached:
             shares = ', '.join(f'{100 * share:.1f} % to stage {index + 1}' for index, share in enumerate(self.reached))
-            lines.append(f'Of these images, {shares} went on.')
+            lines.append(f'Images that went on: {shares}.')
         if self.accepted is not None:
             lines.append(f'{100 * self.accepted:.1f} % of them were accepted.')
         if self.fixed:
