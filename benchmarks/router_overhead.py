@@ -177,7 +177,7 @@ def held_bytes() -> int:
     tensors = {
         x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
         for x in gc.get_objects()
-        if issubclass(type(x), Tensor)
+        if issubclass(type(x), Tensor) and x.layout is torch.strided  # others have no storage of their own
     }
     return tracemalloc.get_traced_memory()[0] + sum(tensors.values())
 
