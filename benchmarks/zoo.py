@@ -17,6 +17,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import warnings
@@ -163,7 +164,8 @@ def _child(job: Callable[[], Any], answer: Connection, seconds: float) -> None:
 
 
 def _found(status: str, reason: str) -> Row:
-    return {'status': status, 'reason': reason}
+    # Where a library is installed is nobody's business but this machine's.
+    return {'status': status, 'reason': re.sub(r'/\S*/site-packages/', '', reason)}
 
 
 def _read(path: str | None, again: list[str]) -> list[Row]:
