@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mmcascade import __version__
+from mmcascade._system.files import folder_written_whole
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.export.card import card
 from mmcascade.models.export.policies import maps_json, policy_json
@@ -28,7 +27,7 @@ from mmcascade.runtime.bundle import DECISIONS, SAMPLES, Decision
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.manifest import NAME
 from mmcascade.runtime.preprocessing.images import read_image
-from mmcascade.runtime.preprocessing.views import View
+from mmcascade.runtime.preprocessing.views import Pixels, View
 
 #: How far probabilities of the bundle may be from those of torch.
 TOLERANCE = 1e-4
@@ -120,9 +119,7 @@ def export_bundle(
     graphs = _graphs(model, shapes, classes)
     names = _file_names(model, graphs)
     manifest = _manifest(model, views, blank, list(zip(graphs, names, strict=True)), classes, guarantee)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix='.bundle-', dir=folder.parent))
-    try:
+    with folder_written_whole(folder) as part:
         for name, graph in zip(names, graphs, strict=True):
             (part / name).write_bytes(graph.model)
         (part / NAME).write_text(json.dumps(manifest, indent=1))
@@ -131,13 +128,6 @@ def export_bundle(
         _write_samples(part, samples)
         Bundle(part).check()
         (part / 'README.md').write_text(card(manifest, title, report.sentences()))
-        if folder.exists():
-            folder.rmdir()
-        part.chmod(0o755)
-        part.rename(folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return report
 
 
@@ -229,10 +219,11 @@ def _checked(
     samples: Samples = []
     for start in range(0, len(images), _CHUNK):
         files = images[start : start + _CHUNK]
-        routed = router.route([_stacked(view, files) for view in views])
+        pixels = [read_image(file) for file in files]
+        routed = router.route([_stacked(view, pixels) for view in views])
         assert routed is not None  # no chunk is empty
         outcome = routed.cpu()
-        decisions = bundle.decide(files)
+        decisions = bundle.decide(pixels)
         for row, (file, decision) in enumerate(zip(files, decisions, strict=True)):
             same = int(outcome.exit_stage[row]) == decision.exit_stage
             if same:
@@ -262,15 +253,15 @@ def _checked(
     return report, expected, _spread(samples)
 
 
-def _stacked(view: View, files: Sequence[Path]) -> torch.Tensor:
-    pixels: list[NDArray[np.uint8]] = [view(read_image(file)) for file in files]
-    if len({image.shape for image in pixels}) > 1:
-        sizes = sorted({f'{image.shape[1]} x {image.shape[2]}' for image in pixels})
+def _stacked(view: View, pixels: Sequence[Pixels]) -> torch.Tensor:
+    seen = [view(image) for image in pixels]
+    if len({image.shape for image in seen}) > 1:
+        sizes = sorted({f'{image.shape[1]} x {image.shape[2]}' for image in seen})
         raise ValueError(
             f'a view gives images of several sizes ({", ".join(sizes)}), and a graph takes one; end the pipeline with '
             'a fixed size (CenterCrop, or Resize without keep_ratio)'
         )
-    return torch.from_numpy(np.stack(pixels))
+    return torch.from_numpy(np.stack(seen))
 
 
 def _spread(samples: Samples) -> Samples:
