@@ -86,7 +86,19 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         name: requirements(name)
-        for name in ('onedl', 'openmmlab', 'onnx', 'openvino', 'serve', 'parquet', 'demo', 'tests', 'lint')
+        for name in (
+            'onedl',
+            'openmmlab',
+            'onnx',
+            'openvino',
+            'serve',
+            'parquet',
+            'tensorboard',
+            'torchmetrics',
+            'demo',
+            'tests',
+            'lint',
+        )  # fmt: skip
     },
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},

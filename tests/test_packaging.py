@@ -42,7 +42,9 @@ SOURCES = (
 # The lock takes cv2 from the build that needs no display libraries.
 LOCKED_AS = {'opencv-python': 'opencv-python-headless'}
 # What `make` installs.
-PARTS = ('runtime', 'onedl', 'onnx', 'openvino', 'serve', 'demo', 'tests', 'lint')
+PARTS = (
+    'runtime', 'onedl', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo', 'tests', 'lint',
+)  # fmt: skip
 
 
 def run(*command: str, cwd: Path, **variables: str) -> str:
