@@ -27,7 +27,8 @@ from mmcascade.runtime.bundle import DECISIONS, SAMPLES, Decision
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.manifest import NAME
 from mmcascade.runtime.preprocessing.images import read_image
-from mmcascade.runtime.preprocessing.views import Pixels, View
+from mmcascade.runtime.preprocessing.step import Pixels
+from mmcascade.runtime.preprocessing.views import View
 
 #: How far probabilities of the bundle may be from those of torch.
 TOLERANCE = 1e-4

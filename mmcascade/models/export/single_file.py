@@ -9,78 +9,24 @@ bundle makes later ones for survivors only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 
 from mmcascade._system.files import write_bytes
+from mmcascade.models.export.decision_nodes import State, fuse, goes_on
+from mmcascade.models.export.nodes import Nodes
 from mmcascade.runtime import Bundle, BundleError
-from mmcascade.runtime.decision.confidence import MEMBER, needs_member_score
 from mmcascade.runtime.decision.policies import Policy, Thresholds, Windows
 from mmcascade.runtime.manifest import Manifest
 from mmcascade.runtime.preprocessing.images import ImageLike, read_image
 
 NAME = 'cascade.onnx'
-_TINY = float(np.finfo(np.float32).tiny)
 _CHUNK = 32
-_FLOOR = float(np.log(np.finfo(np.float32).tiny))
-
-
-class Nodes:
-    """The nodes of a graph, each of which is named after the stage that it belongs to.
-
-    Args:
-        prefix: of all names.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self._classes: str | None = None
-
-    def __call__(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node with one output; the output's name."""
-        return self.several(operator, 1, *inputs, **attributes)[0]
-
-    def several(self, operator: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Append a node; the names of its outputs."""
-        names = [f'{self.prefix}{operator}{len(self.nodes)}.{index}' for index in range(outputs)]
-        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
-        return names
-
-    def constant(self, value: Any, dtype: type = np.float32) -> str:
-        """A constant; its name."""
-        name = f'{self.prefix}constant{len(self.initializers)}'
-        self.initializers.append(numpy_helper.from_array(np.array(value, dtype), name))
-        return name
-
-    @property
-    def classes(self) -> str:
-        """The axis of the classes."""
-        if self._classes is None:
-            self._classes = self.constant([1], np.int64)
-        return self._classes
-
-    def graph(self, name: str, outputs: Mapping[str, int], order: Sequence[str]) -> onnx.GraphProto:
-        """A graph without inputs, the branch of an ``If``."""
-        infos = [helper.make_tensor_value_info(output, outputs[output], None) for output in order]
-        return helper.make_graph(self.nodes, name, [], infos, self.initializers)
-
-
-@dataclass(frozen=True)
-class _State:
-    """Names of what images carry: fused sum, number of finite outputs, sum of members' scores where anybody asks."""
-
-    total: str
-    finite: str
-    score: str | None
 
 
 def single_file(manifest: Manifest, folder: Path) -> onnx.ModelProto:
@@ -207,22 +153,22 @@ def _stage(
     models: Sequence[onnx.ModelProto],
     index: int,
     rows: str | None,
-    before: _State | None,
+    before: State | None,
 ) -> tuple[str, str, str]:
     """A stage and all that may follow it, for some rows of the views; probabilities, confidence, exit stage."""
     stage = manifest.stages[index]
     images = f'view{stage.view}' if rows is None else nodes('Gather', f'view{stage.view}', rows, axis=0)
     values = _member(nodes, models[index], f'stage{index}.', images)
-    state, fused, confidence = _fused(nodes, manifest, index, values, before)
+    state, fused, confidence = fuse(nodes, manifest, index, values, before)
     count = nodes('Shape', confidence)
     one = nodes.constant([index], np.int64)
     exits = nodes('Expand', one, count)
     if index == len(manifest.stages) - 1:
         return fused, confidence, exits
-    going = _going(nodes, index, confidence, state.finite)
+    going = goes_on(nodes, index, confidence, state.finite)
     inner = Nodes(f'gap{index}.')
     chosen = inner('Squeeze', inner('NonZero', going), inner.constant([0], np.int64))
-    picked = _State(
+    picked = State(
         inner('Gather', state.total, chosen, axis=0),
         inner('Gather', state.finite, chosen, axis=0),
         None if state.score is None else inner('Gather', state.score, chosen, axis=0),
@@ -252,101 +198,3 @@ def _member(nodes: Nodes, model: onnx.ModelProto, prefix: str, images: str) -> s
     nodes.nodes.extend(graph.node)
     nodes.initializers.extend(graph.initializer)
     return graph.output[0].name
-
-
-def _fused(nodes: Nodes, manifest: Manifest, index: int, values: str, before: _State | None) -> tuple[_State, str, str]:
-    """What images carry after a stage, their fused probabilities and their confidence."""
-    stage = manifest.stages[index]
-    logits = values
-    if stage.output == 'probabilities':
-        logits = nodes('Log', nodes('Max', values, nodes.constant(_TINY)))
-    logits = nodes('Div', logits, nodes.constant(stage.temperature))
-    as_given = stage.output == 'probabilities' and stage.temperature == 1.0
-    added = logits if manifest.fusion == 'logit' else (values if as_given else nodes('Softmax', logits, axis=1))
-    size = nodes('ReduceMax', nodes('Abs', values), nodes.classes, keepdims=0)
-    infinite = nodes('Or', nodes('IsNaN', size), nodes('IsInf', size))
-    broken = nodes('ReduceMax', nodes('Cast', nodes('IsNaN', values), to=TensorProto.INT64), nodes.classes, keepdims=0)
-    finite = nodes('Not', nodes('Or', infinite, nodes('Cast', broken, to=TensorProto.BOOL)))
-    number = nodes('Cast', finite, to=TensorProto.FLOAT)
-    state = _State(added, number, _member_score(nodes, manifest, index, logits))
-    state = _added(nodes, manifest.fusion, state, finite, before)
-    divisor = nodes('Max', state.finite, nodes.constant(1.0))
-    if manifest.fusion == 'replace':
-        divisor = nodes('Identity', nodes.constant([1.0]))
-    mean = nodes('Div', state.total, nodes('Unsqueeze', divisor, nodes.classes))
-    any_finite = nodes('Greater', state.finite, nodes.constant(0.0))
-    if manifest.fusion != 'logit':
-        uniform = nodes.constant(1 / manifest.num_classes)
-        mean = nodes('Where', nodes('Unsqueeze', any_finite, nodes.classes), mean, uniform)
-    probs = nodes('Softmax', mean, axis=1) if manifest.fusion == 'logit' else mean
-    own = None if state.score is None else nodes('Div', state.score, divisor)
-    score = _confidence(nodes, manifest, mean, probs, own)
-    return state, probs, nodes('Where', any_finite, score, nodes.constant(-np.inf))
-
-
-def _added(nodes: Nodes, fusion: str, now: _State, finite: str, before: _State | None) -> _State:
-    """The state after one more stage; output that is not finite adds nothing."""
-    if before is None:
-        zero = nodes.constant(0.0)
-        before = _State(zero, zero, zero)
-
-    def kept(added: str, earlier: str, choice: str) -> str:
-        total = added if fusion == 'replace' else nodes('Add', earlier, added)
-        return nodes('Where', choice, total, earlier)
-
-    score = None
-    if now.score is not None:
-        assert before.score is not None  # the confidence is one for all stages
-        score = kept(now.score, before.score, finite)
-    return _State(
-        kept(now.total, before.total, nodes('Unsqueeze', finite, nodes.classes)),
-        nodes('Add', before.finite, now.finite),
-        score,
-    )
-
-
-def _member_score(nodes: Nodes, manifest: Manifest, index: int, logits: str) -> str | None:
-    """The member's own score of each image, where the confidence asks for it."""
-    if not needs_member_score(manifest.confidence, manifest.fusion):
-        return None
-    if manifest.confidence == 'energy':
-        scale = nodes.constant(manifest.stages[index].temperature)
-        return nodes('Mul', nodes('ReduceLogSumExp', logits, nodes.classes, keepdims=0), scale)
-    return nodes('ReduceMax', logits, nodes.classes, keepdims=0)
-
-
-def _confidence(nodes: Nodes, manifest: Manifest, mean: str, probs: str, member_score: str | None) -> str:
-    name = manifest.confidence
-    if name in MEMBER:
-        if member_score is not None:
-            return member_score
-        operator = 'ReduceLogSumExp' if name == 'energy' else 'ReduceMax'
-        return nodes(operator, mean, nodes.classes, keepdims=0)
-    if name == 'max_prob':
-        return nodes('ReduceMax', probs, nodes.classes, keepdims=0)
-    if name == 'prob_gap':
-        return _gap(nodes, probs)
-    if manifest.fusion == 'logit':
-        log_probs = nodes('Max', nodes('LogSoftmax', mean, axis=1), nodes.constant(_FLOOR))
-    else:
-        log_probs = nodes('Log', nodes('Max', probs, nodes.constant(_TINY)))
-    if name == 'neg_entropy':
-        return nodes('ReduceSum', nodes('Mul', probs, log_probs), nodes.classes, keepdims=0)
-    return _gap(nodes, mean if manifest.fusion == 'logit' else log_probs)
-
-
-def _gap(nodes: Nodes, values: str) -> str:
-    """The largest minus the second largest of each row."""
-    best, _ = nodes.several('TopK', 2, values, nodes.constant([2], np.int64), axis=1)
-    first, second = nodes.several('Split', 2, best, axis=1, num_outputs=2)
-    return nodes('Squeeze', nodes('Sub', first, second), nodes.classes)
-
-
-def _going(nodes: Nodes, gap: int, confidence: str, finite: str) -> str:
-    """Who goes on, bool ``(N)``: inside of the window, or without any finite output where the gap is open."""
-    window = nodes('Gather', 'bounds', nodes.constant(gap, np.int64), axis=0)
-    low, high = (nodes('Gather', window, nodes.constant(end, np.int64), axis=0) for end in (0, 1))
-    inside = nodes('And', nodes('GreaterOrEqual', confidence, low), nodes('LessOrEqual', confidence, high))
-    lost = nodes('Equal', finite, nodes.constant(0.0))
-    opened = nodes('Not', nodes('IsNaN', low))
-    return nodes('And', nodes('Or', inside, lost), opened)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmcascade.runtime.decision.confidence import confidence, member_score, needs_member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
 from mmcascade.runtime.manifest import Manifest
-from mmcascade.runtime.preprocessing.views import Pixels
+from mmcascade.runtime.preprocessing.step import Pixels
 
 #: What runs a stage: raw images ``(N, C, H, W)`` to values ``(N, classes)``.
 Run = Callable[[NDArray[np.uint8]], Floats]

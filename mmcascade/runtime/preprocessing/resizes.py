@@ -1,0 +1,156 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Steps that resize, by the filters of OpenCV or of Pillow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from mmcascade.runtime.errors import ImageError
+from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.preprocessing import opencv_resize
+from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Step, size_of
+
+_PILLOW = {
+    'nearest': Image.Resampling.NEAREST,
+    'bilinear': Image.Resampling.BILINEAR,
+    'bicubic': Image.Resampling.BICUBIC,
+    'box': Image.Resampling.BOX,
+    'lanczos': Image.Resampling.LANCZOS,
+    'hamming': Image.Resampling.HAMMING,
+}
+_LIBRARIES = {'opencv': tuple(opencv_resize.METHODS), 'pillow': tuple(_PILLOW)}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Whose resizing, and by which method.
+
+    Attributes:
+        library: 'opencv' (no antialiasing) or 'pillow' (the filter widens when it shrinks).
+        method: that library's name for it.
+    """
+
+    library: str
+    method: str
+
+    @classmethod
+    def read(cls, fields: Fields) -> Filter:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
+        library = fields.text('library', choices=tuple(_LIBRARIES))
+        return cls(library, fields.text('method', choices=_LIBRARIES[library]))
+
+    def __call__(self, image: Pixels, height: int, width: int) -> Pixels:
+        """Run it; see the class."""
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise ImageError(f'an image of {image.shape[0]} x {image.shape[1]} would become {height} x {width} pixels')
+        if self.library == 'opencv':
+            return opencv_resize.resize(image, height, width, self.method)
+        if image.shape[:2] == (height, width):
+            return image
+        return np.asarray(Image.fromarray(image).resize((width, height), _PILLOW[self.method]))
+
+
+@dataclass(frozen=True)
+class Resize(Step):
+    """To a fixed size, whatever the aspect ratio."""
+
+    op: ClassVar[str] = 'resize'
+    height: int
+    width: int
+    filter: Filter
+
+    @classmethod
+    def read(cls, fields: Fields) -> Resize:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
+        return cls(*size_of(fields), Filter.read(fields))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
+        return self.filter(image, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class ResizeEdge(Step):
+    """One edge to a size and the other one in proportion, cut to whole pixels.
+
+    Attributes:
+        edge: 'short', 'long', 'width' or 'height'.
+        size: of that edge, in pixels.
+    """
+
+    op: ClassVar[str] = 'resize_edge'
+    edge: str
+    size: int
+    filter: Filter
+
+    @classmethod
+    def read(cls, fields: Fields) -> ResizeEdge:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
+        edge = fields.text('edge', choices=('short', 'long', 'width', 'height'))
+        return cls(edge, fields.whole('size', 1, MAX_SIDE), Filter.read(fields))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
+        height, width = image.shape[:2]
+        by_width = self.edge == 'width' or (self.edge == 'short' and width < height)
+        if by_width or (self.edge == 'long' and width > height):
+            return self.filter(image, int(self.size * height / width), self.size)
+        return self.filter(image, self.size, int(self.size * width / height))
+
+
+@dataclass(frozen=True)
+class ResizeWithin(Step):
+    """As large as fits into a size, keeping the aspect ratio.
+
+    Attributes:
+        long: the most that the longer edge may have.
+        short: the most that the shorter edge may have.
+    """
+
+    op: ClassVar[str] = 'resize_within'
+    long: int
+    short: int
+    filter: Filter
+
+    @classmethod
+    def read(cls, fields: Fields) -> ResizeWithin:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
+        return cls(fields.whole('long', 1, MAX_SIDE), fields.whole('short', 1, MAX_SIDE), Filter.read(fields))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
+        height, width = image.shape[:2]
+        scale = min(self.long / max(height, width), self.short / min(height, width))
+        return self.filter(image, int(height * scale + 0.5), int(width * scale + 0.5))
+
+
+@dataclass(frozen=True)
+class ResizeRatio(Step):
+    """Inside of a size, or around it, keeping the aspect ratio; rounded to whole pixels.
+
+    Attributes:
+        fit: 'inside' (no side is longer than asked for) or 'outside' (none is shorter).
+    """
+
+    op: ClassVar[str] = 'resize_ratio'
+    height: int
+    width: int
+    fit: str
+    filter: Filter
+
+    @classmethod
+    def read(cls, fields: Fields) -> ResizeRatio:
+        """Read its own fields, and refuse what is missing, of another kind or out of range."""
+        height, width = size_of(fields)
+        return cls(height, width, fields.text('fit', choices=('inside', 'outside')), Filter.read(fields))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
+        height, width = image.shape[:2]
+        choose = max if self.fit == 'inside' else min
+        ratio = choose(height / self.height, width / self.width)
+        return self.filter(image, round(height / ratio), round(width / ratio))
