@@ -4,66 +4,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from mmcascade._system.files import read_json, write_json
-from mmcascade._system.tables import Table
 from mmcascade.apis.cascade_inputs import Batch, Views
+from mmcascade.apis.evaluation import Evaluation
+from mmcascade.apis.member_outputs import Loader, MemberOutputs
+from mmcascade.apis.named_modules import module_of, names_of
 from mmcascade.apis.plain_stage import PlainStage
 from mmcascade.calibration.fit.calibrate import calibrate
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.replay.replay import replay
-from mmcascade.calibration.stores.data_identity import DataIdentity
-from mmcascade.calibration.stores.fingerprints import fingerprint
-from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store_identity import StoreIdentity
-from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
-from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.evaluation.standings.table import standings_table
-from mmcascade.evaluation.standings.verdict import verdict
-from mmcascade.models.members.networks.references import parse_reference
-from mmcascade.models.members.recipes.recipe import Recipe
-from mmcascade.routing import CachedStage, CascadeRouter, ExitPolicy, Outcome, StageOutput, WindowPolicy
+from mmcascade.routing import CascadeRouter, Outcome
 from mmcascade.runtime import Decision
 
 SCHEMA = 1
 MEMBERS, CALIBRATION = 'members.json', 'calibration.json'
-
-#: Batches of inputs with their labels, int ``(N)``.
-Loader = Iterable[tuple[Batch, Any]]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Members, ensemble and cascade on labelled units.
-
-    Attributes:
-        standings: their figures, with paired 95 % intervals.
-        members: names, in the order of the cascade.
-    """
-
-    standings: Standings
-    members: list[str]
-
-    def table(self) -> Table:
-        """One row per system; ``.show()`` prints it, ``.as_markdown()`` is for pages."""
-        return standings_table(self.standings, self.members[-1])
-
-    def verdict(self) -> str:
-        """Whether the cascade pays."""
-        return verdict(self.standings, self.members)
 
 
 class Cascade:
@@ -95,12 +56,12 @@ class Cascade:
     def __init__(self, members: Sequence[str | nn.Module], classes: Sequence[str] | None = None) -> None:
         if len(members) < 2:
             raise ValueError(f'a cascade has two members or more, got {len(members)}')
-        networks = [_network(member) for member in members]
+        networks = [module_of(member) for member in members]
         self.sources = [member if isinstance(member, str) else None for member in members]
         known = [classes, *(names for _, _, names in networks)]
         self.classes = next((tuple(names) for names in known if names), None)
         self._views = Views([recipe for _, recipe, _ in networks])
-        names = _names(members)
+        names = names_of(members)
         self.stages = [
             PlainStage(name, module, view)
             for name, (module, _, _), view in zip(names, networks, self._views.numbers, strict=True)
@@ -132,10 +93,10 @@ class Cascade:
         """
         request = CalibrationRequest(target, certify=certify)
         request.check_classifier()
-        outputs, labels = self._run(loader)
+        given = MemberOutputs.of(self.stages, self._views, loader)
         identity = self.identity()
         with tempfile.TemporaryDirectory() as folder:
-            store = _stored(Path(folder) / 'store', identity, outputs, labels)
+            store = given.store(Path(folder) / 'store', identity)
             self._use(calibrate(store, identity, request))
         return self
 
@@ -165,24 +126,8 @@ class Cascade:
         """
         if self.calibration is None:
             raise ValueError('this cascade has no windows yet; calibrate it: cascade.calibrate(loader, target=...)')
-        outputs, labels = self._run(loader)
-        temperatures = self.calibration.temperatures
-        cached = [
-            CachedStage(output.values, macs=output.macs, temperature=temperature)
-            for output, temperature in zip(outputs, temperatures, strict=True)
-        ]
-
-        def system(name: str, stages: Sequence[CachedStage], policy: ExitPolicy) -> System:
-            found = replay(stages, policy, len(labels))
-            return System(name, found.confidence, found.label != labels, found.macs)
-
-        alone = [system(name, [stage], WindowPolicy([])) for name, stage in zip(self.members, cached, strict=True)]
-        ensemble = system('ensemble', cached, WindowPolicy([(None, None)] * (len(cached) - 1)))
-        cascade = system('cascade', cached, self.calibration.policy())
-        target = self.calibration.target
-        wanted = Target.parse(target)
-        measure = measure_for(wanted.kind, wanted.value) if wanted.is_decision else ACCURACY
-        return Evaluation(Standings([*alone, ensemble, cascade], measure), self.members)
+        given = MemberOutputs.of(self.stages, self._views, loader)
+        return Evaluation.of(self.members, given, self.calibration)
 
     def save(self, folder: str | Path) -> None:
         """Write weights, calibration and what the members are; modules are not written, only their weights.
@@ -241,29 +186,6 @@ class Cascade:
             stage.temperature = temperature
         self._router = CascadeRouter(self.stages, calibration.policy(), maps=calibration.maps)
 
-    def _run(self, loader: Loader) -> tuple[list[StageOutput], NDArray[np.int64]]:
-        """The outputs of all members on all units, and their labels."""
-        pieces: list[list[StageOutput]] = [[] for _ in self.stages]
-        labels = []
-        for batch, given in loader:
-            source = self._views.source(batch)
-            rows = np.arange(len(source))
-            for stage, own in zip(self.stages, pieces, strict=True):
-                own.append(stage.run(source.take(stage.view, rows)))
-            labels.append(np.asarray(given, dtype=np.int64))
-            if len(labels[-1]) != len(rows):
-                raise ValueError(f'a batch has {len(rows)} images and {len(labels[-1])} labels')
-        if not labels:
-            raise ValueError('the loader gave no batch')
-        joined = [
-            StageOutput(
-                logits=torch.cat([piece.values.cpu() for piece in own]),
-                macs=torch.cat([torch.full((len(piece.values),), float(piece.macs)).double() for piece in own]),
-            )
-            for own in pieces
-        ]
-        return joined, np.concatenate(labels)
-
     def _decisions(self, outcome: Outcome) -> list[Decision]:
         assert self.calibration is not None
         accept, probs = self.calibration.accept, outcome.probs.float().numpy()
@@ -274,47 +196,3 @@ class Cascade:
             Decision(label, self.classes[label] if self.classes else None, score, taken, int(stage), float(macs), row)
             for label, score, taken, stage, macs, row in rows
         ]
-
-
-def _network(member: str | nn.Module) -> tuple[nn.Module, Recipe | None, Sequence[str] | None]:
-    if isinstance(member, nn.Module):
-        return member, None, None
-    reference = parse_reference(member)
-    if reference is None:
-        raise ValueError(
-            f'{member!r} is no module, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME or folder of Hugging Face; members '
-            'of OpenMMLab go through mmcascade build, or a config'
-        )
-    named = reference.load(reference.name, pretrained=True)
-    return named.module(), named.recipe, named.classes
-
-
-def _names(members: Sequence[str | nn.Module]) -> list[str]:
-    """Names of the members, which tell them apart in files."""
-    names: list[str] = []
-    for member in members:
-        stem = member.rstrip('/').rpartition('/')[2].replace('.', '_') if isinstance(member, str) else 'member'
-        count = sum(name.rpartition('-')[0] == stem or name == stem for name in names)
-        names.append(f'{stem}-{count + 1}' if count or not isinstance(member, str) else stem)
-    return names
-
-
-def _stored(
-    folder: Path, identity: CascadeIdentity, outputs: Sequence[StageOutput], labels: NDArray[np.int64]
-) -> ScoreStore:
-    data = DataIdentity(len(labels), fingerprint([_bytes(outputs[0].values), labels.tobytes()]))
-    store = ScoreStore.create(
-        folder,
-        ScoreHeader(
-            identity=StoreIdentity(identity.stages, identity.precision, data, 'in Python'),
-            units=len(labels),
-            classes=outputs[0].values.shape[1],
-            kinds=['logits'] * len(outputs),
-        ),
-    )
-    store.write(outputs, labels)
-    return store
-
-
-def _bytes(values: Tensor) -> bytes:
-    return values.contiguous().numpy().tobytes()
