@@ -1,0 +1,133 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Tables of times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from measured.rows import rows_of
+from mmcascade._system.tables import Column, Table
+
+
+def peers(results: dict[str, Any]) -> str:
+    machine, rows = results['machine'], results['rows']
+    names = [Column(title, left=True) for title in ('stages', 'system', 'batch sizes')]
+    table = Table.of(
+        [*names, 'images/s', 'share of the limit', 'same decisions'],
+        [
+            [
+                row['group'],
+                row['name'],
+                row['batches'],
+                f'{row["units_per_s"]:.1f} ({row["lowest"]:.1f} to {row["highest"]:.1f})',
+                f'{row["share_of_limit"]:.1%} ({row["share_lowest"]:.1%} to {row["share_highest"]:.1%})',
+                'yes' if row['same_decisions'] else 'no',
+            ]
+            for row in rows
+        ],
+    )
+    load = max(max(row['load_before'], row['load_after']) for row in rows)
+    where = (
+        f'Measured on {machine["cores"]} cores of {machine["cpu"]} with {machine["threads"]} thread(s), torch '
+        f'{machine["torch"]}, without a GPU, on {rows[0]["images"]} images in memory, loader batch '
+        f'{rows[0]["loader_batch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the '
+        f'machine: up to {load:.1f}.'
+    )
+    return f'{table.as_markdown()}\n\n{where}'
+
+
+def loop_rows(results: dict[str, Any]) -> str:
+    table = Table.of(
+        ['', 'seconds', 'of loading and limit'],
+        [
+            [
+                row['name'],
+                f'{row["seconds"]:.2f} ({row["lowest"]:.2f} to {row["highest"]:.2f})',
+                f'{row["ratio"]:.2f} ({row["ratio_lowest"]:.2f} to {row["ratio_highest"]:.2f})',
+            ]
+            for row in results['rows']
+        ],
+    )
+    machine, row = results['machine'], results['rows'][0]
+    return table.as_markdown() + (
+        f'\n\n{row["images"]:,} images of 28 x 28, loader batch {row["loader_batch"]}, on {machine["cores"]} cores of '
+        f'{machine["cpu"]} with {machine["threads"]} thread(s), torch {machine["torch"]}; median of {row["repeats"]} '
+        f'rounds (lowest to highest). Load of the machine: {row["load_before"]} before, {row["load_after"]} after.'
+    )
+
+
+def metrics_speed(results: dict[str, Any]) -> str:
+    """The scores that others were run on, too; of the rest the worst."""
+    same = {True: 'yes', False: 'no', None: ''}
+    table = Table.of(
+        [
+            'library',
+            Column('summary', left=True),
+            'seconds',
+            Column('times numpy.sort', '.1f', missing=''),
+            Column('bytes per unit', '.0f', missing=''),
+            'same value',
+        ],
+        [
+            [
+                row['library'],
+                row['summary'],
+                'not installed' if row['seconds'] is None else f'{row["seconds"]:.2f} (to {row["slowest"]:.2f})',
+                row['times_sort'],
+                row['bytes_per_unit'],
+                same[row['same_value']],
+            ]
+            for row in results['rows']
+            if row['scores'] == 'probabilities'
+        ],
+    )
+    ours = [row for row in results['rows'] if row['library'] == 'mmcascade']
+    worst: dict[str, float] = {}
+    for row in ours:
+        worst[row['scores']] = max(row['times_sort'], worst.get(row['scores'], 0))
+    loads = [row['load'] for row in ours]
+    machine = results['machine']
+    sort = min(row['sort_seconds'] for row in ours if row['scores'] == 'probabilities')
+    return table.as_markdown() + (
+        f'\n\n{ours[0]["size"]:,} units, probabilities in float64, on one core of {machine["cpu"]}, numpy '
+        f'{machine["numpy"]}; the shortest of {ours[0]["repeats"]} runs (to the longest), in turns with sorts of the '
+        f'same scores, which take {sort:.3f} s. '
+        'Our slowest summary takes '
+        + ', '.join(f'{times:.1f} times the sort with {kind}' for kind, times in worst.items())
+        + f'. Load of the machine: {min(loads)} to {max(loads)}.'
+    )
+
+
+def router_overhead(results: dict[str, Any]) -> str:
+    rows = [['what', 'median', 'lowest to highest']]
+    for row in results['rows']:
+        if row['repeats'] > 1:  # else it is no time
+            rows.append(
+                [
+                    row['measure'].replace('batch any', 'batch of all images'),
+                    f'{row["median"]:.3g} {row["unit"]}',
+                    f'{row["lowest"]:.3g} to {row["highest"]:.3g}',
+                ]
+            )
+    kept = [
+        f'{row["median"]:.0f} by {row["measure"].removeprefix("memory growth: ")}'
+        for row in results['rows']
+        if row['unit'].startswith('bytes')
+    ]
+    loads = [row['load'] for row in results['rows']]
+    return Table.of(rows[0], rows[1:]).as_markdown() + (
+        f'\n\nOne thread of {results["machine"]["cpu"]}, torch {results["machine"]["torch"]}. Load of the machine: '
+        f'{min(loads)} to {max(loads)}.\n\nBytes an image that a test keeps: {", ".join(kept)}.'
+    )
+
+
+def device_views(results: dict[str, Any]) -> str:
+    machine, row = results['machine'], results['rows'][0]
+    table = rows_of(
+        results, {'cascade': '', 'views': '', 'loader': '.1f', 'all': '.1f', 'loader_gain': '.2f', 'gain': '.2f'}
+    )
+    return table + (
+        f'\n\nImages per second of {row["model"]} on {row["device"]}, {machine["cores"]} cores of '
+        f'{machine["cpu"]}, {machine["threads"]} thread(s), loader batch {row["batch_size"]}, '
+        f'{row["workers"]} worker(s), other work on the machine.'
+    )
