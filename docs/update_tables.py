@@ -16,49 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade.comparison.classification.plots import plot_policies
-from mmcascade.engine.console import search_table
 from mmcascade.visualization.style import save
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, rows, search, segmentation, speed, systems  # noqa: E402
+from measured import calibration, search, segmentation, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 IMAGES = ROOT / 'docs' / 'en' / 'images'
-
 
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'quickstart table': ('quickstart.json', systems.quickstart),
     'search table': ('search_quickstart.json', search.search_of('coverage')),
     'convert table': ('search_quickstart.json', search.search_of('convert')),
-    'committees table': (
-        'search_quickstart.json',
-        lambda results: search_table.committees_table(results['accuracy']).as_markdown(),
-    ),
-    'confidences table': (
-        'search_quickstart.json',
-        lambda results: search_table.confidences_table(results['confidences']).as_markdown(),
-    ),
+    'committees table': ('search_quickstart.json', search.committees),
+    'confidences table': ('search_quickstart.json', search.confidences),
     'search speed table': ('search_speed.json', search.search_speed),
     'cell search speed table': ('cell_search_speed.json', search.cell_search_speed),
     'ood table': ('quickstart.json', systems.ood),
     'lite ood table': ('ood_lite.json', systems.ood_lite),
     'self-cascade table': ('self_cascade.json', systems.views),
     'device views table': ('device_views.json', speed.device_views),
-    'view agreement table': (
-        'view_agreement.json',
-        lambda results: rows.rows_of(
-            results,
-            {
-                'size': '',
-                'same_label': '.2f',
-                'top1_pipeline': '.2f',
-                'top1_device': '.2f',
-                'mean_change_of_max_prob': '.3f',
-            },
-        ),
-    ),
+    'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),
@@ -74,9 +54,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'guarantee table': ('guarantee.json', calibration.guarantee),
     'score maps table': ('score_maps.json', calibration.score_maps),
     'badly scaled member': ('score_maps_scaled.json', calibration.badly_scaled),
-    'canvases table': ('quickstart_seg.json', segmentation.segmentation),
-    'camvid table': ('camvid.json', segmentation.segmentation),
-    'segmentation speed table': ('segmentation.json', segmentation.segmentation_speed),
+    'canvases table': ('quickstart_seg.json', segmentation.systems),
+    'camvid table': ('camvid.json', segmentation.systems),
+    'segmentation speed table': ('segmentation.json', segmentation.speed),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
 }

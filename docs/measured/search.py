@@ -22,6 +22,14 @@ def search_of(section: str) -> Callable[[dict[str, Any]], str]:
     return render
 
 
+def committees(results: dict[str, Any]) -> str:
+    return search_table.committees_table(results['accuracy']).as_markdown()
+
+
+def confidences(results: dict[str, Any]) -> str:
+    return search_table.confidences_table(results['confidences']).as_markdown()
+
+
 def settings_per_second(results: dict[str, Any]) -> str:
     rows = [['', 'settings', 'seconds', 'settings per second', 'seconds per setting by replay']]
     rows += [

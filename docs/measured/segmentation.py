@@ -10,7 +10,7 @@ from mmcascade._system.tables import Column, Table
 from mmcascade.comparison.segmentation import table as segmentation_table
 
 
-def segmentation(results: dict[str, Any]) -> str:
+def systems(results: dict[str, Any]) -> str:
     machine, images = results['machine'], results['images']
     tables = [
         table.as_markdown()
@@ -37,7 +37,7 @@ def segmentation(results: dict[str, Any]) -> str:
     )
 
 
-def segmentation_speed(results: dict[str, Any]) -> str:
+def speed(results: dict[str, Any]) -> str:
     machine, rows = results['machine'], results['rows']
     table = Table.of(
         [

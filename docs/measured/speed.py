@@ -131,3 +131,8 @@ def device_views(results: dict[str, Any]) -> str:
         f'{machine["cpu"]}, {machine["threads"]} thread(s), loader batch {row["batch_size"]}, '
         f'{row["workers"]} worker(s), other work on the machine.'
     )
+
+
+def view_agreement(results: dict[str, Any]) -> str:
+    columns = {'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f'}
+    return rows_of(results, {**columns, 'mean_change_of_max_prob': '.3f'})
