@@ -13,10 +13,9 @@ import torch
 from mmcascade._system.extras import needed_by
 from mmcascade.apis.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.shared import finite_or_none, innermost_dataset, loaded, put_picture
-from mmcascade.datasets.classes import check_given_names
-from mmcascade.engine.configs.classes import class_count
 from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
 from mmcascade.models.cascades import cascade_of
+from mmcascade.models.parts.class_names import check_given_names
 
 with needed_by('mmcascade.apis'):
     import mmcv
@@ -99,7 +98,7 @@ class CascadeInferencer(ImageClassificationInferencer):
         if self.classes is None:
             self.classes = self.model.classes
         else:
-            check_given_names(self.classes, self.model.classes, class_count(self.model))
+            check_given_names(self.classes, self.model.classes, self.model.num_classes)
 
     def _init_pipeline(self, cfg: Config) -> Callable:
         # mmpretrain looks for the pipeline in the outermost data set, which may be a wrapper.

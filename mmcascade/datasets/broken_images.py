@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcascade.datasets.classes import inner_datasets
+from mmcascade.datasets.inner import inner_datasets
 
 
 class ImageError(ValueError):

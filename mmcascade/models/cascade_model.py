@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.fingerprints import module_fingerprint
 from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precision
-from mmcascade.models.members.members import Member, check_members
+from mmcascade.models.members.members import Member, check_members, num_classes
 from mmcascade.models.parts.cascade_parts import check_bounds, checked_accept
+from mmcascade.models.parts.tested_classes import TestedClasses
 from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.parts.whole_checkpoint import check_whole_cascade
 from mmcascade.models.stages.stage import MemberStage
@@ -77,6 +78,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         self.register_load_state_dict_post_hook(_mark_loaded)
         self.classes = next((m.classes for m in built.values() if m.classes), None)
         self.palette = next((m.palette for m in built.values() if m.palette), None)
+        self.tested = TestedClasses(self.classes, self.num_classes)
 
         if fusion not in FUSIONS:
             raise ValueError(f'unknown fusion {fusion!r}; expected one of {FUSIONS}')
@@ -184,7 +186,9 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
 
     def test_step(self, data: dict | tuple | list) -> list[Any]:
         """Predict a batch as the data loader gives it. No member sees more than the units it is asked for."""
-        return self._predict(self.unpack(data))
+        batch = self.unpack(data)
+        self.tested.check(batch.samples)
+        return self._predict(batch)
 
     val_step = test_step
 
@@ -198,6 +202,11 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
             for key, value in member.state_dict(keep_vars=keep_vars).items():
                 destination[f'{prefix}members.{name}.{key}'] = value
         return destination
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the members tell apart, or None if none of them says so."""
+        return next((count for member in self.members.values() if (count := num_classes(member))), None)
 
     def init_weights(self) -> None:
         """Nothing: members are loaded when the cascade is built, or from a bundle."""

@@ -16,7 +16,7 @@ from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.comparison.build.images import labelled_images
 from mmcascade.comparison.side_by_side.plots import plot_costs, plot_curves
-from mmcascade.datasets.classes import check_classes
+from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.predict.decider import Decider
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from mmcascade.datasets.classes import check_classes
+from mmcascade.datasets.inner import in_distribution
 from mmcascade.models.cascades import cascade_of
-from mmcascade.models.members.members import num_classes
+from mmcascade.models.parts.class_names import check_names, label_error, names_in
 
 _CHECKED = '_checked_by_mmcascade'
 
@@ -26,11 +27,52 @@ def check_dataset(model: Any, dataset: Any, where: str) -> None:
     cascade = cascade_of(model)
     if cascade is None or vars(dataset).get(_CHECKED) is cascade:
         return
-    check_classes(dataset, cascade.classes, class_count(cascade), where)
+    check_classes(dataset, cascade.classes, cascade.num_classes, where)
+    cascade.tested.settle(getattr(dataset, 'metainfo', None))
     setattr(dataset, _CHECKED, cascade)  # the loop, a hook and the tool each ask; labels are read once
 
 
-def class_count(model: Any) -> int | None:
-    """How many classes the members of a cascade tell apart, or None if none of them says so."""
-    counts = [num_classes(member) for member in model.members.values()]
-    return next((count for count in counts if count), None)
+def check_classes(
+    dataset: Any, names: Sequence[str] | None, number: int | None, where: str = 'test_dataloader.dataset'
+) -> None:
+    """Refuse a data set whose labels are not the members' classes.
+
+    They are compared by name where both know names, and by number otherwise; and no label may lie outside of the
+    members' heads. Data sets that are marked as out of distribution have classes of their own, and are left out.
+
+    Args:
+        dataset: built; wrappers and joined data sets are looked into.
+        names: the members' classes in order, if they know them.
+        number: how many classes the members tell apart, if that is known.
+        where: the config's key of the data set, for messages.
+
+    Raises:
+        ClassesError: naming both sides and what to put right.
+    """
+    number = len(names) if names else number
+    for part in in_distribution(dataset):
+        check_names(names_in(getattr(part, 'metainfo', None)), names, number, where)
+        if number is not None:
+            _check_labels(part, number, names, where)
+
+
+def _check_labels(part: Any, number: int, names: Sequence[str] | None, where: str) -> None:
+    if not callable(getattr(part, 'get_data_info', None)):
+        return
+    for index in range(len(part)):
+        info = part.get_data_info(index)
+        label = info.get('gt_label')
+        if label is None or not _is_whole(label):
+            return  # several labels an image, or none: nothing that a head numbers
+        if not 0 <= int(label) < number:
+            image = f'{info.get("img_path", f"image {index}")} of {where}'
+            raise label_error(image, int(label), names, number)
+
+
+def _is_whole(label: Any) -> bool:
+    if isinstance(label, bool):
+        return False
+    try:
+        return int(label) == label
+    except (TypeError, ValueError):
+        return False

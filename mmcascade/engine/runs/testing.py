@@ -21,13 +21,13 @@ from mmcascade._system.files import check_writable, write_json
 from mmcascade._system.json_values import plain
 from mmcascade._system.memory import keep_freed_memory
 from mmcascade.datasets.broken_images import name_broken_images
-from mmcascade.datasets.classes import ClassesError
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.hooks.progress_hook import ProgressHook
 from mmcascade.engine.loops.deferred_test_loop import BoundError
 from mmcascade.engine.runs.runner import build_runner, log_file
+from mmcascade.models.parts.class_names import ClassesError
 
 
 class SplitError(ValueError):

@@ -11,10 +11,11 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.datasets.classes import ClassesError, check_classes, check_given_names
+from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.testing import run_test
+from mmcascade.models.parts.class_names import ClassesError, check_given_names
 from tests.support.tiny_project import NAMES, make_project
 
 

@@ -1,10 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The classes of a data set against those of the members, which only share numbers with each other."""
+"""The classes of a data set and those of the members by name: numbers are all that they share."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SHOWN = 8
@@ -14,35 +14,40 @@ class ClassesError(ValueError):
     """Labels of a data set do not mean what the members mean by them."""
 
 
-def check_classes(
-    dataset: Any, names: Sequence[str] | None, number: int | None, where: str = 'test_dataloader.dataset'
-) -> None:
-    """Refuse a data set whose labels are not the members' classes.
-
-    They are compared by name where both know names, and by number otherwise; and no label may lie outside of the
-    members' heads. Data sets that are marked as out of distribution have classes of their own, and are left out.
+def check_names(own: Sequence[str] | None, names: Sequence[str] | None, number: int | None, where: str) -> None:
+    """Refuse classes of a data set that are not the members': by name where both know names, and by number otherwise.
 
     Args:
-        dataset: built; wrappers and joined data sets are looked into.
+        own: what the data set calls its classes, in the order of its labels, if it says so.
         names: the members' classes in order, if they know them.
         number: how many classes the members tell apart, if that is known.
-        where: the config's key of the data set, for messages.
+        where: the data set's name in messages, such as its key of the config.
 
     Raises:
         ClassesError: naming both sides and what to put right.
     """
-    number = len(names) if names else number
-    for part in parts(dataset):
-        own = class_names(part)
-        if own is not None and names:
-            _check_names(own, list(names), where)
-        elif own is not None and number is not None and len(own) != number:
-            raise ClassesError(
-                f'{where} has {len(own)} classes ({_listed(own)}) and the members tell {number} apart, so its labels '
-                f'are numbers of other classes; {_MEND}'
-            )
-        if number is not None:
-            _check_labels(part, number, names, where)
+    if own is not None and names:
+        _compare(list(own), list(names), where)
+    elif own is not None and number is not None and len(own) != number:
+        raise ClassesError(
+            f'{where} has {len(own)} classes ({_listed(own)}) and the members tell {number} apart, so its labels '
+            f'are numbers of other classes; {_MEND}'
+        )
+
+
+def label_error(image: str, label: int, names: Sequence[str] | None, number: int) -> ClassesError:
+    """What is wrong with the label of an image that lies outside of the members' heads."""
+    last = f'{number - 1} ({names[number - 1]})' if names else str(number - 1)
+    hint = '; do the labels count from 1?' if label == number else ''
+    return ClassesError(f'{image} has the label {label}, and the members have {number} classes, 0 to {last}{hint}')
+
+
+def names_in(meta: Any) -> list[str] | None:
+    """What the meta information of a data set calls its classes, in the order of its labels; None if it does not."""
+    found = meta.get('classes') if isinstance(meta, Mapping) else None
+    if found is None or isinstance(found, str) or not all(isinstance(name, str) for name in found):
+        return None
+    return list(found) or None
 
 
 def check_given_names(given: Sequence[str], names: Sequence[str] | None, number: int | None) -> None:
@@ -60,34 +65,7 @@ def check_given_names(given: Sequence[str], names: Sequence[str] | None, number:
     if number is not None and len(given) != number:
         raise ClassesError(f'{len(given)} class names were given ({_listed(given)}), and the members have {number}')
     if names and sorted(map(_plain, given)) == sorted(map(_plain, names)):
-        _check_names(list(given), list(names), 'classes=')
-
-
-def parts(dataset: Any) -> Iterator[Any]:
-    """The data sets that read files, without those that are out of distribution."""
-    for part in inner_datasets(dataset):
-        if not any(type(step).__name__ == 'MarkOOD' for step in _transforms(part)):
-            yield part
-
-
-def inner_datasets(dataset: Any) -> Iterator[Any]:
-    """The data sets that read files, below wrappers and joins."""
-    inner = getattr(dataset, 'datasets', None)
-    inner = [dataset.dataset] if inner is None and hasattr(dataset, 'dataset') else inner
-    if inner is None:
-        yield dataset
-    else:
-        for each in inner:
-            yield from inner_datasets(each)
-
-
-def class_names(dataset: Any) -> list[str] | None:
-    """What a data set calls its classes, in the order of its labels; None if it does not say."""
-    meta = getattr(dataset, 'metainfo', None)
-    found = meta.get('classes') if isinstance(meta, dict) else None
-    if found is None or isinstance(found, str) or not all(isinstance(name, str) for name in found):
-        return None
-    return list(found) or None
+        _compare(list(given), list(names), 'classes=')
 
 
 _MEND = (
@@ -96,7 +74,7 @@ _MEND = (
 )
 
 
-def _check_names(own: list[str], names: list[str], where: str) -> None:
+def _compare(own: list[str], names: list[str], where: str) -> None:
     here, there = [_plain(name) for name in own], [_plain(name) for name in names]
     if here == there:
         return
@@ -113,7 +91,7 @@ def _check_names(own: list[str], names: list[str], where: str) -> None:
         warnings.warn(
             f'{where} and the members spell some classes differently, such as {stray[0]!r} and {missing[0]!r}; they '
             'are taken for the same',
-            stacklevel=4,
+            stacklevel=5,
         )
         return
     if len(own) == len(names) and len(missing) == len(names):
@@ -135,36 +113,6 @@ def _only_spelling(here: list[str], there: list[str]) -> bool:
     differing = [(a, b) for a, b in zip(here, there, strict=True) if a != b]
     elsewhere = any(a in there or b in here for a, b in differing)
     return not elsewhere and 2 * len(differing) < len(here)
-
-
-def _check_labels(part: Any, number: int, names: Sequence[str] | None, where: str) -> None:
-    if not callable(getattr(part, 'get_data_info', None)):
-        return
-    for index in range(len(part)):
-        info = part.get_data_info(index)
-        label = info.get('gt_label')
-        if label is None or not _is_whole(label):
-            return  # several labels an image, or none: nothing that a head numbers
-        if not 0 <= int(label) < number:
-            image = info.get('img_path', f'image {index}')
-            last = f'{number - 1} ({names[number - 1]})' if names else str(number - 1)
-            hint = '; do the labels count from 1?' if int(label) == number else ''
-            raise ClassesError(
-                f'{image} of {where} has the label {label}, and the members have {number} classes, 0 to {last}{hint}'
-            )
-
-
-def _is_whole(label: Any) -> bool:
-    if isinstance(label, bool):
-        return False
-    try:
-        return int(label) == label
-    except (TypeError, ValueError):
-        return False
-
-
-def _transforms(dataset: Any) -> Sequence[Any]:
-    return getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
 
 
 def _plain(name: str) -> str:
