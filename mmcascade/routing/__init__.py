@@ -42,6 +42,7 @@ from mmcascade.routing.policies.registry import POLICIES
 from mmcascade.routing.registry import Registry, UnknownNameError
 from mmcascade.routing.router import CascadeRouter
 from mmcascade.routing.stream import Stage, Stream
+from mmcascade.routing.units.exit_state import ExitState
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, ViewRows
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -61,6 +62,7 @@ __all__ = [
     'Confidence',
     'Distribution',
     'ExitPolicy',
+    'ExitState',
     'FeatureConfidence',
     'FractionBelowReducer',
     'FusedConfidence',

@@ -17,6 +17,7 @@ from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
 from mmcascade.routing.policies.policies import ExitPolicy, going_on
 from mmcascade.routing.stream import Stage, Stream
+from mmcascade.routing.units.exit_state import left_behind, trunk_of
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, Units, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -85,6 +86,10 @@ class CascadeRouter:
         self.fusion = fusion
         self.maps = maps
         self.results = results
+        self._later_trunks = [
+            frozenset(trunk_of(later) for later in self.stages[index + 1 :]) - {None}
+            for index in range(len(self.stages))
+        ]
         self._member_score = self.confidence.member_score(fusion)
         self.restart()
 
@@ -128,6 +133,7 @@ class CascadeRouter:
         stage = self.stages[index]
         output = stage(batch)
         batch.macs = batch.macs + (output.macs.cpu().numpy() if isinstance(output.macs, Tensor) else output.macs)
+        batch.exits = left_behind(batch.exits, trunk_of(stage), output.state, self._later_trunks[index])
         # Scores decide, and are compared with thresholds from another run: never in half precision.
         with _full_precision(output.values.device.type):
             if batch.state is None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mmcascade.routing.fusion.stage_output import StageOutput
+from mmcascade.routing.units.exit_state import trunk_of
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, Units, ViewRows, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
@@ -26,6 +27,9 @@ class Stage(Protocol):
         views: indexes of the views it reads.
         by_source: runs once for all waiting units of a source, such as the cells of an image, and its batch size counts
             sources.
+        trunk: the network whose exits this stage and others are; units bring what an earlier one of them left behind.
+            None = the stage stands alone. A stage without this attribute does, too.
+        waits_with_input: units that wait for it across batches keep its view, and not what an earlier exit left behind.
     """
 
     # Properties, as stages may be frozen, or have some of these for the whole class.
@@ -129,7 +133,8 @@ class Stream:
         for index, queue in enumerate(self._queues):
             # What a waiting unit must keep: the views that this stage or a later one reads.
             views = {view for stage in self.stages[index:] for view in stage.views}
-            queue.change(lambda batch, views=views: batch.own(borrowed, views))  # type: ignore[misc]
+            dropped = {trunk_of(s) for s in self.stages[index:] if getattr(s, 'waits_with_input', False)}
+            queue.change(lambda batch, views=views, dropped=dropped: batch.own(borrowed, views, dropped))  # type: ignore[misc]
         return outcomes
 
     def flush(self) -> list[Outcome]:

@@ -76,6 +76,7 @@ class Shares:
             first = self._scores[0]
             self._scores[0] = np.where(rank_in_group(units.group, first) < max_cells, first, np.inf)
         self.able = float((self._scores[0] < np.inf).mean()) if self._scores else 0.0
+        self._added = units.costs.along(tuple(range(len(exits))))
         self._first = exits[0].carried.total(len(units))
         self._changes = [_dense(b.carried.less(a.carried)) for a, b in zip(exits, exits[1:], strict=False)]
 
@@ -99,7 +100,7 @@ class Shares:
             shares: float64 ``(S)``.
         """
         sums = np.tile(np.asarray(self._first, np.float64), (len(shares), 1))
-        costs = np.full(len(shares), self.units.costs.per_unit[0].sum())
+        costs = np.full(len(shares), self._added[0].sum())
         if self._scores:
             order = np.argsort(self._scores[0], kind='stable')
             ends = self._ends(self._scores[0][order], shares)
@@ -120,14 +121,14 @@ class Shares:
         return np.where(count > 0, np.searchsorted(ordered, ordered[np.maximum(count, 1) - 1], side='right'), 0)
 
     def _first_costs(self, order: NDArray[np.int64]) -> NDArray[np.float64]:
-        costs = self.units.costs.per_unit[1, order]
+        costs = self._added[1][order]
         if 1 in self.units.costs.once:  # by the first unit of the group that goes on
             first = np.unique(self.units.group[order], return_index=True)[1]
             costs = np.where(np.isin(np.arange(len(order)), first), costs, 0)
         return costs
 
     def _later_costs(self, block: NDArray[np.bool_], stage: int) -> NDArray[np.float64]:
-        costs = self.units.costs.per_unit[stage]
+        costs = self._added[stage]
         if stage not in self.units.costs.once:
             return block @ costs
         return np.logical_or.reduceat(block, self.units.starts, axis=1) @ costs[self.units.starts]

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,47 @@ Chain = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class SharedTrunks:
+    """Which stages are exits of one network, and what a later exit saves after an earlier one.
+
+    Attributes:
+        trunk: per stage the network that it is an exit of; None = it stands alone.
+        exit: per stage which of the exits it is.
+        spent: float64 ``(stages, N)``, the cost of the way up to a stage without its exit's own layers.
+    """
+
+    trunk: Sequence[Hashable]
+    exit: Sequence[int]
+    spent: NDArray[np.float64]
+
+    def before(self, ran: Sequence[int], stage: int) -> int | None:
+        """The stage that another one goes on from after some stages, or None if it runs from its input."""
+        if self.trunk[stage] is None:
+            return None
+        last = next((other for other in reversed(ran) if self.trunk[other] == self.trunk[stage]), None)
+        return last if last is not None and self.exit[last] < self.exit[stage] else None
+
+    def select(self, rows: NDArray) -> SharedTrunks:
+        """Those of some of the units."""
+        return SharedTrunks(self.trunk, self.exit, self.spent[:, rows])
+
+
+@dataclass(frozen=True)
 class Costs:
     """What every stage costs for N units in G groups: multiply-adds, or milliseconds.
 
     Attributes:
-        per_unit: float64 ``(stages, N)``. Of a stage that is paid once, every unit of a group is told the whole sum.
+        per_unit: float64 ``(stages, N)``, of each stage run from its input. Of a stage that is paid once, every unit of
+            a group is told the whole sum.
         group: int64 ``(N)``, rising from 0: the image that a cell lies in; classified images are groups of their own.
         once: stages that a group pays once, if any of its units runs them.
+        exits: stages that are exits of one network; None = there are none.
     """
 
     per_unit: NDArray[np.float64]
     group: NDArray[np.int64]
     once: frozenset[int] = frozenset()
+    exits: SharedTrunks | None = None
 
     @property
     def groups(self) -> int:
@@ -34,7 +63,28 @@ class Costs:
 
     def select(self, rows: NDArray, group: NDArray[np.int64]) -> Costs:
         """Those of some of the units, with the numbers of their groups anew."""
-        return Costs(self.per_unit[:, rows], group, self.once)
+        exits = None if self.exits is None else self.exits.select(rows)
+        return Costs(self.per_unit[:, rows], group, self.once, exits)
+
+    def along(self, chain: Chain) -> list[NDArray[np.float64]]:
+        """What each stage of a chain adds for a unit that has run all before it, each ``(N)``.
+
+        An exit of a network that a stage before it has run goes on from there, and saves the way up to it.
+        """
+        added = [self.per_unit[stage] for stage in chain]
+        if self.exits is not None:
+            for position, stage in enumerate(chain):
+                before = self.exits.before(chain[:position], stage)
+                if before is not None:
+                    added[position] = added[position] - self.exits.spent[before]
+        return added
+
+    def measured(self, per_unit: NDArray[np.float64]) -> Costs:
+        """Other costs of the stages run from their inputs; an exit saves of them what it saves of the multiply-adds."""
+        if self.exits is None:
+            return replace(self, per_unit=per_unit)
+        share = np.divide(self.exits.spent, self.per_unit, out=np.zeros_like(per_unit), where=self.per_unit > 0)
+        return replace(self, per_unit=per_unit, exits=replace(self.exits, spent=share * per_unit))
 
     def of(self, chain: Chain, exit_stage: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each group costs, ``(G)``.
@@ -44,14 +94,14 @@ class Costs:
             exit_stage: int64 ``(N)``, position in the chain where a unit leaves.
         """
         total = np.zeros(self.groups)
-        for position, stage in enumerate(chain):
+        for position, (stage, cost) in enumerate(zip(chain, self.along(chain), strict=True)):
             ran = exit_stage >= position
             if stage in self.once:
                 paid = np.zeros(self.groups)
-                paid[self.group[ran]] = self.per_unit[stage, ran]
+                paid[self.group[ran]] = cost[ran]
                 total += paid
             else:
-                total += np.bincount(self.group[ran], self.per_unit[stage, ran], self.groups)
+                total += np.bincount(self.group[ran], cost[ran], self.groups)
         return total
 
     def means(self) -> NDArray[np.float64]:
@@ -68,8 +118,10 @@ class Costs:
             chain: the stages.
             most: how many units of a group can go on after the first stage; None = all.
         """
-        shared: Sequence[int] = [stage for stage in chain[1:] if stage not in self.once]
-        later = self.per_unit[shared].sum(0)
+        added = dict(zip(chain, self.along(chain), strict=True))
+        later = np.sum(
+            [added[stage] for stage in chain[1:] if stage not in self.once] or [np.zeros(len(self.group))], 0
+        )
         if most is not None:
             order = np.lexsort((-later, self.group))
             rank = np.arange(len(order)) - np.searchsorted(self.group[order], self.group[order])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.calibration.replay.carried import Dense
-from mmcascade.calibration.replay.costs import Chain, Costs
+from mmcascade.calibration.replay.costs import Chain, Costs, SharedTrunks
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
@@ -89,7 +89,17 @@ class ScoreSource(Source):
         """The units, with the multiply-adds of all stages."""
         number = np.arange(len(self.labels))
         macs = [np.broadcast_to(np.asarray(stage.macs, np.float64), number.shape) for stage in self.stages]
-        return Units(number, number, Costs(np.stack(macs), number), np.ones(len(number)), self.labels < 0)
+        costs = Costs(np.stack(macs), number, exits=self._shared_trunks(number.shape))
+        return Units(number, number, costs, np.ones(len(number)), self.labels < 0)
+
+    def _shared_trunks(self, shape: tuple[int, ...]) -> SharedTrunks | None:
+        trunk = [stage.trunk for stage in self.stages]
+        if all(entry is None for entry in trunk):
+            return None
+        spent = [0.0 if stage.spent is None else np.asarray(stage.spent, np.float64) for stage in self.stages]
+        return SharedTrunks(
+            trunk, [stage.exit for stage in self.stages], np.stack([np.broadcast_to(s, shape) for s in spent])
+        )
 
     @property
     def strata(self) -> NDArray[np.int64]:

@@ -151,7 +151,8 @@ def stage_name(stage: StageIdentity) -> str:
     """
     if stage.on is not None:
         return stage.source
-    changes = [stage.resize, 'flip' if stage.flip else None, stage.arithmetic]
+    at = None if stage.exit is None else f'exit{stage.exit}'
+    changes = [stage.resize, 'flip' if stage.flip else None, at, stage.arithmetic]
     return '@'.join([stage.member, str(stage.view), *(change.replace(' ', '-') for change in changes if change)])
 
 
@@ -193,10 +194,8 @@ def _of_scores(
     source = ScoreSource(stages, labels, confidence, fusion)
     units = source.units
     if costs is not None:
-        units = replace(
-            units,
-            costs=Costs(np.repeat(given_costs(costs, names)[:, None], len(labels), 1), units.group),
-        )
+        given = np.repeat(given_costs(costs, names)[:, None], len(labels), 1)
+        units = replace(units, costs=units.costs.measured(given))
     return Candidates(
         source,
         CascadeIdentity(tuple(identities), confidence, fusion, identity.precision),

@@ -72,6 +72,8 @@ class ScoreHeader(StoreHeader):
         kinds: per stage 'logits' or 'probabilities'.
         features: per stage the number of features that are kept of a unit, or None; None = of no stage.
         sources: per stage its name, by which confidence functions that were fitted know it; None = no names.
+        trunks: per stage a number that the exits of one network have in common, where a later one goes on from an
+            earlier one; None = no stage does.
     """
 
     kind: ClassVar[str] = 'scores'
@@ -81,6 +83,7 @@ class ScoreHeader(StoreHeader):
     kinds: Sequence[str]
     features: Sequence[int | None] | None = None
     sources: Sequence[str] | None = None
+    trunks: Sequence[int | None] | None = None
 
     @property
     def size(self) -> int:
@@ -102,13 +105,18 @@ class ScoreHeader(StoreHeader):
         for name in self.kinds:
             if name not in _KINDS:
                 raise ValueError(f'kinds are one of {_KINDS}, got {name!r}')
-        for what, entries in (('features', self.features), ('sources', self.sources)):
+        for what, entries in (('features', self.features), ('sources', self.sources), ('trunks', self.trunks)):
             if entries is not None and len(_list(entries, what)) != self.stages:
                 raise ValueError(f'{what} has {len(entries)} entries for {self.stages} stages')
         for width in self.features or ():
             if width is not None:
                 whole(width, 'a number of features', least=1)
         _names(self.sources or (), 'sources')
+        for trunk, stage in zip(self.trunks or (), self.identity.stages, strict=False):
+            if trunk is not None and stage.exit is None:
+                raise ValueError(f'a stage of member {stage.member!r} belongs to a trunk, and has no exit')
+            if trunk is not None:
+                whole(trunk, 'a trunk', least=0)
 
     def to_json(self) -> dict[str, Any]:
         """What a JSON file holds of it; :meth:`from_json` reads it back."""
@@ -124,6 +132,8 @@ class ScoreHeader(StoreHeader):
             data['features'] = list(self.features)
         if self.sources is not None:
             data['sources'] = list(self.sources)
+        if self.trunks is not None:
+            data['trunks'] = list(self.trunks)
         return data
 
     @classmethod
@@ -137,6 +147,7 @@ class ScoreHeader(StoreHeader):
             config=data.get('config'),
             features=data.get('features'),
             sources=data.get('sources'),
+            trunks=data.get('trunks'),
         )
 
 

@@ -22,6 +22,7 @@ class StageIdentity:
         scale: factor by which that is resized first.
         arithmetic: of a member that runs in a runtime and a precision in which it computes other scores, such as
             'bfloat16 in openvino'.
+        exit: of a network with several, from 0, at which of them it is left; None = it has one end.
     """
 
     member: str
@@ -32,10 +33,11 @@ class StageIdentity:
     on: str | None = None
     scale: float = 1.0
     arithmetic: str | None = None
+    exit: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
-        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0, 'arithmetic': None}
+        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0, 'arithmetic': None, 'exit': None}
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
     @classmethod
@@ -55,6 +57,8 @@ class StageIdentity:
         if not isinstance(stage.flip, bool):
             raise ValueError(f'flip of a stage is true or false, got {stage.flip!r}')
         whole(stage.view, 'view of a stage', least=0)
+        if stage.exit is not None:
+            whole(stage.exit, 'exit of a stage', least=0)
         finite(stage.scale, 'scale of a stage')
         check_member_name(stage.member)
         return stage
@@ -71,7 +75,7 @@ class StageIdentity:
         if self.on is not None:
             return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
         view = f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
-        return view + how
+        return view + ('' if self.exit is None else f' up to exit {self.exit}') + how
 
 
 def check_member_name(name: str) -> None:

@@ -20,7 +20,7 @@ from mmcascade.calibration.stores.store import PROGRESS, Store, StoreError
 from mmcascade.routing import CachedStage, StageOutput
 from mmcascade.routing.fusion.stage_output import at_least_float32
 
-LABELS = 'labels.npy'
+LABELS, SPENT = 'labels.npy', 'spent.npy'
 _LABEL_FILE = re.compile(r'labels(-[0-9a-f]{8})?\.npy')
 
 
@@ -32,7 +32,9 @@ class ScoreStore(Store):
         filled: how many units are complete.
         scores: per stage float32 ``(units, classes)``.
         features: per stage float32 ``(units, D)``, or None where none are kept.
-        macs: float64 ``(units, stages)``, multiply-adds.
+        macs: float64 ``(units, stages)``, multiply-adds of each stage after those before it.
+        spent: float64 ``(units, stages)``, of the way to an exit that others go on from, without the exit's own layers;
+            None where no stage goes on from another.
         labels: int64 ``(units)``, -1 where there is none.
 
     Example:
@@ -88,6 +90,11 @@ class ScoreStore(Store):
         return self._files['macs.npy'].read()
 
     @property
+    def spent(self) -> np.memmap | None:
+        """Multiply-adds of the way to each exit, float64 ``(units, stages)``, or None."""
+        return self._files[SPENT].read() if SPENT in self._files else None
+
+    @property
     def labels(self) -> np.memmap:
         """Classes, int64 ``(units)``."""
         return self._files[LABELS].read()
@@ -113,7 +120,7 @@ class ScoreStore(Store):
         start, stop = self.filled, self.filled + len(labels)
         self._check_labels(labels)
         rows: dict[str, np.ndarray] = {LABELS: labels}
-        macs = np.empty((stop - start, self.header.stages))
+        macs, spent = (np.zeros((stop - start, self.header.stages)) for _ in range(2))
         for k, output in enumerate(outputs):
             if (output.logits is not None) != (self.header.kinds[k] == 'logits'):
                 raise StoreError(f'stage {k} was to give {self.header.kinds[k]}')
@@ -123,7 +130,9 @@ class ScoreStore(Store):
                     raise StoreError(f'stage {k} was to give features')
                 rows[f'features{k}.npy'] = at_least_float32(output.features).cpu().numpy()
             macs[:, k] = np.asarray(output.macs)
-        rows['macs.npy'] = macs
+            if output.state is not None:
+                spent[:, k] = np.asarray(output.state.spent)
+        rows['macs.npy'], rows[SPENT] = macs, spent
         try:
             self._checksums = {
                 name: file.write(start, rows[name], self._checksums[name]) for name, file in self._files.items()
@@ -175,19 +184,35 @@ class ScoreStore(Store):
         temperatures = [1.0] * count if temperatures is None else temperatures
         if len(temperatures) != count:
             raise ValueError(f'{count} stages need {count} temperatures, got {len(temperatures)}')
+        whole, spent = self._from_the_input(), self.spent
+        trunks = self.header.trunks or [None] * count
         return [
             CachedStage(
                 torch.from_numpy(scores),
                 is_logits=kind == 'logits',
-                macs=torch.from_numpy(np.ascontiguousarray(self.macs[:, k])),
+                macs=torch.from_numpy(whole[:, k].copy()),
                 temperature=temperatures[k],
                 features=None if features is None else torch.from_numpy(features),
                 source=names[k],
+                trunk=None if trunks[k] is None else (str(self.folder), trunks[k]),
+                exit=self.header.identity.stages[k].exit or 0,
+                spent=None if spent is None or trunks[k] is None else torch.from_numpy(spent[:, k].copy()),
             )
             for k, (scores, features, kind) in enumerate(
                 zip(self.scores, self.features, self.header.kinds, strict=True)
             )
         ]
+
+    def _from_the_input(self) -> np.ndarray:
+        """Multiply-adds of each stage run from its input, ``(units, stages)``."""
+        whole, spent, trunks = np.array(self.macs), self.spent, self.header.trunks
+        if spent is None or trunks is None:
+            return whole
+        for k, trunk in enumerate(trunks):
+            before = [j for j in range(k) if trunk is not None and trunks[j] == trunk]
+            if before:
+                whole[:, k] += spent[:, before[-1]]
+        return whole
 
     @classmethod
     def _allocate(cls, folder: Path, header: ScoreHeader) -> None:
@@ -218,6 +243,7 @@ def _layout(header: ScoreHeader) -> dict[str, tuple[tuple[int, ...], type]]:
         **{f'stage{k}.npy': ((units, header.classes), np.float32) for k in range(header.stages)},
         **{f'features{k}.npy': ((units, width), np.float32) for k, width in enumerate(header.features or ()) if width},
         'macs.npy': ((units, header.stages), np.float64),
+        **({} if header.trunks is None else {SPENT: ((units, header.stages), np.float64)}),
         LABELS: ((units,), np.int64),
     }
 

@@ -38,6 +38,7 @@ from mmcascade.engine.benchmark.timing import interleaved, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.runtimes.batch_sizes import sizes_for, sweep
+from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing.units.sources import Source
@@ -89,6 +90,11 @@ class Benchmark:
         if cascade is None:
             raise ValueError(
                 f'{type(model).__name__} is no cascade; to time a single model, make it a cascade of one stage'
+            )
+        if any(isinstance(stage, ExitStage) for stage in cascade.stages):
+            raise ValueError(
+                'stages of this cascade are exits of a network, which have no time of their own: what one takes '
+                'depends on where it goes on from. Time the whole cascade with benchmarks/multi_exit.py'
             )
         self.model = cascade
         pixels = cascade.task == 'segmentation'

@@ -35,6 +35,10 @@ def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | 
         for name, member in other['model']['members'].items():
             if first['model']['members'].setdefault(name, member) != member:
                 raise StoreError(f'two of the stores have a member {name!r}, and it is not the same; rename one')
+        before = len(first['model']['stages'])
+        for stage in other['model']['stages']:
+            if stage.get('continues') is not None:
+                stage['continues'] += before
         first['model']['stages'] += other['model']['stages']
     return first
 
@@ -78,15 +82,37 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     """
     config = copy.deepcopy(whole)
     model = config['model']
-    model['stages'] = [
-        {key: value for key, value in model['stages'][stage].items() if key != 'temperature'} for stage in point.chain
-    ]
+    model['stages'] = chain_stages(model['stages'], point.chain)
     used = {stage['member'] for stage in model['stages']}
     model['members'] = {name: member for name, member in model['members'].items() if name in used}
     for key in ('policy', 'accept'):
         model.pop(key, None)
     model['calibration'] = '{{ fileDirname }}/calibration.json'
     return Config(config)
+
+
+def chain_stages(stages: Sequence[dict[str, Any]], chain: Sequence[int]) -> list[dict[str, Any]]:
+    """The stages of a chain as a config has them: exits of one network go on from the last one that the chain runs.
+
+    Args:
+        stages: all stages, as in their config.
+        chain: some of them, in order.
+    """
+    roots: list[int] = []
+    for index, stage in enumerate(stages):
+        before = stage.get('continues')
+        roots.append(index if before is None else roots[before])
+    found: list[dict[str, Any]] = []
+    for position, index in enumerate(chain):
+        left_out = ('temperature', 'continues', 'waits_with')
+        stage = {key: value for key, value in stages[index].items() if key not in left_out}
+        last = next((k for k in reversed(range(position)) if roots[chain[k]] == roots[index]), None)
+        if last is not None and 'exit' in stage and found[last]['exit'] < stage['exit']:
+            stage['continues'] = last
+            if 'waits_with' in stages[index]:
+                stage['waits_with'] = stages[index]['waits_with']
+        found.append(stage)
+    return found
 
 
 def chain_calibration(point: Point, plan: Plan, reporter: Reporter) -> Calibration:

@@ -59,15 +59,25 @@ def tta_views(pipeline: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
 def view_stages(stages: Sequence[Mapping[str, Any]], augmentations: int) -> list[dict[str, Any]]:
     """One stage per augmentation in place of each stage, on the views of :func:`tta_views`."""
     return [
-        {**stage, 'view': stage.get('view', 0) * augmentations + t} for stage in stages for t in range(augmentations)
+        {**stage, **_continued(stage, augmentations, t), 'view': stage.get('view', 0) * augmentations + t}
+        for stage in stages
+        for t in range(augmentations)
     ]
 
 
 def flip_stages(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each stage, and after it the same stage on the mirrored image, which it mirrors itself."""
     return [
-        {**stage, 'flip': flip} for stage in stages for flip in (stage.get('flip', False), not stage.get('flip', False))
+        {**stage, **_continued(stage, 2, t), 'flip': bool(stage.get('flip', False)) != bool(t)}
+        for stage in stages
+        for t in range(2)
     ]
+
+
+def _continued(stage: Mapping[str, Any], augmentations: int, augmentation: int) -> dict[str, int]:
+    """From which stage one goes on after each was repeated: the one that saw the same augmentation."""
+    before = stage.get('continues')
+    return {} if before is None else {'continues': before * augmentations + augmentation}
 
 
 def full_tta_policy(policy: Mapping[str, Any], augmentations: int) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class DeferredTestLoop(TestLoop):
                 )
             needed = 1
             if source is not None:
-                needed = size * source.unit_bytes(stage.views) * (len(source) if stage.by_source else 1)
+                needed = size * stage.waiting_bytes(source) * (len(source) if stage.by_source else 1)
             if self.max_bytes < needed:
                 raise BoundError(
                     f'max_bytes={self.max_bytes} is less than the {needed} bytes of one batch of {size} '

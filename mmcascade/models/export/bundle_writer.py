@@ -20,6 +20,7 @@ from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.export.card import card
 from mmcascade.models.export.policies import maps_json, policy_json
 from mmcascade.models.export.stage_graphs import StageGraph, stage_graph
+from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES, CascadeRouter
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime import Bundle, BundleError
@@ -109,6 +110,12 @@ def export_bundle(
         raise ValueError(
             f'confidence {model.confidence.name!r} is fitted on features, which a bundle does not hold; use one of '
             f'{sorted(CONFIDENCES)}'
+        )
+    exits = [index for index, stage in enumerate(model.stages) if isinstance(stage, ExitStage)]
+    if exits:
+        raise ValueError(
+            f'stage {exits[0]} is an exit of a network; what an exit leaves behind for a later one is no output of a '
+            'graph, so a bundle cannot hold it. Export a cascade of whole networks, or serve this one with torch'
         )
     built = [View.read(Fields(dict(view), f'view {index}')) for index, view in enumerate(views)]
     shapes = [view(read_image(images[0])).shape for view in built]

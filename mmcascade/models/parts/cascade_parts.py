@@ -4,22 +4,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from mmcascade.models.members.exits.exit_network import ExitCosts, ExitNetwork
 from mmcascade.models.members.members import Member, build_member
+from mmcascade.models.parts.exit_parts import (
+    EXIT_KEYS,
+    EXIT_OPTIONS,
+    Options,
+    check_exit_options,
+    checked_trunks,
+)
 from mmcascade.models.runtimes.batch_sizes import AUTO
 from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import PRECISIONS
 from mmcascade.models.runtimes.network import mac_counter
-from mmcascade.models.stages.class_outputs import Scores, class_output, gives_logits
+from mmcascade.models.stages.class_outputs import Scores, class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
+from mmcascade.models.stages.exit_stage import Course, ExitStage
 from mmcascade.models.stages.features import feature_output, no_features
 from mmcascade.models.stages.resolution import input_channels
 from mmcascade.models.stages.stage import StageOptions
@@ -76,11 +85,25 @@ def build_stages(
     """The stages of a cascade of classifiers."""
     networks = {name: ClassifierNetwork(module, scores) for name, module in members.items()}
     counters = {name: mac_counter(network) for name, network in networks.items()}
-    built = []
-    for name, config in stage_options(members, stages, _OPTIONS):
+    configs = stage_options(members, stages, _OPTIONS)
+    trunks = checked_trunks(members, configs)
+    built: list[ClassifierStage] = []
+    for index, (name, config) in enumerate(configs):
+        at_exit = {key: config.pop(key) for key in EXIT_KEYS if key in config}
         options, own = StageOptions.split(config)
-        view = own.pop('view', 0)
-        built.append(ClassifierStage(name, networks[name], counters[name], options, view, DeviceView(**own)))
+        view, changes = own.pop('view', 0), DeviceView(**own)
+        if 'exit' in at_exit:
+            check_exit_options(index, options, gives_features=scores is not class_output)
+            before = at_exit.get('continues')
+            course = Course(
+                trunks[index],
+                None if before is None else cast(ExitStage, built[before]),
+                at_exit.get('waits_with', 'state'),
+            )
+            costs = ExitCosts(ExitNetwork(members[name], at_exit['exit']))
+            built.append(ExitStage(name, costs, options, view, changes, course))
+        else:
+            built.append(ClassifierStage(name, networks[name], counters[name], options, view, changes))
         if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
             built[-1].counted(torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
     return built
@@ -130,8 +153,6 @@ def _is_size(value: Any) -> bool:
         return False
 
 
-#: What the value of an option is, in words, and whether a value is one.
-Options = Mapping[str, tuple[str, Callable[[Any], bool]]]
 COMMON_OPTIONS: Options = {
     'batch_size': ("a whole number >= 1, 'auto' or None", lambda v: v in (None, AUTO) or is_whole(v, 1)),
     'macs': ('multiply-adds per image >= 0 or None', lambda v: v is None or is_finite(v) and v >= 0),
@@ -147,6 +168,7 @@ _OPTIONS: Options = {
     'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
     'flip': ('True or False', lambda v: isinstance(v, bool)),
     'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
+    **EXIT_OPTIONS,
 }
 
 
@@ -158,7 +180,7 @@ def scores_for(confidence: Confidence) -> Scores:
 def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], members: nn.ModuleDict) -> None:
     """Raise ValueError if a stage does not give what the confidence function reads."""
     for index, stage in enumerate(stages):
-        if confidence.needs_logits and not gives_logits(members[stage.member]):
+        if confidence.needs_logits and not stage.network.gives_logits:
             raise ValueError(
                 f'confidence {confidence.name!r} needs logits, but member {stage.member!r} of stage {index} gives '
                 "probabilities only; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"

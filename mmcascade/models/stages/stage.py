@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic
 
@@ -73,7 +73,10 @@ class MemberStage(ABC, Generic[SourceT]):
         by_source: runs once for all waiting units of a source, such as the cells of an image, and its batch size
             counts sources.
         view, views: index of the view that it reads, and the same as the router wants it.
+        trunk: what the exits of one network have in common, see :class:`~mmcascade.routing.Stage`.
     """
+
+    trunk: Hashable = None
 
     on = 'image'
     by_source = False
@@ -147,6 +150,10 @@ class MemberStage(ABC, Generic[SourceT]):
     def remedy(self) -> str:
         """What to do where the member does not take images of a size."""
         return FIXED_SIZE
+
+    def waiting_bytes(self, source: SourceT) -> int:
+        """Memory of a unit of a source that waits for the stage."""
+        return source.unit_bytes(self.views)
 
     def alone(self) -> MemberStage[SourceT]:
         """What runs this member without a cascade."""

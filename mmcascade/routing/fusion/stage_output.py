@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.fusion.distribution import log_floored
+from mmcascade.routing.units.exit_state import ExitState
 
 # Sums and differences of a few clamped logits stay finite in float32.
 _LOGIT_BOUND = 1e30
@@ -27,6 +28,7 @@ class StageOutput:
         macs: multiply-adds spent on each unit: one number for all of them, or ``(N)``.
         source: name of the stage that gave it, the same in a score store and wherever the stage stands in a cascade.
         valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
+        state: what the member left behind for a stage that goes on from here; None = nothing goes on.
     """
 
     logits: Tensor | None = None
@@ -35,6 +37,7 @@ class StageOutput:
     macs: float | Tensor = 0.0
     source: str = ''
     valid: Tensor | None = None
+    state: ExitState | None = None
 
     def __post_init__(self) -> None:
         if (self.logits is None) == (self.probabilities is None):

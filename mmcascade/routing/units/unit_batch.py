@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, cast
 
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.fusion.state import CascadeState
+from mmcascade.routing.units.exit_state import ExitState
 from mmcascade.routing.units.sources import Source, SourceT, ViewRows, Views
+from mmcascade.routing.units.trees import leaves
 
 #: A cell's number in the data set is its image's number times this, plus its own number in the image.
 CELLS_PER_IMAGE = 1 << 16
@@ -32,6 +34,7 @@ class UnitBatch(Generic[SourceT]):
         source, row: int64 ``(N)``, in which source and in which of its rows a unit lies. Units of one source
             stand together.
         state: what the stages have given so far; None before the first.
+        exits: what networks with several exits have left behind, by their trunk.
     """
 
     ticket: np.ndarray
@@ -41,6 +44,7 @@ class UnitBatch(Generic[SourceT]):
     source: np.ndarray
     row: np.ndarray
     state: CascadeState | None = None
+    exits: dict[Hashable, ExitState] = field(default_factory=dict)
 
     @classmethod
     def submitted(cls, inputs: Views | Source, unit: np.ndarray, first_ticket: int) -> UnitBatch:
@@ -61,8 +65,9 @@ class UnitBatch(Generic[SourceT]):
 
     @property
     def group(self) -> Hashable:
-        """The group of its sources, which is one."""
-        return self.sources[0].group
+        """The group of its sources, which is one, and what the units bring along."""
+        group = self.sources[0].group
+        return (group, *((trunk, state.shape) for trunk, state in self.exits.items())) if self.exits else group
 
     def view(self, index: int) -> Tensor:
         """The rows of one view that belong to these units, on the device where the view lies."""
@@ -84,7 +89,10 @@ class UnitBatch(Generic[SourceT]):
         return self._reordered(rows)
 
     def _reordered(self, rows: np.ndarray) -> UnitBatch:
-        return self._pick(rows, lambda state: state.select(torch.as_tensor(rows).to(state.finite.device)))
+        def gather(x: Tensor) -> Tensor:
+            return x.index_select(0, torch.as_tensor(rows).to(x.device))
+
+        return self._pick(rows, lambda state: state.select(torch.as_tensor(rows).to(state.finite.device)), gather)
 
     def split(self, size: int) -> tuple[UnitBatch, UnitBatch]:
         """The first ``size`` units, and the rest."""
@@ -92,7 +100,7 @@ class UnitBatch(Generic[SourceT]):
 
     def _slice(self, start: int, stop: int) -> UnitBatch:
         """Neighbouring units, without a copy: a long queue is cut into many batches."""
-        return self._pick(slice(start, stop), lambda state: state.slice(start, stop))
+        return self._pick(slice(start, stop), lambda state: state.slice(start, stop), lambda x: x[start:stop])
 
     def gathered(self) -> UnitBatch:
         """The same units in another order: those of a source that was named several times stand together."""
@@ -100,7 +108,12 @@ class UnitBatch(Generic[SourceT]):
         source = np.array([numbers[s] for s in self.sources])[self.source]
         return replace(self, sources=list(numbers), source=source)._reordered(np.lexsort((self.row, source)))
 
-    def _pick(self, rows: np.ndarray | slice, pick: Callable[[CascadeState], CascadeState]) -> UnitBatch:
+    def _pick(
+        self,
+        rows: np.ndarray | slice,
+        pick: Callable[[CascadeState], CascadeState],
+        pick_rows: Callable[[Tensor], Tensor],
+    ) -> UnitBatch:
         used, source = np.unique(self.source[rows], return_inverse=True)
         return replace(
             self,
@@ -111,19 +124,35 @@ class UnitBatch(Generic[SourceT]):
             source=source,
             row=self.row[rows],
             state=None if self.state is None else pick(self.state),
+            exits={trunk: state.pick(pick_rows) for trunk, state in self.exits.items()},
         )
 
-    def own(self, borrowed: Collection[Source], views: set[int]) -> UnitBatch:
-        """The same units, with what they still need of some sources in memory of their own."""
+    def own(self, borrowed: Collection[Source], views: set[int], dropped: Collection[Hashable] = ()) -> UnitBatch:
+        """The same units, with what they still need of some sources in memory of their own.
+
+        Args:
+            borrowed: sources whose memory belongs to somebody else.
+            views: those that later stages read.
+            dropped: trunks that run from their input again where units had to wait.
+        """
         state = None if self.state is None else self.state.own()
+        theirs = {
+            x.untyped_storage().data_ptr()
+            for source in (self.sources if self.exits else ())
+            if source in borrowed
+            for x in source.tensors()
+        }
+        exits = {trunk: left.own(theirs) for trunk, left in self.exits.items() if trunk not in dropped}
         if not any(source in borrowed for source in self.sources):
-            return self if state is self.state else replace(self, state=state)
+            same = state is self.state and all(exits.get(trunk) is left for trunk, left in self.exits.items())
+            return self if same else replace(self, state=state, exits=exits)
         kept = [source.keep(rows, views) if source in borrowed else (source, rows) for source, rows in self.pieces()]
         return replace(
             self,
             sources=[cast(SourceT, source) for source, _ in kept],
             row=np.concatenate([rows for _, rows in kept]),
             state=state,
+            exits=exits,
         )
 
     def tensors(self) -> Iterator[Tensor]:
@@ -132,6 +161,8 @@ class UnitBatch(Generic[SourceT]):
             yield from source.tensors()
         if self.state is not None:
             yield from (x for x in vars(self.state).values() if isinstance(x, Tensor))
+        for left in self.exits.values():
+            yield from leaves(left.rows)
 
     @staticmethod
     def cat(batches: Sequence[UnitBatch]) -> UnitBatch:
@@ -148,4 +179,5 @@ class UnitBatch(Generic[SourceT]):
             source=np.concatenate([b.source + o for b, o in zip(batches, offsets, strict=False)]),
             row=np.concatenate([b.row for b in batches]),
             state=CascadeState.cat(states) if states else None,
+            exits={trunk: ExitState.cat([b.exits[trunk] for b in batches]) for trunk in batches[0].exits},
         )

@@ -58,9 +58,10 @@ class WaitingUnits:
 
     def change(self, function: Callable[[UnitBatch], UnitBatch]) -> None:
         """Put something else in every batch's place."""
-        for queue in self._groups.values():
-            for position, batch in enumerate(queue):
-                queue[position] = function(batch)
+        changed = [function(batch) for batch in self]
+        self._groups.clear()  # what units bring along may be another now
+        for batch in changed:
+            self.put(batch)
 
     def _size(self, batch: UnitBatch) -> int:
         return len(batch.sources) if self.by_source else len(batch)

@@ -65,7 +65,7 @@ class Grid:
             part[always] = len(cut) + 1
             self._parts.append(part)
         carried = [exit_.carried for exit_ in exits]
-        costs = [units.costs.per_unit[stage] if rows is None else units.costs.per_unit[stage, rows] for stage in chain]
+        costs = [cost if rows is None else cost[rows] for cost in units.costs.along(chain)]
         self._once: list[NDArray[np.float64] | None] = [
             costs[k][self.starts] if chain[k] in units.costs.once else None for k in range(1, len(chain))
         ]

@@ -28,7 +28,8 @@ from mmcascade.datasets.data_files import data_identity
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views import as_views
-from mmcascade.routing import StageOutput, UnitBatch
+from mmcascade.routing import ExitState, StageOutput, UnitBatch
+from mmcascade.routing.units.exit_state import left_behind
 
 #: Told why a store is deleted and filled again.
 Discard = Callable[[StoreError], None]
@@ -93,7 +94,7 @@ def fill_store(
         progress(start, units)
         for batch in ordered_loader(dataloader, Subset(dataset, range(start, units))) if start < units else ():
             views = as_views(batch['inputs'])
-            outputs = [_run(stage, views) for stage in model.stages]
+            outputs = _run_all(model.stages, views)
             given = labels(batch['data_samples'])
             _check_labels(given, outputs[0].values.shape[1])
             if store is None:
@@ -152,7 +153,16 @@ def _header(
         config=config,
         features=widths if model.confidence.needs_features else None,
         sources=[stage.source for stage in model.stages],
+        trunks=_trunks(model.stages),
     )
+
+
+def _trunks(stages: Sequence[MemberStage]) -> list[int | None] | None:
+    """Per stage a number for what it shares with other exits of its network; None where nothing is shared."""
+    numbers = {
+        trunk: number for number, trunk in enumerate(dict.fromkeys(s.trunk for s in stages if s.trunk is not None))
+    }
+    return [numbers.get(stage.trunk) for stage in stages] if numbers else None
 
 
 def _relabel(
@@ -222,19 +232,31 @@ def ordered_loader(config: Config, dataset: Dataset, collate: str = 'default_col
     return Runner.build_dataloader(config)
 
 
-def _run(stage: MemberStage, views: list[Tensor]) -> StageOutput:
-    batch = UnitBatch.submitted(views, np.arange(len(views[0])), 0)
+def _run_all(stages: Sequence[MemberStage], views: list[Tensor]) -> list[StageOutput]:
+    """Every stage on every image; exits of one network go on from each other."""
+    batch, outputs = UnitBatch.submitted(views, np.arange(len(views[0])), 0), []
+    for index, stage in enumerate(stages):
+        output = _run(stage, batch)
+        later = frozenset(following.trunk for following in stages[index + 1 :]) - {None}
+        batch.exits = left_behind(batch.exits, stage.trunk, output.state, later)
+        outputs.append(output)
+    return outputs
+
+
+def _run(stage: MemberStage, batch: UnitBatch) -> StageOutput:
     pieces = []
     while len(batch):
         piece, batch = batch.split(min(len(batch), stage.batch_size or len(batch)))
         pieces.append(stage(piece))
     if len(pieces) == 1:
         return pieces[0]
+    states = [piece.state for piece in pieces if piece.state is not None]
     return StageOutput(
         logits=_joined([piece.logits for piece in pieces]),
         probabilities=_joined([piece.probabilities for piece in pieces]),
         features=_joined([piece.features for piece in pieces]),
         macs=pieces[0].macs,
+        state=ExitState.cat(states) if states else None,
     )
 
 
