@@ -78,7 +78,7 @@ test-browser: $(READY)
 RANGES := .venv-ranges
 test-ranges:
 	$(PYTHON) -m venv $(RANGES)
-	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,demo,tests]'
+	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,serve,parquet,tensorboard,torchmetrics,demo,tests]'
 	OMP_NUM_THREADS=1 $(RANGES)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 # Change what decides, one token at a time, and see whether a test fails: see docs/en/advanced_guides/mutations.md. It takes

@@ -37,6 +37,20 @@ def requirements(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith('#')]
 
 
+# Members are networks of torch; what else is asked for brings what it imports, and torch with it where it needs that.
+WITH_TORCH = ('onedl', 'openmmlab')
+EXTRAS = (
+    'torch', *WITH_TORCH, 'runtime', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo',
+    'tests', 'lint',
+)  # fmt: skip
+
+
+def extras() -> dict[str, list[str]]:
+    """What each extra installs."""
+    found = {name: requirements(name) for name in EXTRAS}
+    return found | {name: [*found['torch'], *found[name]] for name in WITH_TORCH}
+
+
 def version() -> str:
     """Read ``__version__`` without importing the package."""
     source = (ROOT / 'mmcascade' / '__init__.py').read_text()
@@ -83,23 +97,8 @@ setup(
     python_requires=f'>={PYTHONS[0]}',
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
     package_data={'mmcascade': ['py.typed', 'serving/page/*']},
-    install_requires=requirements('runtime'),
-    extras_require={
-        name: requirements(name)
-        for name in (
-            'onedl',
-            'openmmlab',
-            'onnx',
-            'openvino',
-            'serve',
-            'parquet',
-            'tensorboard',
-            'torchmetrics',
-            'demo',
-            'tests',
-            'lint',
-        )  # fmt: skip
-    },
+    install_requires=requirements('base'),
+    extras_require=extras(),
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},
     cmdclass={'build_py': BuildWithResources},
 )

@@ -1,8 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab.
 
-``import mmcascade`` costs milliseconds: each name below is imported when it is first asked for. What routes, judges and
-calibrates needs torch and numpy only; the models need the libraries of OpenMMLab, and say so where they are missing.
+``import mmcascade`` costs milliseconds: each name below is imported when it is first asked for. Curves and
+bundles need numpy only, what routes and calibrates torch, and the models the libraries of OpenMMLab; what is missing is
+named with the extra that brings it.
 
 Example:
     >>> from mmcascade import coverage_at_risk
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
     from mmcascade.models.members.members import build_member
     from mmcascade.routing.policies.policies import RandomPolicy, ThresholdPolicy, WindowPolicy
     from mmcascade.routing.router import CascadeRouter
+    from mmcascade.runtime.bundle import Bundle
 
 __version__ = '0.1.0'
 
 __all__ = [
+    'Bundle',
     'Calibration',
     'CalibrationRequest',
     'Cascade',
@@ -112,5 +115,6 @@ _MODULES = {
     'models.members.members': ['build_member'],
     'routing.policies.policies': ['RandomPolicy', 'ThresholdPolicy', 'WindowPolicy'],
     'routing.router': ['CascadeRouter'],
+    'runtime.bundle': ['Bundle'],
 }
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -46,6 +46,18 @@ def project(tmp_path_factory):
     return make_project(tmp_path_factory.mktemp('project') / 'here')
 
 
+@pytest.fixture(scope='session')
+def exported_bundle(project, tmp_path_factory):
+    """The tiny project's cascade as a bundle; read it only."""
+    from mmengine.config import Config
+
+    from mmcascade.engine.runs.export import run_export
+
+    folder = tmp_path_factory.mktemp('exported') / 'bundle'
+    run_export(Config.fromfile(project), folder, 'garments')
+    return folder
+
+
 @pytest.fixture
 def run_tool(tmp_path):
     """Run a command as a user would, in an empty folder; returns the finished process."""

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,71 +20,25 @@ from packaging.utils import canonicalize_name
 from mmcascade import __version__
 from mmcascade.__main__ import find_configs, find_tools, resource_root
 from tests.support import ROOT
-
-SOURCES = (
-    'mmcascade',
-    'configs',
-    'tools',
-    'requirements',
-    'setup.py',
-    'pyproject.toml',
-    'MANIFEST.in',
-    'README.md',
-    'LICENSE',
-    'CHANGELOG.md',
-    'CITATION.cff',
-    'SECURITY.md',
-    'tests',
-)
+from tests.support.wheels import build_wheel, copy_sources, run
 
 # The lock takes cv2 from the build that needs no display libraries.
 LOCKED_AS = {'opencv-python': 'opencv-python-headless'}
 # What `make` installs.
 PARTS = (
-    'runtime', 'onedl', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo', 'tests', 'lint',
+    'base', 'torch', 'onedl', 'runtime', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo',
+    'tests', 'lint',
 )  # fmt: skip
-
-
-def run(*command: str, cwd: Path, **variables: str) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **variables}, text=True, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope='module')
 def checkout(tmp_path_factory) -> Path:
-    """A copy of the sources, since a build leaves its traces beside them."""
-    target = tmp_path_factory.mktemp('checkout')
-    ignore = shutil.ignore_patterns('__pycache__', '.mim', '*.egg-info')
-    for name in SOURCES:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=ignore)
-        elif source.exists():
-            shutil.copy2(source, target / name)
-    return target
+    return copy_sources(tmp_path_factory.mktemp('checkout'))
 
 
 @pytest.fixture(scope='module')
 def wheel(checkout) -> Path:
-    run(
-        sys.executable,
-        '-m',
-        'pip',
-        'wheel',
-        '--no-deps',
-        '--no-build-isolation',
-        '--no-index',
-        '--disable-pip-version-check',
-        '-w',
-        'out',
-        '.',
-        cwd=checkout,
-    )
-    (built,) = (checkout / 'out').glob('*.whl')
-    return built
+    return build_wheel(checkout)
 
 
 @pytest.fixture(scope='module')
@@ -134,10 +86,13 @@ def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
         name: {need.name for need in required if need.marker and need.marker.evaluate({'extra': name})} - hard
         for name in ('onedl', 'openmmlab')
     }
-    assert not any('mm' in name for name in hard)
+    assert hard == {'numpy'}
+    assert all('torch' in names for names in extra.values())
     assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
     assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
-    assert extra['onedl'] & extra['openmmlab'] == {'torchvision'}
+    assert set(map(canonicalize_name, extra['onedl'] & extra['openmmlab'])) == need_names('torch') - hard | {
+        'torchvision'
+    }
 
 
 def test_metadata_fills_the_page_of_an_index(installed):
@@ -176,14 +131,18 @@ ASKED_FOR = {'huggingface_hub', 'pyarrow', 'safetensors', 'timm', 'transformers'
 
 
 @pytest.mark.parametrize(
-    'parts, extras', [('routing evaluation/curves calibration', ''), ('.', 'onedl onnx openvino serve')]
+    'parts, extras',
+    [
+        ('routing evaluation/curves calibration', 'torch'),
+        ('runtime', 'runtime openvino'),
+        ('serving', 'serve'),
+        ('.', 'torch onedl onnx openvino serve'),
+    ],
 )
 def test_what_is_imported_is_required(parts, extras):
     """Directly, and not by way of another requirement, which may drop it."""
     required = {
-        name
-        for part in ('runtime', *extras.split())
-        for name in read_requirements(ROOT / 'requirements' / f'{part}.txt')
+        name for part in ('base', *extras.split()) for name in read_requirements(ROOT / 'requirements' / f'{part}.txt')
     }
     for folder in parts.split():
         files = list((ROOT / 'mmcascade' / folder).rglob('*.py'))

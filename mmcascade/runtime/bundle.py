@@ -95,6 +95,17 @@ class Bundle:
     Raises:
         BundleError: if anything in the folder is wrong, naming the file and the field.
         ImportError: if the engine's library is not installed, saying which extra brings it.
+
+    Example:
+        >>> from mmcascade import Bundle
+        >>> bundle = Bundle('work_dirs/bundle')  # doctest: +SKIP
+        >>> [(decision.class_name, decision.accepted) for decision in bundle.decide(['rose.jpg'])]  # doctest: +SKIP
+        [('rose', True)]
+        >>> try:
+        ...     Bundle('no/such/folder')
+        ... except ValueError as error:
+        ...     print(str(error)[:27])
+        no/such/folder is no bundle
     """
 
     def __init__(self, folder: str | Path, engine: Engine | None = None, limits: Limits | None = None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from mmcascade._system.extras import install_hint
 from mmcascade.engine.console.arguments import RESUMES
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -48,7 +49,7 @@ def explained(error: BaseException) -> str | None:
     if type(error).__module__.partition('.')[0] == 'mmcascade' or isinstance(error, (ValueError, OSError)):
         return text
     if isinstance(error, ImportError):
-        return text
+        return text if 'pip install' in text else text + install_hint((error.name or '').partition('.')[0])
     from mmcascade.engine.console.config_errors import config_error
 
     return config_error(error)
