@@ -2,8 +2,8 @@
 """Decide on images, and write a table of the decisions.
 
 Each image has one row: its path, the class, its confidence, whether it is accepted, the stage after which it left, and
-the multiply-adds spent; one that cannot be read has its error. A run that was interrupted, or killed, goes on where it
-stopped.
+the multiply-adds spent; one that cannot be read has its error. A cascade of segmentors tells the share of each class,
+and every cell. A run that was interrupted, or killed, goes on where it stopped.
 
 Example: mmcascade predict my_cascade photos --out decisions.csv --rejected-to review
 """
@@ -28,25 +28,36 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='images, folders, patterns, lists of paths (.txt), or FILE.parquet[:COLUMN] with encoded images',
     )
     made.add_argument('--out', type=Path, required=True, help='file to write: .csv, .jsonl or .parquet')
-    made.add_argument('--top', type=int, default=0, metavar='K', help='tell the K most probable classes, too')
+    made.add_argument('--top', type=whole_number, default=0, metavar='K', help='tell the K most probable classes, too')
+    made.add_argument(
+        '--stage-scores', action='store_true', help='tell class and confidence after each stage that ran, too'
+    )
     made.add_argument(
         '--rejected-to', type=Path, metavar='DIR', help='folder that gets a link to each image that is not accepted'
     )
-    made.add_argument('--batch-size', type=whole_number, default=32, help='images at a time (default 32)')
+    made.add_argument(
+        '--maps-to', type=Path, metavar='DIR', help='segmentation: folder that gets a label map (PNG) of each image'
+    )
+    made.add_argument(
+        '--batch-size', type=whole_number, help='images at a time (default 32; 1 for cascades of segmentors)'
+    )
     return made
 
 
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade predict'):
-        from mmcascade.engine.predict.open_decider import open_decider
-        from mmcascade.engine.predict.predict import PredictRequest, predict
+        from mmcascade.engine.predict.deciders.open_decider import open_decider
+        from mmcascade.engine.predict.predict import predict
+        from mmcascade.engine.predict.request import PredictRequest
         from mmcascade.engine.predict.terminal import summary, watching
 
-    request = PredictRequest(tuple(args.inputs), args.out, args.top, args.rejected_to, args.batch_size)
+    request = PredictRequest(
+        tuple(args.inputs), args.out, args.top, args.rejected_to, args.batch_size, args.stage_scores, args.maps_to
+    )
     decider = open_decider(args.cascade)
     with watching(decider.stages) as watch:
         tally = predict(request, decider, watch)
-    print(summary(request, tally, decider.stages))
+    print(summary(request, tally, decider))
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcascade.engine.predict.lazy_views import LazyViews, MakeView
+from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView
 from mmcascade.models.members.recipes.recipe import Recipe
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime.fields import Fields

@@ -13,9 +13,10 @@ import torch
 
 from mmcascade._system.extras import needed_by
 from mmcascade.apis.images import ImageLike, as_bgr, name_of
-from mmcascade.apis.shared import finite_or_none, innermost_dataset, loaded, put_picture
+from mmcascade.apis.shared import innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.cells.cell_records import cell_records
 
 with needed_by('mmcascade.apis'):
     import mmcv
@@ -147,8 +148,6 @@ class CascadeSegInferencer:
     def _result(self, sample: SegDataSample, label_map: str | None) -> dict[str, Any]:
         labels = sample.pred_sem_seg.data[0]
         count = torch.bincount(labels.flatten().cpu()).tolist()
-        cells = sample.cells
-        columns = (cells.bboxes.tolist(), cells.confidence.tolist(), cells.exit_stages.tolist(), cells.macs.tolist())
         return dict(
             size=list(labels.shape),
             classes={self._name(k): number / labels.numel() for k, number in enumerate(count) if number},
@@ -156,10 +155,7 @@ class CascadeSegInferencer:
             mean_exit_stage=sample.mean_exit_stage,
             reached=sample.reached,
             nonfinite_cells=sample.nonfinite_cells,
-            cells=[
-                dict(bbox=bbox, confidence=finite_or_none(confidence), exit_stage=exit_stage, macs=macs)
-                for bbox, confidence, exit_stage, macs in zip(*columns, strict=True)
-            ],
+            cells=cell_records(sample),
             label_map=label_map,
         )
 

@@ -26,6 +26,9 @@ from mmcascade.routing.units.unit_batch import UnitBatch
 #: their rows in it (None = all).
 Results = Callable[[CascadeState, StageOutput, Tensor | None], dict[str, Tensor]]
 
+#: Told of every run of a stage: its number, its units with what they carry by now, and their confidence ``(N)``.
+StageWatch = Callable[[int, UnitBatch, Tensor], None]
+
 
 def keep_probs(state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
     """The fused class probabilities, ``(N, C, ...)``, as 'probs'."""
@@ -44,6 +47,9 @@ class CascadeRouter:
         maps: per stage, from the raw running score of units that leave there to the score that is judged, or None.
             The policy sees raw scores.
         results: what is kept of finished units, by default their fused class probabilities.
+
+    Attributes:
+        watch: told of every run of a stage before anybody leaves; None = nobody asks.
 
     Raises:
         ValueError: on no stage, a policy for another number of gaps, maps for another number of stages, or unknown
@@ -90,6 +96,7 @@ class CascadeRouter:
             frozenset(trunk_of(later) for later in self.stages[index + 1 :]) - {None}
             for index in range(len(self.stages))
         ]
+        self.watch: StageWatch | None = None
         self._member_score = self.confidence.member_score(fusion)
         self.restart()
 
@@ -141,6 +148,8 @@ class CascadeRouter:
             else:
                 batch.state = batch.state.add(output, stage.temperature, self._member_score)
             confidence = self.confidence(batch.state)
+            if self.watch is not None:
+                self.watch(index, batch, confidence)
             going = self._who_goes_on(index, confidence, batch, policy)
             judged = judged_score(self.maps, index, confidence)
             if len(going) == len(batch):

@@ -6,7 +6,7 @@ bundle may say is checked in :mod:`~mmcascade.runtime.manifest`; the arithmetic 
 and is tied to it by tests.
 """
 
-from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure
+from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure, StageScore
 from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine
@@ -24,4 +24,5 @@ __all__ = [
     'Failure',
     'ImageError',
     'Limits',
+    'StageScore',
 ]

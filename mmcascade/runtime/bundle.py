@@ -24,6 +24,19 @@ SAMPLES, DECISIONS = 'samples', 'decisions.json'
 
 
 @dataclass(frozen=True)
+class StageScore:
+    """The running decision after a stage.
+
+    Attributes:
+        label: index of the most probable class so far.
+        confidence: the raw score that the windows are compared with; higher = more certain.
+    """
+
+    label: int
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Decision:
     """What a cascade says of one image.
 
@@ -36,6 +49,7 @@ class Decision:
         macs: multiply-adds spent on it.
         probabilities: fused, float32 ``(C)``.
         margin: how far its scores stayed from every bound; on a bound, rounding decides.
+        stages: the running decision after each stage that ran.
     """
 
     label: int
@@ -46,9 +60,10 @@ class Decision:
     macs: float
     probabilities: NDArray[np.float32]
     margin: float = float('inf')
+    stages: tuple[StageScore, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """Everything but probabilities and margin, as plain values; a confidence that is not finite becomes None."""
+        """All but probabilities, margin and stages as plain values; a confidence that is not finite becomes None."""
         return {
             'label': self.label,
             'class_name': self.class_name,
@@ -204,6 +219,11 @@ class Bundle:
     def _decisions(self, routed: Routed) -> list[Decision]:
         accept, classes = self.manifest.accept, self.manifest.classes
         decisions = []
+        stages: list[list[StageScore]] = [[] for _ in routed.probs]
+        for running in routed.running:
+            told = zip(running.rows.tolist(), running.label.tolist(), running.confidence.tolist(), strict=True)
+            for row, label, score in told:
+                stages[row].append(StageScore(label, score))
         for row, label in enumerate(routed.probs.argmax(1).tolist()):
             score = float(routed.confidence[row])
             decisions.append(
@@ -216,6 +236,7 @@ class Bundle:
                     float(routed.macs[row]),
                     routed.probs[row],
                     float(routed.margin[row]),
+                    tuple(stages[row]),
                 )
             )
         return decisions

@@ -9,8 +9,11 @@ import pytest
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
-from mmcascade.engine.predict.lazy_views import LazyViews
-from mmcascade.engine.predict.open_decider import open_decider
+from mmcascade.engine.predict.deciders.lazy_views import LazyViews
+from mmcascade.engine.predict.deciders.open_decider import open_decider
+from mmcascade.engine.predict.inputs import Item
+from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.routing import WindowPolicy
 from mmcascade.runtime import Decision, Failure
 from tests.support.tiny_project import NAMES, make_project
 
@@ -76,5 +79,22 @@ def test_what_is_no_cascade(tmp_path):
     with pytest.raises(ValueError, match='there is no config'):
         open_decider(tmp_path / 'nowhere.py')
     (tmp_path / 'one.py').write_text("model = dict(type='mmpretrain.ImageClassifier')")
-    with pytest.raises(ValueError, match='is no cascade of classifiers'):
+    with pytest.raises(ValueError, match='is no cascade; its model'):
         open_decider(Path(tmp_path / 'one.py'))
+
+
+def test_the_running_decision_after_each_stage(decider, files, monkeypatch):
+    found = decider.decide([*files, files[0].read_bytes()[:50]])
+    request = PredictRequest((), Path('out.csv'), stage_scores=True)
+    rows = [decider.rows(request).row(Item(str(k), b''), result) for k, result in enumerate(found)]
+    model = decider.model
+    low, high = 0.3, 0.6  # of the project
+    for row in rows[:-1]:
+        assert (low <= row['stage0_confidence'] <= high) == (row['exit_stage'] == 1)
+        assert row[f'stage{row["exit_stage"]}_confidence'] == pytest.approx(row['confidence'], abs=1e-6)
+        assert row[f'stage{row["exit_stage"]}'] == row['class_name']
+        assert (row['stage1'] is None) == (row['exit_stage'] == 0) == (row['stage1_confidence'] is None)
+    alone = [result.stages[0].label for result in found[:-1]]
+    monkeypatch.setattr(model.router, '_batch_policy', WindowPolicy([None]))  # stage 0 for everybody
+    assert [result.label for result in decider.decide(files)] == alone
+    assert rows[-1]['error'] and rows[-1]['stage0'] is None

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcascade.engine.predict.decider import Decider
+from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.inputs import count_items, items
-from mmcascade.engine.predict.predict import PredictRequest, predict
+from mmcascade.engine.predict.predict import predict
+from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.runtime import Decision, Failure
 
 pytestmark = pytest.mark.slow
@@ -66,8 +67,8 @@ def test_each_image_has_a_row(tmp_path):
     rows = rows_of(tmp_path / 'out.csv')
     assert [row['path'] for row in rows] == sorted(str(path) for path in (tmp_path / 'in').rglob('*.png'))
     assert list(rows[0]) == [
-        'path', 'class_name', 'label', 'confidence', 'accepted', 'exit_stage', 'macs', 'error', 'top1',
-        'top1_probability',
+        'path', 'class_name', 'label', 'confidence', 'accepted', 'exit_stage', 'macs', 'top1',
+        'top1_probability', 'error',
     ]  # fmt: skip
     by_name = {Path(row['path']).stem: row for row in rows}
     assert by_name['0003'] | {'path': ''} == dict(

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.routing import (
     CachedStage,
     CascadeRouter,
@@ -46,9 +47,12 @@ def both(scores, *, kinds, temperatures, **changes):
     maps = data['maps'] and [m and ScoreMap.from_json(m) for m in data['maps']]
     router = CascadeRouter(stages, policy, data['confidence'], data['fusion'], maps)
     count = len(scores[0])
-    expected = router.route([torch.zeros(count, 1)])
+    running = RunningScores()
+    with running.watching(router):
+        expected = router.route([torch.zeros(count, 1)])
     runs = [lambda images, x=x: x[images[:, 0, 0, 0]] for x in scores]
-    return expected, route(Manifest.read(Fields(data, 'cascade.json')), runs, numbered_images(count))
+    routed = route(Manifest.read(Fields(data, 'cascade.json')), runs, numbered_images(count))
+    return expected, routed, running.of(count)
 
 
 @st.composite
@@ -114,7 +118,7 @@ def nearest_bound(scores, *, kinds, temperatures, confidence, fusion, policy, **
 def test_decides_as_the_router(case):
     scores, options = case
     with np.errstate(all='ignore'):
-        expected, routed = both(scores, **options)
+        expected, routed, running = both(scores, **options)
     # Two float32 softmaxes may differ by a rounding, which only a score on a bound feels.
     same = routed.exit_stage == expected.exit_stage
     assert (same | (nearest_bound(scores, **options) < 1e-5)).all()
@@ -123,13 +127,18 @@ def test_decides_as_the_router(case):
     np.testing.assert_allclose(routed.probs[same], expected.probs.numpy()[same], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(routed.macs[same], expected.macs[same])
     np.testing.assert_array_equal(routed.finite_stages[same], expected.finite_stages.numpy()[same])
+    for stage, told in enumerate(routed.running):
+        for unit, confidence in zip(told.rows.tolist(), told.confidence.tolist(), strict=True):
+            if same[unit]:
+                np.testing.assert_allclose(confidence, running[unit][stage].confidence, rtol=2e-5, atol=1e-6)
+    assert [len(scores) for scores in running] == (expected.exit_stage + 1).tolist()
 
 
 def test_bounds_are_inclusive_and_compared_as_float32():
     half = np.log(np.array([[0.5, 0.25, 0.25]], np.float32))
     for window, stage in (([0.5, 0.6], 1), ([0.4, 0.5], 1), ([0.500001, None], 0), ([None, 0.49999], 0), (None, 0)):
         policy = {'type': 'window', 'windows': [window]}
-        expected, routed = both([half, half], kinds=['logits'] * 2, temperatures=[1, 1], policy=policy)
+        expected, routed, _ = both([half, half], kinds=['logits'] * 2, temperatures=[1, 1], policy=policy)
         assert routed.exit_stage[0] == expected.exit_stage[0] == stage
 
 

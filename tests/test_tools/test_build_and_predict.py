@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from pathlib import Path
 
 import pytest
 import timm
@@ -14,6 +15,7 @@ from mmcascade.__main__ import main
 from tests.support import ROOT
 from tests.support.labelled_folder import write_images
 from tests.support.tiny_project import NAMES
+from tests.support.tiny_seg_project import write_project
 from tests.test_docs import commands
 
 GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'
@@ -32,7 +34,7 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     for name in ('small', 'large'):
         torch.manual_seed(len(name))
         torch.save(timm.create_model('test_resnet', num_classes=len(NAMES)).state_dict(), f'{name}.pth')
-    build, test, export, predict, compare = commands(GUIDE)
+    build, test, export, predict, predict_maps, compare = commands(GUIDE)
     main([SMALLER.get(word, word) for word in build[1:]])
     assert 'on the 30 images of the report part' in capsys.readouterr().out
     main(test[1:])
@@ -53,6 +55,13 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
     lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
+    segmentors = tmp_path / 'work_dirs' / 'my_segmentors'
+    write_project(segmentors, policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7])).dump(
+        segmentors / 'cascade.py'
+    )
+    shutil.copytree(segmentors / 'img' / 'test', tmp_path / 'streets')
+    main(predict_maps[1:])
+    assert 'cells.jsonl: 4 image(s)\n' in capsys.readouterr().out and len(list(Path('label_maps').iterdir())) == 4
     main([SMALLER.get(word, word).replace('test_photos', 'photos') for word in compare[1:]])
     printed = capsys.readouterr().out
     assert 'on 60 images' in printed and 'my_cascade' in printed and 'comparison.json' in printed

@@ -17,7 +17,7 @@ from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.comparison.build.images import labelled_images
 from mmcascade.comparison.side_by_side.plots import plot_costs, plot_curves
 from mmcascade.engine.configs.classes import check_classes
-from mmcascade.engine.predict.decider import Decider
+from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.runtime import Decision

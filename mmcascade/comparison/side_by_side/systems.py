@@ -9,9 +9,9 @@ from pathlib import Path
 from mmcascade.comparison.build.views import pipeline_of, view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
 from mmcascade.engine.console.configs import read_config
-from mmcascade.engine.predict.decider import BUNDLE, Decider
-from mmcascade.engine.predict.model_decider import ModelDecider
-from mmcascade.engine.predict.open_decider import CONFIG, open_decider
+from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider
+from mmcascade.engine.predict.deciders.model_decider import ModelDecider
+from mmcascade.engine.predict.deciders.open_decider import CONFIG, open_decider
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.parts.cascade_parts import classifier_from_spec

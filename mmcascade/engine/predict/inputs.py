@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,16 @@ class Item:
 
     key: str
     image: Path | bytes
+
+    @property
+    def name(self) -> str:
+        """A name for files that belong to it; keys that differ in signs only share it."""
+        return re.sub(r'[^\w.-]+', '_', self.key).strip('._')
+
+    @property
+    def unique_name(self) -> str:
+        """A name that no other key has."""
+        return f'{hashlib.sha256(self.key.encode()).hexdigest()[:8]}_{self.name}'
 
 
 def items(inputs: Sequence[str]) -> Iterator[Item]:

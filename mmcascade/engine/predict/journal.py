@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mmcascade.engine.predict.rows import Row
+from mmcascade.engine.predict.rows.row import Row
 
 SCHEMA = 1
 

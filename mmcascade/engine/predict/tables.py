@@ -12,7 +12,7 @@ from typing import Any
 
 from mmcascade._system.extras import require
 from mmcascade._system.files import written_whole
-from mmcascade.engine.predict.rows import Row
+from mmcascade.engine.predict.rows.row import Row
 
 Kinds = Mapping[str, type]
 _CHUNK = 10_000
@@ -32,7 +32,7 @@ def write_table(path: Path, rows: Iterable[Row], kinds: Kinds) -> None:
     Args:
         path: whose suffix says in which format.
         rows: plain values.
-        kinds: of the columns, in their order.
+        kinds: of the columns, in their order; lists and dicts are JSON text where a table has no place for them.
     """
     WRITERS[path.suffix](path, rows, kinds)
 
@@ -48,6 +48,8 @@ def _write_csv(path: Path, rows: Iterable[Row], kinds: Kinds) -> None:
 def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | dict):
+        return json.dumps(value)
     return '' if value is None else value
 
 
@@ -62,11 +64,13 @@ def _write_parquet(path: Path, rows: Iterable[Row], kinds: Kinds) -> None:
     import pyarrow.parquet
 
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in kinds.items()])
+    schema = pyarrow.schema([(name, types.get(kind, pyarrow.string())) for name, kind in kinds.items()])
+    nested = [name for name, kind in kinds.items() if kind not in types]
     source = iter(rows)
     with written_whole(path, 'wb') as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
         while chunk := list(islice(source, _CHUNK)):
-            writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
+            flat = [row | {name: _text(row[name]) or None for name in nested} for row in chunk]
+            writer.write_table(pyarrow.Table.from_pylist(flat, schema))
 
 
 #: By the suffix of a file.

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmcascade.engine.predict.predict import PredictRequest, Tally, Watch
+from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.predict import Tally, Watch
+from mmcascade.engine.predict.request import PredictRequest
 
 
 @contextmanager
@@ -37,11 +39,16 @@ def watching(stages: int) -> Iterator[Watch]:
         yield watch
 
 
-def summary(request: PredictRequest, tally: Tally, stages: int) -> str:
+def summary(request: PredictRequest, tally: Tally, decider: Decider) -> str:
     """What was written, in a line or two."""
-    shares = ', '.join(f'{100 * share:.1f} % after stage {stage}' for stage, share in enumerate(tally.shares(stages)))
-    parts = [f'{request.out}: {tally.images} image(s), {tally.accepted} accepted']
+    exits = enumerate(tally.shares(decider.stages))
+    told = ', '.join(f'{100 * share:.1f} % after stage {stage}' for stage, share in exits)
+    parts = [f'{request.out}: {tally.images} image(s)']
+    if decider.accepts:
+        parts[0] += f', {tally.accepted} accepted'
     if tally.errors:
         parts.append(f'{tally.errors} could not be read')
-    lines = [', '.join(parts), f'left {shares}']
+    lines = [', '.join(parts), f'left {told}']
+    folders = {'label maps': request.maps_to, 'rejected images': request.rejected_to}
+    lines += [f'{what} in {folder}' for what, folder in folders.items() if folder is not None and folder.is_dir()]
     return '\n'.join(lines)

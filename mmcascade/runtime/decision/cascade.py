@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,21 @@ Run = Callable[[NDArray[np.uint8]], Floats]
 
 
 @dataclass(frozen=True)
+class Running:
+    """The running decision on images after a stage.
+
+    Attributes:
+        rows: which of the images ran it, int64 ``(M)``.
+        label: index of the most probable class so far, int64 ``(M)``.
+        confidence: what the windows are compared with, ``(M)``.
+    """
+
+    rows: NDArray[np.int64]
+    label: NDArray[np.int64]
+    confidence: Floats
+
+
+@dataclass(frozen=True)
 class Routed:
     """What became of N images, each array in their order.
 
@@ -30,6 +45,7 @@ class Routed:
         finite_stages: how many stages gave finite output, int64 ``(N)``.
         margin: how far its scores stayed from every bound that they were compared with, float64 ``(N)``: rounding
             can change the decision on an image whose margin is of its size.
+        running: the decision after each stage that any image ran.
     """
 
     probs: Floats
@@ -38,6 +54,7 @@ class Routed:
     macs: NDArray[np.float64]
     finite_stages: NDArray[np.int64]
     margin: NDArray[np.float64]
+    running: list[Running] = field(default_factory=list)
 
 
 def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], first_unit: int = 0) -> Routed:
@@ -75,6 +92,7 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
         state = state.add(output, member_score(manifest.confidence, output) if scored else None)
         done.macs[rows] += stage.macs
         score = confidence(manifest.confidence, state)
+        done.running.append(Running(rows, state.probs.argmax(1), score))
         going = _going_on(manifest, index, score, state, rows + first_unit)
         for bound in manifest.policy.bounds(index) if index < len(manifest.stages) - 1 else ():
             done.margin[rows] = np.fmin(done.margin[rows], np.abs(score.astype(np.float64) - bound))

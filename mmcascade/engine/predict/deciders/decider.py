@@ -7,7 +7,11 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.engine.predict.rows.decisions import DecisionRows
+from mmcascade.engine.predict.rows.row import Rows
 from mmcascade.runtime import Bundle, Decision, Failure
 
 #: The file that makes a folder a bundle.
@@ -22,21 +26,40 @@ class Decider(ABC):
         classes: names of the classes, where they are known.
         accepts: whether it has an accept threshold.
         fingerprint: of the cascade, so that decisions of two are not mixed.
+        batch_size: images at a time, where no number is asked for.
     """
 
     stages: int
     classes: tuple[str, ...] | None
     accepts: bool
     fingerprint: str
+    batch_size: int = 32
 
     @abstractmethod
-    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
-        """One result per image, in their order; one that cannot be read is a Failure.
+    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> Sequence[Any]:
+        """One result per image, in their order, as :meth:`rows` takes them; one that cannot be read is a Failure.
 
         Args:
             images: paths, or contents of files.
             first_unit: running number of the first, for policies that draw.
         """
+
+    def rows(self, request: PredictRequest) -> Rows[Any]:
+        """How its results are told: as decisions on whole images, unless a variant says otherwise.
+
+        Raises:
+            ValueError: if something is asked for that it cannot give.
+        """
+        if request.maps_to is not None:
+            raise ValueError(
+                'label maps come from cascades of segmentors, and this one classifies; leave out --maps-to'
+            )
+        if request.rejected_to is not None and not self.accepts:
+            raise ValueError(
+                'the cascade has no accept threshold, so it rejects nothing; leave --rejected-to out, or calibrate it '
+                'for risk= or coverage='
+            )
+        return DecisionRows(self.classes, request.top, self.stages if request.stage_scores else 0)
 
 
 class BundleDecider(Decider):

@@ -3,29 +3,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmcascade.engine.configs.datasets import pipelines, type_name
-from mmcascade.engine.console.configs import read_config
-from mmcascade.engine.predict.decider import Decider
-from mmcascade.engine.predict.lazy_views import LazyViews, MakeView, UnequalError
+from mmcascade.engine.configs.datasets import type_name
+from mmcascade.engine.predict.deciders.built import built_cascade, fingerprint_of
+from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, UnequalError
+from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
+from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.cascades import cascade_class
-from mmcascade.registry import MODELS
 from mmcascade.routing import Outcome
-from mmcascade.runtime import Decision, Failure
+from mmcascade.runtime import Decision, Failure, StageScore
 
 _LOADING = 'LoadImageFromFile'
 _PACKING = ('PackInputs', 'LoadAnnotations')
@@ -52,61 +50,42 @@ class ModelDecider(Decider):
             self.makers = [_maker(steps) for steps in _views(pipeline)]
 
     @classmethod
-    def of_config(cls, path: Path) -> ModelDecider:
-        """The calibrated cascade of a config.
+    def of_config(cls, cfg: Config, path: Path) -> ModelDecider:
+        """The calibrated cascade of a config, which was read from a path.
 
         Raises:
-            ValueError: if it is no cascade of classifiers, or has no test pipeline.
+            ValueError: if it has no test pipeline.
         """
-        cfg = read_config(path)
-        if cascade_class(cfg) is not WindowCascadeClassifier:
-            raise ValueError(f'{path} is no cascade of classifiers; its model is {cfg.get("model", {}).get("type")!r}')
-        found = pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
-        if not found:
-            raise ValueError(f'{path} has no test_dataloader with a pipeline, so how images are prepared is not known')
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        model = MODELS.build(cfg.model).to('cuda' if torch.cuda.is_available() else 'cpu')
-        model.ready()
-        return cls(model, found[0], _fingerprint(cfg, model))
+        pipeline = pipeline_of(cfg, path)
+        model = built_cascade(cfg)
+        assert isinstance(model, WindowCascadeClassifier)
+        return cls(model, pipeline, fingerprint_of(cfg, model))
 
     @torch.no_grad()
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
         """See the base class."""
-        results: list[Decision | Failure | None] = []
-        loaded, units = [], []
-        for number, image in enumerate(images, first_unit):
-            try:
-                loaded.append(self._loaded(image))
-                units.append(number)
-                results.append(None)
-            except Exception as error:  # of any reader of images, for any broken file
-                results.append(Failure(str(error) or type(error).__name__))
-        decisions = iter(self._decisions(loaded, units))
-        return [next(decisions) if result is None else result for result in results]
-
-    def _loaded(self, image: Path | bytes) -> NDArray[np.uint8]:
-        content = image if isinstance(image, bytes) else image.read_bytes()
-        name = 'it' if isinstance(image, bytes) else str(image)
-        found = mmcv.imfrombytes(content, flag=self.color_type) if content else None
-        if found is None:
-            raise ValueError(f'{name} is no image, or cut off')
-        return found
+        made = each(images, lambda place, image: (load_image(image, self.color_type), first_unit + place))
+        good = [one for one in made if not isinstance(one, Failure)]
+        decisions = iter(self._decisions([image for image, _ in good], [unit for _, unit in good]))
+        return [one if isinstance(one, Failure) else next(decisions) for one in made]
 
     def _decisions(self, loaded: Sequence[NDArray[np.uint8]], units: Sequence[int]) -> list[Decision]:
         if not loaded:
             return []
         router = self.model.ready()
+        told = RunningScores()
         try:
-            outcome = router.route(LazyViews(loaded, self.makers), units)
+            with told.watching(router):
+                outcome = router.route(LazyViews(loaded, self.makers), units)
         except UnequalError:
             if len(loaded) == 1:
                 raise
             pairs = zip(loaded, units, strict=True)
             return [found for image, unit in pairs for found in self._decisions([image], [unit])]
         assert outcome is not None
-        return self._read(outcome.cpu())
+        return self._read(outcome.cpu(), told.of(len(loaded)))
 
-    def _read(self, outcome: Outcome) -> list[Decision]:
+    def _read(self, outcome: Outcome, stages: Sequence[tuple[StageScore, ...]]) -> list[Decision]:
         accept, classes = self.model.accept, self.model.classes
         probs = outcome.probs.float().numpy()
         labels = probs.argmax(1).tolist()
@@ -114,11 +93,11 @@ class ModelDecider(Decider):
         accepted = (outcome.confidence >= accept).tolist() if accept is not None else [None] * len(labels)
         rows = zip(
             labels, outcome.confidence.tolist(), accepted, outcome.exit_stage.tolist(), outcome.macs.tolist(), probs,
-            strict=True,
+            stages, strict=True,
         )  # fmt: skip
         return [
-            Decision(label, classes[label] if classes else None, score, accepted, stage, macs, row)
-            for label, score, accepted, stage, macs, row in rows
+            Decision(label, classes[label] if classes else None, score, accepted, stage, macs, row, stages=running)
+            for label, score, accepted, stage, macs, row, running in rows
         ]
 
 
@@ -145,8 +124,3 @@ def _maker(steps: Sequence[Mapping[str, Any]]) -> MakeView:
         return torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
 
     return make
-
-
-def _fingerprint(cfg: Config, model: WindowCascadeClassifier) -> str:
-    parts = [repr(cfg.model.to_dict()), repr(model.router and model.router.policy), repr(model.accept)]
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]

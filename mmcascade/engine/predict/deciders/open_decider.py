@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcascade.engine.predict.decider import BUNDLE, BundleDecider, Decider
+from mmcascade.engine.predict.deciders.decider import BUNDLE, BundleDecider, Decider
 
 #: The config in a folder that ``mmcascade build`` made.
 CONFIG = 'cascade.py'
@@ -29,6 +29,17 @@ def open_decider(cascade: str | Path) -> Decider:
                 f'{path} is no cascade: it holds neither {CONFIG} (of a build) nor {BUNDLE} (of an export)'
             )
         path = path / CONFIG
-    from mmcascade.engine.predict.model_decider import ModelDecider  # with torch, which a bundle does without
+    from mmcascade.engine.console.configs import read_config  # with torch, which a bundle does without
+    from mmcascade.models.cascades import cascade_class, task_of
 
-    return ModelDecider.of_config(path)
+    cfg = read_config(path)
+    if cascade_class(cfg) is None:
+        raise ValueError(f'{path} is no cascade; its model is {cfg.get("model", {}).get("type")!r}')
+    # Each needs the library of its own task only.
+    if task_of(cfg) == 'segmentation':
+        from mmcascade.engine.predict.deciders.seg_decider import SegDecider
+
+        return SegDecider.of_config(cfg, path)
+    from mmcascade.engine.predict.deciders.model_decider import ModelDecider
+
+    return ModelDecider.of_config(cfg, path)

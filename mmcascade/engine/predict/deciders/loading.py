@@ -1,0 +1,59 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Files as the pipelines of OpenMMLab load them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import mmcv
+import numpy as np
+from mmengine.config import Config
+from numpy.typing import NDArray
+
+from mmcascade.engine.configs.datasets import pipelines
+from mmcascade.runtime import Failure
+
+Made = TypeVar('Made')
+
+
+def load_image(image: Path | bytes, color_type: str = 'color') -> NDArray[np.uint8]:
+    """An image ``(H, W, 3)`` in the order BGR, or ``(H, W)`` in grey.
+
+    Args:
+        image: path, or content of a file.
+        color_type: as ``LoadImageFromFile`` takes it.
+
+    Raises:
+        ValueError, OSError: if it cannot be read.
+    """
+    content = image if isinstance(image, bytes) else image.read_bytes()
+    name = 'it' if isinstance(image, bytes) else str(image)
+    found = mmcv.imfrombytes(content, flag=color_type) if content else None
+    if found is None:
+        raise ValueError(f'{name} is no image, or cut off')
+    return found
+
+
+def each(images: Sequence[Path | bytes], make: Callable[[int, Path | bytes], Made]) -> list[Made | Failure]:
+    """What is made of each image and its place, or why nothing could be."""
+    made: list[Made | Failure] = []
+    for place, image in enumerate(images):
+        try:
+            made.append(make(place, image))
+        except Exception as error:  # of any reader of images, for any broken file
+            made.append(Failure(str(error) or type(error).__name__))
+    return made
+
+
+def pipeline_of(cfg: Config, path: Path) -> list[dict]:
+    """The pipeline of a config's test data set.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    found = pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
+    if not found:
+        raise ValueError(f'{path} has no test_dataloader with a pipeline, so how images are prepared is not known')
+    return found[0]

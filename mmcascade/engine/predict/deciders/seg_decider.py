@@ -1,0 +1,86 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The segmentation cascade of a config, on images one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+from mmseg.structures import SegDataSample
+
+from mmcascade.engine.configs.datasets import type_name
+from mmcascade.engine.predict.deciders.built import built_cascade, fingerprint_of
+from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
+from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
+from mmcascade.engine.predict.rows.row import Rows
+from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.cells.cell_records import cell_records
+from mmcascade.runtime import Failure
+
+_LOADING = ('LoadImageFromFile', 'LoadAnnotations')
+
+
+class SegDecider(Decider):
+    """A cascade of segmentors; images of any sizes.
+
+    Args:
+        model: the cascade, ready to test.
+        pipeline: of its test data set, from loading to packing.
+        fingerprint: see the base class.
+    """
+
+    accepts = False
+    batch_size = 1  # what is kept of an image is as large as the image
+
+    def __init__(self, model: CascadeSegmentor, pipeline: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
+        self.model = model
+        self.stages = len(model.stages)
+        self.classes = tuple(model.classes) if model.classes else None
+        self.fingerprint = fingerprint
+        steps = [dict(step) for step in pipeline if type_name(step) not in _LOADING]
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            self.pipeline = Compose(steps)
+
+    @classmethod
+    def of_config(cls, cfg: Config, path: Path) -> SegDecider:
+        """The calibrated cascade of a config, which was read from a path."""
+        pipeline = pipeline_of(cfg, path)
+        model = built_cascade(cfg)
+        assert isinstance(model, CascadeSegmentor)
+        return cls(model, pipeline, fingerprint_of(cfg, model))
+
+    def rows(self, request: PredictRequest) -> Rows[Any]:
+        """Label maps and cells."""
+        asked = {'--top': request.top, '--stage-scores': request.stage_scores, '--rejected-to': request.rejected_to}
+        if wrong := [flag for flag, value in asked.items() if value]:
+            raise ValueError(
+                f'{wrong[0]} is for cascades of classifiers, and this one labels pixels; leave it out (--maps-to DIR '
+                'writes label maps)'
+            )
+        return MapRows(self.stages, self.classes, request.maps_to)
+
+    @torch.no_grad()
+    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[MapDecision | Failure]:
+        """See the base class."""
+        made = each(images, lambda place, image: self._prepared(image, first_unit + place))
+        good = [sample for sample in made if not isinstance(sample, Failure)]
+        found = iter(self.model.test_step(pseudo_collate(good)) if good else ())
+        return [one if isinstance(one, Failure) else _decision(next(found)) for one in made]
+
+    def _prepared(self, image: Path | bytes, unit: int) -> dict[str, Any]:
+        pixels = load_image(image)
+        size = pixels.shape[:2]
+        fields = dict(img=pixels, img_shape=size, ori_shape=size, sample_idx=unit)
+        return self.pipeline(fields | dict(seg_fields=[], reduce_zero_label=False))
+
+
+def _decision(sample: SegDataSample) -> MapDecision:
+    labels = as_labels(sample.pred_sem_seg.data[0].cpu().numpy())
+    return MapDecision(labels, float(sample.macs), tuple(sample.reached), cell_records(sample))
