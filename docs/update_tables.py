@@ -52,6 +52,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
         ),
     ),
     'guarantee table': ('guarantee.json', calibration.guarantee),
+    'certificates table': ('guarantee.json', calibration.certificates),
+    'guarantee simulation': ('guarantee_simulation.json', calibration.simulated),
     'score maps table': ('score_maps.json', calibration.score_maps),
     'badly scaled member': ('score_maps_scaled.json', calibration.badly_scaled),
     'canvases table': ('quickstart_seg.json', segmentation.systems),

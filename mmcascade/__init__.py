@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from mmcascade.apis.cascade_inferencer import CascadeInferencer
     from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
     from mmcascade.calibration.fit.calibrate import calibrate
+    from mmcascade.calibration.fit.certificate import certify
     from mmcascade.calibration.fit.operating_point import place_tau
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.calibration_file import Calibration
-    from mmcascade.calibration.fit.result.guarantee import certify
     from mmcascade.calibration.search.plan import Plan
     from mmcascade.calibration.search.search import search
     from mmcascade.calibration.stores import open_store
@@ -92,7 +92,7 @@ _MODULES = {
     'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
     'calibration.fit.calibrate': ['calibrate'],
     'calibration.fit.result.calibration_file': ['Calibration'],
-    'calibration.fit.result.guarantee': ['certify'],
+    'calibration.fit.certificate': ['certify'],
     'calibration.fit.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
     'calibration.search.plan': ['Plan'],

@@ -80,7 +80,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='promise the risk for unseen images, except '
         'with probability DELTA; on a part of the calibration split that nothing else is fitted on',
     )
-    made.add_argument('--certify-share', default=argparse.SUPPRESS, type=float, help='that part (default 0.5)')
+    made.add_argument('--certify-share', default=argparse.SUPPRESS, type=float, help='that part (default 0.7)')
     made.add_argument('--seed', default=argparse.SUPPRESS, type=int, help='of the draw of that part')
     made.add_argument(
         '--adjust-on',

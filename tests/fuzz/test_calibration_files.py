@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from mmcascade.calibration.fit.certificate import risk_upper_bound
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.fit.result.guarantee import Guarantee, risk_upper_bound
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.held_out import hold_out
-from mmcascade.calibration.fit.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.certificate import certify, safest_start
+from mmcascade.calibration.fit.held_out import hold_out_at_random
+from mmcascade.calibration.fit.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import certify
 from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.replay import replay
@@ -69,7 +69,8 @@ def test_scores_are_judged_after_temperatures_and_maps(calibration_set):
     policy = WindowPolicy(calibration.windows)
     assert calibration.maps == maps_of(fresh, labels, policy)
     judged = replay(fresh, policy, 2000, maps=calibration.maps)
-    assert calibration.accept == place_tau(judged.confidence, judged.label != labels, 'coverage=0.7')
+    tau = place_tau(judged.confidence, judged.label != labels, 'coverage=0.7')
+    assert calibration.accept == accept_threshold(judged.confidence, tau) < tau
     assert calibration.measured['coverage'] == (judged.confidence >= calibration.accept).mean()
 
 
@@ -77,7 +78,7 @@ def test_the_certified_part_is_seen_by_nothing_else(calibration_set, tmp_path):
     store, labels, _ = calibration_set
     options = dict(maps='isotonic', temperatures='fit')
     calibration = fit_store(store, identity(2), 'risk=0.15', certify=0.1, certify_share=0.4, seed=3, **options)
-    fit_on, held = hold_out(labels, 0.4, seed=3)
+    fit_on, held = hold_out_at_random(len(labels), 0.4, seed=3)
     # What was fitted is what a store of the other units alone would give.
     stages = draw(2000, 0)[1]
     rest = [type(stage)(stage.values[fit_on], macs=stage.macs) for stage in stages]
@@ -85,9 +86,11 @@ def test_the_certified_part_is_seen_by_nothing_else(calibration_set, tmp_path):
     assert calibration.temperatures == pytest.approx(alone.temperatures)
     assert (calibration.windows, calibration.tau, calibration.maps) == (alone.windows, alone.tau, alone.maps)
     stages = [replace(stage, temperature=t) for stage, t in zip(stages, calibration.temperatures, strict=True)]
-    judged = replay(stages, calibration.policy(), held, maps=calibration.maps)
+    seen, judged = (replay(stages, calibration.policy(), units, maps=calibration.maps) for units in (fit_on, held))
     wrong = judged.label != labels[held]
-    assert calibration.accept == certify(judged.confidence, wrong, 0.15, 0.1) == calibration.guarantee.threshold
+    start = safest_start(seen.confidence, seen.label != labels[fit_on], 0.15)
+    assert calibration.guarantee.start == start
+    assert calibration.accept == certify(judged.confidence, wrong, 0.15, 0.1, start) == calibration.guarantee.threshold
     assert calibration.guarantee.units == len(held) == 800
     assert calibration.measured['risk'] == wrong[judged.confidence >= calibration.accept].mean() < 0.15
     assert 'certified: the risk on unseen units' in summary_lines(calibration)[-1]
@@ -97,7 +100,7 @@ def test_infeasible_guarantees_accept_nothing_and_say_what_is_feasible(calibrati
     store, _, _ = calibration_set
     calibration = fit_store(store, identity(2), 'deferred=0.3', accept='risk=0.001', certify=0.01)
     assert calibration.accept is None is calibration.guarantee.threshold
-    assert summary_lines(calibration)[-1].startswith('infeasible: on 1000 held-out units no threshold certifies')
+    assert summary_lines(calibration)[-1].startswith('infeasible: on 1400 held-out units no threshold certifies')
     lowest = calibration.guarantee.lowest_risk
     assert f'{lowest:.4g}' in summary_lines(calibration)[-1]
     again = fit_store(store, identity(2), 'deferred=0.3', accept=f'risk={lowest}', certify=0.01)
@@ -175,9 +178,9 @@ def test_the_same_decision_may_be_said_twice():
 
 
 def test_too_few_units_for_a_guarantee(tmp_path):
-    labels, stages = draw(150, 0)
+    labels, stages = draw(140, 0)
     store = store_of(tmp_path, labels, stages)
-    with pytest.raises(ValueError, match='at least 100 calibration units of its own, and a share of 0.5 of 150 is 75'):
+    with pytest.raises(ValueError, match='at least 100 calibration units of its own, and a share of 0.7 of 140 is 98'):
         fit_store(store, identity(2), 'risk=0.2', certify=0.1)
 
 

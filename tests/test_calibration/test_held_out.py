@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.held_out import hold_out, hold_out_at_random
 
 
 @given(st.lists(st.integers(0, 5), min_size=4, max_size=200), st.sampled_from([0.3, 0.5, 0.8]), st.integers(0, 99))
@@ -32,3 +32,14 @@ def test_the_seed_draws():
 def test_both_parts_have_units(share):
     with pytest.raises(ValueError, match='share'):
         hold_out(np.zeros(10, dtype=int), share)
+    with pytest.raises(ValueError, match='share'):
+        hold_out_at_random(10, share)
+
+
+def test_a_random_part_is_any_of_its_size():
+    draws = [hold_out_at_random(10, 0.3, seed) for seed in range(2000)]
+    for fit, held in draws:
+        assert len(held) == 3 and sorted([*fit, *held]) == list(range(10))
+        assert (np.diff(fit) > 0).all() and (np.diff(held) > 0).all()
+    assert len({tuple(held) for _, held in draws}) == 120, 'every one of the 10 over 3 subsets comes'
+    assert tuple(hold_out_at_random(10, 0.3, 5)[1]) == tuple(draws[5][1])

@@ -131,7 +131,7 @@ def test_contradictions_are_refused_before_the_long_run(calibrate, tmp_path, opt
 
 
 def test_what_is_refused_after_the_run_writes_no_file(calibrate, tmp_path):
-    with pytest.raises(SystemExit, match='at least 100 calibration units of its own, and a share of 0.5 of 60 is 30'):
+    with pytest.raises(SystemExit, match='at least 100 calibration units of its own, and a share of 0.7 of 60 is 42'):
         calibrate('--target', 'risk=0.2', '--certify', '0.1')
     with pytest.raises(SystemExit, match="no 'predict_dataloader' whose images"):
         calibrate('--target', 'coverage=0.5', '--adjust-on', 'predict_dataloader')

@@ -12,10 +12,10 @@ from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.exit_maps import fit_maps
 from mmcascade.calibration.fit.measured import measured
-from mmcascade.calibration.fit.operating_point import Target, operating_point, place_tau
+from mmcascade.calibration.fit.operating_point import Target, accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import Guarantee, guarantee
+from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
 from mmcascade.calibration.fit.shares import Shares, fit_shares
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route
@@ -96,7 +96,7 @@ def calibration_of(
     """The calibration with given windows: maps and accept threshold are fitted on the cascade that they make.
 
     The accept threshold meets its target on the calibration units whatever the rule; a certified one keeps its bound on
-    the units held out.
+    the units held out. It lies midway between two scores.
 
     Args:
         fitted: the windows.
@@ -123,7 +123,14 @@ def calibration_of(
     plain = replace(plain, measured=measured(routes, policy))
     if evidence.units.label is not None:  # a label map is not accepted or rejected
         return plain
-    threshold, promise = _accept(routes, request)
+    threshold, promise = None, None
+    if request.certify is not None:
+        seen = route(fitted_on.exits, policy, fitted_on.units, maps=maps)
+        promise = _promise(seen, routes, request)
+        threshold = promise.threshold
+    elif (target := request.accept_target) is not None:
+        scores, wrong = judged_units(routes, target)
+        threshold = accept_threshold(scores, place_tau(scores, wrong, target, 'safe'))
     if threshold is not None:
         point = operating_point(routes.confidence, routes.wrong, threshold)
         plain.measured.update(coverage=point.coverage, risk=point.risk)
@@ -148,19 +155,9 @@ def share_curve(
     return shares.figures(np.arange(steps + 1) / steps * shares.able)
 
 
-def _accept(routes: Routes, request: CalibrationRequest) -> tuple[float | None, Guarantee | None]:
-    """The accept threshold and what is promised of it."""
-    target = request.accept_target
-    if target is None:
-        return None, None
-    if request.certify is None:
-        return place_tau(*judged_units(routes, target), target, 'safe'), None
-    promise = guarantee(
-        routes.confidence,
-        routes.wrong,
-        Target.parse(target).value,
-        request.certify,
-        share=request.certify_share,
-        seed=request.seed,
-    )
-    return promise.threshold, promise
+def _promise(fitted_on: Routes, held: Routes, request: CalibrationRequest) -> Guarantee:
+    """What is promised of the accept threshold."""
+    assert request.certify is not None and request.accept_target is not None
+    judged = [Judged(routes.confidence, routes.wrong) for routes in (fitted_on, held)]
+    risk = Target.parse(request.accept_target).value
+    return guarantee(*judged, risk, request.certify, share=request.certify_share, seed=request.seed)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.certificate import MIN_UNITS
+from mmcascade.calibration.fit.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.result.guarantee import MIN_UNITS
 from mmcascade.calibration.fit.temperatures import fit_temperature
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.replay.units import Exit, Units
@@ -86,7 +86,7 @@ class Evidence:
             _check_ran(stage, index)
         units, held = np.arange(len(labels)), None
         if request.certify is not None:
-            units, held = hold_out(labels, request.certify_share, request.seed)
+            units, held = hold_out_at_random(len(labels), request.certify_share, request.seed)
             if len(held) < MIN_UNITS:
                 raise ValueError(
                     f'a guarantee needs at least {MIN_UNITS} calibration units of its own, and a share of '

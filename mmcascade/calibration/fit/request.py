@@ -32,7 +32,8 @@ class CalibrationRequest:
         maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
         temperatures: 'none' for 1, or 'fit' for the temperature per stage with the lowest negative log-likelihood.
         certify: probability with which the promised risk may be exceeded; None promises nothing.
-        certify_share: share of the units that the promise is tested on, and nothing else.
+        certify_share: share of the units that the promise is tested on, and nothing else. Fitting needs few:
+            of the shares tried, 0.7 certified the largest coverage on few units, and nearly so on many.
         seed: of the draw of those.
         adjust_on: name of unlabelled images that the window of gap 0 is re-centred on, once.
         adapt: how many scores the cascade is to remember at run time, to re-centre the window of gap 0; None = it
@@ -56,7 +57,7 @@ class CalibrationRequest:
     maps: str = 'none'
     temperatures: str = 'none'
     certify: float | None = None
-    certify_share: float = 0.5
+    certify_share: float = 0.7
     seed: int = 0
     adjust_on: str | None = None
     adapt: int | None = None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.measured import measured
-from mmcascade.calibration.fit.operating_point import place_tau
+from mmcascade.calibration.fit.operating_point import accept_threshold, place_tau
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes, near_a_bound, route
 from mmcascade.calibration.replay.units import Exit
@@ -112,7 +112,8 @@ class Reporter:
         target, routes = self.plan.quality.accept_target, system.routes
         accept = None
         if target is not None:
-            accept = place_tau(routes.confidence[self.select], routes.wrong[self.select], target)
+            scores = routes.confidence[self.select]
+            accept = accept_threshold(scores, place_tau(scores, routes.wrong[self.select], target))
         return Point(
             chain=chain,
             windows=windows,
