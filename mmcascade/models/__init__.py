@@ -9,6 +9,7 @@ from __future__ import annotations
 
 
 def _register() -> None:
+    from mmcascade.models.members.cifar_resnet import CifarResNet  # noqa: F401
     from mmcascade.models.members.timm_features import TimmFeatures  # noqa: F401
     from mmcascade.registry import MODELS, register_unavailable
 
