@@ -1,11 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The deferred test loop against the plain one."""
+"""A deferred test gives what the plain loop gives, in the same order."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 import socket
 
 import numpy as np
@@ -13,35 +11,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.config import Config
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from torch import nn
 
-from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.loops.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.routing import CachedStage, CascadeRouter, Outcome, WindowPolicy
 from tests.support import ROOT
+from tests.test_engine.deferred_runs import DEFERRED, run, watched
 
 IMAGES, BATCH = 13, 4
-
-
-class Recorder(BaseMetric):
-    """Keeps every call, to be compared."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def process(self, data_batch, data_samples):
-        self.calls.append((data_batch, data_samples))
-        self.results += [0] * len(data_samples)
-
-    def compute_metrics(self, results):
-        return dict(count=len(results))
 
 
 class Counter(Hook):
@@ -58,30 +37,6 @@ class Counter(Hook):
 
     def needs_inputs(self, samples):
         return False
-
-
-@pytest.fixture(scope='module')
-def make_runner(project, tmp_path_factory):  # noqa: F811
-    numbers = itertools.count()
-
-    def make(loop=None):
-        cfg = Config.fromfile(project)
-        cfg.experiment_name = f'deferred{next(numbers)}'  # mmengine keeps one runner per name and process
-        cfg.merge_from_dict({f'test_cfg.{key}': value for key, value in (loop or {}).items()})
-        prepare_test(cfg, EvalFlags(str(project), work_dir=str(tmp_path_factory.mktemp('work'))))
-        return Runner.from_cfg(cfg)
-
-    return make
-
-
-DEFERRED = dict(type='mmcascade.DeferredTestLoop')
-
-
-def run(runner):
-    """Metrics, and what the metrics were called with."""
-    recorder = Recorder()
-    runner.test_loop.evaluator.metrics.append(recorder)
-    return runner.test(), recorder.calls
 
 
 def fields(sample):
@@ -122,14 +77,6 @@ def test_later_stages_wait_for_the_loaders_batch_size(make_runner):
     reached = round(metrics['cost/reached@stage1'] / 100 * IMAGES)
     assert sizes[0] == [4, 4, 4, 1]
     assert sizes[1] == [4] * (reached // 4) + [reached % 4] * (reached % 4 > 0)
-
-
-def watched(forward, seen):
-    def call(images):
-        seen.append(len(images))
-        return forward(images)
-
-    return call
 
 
 def test_hooks_see_every_batch_once_and_in_order(make_runner):
@@ -181,75 +128,6 @@ def test_inputs_are_kept_on_demand(make_runner):
     assert [len(batch['inputs'][0]) for batch, _ in calls] == [4, 4, 4, 1]
 
 
-@pytest.mark.parametrize('bound', [dict(max_waiting=5), dict(max_bytes=5 * 3 * 40 * 40, keep_inputs=True)])
-def test_bounds_run_what_waits(make_runner, bound):
-    runner = make_runner(dict(DEFERRED, **bound))
-    sizes = []
-    stage = runner.model.stages[1]
-    stage.forward, stage.batch_size = watched(stage.forward, sizes), 5
-    _, calls = run(runner)
-    assert [len(samples) for _, samples in calls] == [4, 4, 4, 1]
-    assert sum(sizes) == 5 and max(sizes) < 5
-    runner.test_loop.max_waiting, runner.test_loop.max_bytes = 1000, 2**30
-    sizes.clear()
-    runner.test_loop.run()
-    assert sizes == [5]
-
-
-def test_bounds_below_a_batch_are_refused(make_runner):
-    with pytest.raises(ValueError, match='max_waiting=3 is less than one batch of 4 images of stage 0'):
-        make_runner(dict(DEFERRED, max_waiting=3)).test_loop  # noqa: B018
-    with pytest.raises(ValueError, match='max_bytes of DeferredTestLoop is a whole number >= 1, got 0'):
-        make_runner(dict(DEFERRED, max_bytes=0)).test_loop  # noqa: B018
-    with pytest.raises(ValueError, match='max_bytes=1000 is less than the 12288 bytes of one batch of 4 images'):
-        make_runner(dict(DEFERRED, max_bytes=1000)).test()
-
-
-@pytest.mark.parametrize(
-    'bound', [dict(max_waiting=True), dict(max_bytes=1e9), dict(max_waiting=-1), dict(max_bytes='big')]
-)
-def test_bounds_are_whole_numbers(make_runner, bound):
-    ((name, value),) = bound.items()
-    with pytest.raises(ValueError, match=f'{name} of DeferredTestLoop is a whole number >= 1, got {value!r}'):
-        make_runner(dict(DEFERRED, **bound)).test_loop  # noqa: B018
-
-
-def test_a_missing_view_is_named(make_runner):
-    runner = make_runner(DEFERRED)
-    runner.model.stages[1].view, runner.model.stages[1].views = 2, (2,)
-    with pytest.raises(ValueError, match=r'stage 1 reads view 2, but the pipeline makes 2 view\(s\)'):
-        runner.test()
-
-
-def test_other_models_are_refused(make_runner):
-    runner = make_runner(DEFERRED)
-    runner.model = nn.Identity()
-    with pytest.raises(TypeError, match='Identity is no cascade'):
-        runner.test_loop  # noqa: B018
-
-
-@pytest.mark.parametrize('error', [ZeroDivisionError, KeyboardInterrupt])
-def test_a_failure_leaves_no_metrics(make_runner, error):
-    runner = make_runner(DEFERRED)
-
-    def fail(images):
-        raise error('in the member')
-
-    runner.model.stages[1].forward = fail
-    recorder = Recorder()
-    runner.test_loop.evaluator.metrics.append(recorder)
-    with pytest.raises(RuntimeError if error is ZeroDivisionError else error) as caught:
-        runner.test()
-    assert recorder.results == []
-    assert all(not metric.results for metric in runner.test_loop.evaluator.metrics)
-    if error is ZeroDivisionError:
-        message = str(caught.value)
-        assert re.match(r'stage 1 failed on a batch of \d+ image\(s\): .*\d\d\d\.png', message)
-        named = re.findall(r'(\d{3})\.png', message)
-        assert len(named) == int(re.search(r'batch of (\d+)', message)[1])
-        assert isinstance(caught.value.__cause__, error)
-
-
 def test_half_precision_covers_the_flush(make_runner):
     runner = make_runner(dict(DEFERRED, fp16=True))
     stage, seen = runner.model.stages[1], []
@@ -264,7 +142,7 @@ def test_half_precision_covers_the_flush(make_runner):
     assert seen == [(True, False)]
 
 
-def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path):  # noqa: F811
+def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]

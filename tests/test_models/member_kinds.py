@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.registry import MODELS
 from torch import nn
+
+from mmcascade.models.members.members import Member
+from mmcascade.models.stages.class_outputs import class_output
 
 CLASSES = ('ant', 'bee', 'cat', 'dog', 'elk')
 
@@ -143,3 +147,34 @@ def own_predictions(module: nn.Module, raw: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         samples = module.test_step(dict(inputs=raw, data_samples=None))
     return torch.stack([sample.pred_score for sample in samples])
+
+
+def build(config: dict) -> nn.Module:
+    return MODELS.build(config).eval()
+
+
+@torch.no_grad()
+def predictions(member: Member, raw: torch.Tensor) -> torch.Tensor:
+    """What the cascade would make of raw pixels."""
+    return class_output(member.module, preprocessed(member.module, raw)).logits.softmax(1)
+
+
+INLINE = {
+    'resnet': lambda folder: tiny_resnet(),
+    'vit': lambda folder: tiny_vit(),
+    'deit, distilled': lambda folder: tiny_vit('DeiTClsHead', type='DistilledVisionTransformer'),
+    'timm': lambda folder: tiny_timm(),
+    'hugging face': tiny_hugging_face,
+}
+
+
+CONFIG = """
+default_scope = 'mmpretrain'
+data_preprocessor = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8,
+                  init_cfg=dict(type='Pretrained', checkpoint='https://host/backbone.pth')),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=5, in_channels=64))
+"""

@@ -16,7 +16,7 @@ from tests.support import ROOT
 from tests.support.labelled_folder import write_images
 from tests.support.tiny_project import NAMES
 from tests.support.tiny_seg_project import write_project
-from tests.test_docs import commands
+from tests.test_docs.pages import commands
 
 GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'
 SMALLER = {

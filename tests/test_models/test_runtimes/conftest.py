@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.tiny_models import tiny
+
 
 @pytest.fixture(scope='session')
 def kept_graphs(tmp_path_factory):
@@ -13,3 +15,8 @@ def kept_graphs(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def own_cache(kept_graphs, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(kept_graphs))
+
+
+@pytest.fixture(scope='module')
+def member():
+    return tiny('resnet')

@@ -1,16 +1,12 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What the pages say: snippets run and print what stands below them, commands and links lead somewhere."""
+"""Snippets run and print what stands below them, and files that pages tell to write work."""
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import importlib.util
 import io
 import os
-import re
 import runpy
-import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,39 +27,9 @@ from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
 from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, TINY, images, tiny
+from tests.test_docs.pages import PAGES, blocks, file_name, files_in_pages, name_of
 
-DOCS = sorted((ROOT / 'docs').rglob('*.md'))
-PAGES = [ROOT / 'README.md', *DOCS]
-MARKDOWN = [*ROOT.glob('*.md'), *DOCS, *(ROOT / 'configs').rglob('*.md')]
 FLOWERS = ('daisy', 'dandelion', 'rose', 'sunflower', 'tulip')
-
-FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-LINK = re.compile(r'\[[^]]*\]\(([^)\s]+)\)')
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Language and content of every fenced block."""
-    return FENCE.findall(page.read_text())
-
-
-def file_name(code: str) -> str | None:
-    """The name in the first line of a snippet that is a file of its own."""
-    found = re.match(r'# (\S+\.py)\n', code)
-    return found[1] if found else None
-
-
-def files_in_pages() -> dict[str, tuple[Path, str]]:
-    """The files that pages tell their readers to write."""
-    return {
-        name: (page, code)
-        for page in PAGES
-        for language, code in blocks(page)
-        if language == 'python' and (name := file_name(code))
-    }
 
 
 @contextlib.contextmanager
@@ -224,130 +190,3 @@ def test_every_file_that_pages_tell_to_write_is_tested(folder):
         'several_windows.py',
         'accuracy_by_exit.py',
     }
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The words of every command in a page, without comments and variables set for it."""
-    found = []
-    for language, code in blocks(page):
-        if language == 'bash':
-            for line in code.replace('\\\n', ' ').splitlines():
-                words = shlex.split(line, comments=True)
-                while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
-                    del words[0]
-                if words:
-                    found.append(words)
-    return found
-
-
-def flags_of(tool: Path) -> set[str]:
-    """The flags in the source of a tool and those it shares; shell scripts pass theirs on to tools/test.py."""
-    sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
-    sources += [ROOT / 'mmcascade' / 'engine' / 'console' / 'arguments.py']
-    return {'--help'} | {
-        node.value
-        for source in sources
-        if source.exists()
-        for node in ast.walk(ast.parse(source.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith('--')
-    }
-
-
-def check_command(words: list[str], known_files: set[str]) -> None:
-    program, *rest = words
-    if words[:2] == ['python', '-m']:
-        assert importlib.util.find_spec(words[2])
-    elif program == 'make':
-        makefile = (ROOT / 'Makefile').read_text()
-        for word in rest:
-            variable, given, _ = word.partition('=')
-            assert re.search(rf'^{variable} [:?]?=' if given else rf'^{word}:', makefile, re.MULTILINE), word
-    elif program == 'pip':
-        extras = re.findall(r'\[([\w,]+)\]', ' '.join(rest))
-        assert rest[0] == 'install'
-        files = [f'requirements/{extra}.txt' for extra in ','.join(extras).split(',') if extra]
-        files += [word for word in rest if word.endswith('.txt')]
-        assert all((ROOT / file).exists() for file in files)
-    elif program == 'mmcascade':
-        tools = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')}
-        assert rest[0] in {*tools, 'list', 'path', 'data', '--help', '--version'}
-        if rest[0] == 'data':
-            assert rest[1] in {*tools, '--help'}
-            rest = rest[1:]
-        if rest[0] in tools:
-            check_command(['python', str(tools[rest[0]]), *rest[1:]], known_files)
-    else:
-        tool = ROOT / (rest.pop(0) if program == 'python' else program)
-        assert tool.is_file() and {'tools', 'benchmarks', 'docs'} & set(tool.relative_to(ROOT).parts), tool
-        assert {word for word in rest if word.startswith('--')} <= flags_of(tool)
-        for word in rest:
-            if word.endswith('.py'):
-                made = word.startswith(('bundle/', 'work_dirs/'))  # by an earlier command of the page
-                assert made or word in known_files or (ROOT / word).is_file(), word
-
-
-@pytest.mark.parametrize('page', PAGES, ids=name_of)
-def test_commands_name_tools_flags_and_files_that_exist(page):
-    for words in commands(page):
-        check_command(words, set(files_in_pages()))
-
-
-@pytest.mark.parametrize(
-    'words',
-    [
-        'python tools/tset.py cascade.py',
-        'python tools/test.py nowhere.py',
-        'python tools/test.py cascade.py --cover',
-        'make domo',
-        'pip install .[nothing]',
-        'mmcascade tset x',
-    ],
-)
-def test_wrong_commands_are_found(words):
-    with pytest.raises(AssertionError):
-        check_command(shlex.split(words), {'cascade.py'})
-
-
-def test_measured_tables_are_those_of_the_results_files():
-    update = runpy.run_path(str(ROOT / 'docs' / 'update_tables.py'))
-    for page in PAGES:
-        assert page.read_text() == update['with_tables'](page.read_text()), f'run docs/update_tables.py for {page.name}'
-
-
-def test_tools_in_tables_exist():
-    for page in PAGES:
-        for name in re.findall(r'tools/[\w/]+\.(?:py|sh)', page.read_text()):
-            assert (ROOT / name).is_file(), f'{name} in {name_of(page)}'
-
-
-def anchor(heading: str) -> str:
-    """The anchor that a heading gets: lower case, spaces as hyphens, no punctuation."""
-    return re.sub(r'[^\w\- ]', '', heading.strip().lower()).replace(' ', '-')
-
-
-@pytest.mark.parametrize('page', MARKDOWN, ids=name_of)
-def test_relative_links_lead_somewhere(page):
-    text = FENCE.sub('', page.read_text())
-    for target in LINK.findall(text):
-        if '://' in target:
-            continue
-        path, _, fragment = target.partition('#')
-        file = (page.parent / path).resolve() if path else page
-        assert file.exists(), f'{target} in {name_of(page)}'
-        if fragment:
-            headings = re.findall(r'^#+ (.+)$', FENCE.sub('', file.read_text()), re.MULTILINE)
-            assert fragment in map(anchor, headings), f'{target} in {name_of(page)}'
-
-
-@pytest.mark.parametrize('page', DOCS, ids=name_of)
-def test_every_page_is_in_the_index(page):
-    index = ROOT / 'docs' / 'en' / 'index.md'
-    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
-    assert page == index or page in linked
-
-
-def test_readme_is_short_and_keeps_the_place_of_the_quickstart_table():
-    text = (ROOT / 'README.md').read_text()
-    assert len(text.splitlines()) <= 270
-    before, _, after = text.partition('<!-- quickstart table -->')
-    assert '<!-- end of quickstart table -->' in after

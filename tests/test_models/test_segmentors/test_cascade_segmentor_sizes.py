@@ -10,7 +10,7 @@ from mmcascade.models.cells import memory
 from mmcascade.models.cells.memory import ImageTooLargeError, map_bytes
 from tests.support.tiny_segmentors import batch, image, sample
 from tests.test_models.segmentor_cascades import CLOSED, OPEN, assert_same_facts, cascade, facts, labels, run, window
-from tests.test_models.test_cascade_segmentor_batches import run_loop
+from tests.test_models.test_segmentors.test_cascade_segmentor_batches import run_loop
 
 SIZES = [(64, 96), (20, 96), (64, 20), (20, 24), (33, 97), (32, 32), (70, 101)]
 SOME = window((None, 0.72))
