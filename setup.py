@@ -96,7 +96,7 @@ setup(
     ],
     python_requires=f'>={PYTHONS[0]}',
     packages=find_packages(include=['mmcascade', 'mmcascade.*']),
-    package_data={'mmcascade': ['py.typed', 'serving/page/*']},
+    package_data={'mmcascade': ['py.typed', 'serving/page/*', 'visualization/report/template/*']},
     install_requires=requirements('base'),
     extras_require=extras(),
     entry_points={'console_scripts': ['mmcascade = mmcascade.__main__:main']},

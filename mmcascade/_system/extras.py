@@ -12,7 +12,7 @@ _OPENMMLAB = 'pip install "mmcascade[onedl]" (or "mmcascade[openmmlab]" for the 
 
 #: By the name that is imported, how a user gets it.
 INSTALL = {
-    **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'matplotlib', 'rich'), _OPENMMLAB),
+    **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'matplotlib', 'rich', 'jinja2'), _OPENMMLAB),
     **dict.fromkeys(
         ('torch', 'scipy', 'sklearn', 'yaml'),
         'pip install "mmcascade[onedl]" (or "mmcascade[torch]" without the libraries of OpenMMLab)',

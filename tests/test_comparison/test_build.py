@@ -166,3 +166,28 @@ def test_names_are_told_apart(folder, words):
     found = named_members([*words, *words[:2], 'torchvision/resnet18', 'zoo'])
     assert [member.name for member in found] == ['dear', 'cheap', 'dear_2', 'resnet18']
     assert found[3].checkpoint == 'zoo'
+
+
+def test_the_page_tells_the_same(built):
+    from mmcascade.engine.runs.report import section_of
+    from mmcascade.visualization.report.runs import calibrated_runs
+
+    (run,) = calibrated_runs(built.config.parent)
+    section = section_of(run)
+    results = json.loads((built.config.parent / 'results.json').read_text())
+    assert section.verdict == built.verdict == results['verdict']
+    table = {row[0]: row[1:] for row in section.table.texts()}
+    for name, system in results['systems'].items():
+        assert table[name][0].startswith(f'{100 * system["accuracy"]["estimate"]:.1f} (')
+        assert table[name][1].startswith(f'{100 * system["quality"]["estimate"]:.1f} (')
+    assert section.try_it.exact
+    coverage, risk = built.deployed
+    assert section.try_it.shown['text']['coverage'] == f'{100 * coverage:.2f} %'
+    assert section.try_it.shown['text']['risk'] == f'{100 * risk:.2f} %'
+    assert {row.name for row in section.classes} <= set(NAMES)
+    shown = [image for group in section.groups for image in group.shown]
+    photos = built.config.parent.parent / 'photos'
+    assert shown and all((photos / image.name).is_file() and image.picture for image in shown)
+    assert all(image.truth in image.name for image in shown)  # its folder
+    assert results['command'] in section.told.commands[0] and not section.told.notes
+    assert (built.config.parent / 'report.html').read_text().startswith('<!DOCTYPE html>')

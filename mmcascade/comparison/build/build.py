@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.report import write_report
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.evaluation.standings.verdict import verdict
@@ -33,7 +35,7 @@ from mmcascade.models.parts.cascade_parts import classifier_from_spec
 from mmcascade.routing import ExitPolicy, WindowPolicy
 
 SCHEMA = 1
-CONFIG, CALIBRATION, RESULTS = 'cascade.py', 'calibration.json', 'results.json'
+CONFIG, CALIBRATION, RESULTS, PAGE = 'cascade.py', 'calibration.json', 'results.json', 'report.html'
 ENSEMBLE, CASCADE = 'ensemble', 'cascade'
 
 
@@ -116,6 +118,7 @@ def build(request: BuildRequest, say: Say = print) -> Built:
     standings, deployed = compared(scores, order, calibration, request.calibration)
     built = Built(path, order, calibration, standings, deployed)
     write_json(request.out / RESULTS, _results(built, request))
+    write_report([request.out], request.out / PAGE)
     return built
 
 
@@ -146,6 +149,18 @@ def compared(
     accepted = cascade.confidence >= calibration.accept
     risk = float(cascade.wrong[accepted].mean()) if accepted.any() else 0.0
     return standings, (float(accepted.mean()), risk)
+
+
+def command_of(request: BuildRequest) -> str:
+    """The command line that asks for the same."""
+    asked, loading, usual = request.calibration, request.loading, Loading()
+    words = ['mmcascade', 'build', *request.words, '--data', request.data, '--target', asked.target]
+    if asked.certify is not None:
+        words += ['--certify', f'{asked.certify:g}']
+    for name in ('fraction', 'seed'):
+        if getattr(loading, name) != getattr(usual, name):
+            words += [f'--{name}', f'{getattr(loading, name):g}']
+    return shlex.join([*words, '--out', str(request.out)])
 
 
 def _config(named: Sequence[NamedMember], members: dict[str, Member], request: BuildRequest) -> Config:
@@ -191,6 +206,7 @@ def _results(built: Built, request: BuildRequest) -> dict[str, Any]:
     return {
         'schema': SCHEMA,
         'machine': machine(),
+        'command': command_of(request),
         'target': request.calibration.target,
         'certify': request.calibration.certify,
         'members': order,

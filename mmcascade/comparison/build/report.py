@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 
 from mmcascade._system.tables import terminal_width
-from mmcascade.comparison.build.build import Built
+from mmcascade.comparison.build.build import PAGE, Built
 from mmcascade.evaluation.standings.table import standings_table
 
 
@@ -30,5 +30,6 @@ def show(built: Built) -> None:
             else f'Certified: a risk of at most {100 * promise.risk:g} % on unseen images of this kind, except with '
             f'probability {promise.delta:g}.'
         )
+    lines.append(f'Look at it: {built.config.parent / PAGE}')
     lines.append(f'Next: mmcascade test {built.config}')
     print('\n'.join(textwrap.fill(line, width) for line in lines))

@@ -1,0 +1,188 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The page of finished runs: ``mmcascade report``."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmcascade import __version__
+from mmcascade._system.files import check_writable, read_json, write_text
+from mmcascade._system.machine import machine
+from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.datasets.unit_keys import unit_key
+from mmcascade.engine.console.progress import progress_bar
+from mmcascade.visualization.report.gallery import Images
+from mmcascade.visualization.report.judged import StoredSplit
+from mmcascade.visualization.report.page import PageSection, page
+from mmcascade.visualization.report.runs import AnyStore, CalibratedRun, calibrated_runs
+from mmcascade.visualization.report.section import Told, classified_section, evidence_for
+from mmcascade.visualization.report.settings import request_of
+
+#: What `build` writes beside its calibration.
+RESULTS, CONFIG = 'results.json', 'cascade.py'
+MOST_BYTES = 8_000_000
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write the page of some runs.
+
+    Args:
+        runs: folders of ``build``, of ``compare`` or of calibrations with their stores, or calibration files.
+        out: the HTML file.
+
+    Raises:
+        ValueError, OSError: saying which of them cannot be shown.
+    """
+    check_writable(out)
+    sections: list[PageSection] = []
+    for run in runs:
+        if not run.exists():
+            raise FileNotFoundError(f'there is no run {str(run)!r}')
+        found = calibrated_runs(run)
+        if not found:
+            raise ValueError(
+                f'{run} holds neither a calibration with its scores nor a comparison: name a folder that '
+                '`mmcascade build`, `mmcascade compare` or `mmcascade calibrate --store` wrote'
+            )
+        for each in found:
+            with progress_bar(f'calibrating {each.path.name} for every place of the sliders') as progress:
+                sections.append(section_of(each, progress))
+    text = page(sections)
+    if len(text.encode()) > MOST_BYTES:
+        raise ValueError(f'the page would have {len(text.encode()) / 1e6:.1f} MB; name fewer runs at once')
+    write_text(out, text)
+    return out
+
+
+def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSection:
+    """The part of the page that one calibration has."""
+    calibration = run.calibration
+    if not isinstance(run.fitted, ScoreStore):
+        raise ValueError(f'{run.path} is of a segmentation cascade, which has no page yet')
+    shown = run.shown if isinstance(run.shown, ScoreStore) else None
+    told = _told(run)
+    evidence = evidence_for(run.fitted, calibration)
+    fitted = StoredSplit.of(run.fitted, calibration.cascade, calibration.temperatures)
+    split = None if shown is None else StoredSplit.of(shown, calibration.cascade, calibration.temperatures)
+    return classified_section(told, calibration, evidence, fitted, split, progress)
+
+
+def _told(run: CalibratedRun) -> Told:
+    folder = run.path.parent
+    store = run.shown or run.fitted
+    results = _results(folder)
+    config, notes = _config(run, store), []
+    classes: Sequence[str] = ()
+    images = None
+    if config is None:
+        notes.append('The store holds no config, so neither images nor names of classes can be shown.')
+    else:
+        try:
+            classes, images = _images(config, store, 'test_dataloader' if run.shown is not None else 'val_dataloader')
+        except Exception as error:  # whatever a data set raises whose files were moved
+            notes.append(f'The images cannot be shown: {error}')
+    versions = results.get('machine') or machine()
+    name = run.path.resolve().parent.name if run.path.name == 'calibration.json' else run.path.stem
+    return Told(
+        title=name,
+        classes=classes,
+        images=images,
+        commands=_commands(run, results),
+        config=_text(folder, store),
+        versions={'mmcascade': __version__, **versions},
+        notes=notes,
+    )
+
+
+def _results(folder: Path) -> Mapping[str, Any]:
+    try:
+        found = read_json(folder / RESULTS)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _config(run: CalibratedRun, store: AnyStore) -> Config | None:
+    """Of the split that is shown, as the store wrote it down: a literal, which is read and not run."""
+    text = store.header.config
+    return None if text is None else Config(ast.literal_eval(text))
+
+
+def _text(folder: Path, store: AnyStore) -> str:
+    if (folder / CONFIG).is_file():
+        return (folder / CONFIG).read_text(encoding='utf-8')
+    if store.header.config is None:
+        return ''
+    return Config(ast.literal_eval(store.header.config)).pretty_text
+
+
+def _commands(run: CalibratedRun, results: Mapping[str, Any]) -> list[str]:
+    folder = run.path.parent
+    made = results.get('command')
+    if isinstance(made, str):
+        return [
+            made,
+            shlex.join(['mmcascade', 'predict', str(folder), 'IMAGES', '--out', 'decisions.csv']),
+            shlex.join(['mmcascade', 'export', str(folder / CONFIG), 'bundle']),
+        ]
+    request = request_of(run.calibration)
+    flags: list[str] = []
+    for each in fields(CalibrationRequest):
+        if each.name != 'target' and each.name in request.given:
+            flags += [f'--{each.name.replace("_", "-")}', str(getattr(request, each.name))]
+    words = ['mmcascade', 'calibrate', 'CONFIG', str(run.path), '--target', request.target, *flags]
+    return [shlex.join([*words, '--store', str(run.fitted.folder)])]
+
+
+def _images(config: Config, store: AnyStore, split: str) -> tuple[Sequence[str], Images]:
+    """Names of the classes, and the images of a split in the order of the store."""
+    # A store of a split other than the calibration's was filled with it in the calibration's place.
+    loader = config.get('val_dataloader') or config[split]
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(dict(copy.deepcopy(loader.dataset)))
+    if len(dataset) != store.header.size:
+        raise ValueError(f'the data set has {len(dataset)} images now, and the scores are of {store.header.size}')
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    root = str(getattr(dataset, 'data_root', '') or getattr(getattr(dataset, 'dataset', None), 'data_root', '') or '')
+    names = [_name(info, index, root) for index, info in enumerate(infos)]
+
+    def picture(index: int) -> NDArray[np.uint8] | None:
+        return read_picture(infos[index])
+
+    return list(dataset.metainfo.get('classes') or ()), Images(names, picture)
+
+
+def _name(info: Mapping[str, Any], index: int, root: str) -> str:
+    if 'img_path' not in info:
+        return f'image {index}, {unit_key(dict(info)).hex()[:8]}'
+    path = Path(info['img_path'])
+    return str(path.relative_to(root)) if root and path.is_relative_to(root) else path.name
+
+
+def read_picture(info: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+    """RGB uint8 ``(H, W, 3)`` of an entry of a data set; None where it cannot be read."""
+    try:
+        if 'img_path' in info:
+            with Image.open(info['img_path']) as image:
+                image.draft('RGB', (256, 256))
+                return np.asarray(image.convert('RGB'))
+        array = np.asarray(info['img'], np.uint8)
+    except (OSError, KeyError, ValueError, SyntaxError):
+        return None
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, 2)
+    return array[..., 2::-1]  # data sets in memory hold BGR, as mmcv reads

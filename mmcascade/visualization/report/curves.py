@@ -1,0 +1,97 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Systems beside each other: errors by share accepted, and quality by cost, with what chance could do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade._system.tables import with_interval, with_prefix
+from mmcascade.evaluation.curves.intervals.ranked import Resampling
+from mmcascade.evaluation.curves.ranking.ranking import Ranked
+from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.visualization.report.looks import Look
+from mmcascade.visualization.report.svg import Chart, Key, Scale
+
+GRID = np.linspace(0.02, 1, 99)
+_REPEATS = 200
+
+
+def risk_curve(ranked: Ranked) -> NDArray[np.float64]:
+    """Selective risk at the coverages of :data:`GRID`, between achievable points on a straight line."""
+    (block,) = list(ranked.blocks())
+    units, wrong = (np.asarray(column, np.float64) for column in (block.units, block.counts[0]))
+    return np.interp(GRID * ranked.size, units[1:], wrong[1:] / units[1:])
+
+
+def risk_coverage_chart(
+    name: str, systems: Sequence[System], looks: Sequence[Look], target: float | None = None, seed: int = 0
+) -> Chart:
+    """Selective risk against coverage, with the band that holds 95 % of the draws.
+
+    Args:
+        name: of the chart.
+        systems: on the same units.
+        looks: of each.
+        target: a risk to draw a line at.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    rankings = [Resampling(system.confidence, system.wrong) for system in systems]
+    units = len(systems[0].confidence)
+    draws = np.empty((_REPEATS, len(systems), len(GRID)))
+    for draw in draws:
+        times = np.bincount(generator.integers(units, size=units), minlength=units)
+        draw[:] = [risk_curve(ranking.counted(times)) for ranking in rankings]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    found = [risk_curve(ranking.everybody()) for ranking in rankings]
+    chart = Chart(
+        name,
+        'Errors among the accepted, by share accepted',
+        f'Selective risk against coverage of {_listed(systems)}, with 95 % bands.',
+        Scale('share accepted (coverage, %)', 0, 100),
+        Scale.around('errors among them (risk, %)', [100 * np.max(high[:, GRID > 0.1])], floor=0),
+    )
+    for look, below, above in zip(looks, low, high, strict=True):
+        chart.band(100 * GRID, 100 * below, 100 * above, look.style)
+    for system, look, risk in zip(systems, looks, found, strict=True):
+        chart.line(100 * GRID, 100 * risk, look.style, system.name)
+        chart.keys.append(Key(system.name, look.style))
+    if target is not None:
+        chart.line([0, 100], [100 * target] * 2, 'guide', f'{100 * target:g} %')
+    return chart
+
+
+def cost_chart(name: str, standings: Standings, looks: Sequence[Look]) -> Chart:
+    """Quality against cost with 95 % intervals."""
+    all_of_them = list(standings)
+    unit, prefix = _unit(max(standing.macs for standing in all_of_them))
+    quality = [100 * end for standing in all_of_them for end in (standing.quality.low, standing.quality.high)]
+    chart = Chart(
+        name,
+        'Quality against cost',
+        f'{standings.measure.name} against multiply-adds of {", ".join(standings.names)}, with 95 % intervals.',
+        Scale.around(f'multiply-adds per image{prefix}', [0, *(standing.macs / unit for standing in all_of_them)], 0),
+        Scale.around(f'{standings.measure.name} (%)', quality),
+    )
+    for standing, look in zip(all_of_them, looks, strict=True):
+        found, x = standing.quality, standing.macs / unit
+        says = f'{standing.name}: {with_interval(found.estimate, found.low, found.high, ".1f", 100)} %, '
+        says += f'{with_prefix(standing.macs)} multiply-adds'
+        chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
+        chart.point(x, 100 * found.estimate, look.style, look.marker, says)
+        chart.keys.append(Key(standing.name, look.style, look.marker))
+    return chart
+
+
+def _unit(most: float) -> tuple[float, str]:
+    for scale, prefix in ((1e12, ' (T)'), (1e9, ' (G)'), (1e6, ' (M)'), (1e3, ' (k)')):
+        if most >= scale:
+            return scale, prefix
+    return 1.0, ''
+
+
+def _listed(systems: Sequence[System]) -> str:
+    return ', '.join(system.name for system in systems)

@@ -1,0 +1,85 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Calibrations and stores in a folder, by what they say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores.store import HEADER, StoreError, holds_cells
+
+AnyStore = ScoreStore | CellStore
+
+
+@dataclass(frozen=True)
+class CalibratedRun:
+    """A calibration with the scores that belong to it.
+
+    Attributes:
+        path: of the calibration file.
+        calibration: what it holds.
+        fitted: the store that it was fitted on.
+        shown: a store of the same cascade on other images; None = there is none.
+    """
+
+    path: Path
+    calibration: Calibration
+    fitted: AnyStore
+    shown: AnyStore | None
+
+
+def calibrated_runs(run: Path) -> list[CalibratedRun]:
+    """What a folder, or one calibration file, holds.
+
+    Args:
+        run: a calibration file, or a folder with one or more; their stores lie beside them, under any name.
+
+    Raises:
+        ValueError: if there is no calibration, or one whose store is missing.
+    """
+    files = [run] if run.is_file() else sorted(run.glob('*.json'))
+    folder = run.parent if run.is_file() else run
+    found = {file: loaded for file in files if (loaded := _calibration(file, given=run.is_file())) is not None}
+    if not found:
+        return []
+    stores = list(_stores(folder))
+    runs = []
+    for file, calibration in found.items():
+        mine = [store for store in stores if _stages(store) == calibration.cascade.stages]
+        fitted = next((store for store in mine if store.header.identity.data.summary() == calibration.data), None)
+        if fitted is None:
+            raise ValueError(
+                f'the scores that {file} was fitted on are not in {folder}: `mmcascade calibrate --store` keeps them; '
+                'put that folder beside the file'
+            )
+        # `build` keeps the scores of the images that it reports on.
+        others = [store for store in mine if store is not fitted and type(store) is type(fitted)]
+        runs.append(CalibratedRun(file, calibration, fitted, others[0] if others else None))
+    return runs
+
+
+def _calibration(file: Path, given: bool) -> Calibration | None:
+    try:
+        return Calibration.load(file)
+    except CalibrationError:
+        if given:
+            raise
+        return None  # another file of the run
+
+
+def _stores(folder: Path) -> Iterator[AnyStore]:
+    for header in sorted(folder.glob(f'*/{HEADER}')):
+        try:
+            store = (CellStore if holds_cells(header.parent) else ScoreStore).open(header.parent)
+        except StoreError:
+            continue  # what is needed and missing is named by who needs it
+        if store.complete:
+            yield store
+
+
+def _stages(store: AnyStore) -> tuple[object, ...]:
+    return store.header.identity.stages
