@@ -158,8 +158,7 @@ class CellSource(Source):
         """The units, with the multiply-adds of all stages."""
         cells, on = self.store.cells, self.store.on
         once = frozenset(k for k, kind in enumerate(on) if k and kind == 'image')
-        label = np.zeros((self.store.images, cells.label.shape[1]), np.int64)
-        np.add.at(label, cells.image, cells.label)
+        label = Dense(cells.label).histogram(cells.image, self.store.images).astype(np.int64)
         return Units(
             cells.image * CELLS_PER_IMAGE + cells.cell,
             cells.image,
