@@ -82,6 +82,11 @@ class Dense(Carried):
             sums[found] = np.add.reduceat(self.values[order], starts, dtype=np.float64)
         return sums
 
+    def total(self, units: int) -> NDArray[Any]:
+        """The sum over all N units, ``(K)``."""
+        assert len(self.values) == units
+        return self.values.sum(0)
+
     def weighted(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums over all units, ``(W, K)``, for weights ``(W, N)``."""
         return weights @ self.values
