@@ -74,11 +74,11 @@ def calibrate(
 
 def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | None = None) -> Calibration:
     """The same as :func:`calibrate`, on exits that are there already."""
-    fitted_on = evidence.fitted_on()
+    fitted_on = evidence.fitted_on
     if request.wanted.is_decision:
         fitted = fit_windows(fitted_on.exits, fitted_on.units, request)
     else:
-        known = fitted_on.known()
+        known = fitted_on.known
         fitted = fit_shares(known.exits, known.units, request.wanted, request.max_cells)
     calibration = calibration_of(fitted, evidence, request)
     if stream is not None:
@@ -117,7 +117,7 @@ def calibration_of(
         max_cells=request.max_cells,
     )
     policy = policy or plain.policy()
-    fitted_on, judged = evidence.fitted_on(), evidence.judged_on()
+    fitted_on, judged = evidence.fitted_on, evidence.judged_on
     maps = None if request.maps == 'none' else fit_maps(fitted_on.exits, policy, fitted_on.units)
     routes = route(judged.exits, policy, judged.units, maps=maps)
     plain = replace(plain, measured=measured(routes, policy))
@@ -158,6 +158,6 @@ def share_curve(
 def _promise(fitted_on: Routes, held: Routes, request: CalibrationRequest) -> Guarantee:
     """What is promised of the accept threshold."""
     assert request.certify is not None and request.accept_target is not None
-    judged = [Judged(routes.confidence, routes.wrong) for routes in (fitted_on, held)]
+    seen, unseen = (Judged(routes.confidence, routes.wrong) for routes in (fitted_on, held))
     risk = Target.parse(request.accept_target).value
-    return guarantee(*judged, risk, request.certify, share=request.certify_share, seed=request.seed)
+    return guarantee(seen, unseen, risk, request.certify, share=request.certify_share, seed=request.seed)

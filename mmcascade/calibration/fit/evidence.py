@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -121,14 +122,17 @@ class Evidence:
         exits = [exit_.select(rows) for exit_ in self.exits]
         return replace(self, exits=exits, units=self.units.of_groups(groups), held=None)
 
+    @cached_property
     def fitted_on(self) -> Evidence:
         """What is fitted on: all but what is held out."""
         return self if self.held is None else self.only(np.setdiff1d(np.arange(self.units.groups), self.held))
 
+    @cached_property
     def judged_on(self) -> Evidence:
         """What the finished cascade is judged on: what is held out, or else everything."""
         return self if self.held is None else self.only(self.held)
 
+    @cached_property
     def known(self) -> Evidence:
         """The units with a class."""
         ood = self.units.ood

@@ -196,9 +196,7 @@ def score_quantile(confidence: ArrayLike, tau: float) -> float:
 
     The same as ``scipy.stats.percentileofscore(confidence, tau, kind='rank') / 100``.
     """
-    scores = _finite(as_scores(confidence))
-    below, reached = np.count_nonzero(scores < tau), np.count_nonzero(scores <= tau)
-    return (below + reached + (below < reached)) / (2 * scores.size)
+    return _quantile(_finite(as_scores(confidence)), tau)
 
 
 def quantile_window(
@@ -226,9 +224,26 @@ def quantile_window(
         raise ValueError(f'tau must be a finite score, got {tau!r}')
     half_width = as_fraction(half_width, 'half_width')
     scores = _finite(as_scores(confidence))
-    quantile = score_quantile(scores, tau)
+    quantile = _quantile(scores, tau)
     low, high = np.quantile(scores, np.clip([quantile - half_width, quantile + half_width], 0, 1))
     return float(low), float(high)
+
+
+def check_spread(scores: NDArray[np.floating], gap: int) -> None:
+    """Raise ValueError unless the scores of more than one unit can be told apart.
+
+    Args:
+        scores: of the units that reach the gap.
+        gap: its number.
+    """
+    finite = scores[np.isfinite(scores)]
+    if not finite.size:
+        raise ValueError(f'no unit has a finite score after stage {gap}; did its member run, with sound weights?')
+    if len(scores) > 1 and finite.min() == finite.max() and finite.size == len(scores):
+        raise ValueError(
+            f'the scores after stage {gap} are all {finite[0]:.6g}, so no bound can tell the units apart; '
+            'take another confidence function or another member'
+        )
 
 
 def _safe_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Target) -> float:
@@ -264,6 +279,11 @@ def _paper_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Ta
 def _score_at(scores: NDArray[np.float64], rank: int) -> float:
     """The rank-th highest score, from 1."""
     return float(np.partition(scores, scores.size - rank)[scores.size - rank])
+
+
+def _quantile(finite: NDArray[np.float64], tau: float) -> float:
+    below, reached = np.count_nonzero(finite < tau), np.count_nonzero(finite <= tau)
+    return (below + reached + (below < reached)) / (2 * finite.size)
 
 
 def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import Target, place_tau, quantile_window
+from mmcascade.calibration.fit.operating_point import Target, check_spread, place_tau, quantile_window
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
@@ -82,20 +82,3 @@ def judged_units(routes: Routes, target: str) -> tuple[NDArray[np.floating], NDA
             'add labelled images to val_dataloader'
         )
     return routes.confidence[~outside], routes.wrong[~outside]
-
-
-def check_spread(scores: NDArray[np.floating], gap: int) -> None:
-    """Raise ValueError unless the scores of more than one unit can be told apart.
-
-    Args:
-        scores: of the units that reach the gap.
-        gap: its number.
-    """
-    finite = scores[np.isfinite(scores)]
-    if not finite.size:
-        raise ValueError(f'no unit has a finite score after stage {gap}; did its member run, with sound weights?')
-    if len(scores) > 1 and finite.min() == finite.max() and finite.size == len(scores):
-        raise ValueError(
-            f'the scores after stage {gap} are all {finite[0]:.6g}, so no bound can tell the units apart; '
-            'take another confidence function or another member'
-        )
