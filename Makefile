@@ -10,8 +10,8 @@ READY := $(VENV)/.ready
 .PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
-# one member, and a search over all of them. At last the two commands for networks of one's own: build, and predict on
-# a folder of pictures. Members that are trained are used again.
+# one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
+# of pictures, and the page of what was built: open work_dirs/quickstart/report.html. Members that are trained are used again.
 QUICKSTART := work_dirs/quickstart
 demo: export OMP_NUM_THREADS ?= 1
 demo: $(READY)
@@ -28,6 +28,7 @@ demo: $(READY)
 	    --target risk=0.05 --out $(QUICKSTART)/built
 	rm -f $(QUICKSTART)/decisions.csv
 	$(PY) tools/predict.py $(QUICKSTART)/built $(QUICKSTART)/pictures/new --out $(QUICKSTART)/decisions.csv
+	$(PY) tools/report.py $(QUICKSTART)/built $(QUICKSTART)/committee --out $(QUICKSTART)/report.html
 
 # Compose canvases of Cityscapes' size, train small segmentors on them, and compare cascades that decide per
 # cell. SEG_OPTIONS="--canvases 12 3 3 --iterations 30 ..." makes it short.

@@ -9,6 +9,8 @@ import pytest
 
 from mmcascade.__main__ import main
 from mmcascade.comparison.side_by_side.systems import open_systems
+from mmcascade.engine.runs.report import _compared
+from mmcascade.visualization.report.compared import Judgements
 from tests.support.labelled_folder import write_images, write_members
 
 
@@ -42,6 +44,18 @@ def test_the_figures_of_a_build_are_found_again(folder, tmp_path, capsys):
         assert found['systems'][name]['macs'] == pytest.approx(expected['systems'][other]['macs'])
     assert found['differences']['built'] == pytest.approx(expected['differences']['cascade less dear'])
     assert 'coverage at 70 % risk, points against dear' in printed
+    section = _compared(tmp_path)
+    assert {row[0]: row[1].split(' (')[0] for row in section.table.texts()} == {
+        name: f'{100 * system["accuracy"]["estimate"]:.1f}' for name, system in found['systems'].items()
+    }
+    assert section.differences.texts()[0][0] == 'built'
+    assert sum(int(row[1]) for row in section.classes.texts()) == len(infos)
+    judged = Judgements.load(tmp_path / 'decisions.npz')
+    for group in section.groups:
+        good, bad = (judged.names.index(name.split(' is ')[0]) for name in group.title.split(', '))
+        assert group.units == int((~judged.wrong[good] & judged.wrong[bad]).sum())
+        assert all(image.truth in image.name for image in group.shown)
+    assert (tmp_path / 'report.html').read_text().startswith('<!DOCTYPE html>')
     assert {file.name for file in tmp_path.iterdir()} >= {'risk_coverage.png', 'risk_coverage.pdf', 'quality_macs.png'}
 
 

@@ -18,9 +18,11 @@ from mmcascade.comparison.build.images import labelled_images
 from mmcascade.comparison.side_by_side.plots import plot_costs, plot_curves
 from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.runs.report import COMPARISON, DECISIONS, write_report
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.runtime import Decision
+from mmcascade.visualization.report.compared import Judgements
 from mmcascade.visualization.style import save
 
 SCHEMA = 1
@@ -74,7 +76,7 @@ def compare(
         check_classes(dataset, decider.classes, None, '--data')
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     files, labels = [Path(info['img_path']) for info in infos], np.array([info['gt_label'] for info in infos])
-    systems = []
+    systems, said = [], []
     for number, (name, decider) in enumerate(deciders.items()):
         decisions: list[Decision] = []
         for start in range(0, len(files), batch_size):
@@ -87,6 +89,7 @@ def compare(
             progress(number * len(files) + len(decisions), len(deciders) * len(files))
         wrong = np.array([decision.label for decision in decisions]) != labels
         confidence = np.array([decision.confidence for decision in decisions])
+        said.append([decision.label for decision in decisions])
         systems.append(System(name, confidence, wrong, np.array([decision.macs for decision in decisions])))
     standings = Standings(systems, measure)
     reference = max(standings, key=lambda standing: standing.macs).name
@@ -94,9 +97,20 @@ def compare(
         *save(plot_curves(systems), out / 'risk_coverage.png', formats=('pdf',)),
         *save(plot_costs(standings), out / 'quality_macs.png', formats=('pdf',)),
     ]
+    judged = Judgements(
+        tuple(deciders),
+        tuple(dataset.metainfo.get('classes') or classes or ()),
+        tuple(map(str, files)),
+        labels,
+        np.array(said),
+        np.array([system.confidence for system in systems]),
+        np.array([system.macs for system in systems]),
+    )
+    judged.save(out / DECISIONS)
     results = {
         'schema': SCHEMA,
         'machine': machine(),
+        'target': target,
         'measure': measure.name,
         'units': standings.units,
         'systems': {standing.name: asdict(standing) for standing in standings},
@@ -105,5 +119,6 @@ def compare(
             name: asdict(standings.difference(name, reference)) for name in standings.names if name != reference
         },
     }
-    write_json(out / 'comparison.json', results)
-    return Compared(standings, reference, [out / 'comparison.json', *written])
+    write_json(out / COMPARISON, results)
+    page = write_report([out], out / 'report.html')
+    return Compared(standings, reference, [page, out / COMPARISON, out / DECISIONS, *written])

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import copy
+import os
 import shlex
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -25,6 +27,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_key
 from mmcascade.engine.console.progress import progress_bar
+from mmcascade.visualization.report.compared import Judgements, compared_section
 from mmcascade.visualization.report.gallery import Images
 from mmcascade.visualization.report.judged import StoredSplit
 from mmcascade.visualization.report.page import PageSection, page
@@ -34,6 +37,8 @@ from mmcascade.visualization.report.settings import request_of
 
 #: What `build` writes beside its calibration.
 RESULTS, CONFIG = 'results.json', 'cascade.py'
+#: What `compare` writes.
+COMPARISON, DECISIONS = 'comparison.json', 'decisions.npz'
 MOST_BYTES = 8_000_000
 
 
@@ -52,6 +57,9 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     for run in runs:
         if not run.exists():
             raise FileNotFoundError(f'there is no run {str(run)!r}')
+        if (run / DECISIONS).is_file():
+            sections.append(_compared(run))
+            continue
         found = calibrated_runs(run)
         if not found:
             raise ValueError(
@@ -66,6 +74,20 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         raise ValueError(f'the page would have {len(text.encode()) / 1e6:.1f} MB; name fewer runs at once')
     write_text(out, text)
     return out
+
+
+def _compared(folder: Path) -> PageSection:
+    try:
+        judged = Judgements.load(folder / DECISIONS)
+        results = read_json(folder / COMPARISON)
+        target, versions = results['target'], results['machine']
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{folder} is no comparison that can be shown ({error}); compare again') from error
+    common = os.path.commonpath([str(Path(file).parent) for file in judged.files]) if judged.files else ''
+    names = [os.path.relpath(file, common) for file in judged.files]
+    images = Images(names, lambda index: read_picture({'img_path': judged.files[index]}))
+    told = Told(folder.resolve().name, judged.classes, images, versions={'mmcascade': __version__, **versions})
+    return compared_section(told, judged, target)
 
 
 def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSection:

@@ -59,7 +59,6 @@ def page(sections: Sequence[PageSection]) -> str:
         title=sections[0].title if len(sections) == 1 else f'{len(sections)} runs of mmcascade',
         version=__version__,
         sections=sections,
-        movable=any(section.moved for section in sections),
         style=style,
         script=script,
         script_hash=digest,

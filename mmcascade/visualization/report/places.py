@@ -14,12 +14,12 @@ from mmcascade.visualization.report.svg import Chart
 NONE = '–'
 
 
-def places(sliders: Sliders, dear: float, charts: dict[str, Chart]) -> list[list[dict[str, Any]]]:
+def places(sliders: Sliders, dear: tuple[str, float], charts: dict[str, Chart]) -> list[list[dict[str, Any]]]:
     """One object for each place, by risk, then by effort.
 
     Args:
         sliders: the settings.
-        dear: multiply-adds of the dearest member, whose cost is 1.
+        dear: the member whose cost is 1, with its multiply-adds.
         charts: those with something to move: 'curve', 'cost' and 'scores'.
     """
     return [[_place(setting, dear, charts) for setting in row] for row in sliders.settings]
@@ -34,7 +34,7 @@ def slider_labels(sliders: Sliders) -> tuple[list[str], list[str]]:
     )
 
 
-def _place(setting: Setting, dear: float, charts: dict[str, Chart]) -> dict[str, Any]:
+def _place(setting: Setting, dear: tuple[str, float], charts: dict[str, Chart]) -> dict[str, Any]:
     if setting.calibration is None or setting.outcome is None:
         return {'problem': setting.problem}
     made, outcome = setting.calibration, setting.outcome
@@ -44,11 +44,11 @@ def _place(setting: Setting, dear: float, charts: dict[str, Chart]) -> dict[str,
         'fit-coverage': percent(measured.get('coverage')),
         'fit-risk': percent(measured.get('risk')),
         'fit-accuracy': percent(measured['accuracy']),
-        'fit-macs': cost(measured['macs'], dear),
+        'fit-macs': cost(measured['macs'], dear[1]),
         'coverage': percent(outcome.coverage),
         'risk': percent(outcome.risk),
         'accuracy': percent(outcome.accuracy),
-        'macs': cost(outcome.macs, dear),
+        'macs': cost(outcome.macs, dear[1]),
         'sentence': _sentence(made, outcome, dear),
     }
     for gap, window in enumerate(made.windows):
@@ -91,10 +91,10 @@ def _xy(chart: Chart, x: float, y: float) -> list[float]:
     return [float(value) for value in chart.place(x, y)]
 
 
-def _sentence(made: Calibration, outcome: Outcome, dear: float) -> str:
-    spent = (
-        f'at {with_prefix(outcome.macs, 3)} multiply-adds an image ({outcome.macs / dear:.2f} x of the dearest member)'
-    )
+def _sentence(made: Calibration, outcome: Outcome, dear: tuple[str, float]) -> str:
+    name, macs = dear
+    ratio = f' ({outcome.macs / macs:.2f} x of {name})' if macs else ''
+    spent = f'at {with_prefix(outcome.macs, 3)} multiply-adds an image{ratio}'
     if made.accept is None:
         return f'No threshold can be certified, so nothing is accepted, {spent}.'
     if not outcome.coverage:
@@ -109,7 +109,7 @@ def percent(value: float | None) -> str:
 
 
 def cost(macs: float, dear: float) -> str:
-    """Multiply-adds, and how many times those of the dearest member."""
+    """Multiply-adds, and how many times those of a member."""
     return f'{with_prefix(macs)} ({macs / dear:.2f} x)' if dear else with_prefix(macs)
 
 

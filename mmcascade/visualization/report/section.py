@@ -183,7 +183,7 @@ def classified_section(
         ]
         charts['scores'] = score_chart('scores', first.confidence, first.wrong, measure, spread)
         risks, efforts = slider_labels(found)
-        moved = places(found, standings[split.names[-1]].macs, charts)
+        moved = places(found, (split.names[-1], standings[split.names[-1]].macs), charts)
         words = 'how many images around the decision may be passed on' if found.around else 'how many images go on'
         try_it = Try(risks, efforts, found.start, found.exact, words, moved, split.names)
     bins = reliability_bins(routes.confidence, routes.wrong)

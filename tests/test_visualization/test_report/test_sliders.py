@@ -102,7 +102,7 @@ def test_targets_out_of_reach_say_so_and_one_risk_is_met_by_all(tmp_path):
     assert shown is None
     found = sliders(evidence, calibration, fitted, measure_for('risk', 0.2))
     every = [setting for row in found.settings for setting in row]
-    shown_places = [place for row in places(found, 20.0, {}) for place in row]
+    shown_places = [place for row in places(found, ('m1', 20.0), {}) for place in row]
     for setting, place in zip(every, shown_places, strict=True):
         assert (setting.calibration is None) == bool(setting.problem) == ('problem' in place)
     # The last risk is met by accepting all that the ensemble says.
@@ -113,7 +113,7 @@ def test_targets_out_of_reach_say_so_and_one_risk_is_met_by_all(tmp_path):
 
 def test_texts_and_widths_are_those_of_the_figures(case):
     *_, found = case
-    for row, texts in zip(found.settings, places(found, 20.0, {}), strict=True):
+    for row, texts in zip(found.settings, places(found, ('m1', 20.0), {}), strict=True):
         for setting, place in zip(row, texts, strict=True):
             if setting.outcome is None:
                 continue
