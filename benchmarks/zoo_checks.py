@@ -215,7 +215,10 @@ def _weights(built: nn.Module, seed: int, images: Tensor) -> dict[str, Tensor] |
 
 def _loaded(built: BaseModel, weights: Mapping[str, Tensor]) -> BaseModel:
     module = copy.deepcopy(built)
-    module.load_state_dict(weights)
+    # Some networks drop what they compute anew from the weights before torch looks for it, and then it is missing.
+    absent, unknown = module.load_state_dict(weights, strict=False)
+    if unknown or not weights.keys() >= set(absent):
+        raise RuntimeError(f'the network does not load its own weights: {absent[:3]}, {unknown[:3]}')
     return module.eval()  # some networks derive tensors from their weights when they enter eval mode
 
 
