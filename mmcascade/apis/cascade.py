@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mmcascade._system.files import read_json, write_json
-from mmcascade.apis.cascade_inputs import Batch, Views
+from mmcascade.apis.cascade_inputs import Batch, MemberViews
 from mmcascade.apis.evaluation import Evaluation
 from mmcascade.apis.member_outputs import Loader, MemberOutputs
 from mmcascade.apis.named_modules import module_of, names_of
@@ -60,7 +60,7 @@ class Cascade:
         self.sources = [member if isinstance(member, str) else None for member in members]
         known = [classes, *(names for _, _, names in networks)]
         self.classes = next((tuple(names) for names in known if names), None)
-        self._views = Views([recipe for _, recipe, _ in networks])
+        self._views = MemberViews([recipe for _, recipe, _ in networks])
         names = names_of(members)
         self.stages = [
             PlainStage(name, module, view)

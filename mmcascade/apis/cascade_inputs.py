@@ -20,7 +20,7 @@ from mmcascade.runtime.preprocessing.views import View
 Batch = Tensor | Sequence[ImageLike]
 
 
-class Views:
+class MemberViews:
     """What each member sees; equal recipes share a view, and modules without one see the tensors as they are.
 
     Args:

@@ -16,7 +16,7 @@ from mmcascade.apis.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.shared import innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.cells.cell_records import cell_records
+from mmcascade.models.cells.cell_records import cells_as_json
 
 with needed_by('mmcascade.apis'):
     import mmcv
@@ -155,7 +155,7 @@ class CascadeSegInferencer:
             mean_exit_stage=sample.mean_exit_stage,
             reached=sample.reached,
             nonfinite_cells=sample.nonfinite_cells,
-            cells=cell_records(sample),
+            cells=cells_as_json(sample),
             label_map=label_map,
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmcascade.apis.cascade_inputs import Batch, Views
+from mmcascade.apis.cascade_inputs import Batch, MemberViews
 from mmcascade.apis.plain_stage import PlainStage
 from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.fingerprints import fingerprint
@@ -39,7 +39,7 @@ class MemberOutputs:
     labels: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stages: Sequence[PlainStage], views: Views, loader: Loader) -> MemberOutputs:
+    def of(cls, stages: Sequence[PlainStage], views: MemberViews, loader: Loader) -> MemberOutputs:
         """Run all stages on all units.
 
         Raises:

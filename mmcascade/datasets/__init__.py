@@ -12,15 +12,13 @@ with needed_by('mmcascade.datasets'):
 
 __all__ = ['CalibrationSplit', 'CropAt', 'MarkOOD', 'ViewSteps']
 
+# Only the library is tried: an error in a module of ours is an error, and says so.
 try:
-    from mmcascade.datasets.camvid import CamVidDataset  # noqa: F401
+    import mmseg.datasets  # noqa: F401
 except Exception as error:  # incompatible versions raise AssertionError, not ImportError
-    register_unavailable(DATASETS, 'CamVidDataset', 'mmseg', error)
-try:
+    for name in ('CamVidDataset', 'CityscapesCities', 'ComposedFashionDataset'):
+        register_unavailable(DATASETS, name, 'mmseg', error)
+else:
+    from mmcascade.datasets.camvid import CamVidDataset  # noqa: F401
     from mmcascade.datasets.cityscapes_cities import CityscapesCities  # noqa: F401
-except Exception as error:
-    register_unavailable(DATASETS, 'CityscapesCities', 'mmseg', error)
-try:
     from mmcascade.datasets.quickstart.composed_fashion_dataset import ComposedFashionDataset  # noqa: F401
-except Exception as error:
-    register_unavailable(DATASETS, 'ComposedFashionDataset', 'mmseg', error)

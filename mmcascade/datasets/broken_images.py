@@ -8,7 +8,7 @@ from typing import Any
 from mmcascade.datasets.inner import inner_datasets
 
 
-class ImageError(ValueError):
+class PipelineError(ValueError):
     """An image that the pipeline of its data set cannot take."""
 
 
@@ -22,7 +22,7 @@ class NamingPipeline:
         """As the pipeline does.
 
         Raises:
-            ImageError: whatever it raises.
+            PipelineError: whatever it raises.
         """
         try:
             return self.pipeline(data)
@@ -32,7 +32,7 @@ class NamingPipeline:
                 raise
             reason = str(error) or type(error).__name__
             reason = reason if str(path) not in reason else type(error).__name__
-            raise ImageError(f'{path} cannot be read and prepared: {reason}') from error
+            raise PipelineError(f'{path} cannot be read and prepared: {reason}') from error
 
     def __getattr__(self, name: str) -> Any:
         if name == 'pipeline':  # not there yet, while it is unpickled

@@ -15,7 +15,7 @@ from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.datasets.unit_keys import unit_key
 
 #: A path of a file, or content that lies in memory.
-Part = str | bytes
+_Part = str | bytes
 
 
 def data_identity(dataset: Any, labelled: bool = True) -> DataIdentity:
@@ -26,8 +26,8 @@ def data_identity(dataset: Any, labelled: bool = True) -> DataIdentity:
         labelled: whether labels and annotations count.
     """
     keys: list[bytes] = []
-    images: list[Part] = []
-    labels: list[Part] = [repr((getattr(dataset, 'metainfo', None) or {}).get('classes')).encode()]
+    images: list[_Part] = []
+    labels: list[_Part] = [repr((getattr(dataset, 'metainfo', None) or {}).get('classes')).encode()]
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         keys.append(unit_key(info))
@@ -36,7 +36,7 @@ def data_identity(dataset: Any, labelled: bool = True) -> DataIdentity:
     return DataIdentity(len(dataset), fingerprint(keys), evidence(images), evidence(labels) if labelled else None)
 
 
-def evidence(parts: Sequence[Part]) -> Evidence:
+def evidence(parts: Sequence[_Part]) -> Evidence:
     """By what files and content in memory are known again; files are read when their content is asked for."""
     return Evidence(
         fingerprint(part if isinstance(part, bytes) else _stat(part) for part in parts),
@@ -44,9 +44,9 @@ def evidence(parts: Sequence[Part]) -> Evidence:
     )
 
 
-def _labels(info: dict[str, Any]) -> list[Part]:
+def _labels(info: dict[str, Any]) -> list[_Part]:
     """The label of an image, or the file of its annotation and how it is read."""
-    parts: list[Part] = []
+    parts: list[_Part] = []
     if 'gt_label' in info:
         parts.append(repr(np.asarray(info['gt_label']).tolist()).encode())
     if info.get('seg_map_path') is not None:

@@ -15,8 +15,8 @@ import torch
 from mmengine.config import Config
 
 from mmcascade._system.files import write_json
-from mmcascade.comparison.classification.scores import Scores
-from mmcascade.comparison.ood.comparison import compared, ood_sets
+from mmcascade.comparison.classification.scores import SplitScores
+from mmcascade.comparison.ood.comparison import metrics_of_detectors, ood_sets
 from mmcascade.comparison.ood.detectors import calibrated_detectors
 from mmcascade.demo.members import COMPARISON, LARGE, PAIR
 from mmcascade.engine.console.progress import Say
@@ -51,7 +51,7 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     part: dict[str, Any] = {'confidence': confidence, 'targets': {}}
     for target in TARGETS:
         detectors = calibrated_detectors(calibration, everything, names, PAIR, [LARGE], target)
-        part['targets'][target] = compared(
+        part['targets'][target] = metrics_of_detectors(
             detectors, everything, names, work_dir / f'roc_{target.replace("=", "")}.png'
         )
     path = work_dir / 'results.json'
@@ -60,19 +60,19 @@ def run_ood(cfg: Config, ood_cfg: Config, work_dir: Path, say: Say = print) -> d
     return part
 
 
-def _with_confidence(scores: Scores, confidence: str) -> Scores:
+def _with_confidence(scores: SplitScores, confidence: str) -> SplitScores:
     return replace(scores, identity=replace(scores.identity, confidence=confidence))
 
 
 def _ood_scores(
     cfg: Config, ood_cfg: Config, dataset: Mapping[str, Any], name: str, work_dir: Path, say: Say
-) -> Scores:
+) -> SplitScores:
     own = copy.deepcopy(cfg)
     own.test_dataloader = dict(ood_cfg.test_dataloader, dataset=dataset)
     return COMPARISON.scores(own, work_dir / f'{name}_scores', 'test_dataloader', say)
 
 
-def _joined(inside: Scores, outside: Mapping[str, Scores]) -> tuple[Scores, np.ndarray]:
+def _joined(inside: SplitScores, outside: Mapping[str, SplitScores]) -> tuple[SplitScores, np.ndarray]:
     """The ID units and then each OOD set, and the name of each unit's set."""
     parts = {'id': inside, **outside}
     stages = {}

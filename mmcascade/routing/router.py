@@ -19,7 +19,7 @@ from mmcascade.routing.policies.policies import ExitPolicy, going_on
 from mmcascade.routing.stream import Stage, Stream
 from mmcascade.routing.units.exit_state import left_behind, trunk_of
 from mmcascade.routing.units.outcome import Outcome
-from mmcascade.routing.units.sources import Source, Units, Views
+from mmcascade.routing.units.sources import Source, UnitNumbers, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
 
 #: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
@@ -113,7 +113,7 @@ class CascadeRouter:
         """Forget what the policy learnt from the batches given to :meth:`route`, which are one stream to it."""
         self._batch_policy = self.policy.start_stream()
 
-    def route(self, inputs: Views | Source, units: Units = None) -> Outcome | None:
+    def route(self, inputs: Views | Source, units: UnitNumbers = None) -> Outcome | None:
         """Route one batch to its end; the outcome is in the order of submission, None for an empty batch.
 
         Args:
@@ -122,7 +122,7 @@ class CascadeRouter:
         """
         return self.route_all([(inputs, units)])
 
-    def route_all(self, batch: Sequence[tuple[Views | Source, Units]]) -> Outcome | None:
+    def route_all(self, batch: Sequence[tuple[Views | Source, UnitNumbers]]) -> Outcome | None:
         """Route several sources with their units to their end as one batch."""
         with self._stream(self._batch_policy) as stream:
             for inputs, units in batch:

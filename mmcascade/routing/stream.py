@@ -13,7 +13,7 @@ import torch
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.units.exit_state import trunk_of
 from mmcascade.routing.units.outcome import Outcome
-from mmcascade.routing.units.sources import Source, Units, ViewRows, Views
+from mmcascade.routing.units.sources import Source, UnitNumbers, ViewRows, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
 
@@ -100,7 +100,7 @@ class Stream:
         tensors = {id(x): x for queue in self._queues for batch in queue for x in batch.tensors()}
         return sum(x.nbytes for x in tensors.values())
 
-    def enqueue(self, inputs: Views | Source, units: Units = None) -> None:
+    def enqueue(self, inputs: Views | Source, units: UnitNumbers = None) -> None:
         """Put units into the queue of stage 0 without running anything.
 
         Raises:
@@ -118,10 +118,10 @@ class Stream:
             self._borrowed.add(source)
             self._submitted += len(unit)
 
-    def submit(self, inputs: Views | Source, units: Units = None) -> list[Outcome]:
+    def submit(self, inputs: Views | Source, units: UnitNumbers = None) -> list[Outcome]:
         """Hand in units, and run every stage whose batch is full; what is finished comes out.
 
-        Units that have to wait are copied, so the inputs may be freed or reused.
+        UnitNumbers that have to wait are copied, so the inputs may be freed or reused.
         """
         self.enqueue(inputs, units)
         return self.run()

@@ -10,7 +10,7 @@ from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure, StageScor
 from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine
-from mmcascade.runtime.preprocessing.images import Limits
+from mmcascade.runtime.preprocessing.images import ImageLimits
 
 __all__ = [
     'Bundle',
@@ -23,6 +23,6 @@ __all__ = [
     'Expected',
     'Failure',
     'ImageError',
-    'Limits',
+    'ImageLimits',
     'StageScore',
 ]

@@ -17,7 +17,7 @@ from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.graphs import Engine, Graph, load_graph
 from mmcascade.runtime.manifest import Manifest
-from mmcascade.runtime.preprocessing.images import ImageLike, Limits, read_image
+from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
 
 #: Folder of sample inputs, and the file in it with the decisions that they must give.
 SAMPLES, DECISIONS = 'samples', 'decisions.json'
@@ -123,9 +123,9 @@ class Bundle:
         no/such/folder is no bundle
     """
 
-    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: ImageLimits | None = None) -> None:
         self.folder = Path(folder)
-        self.limits = limits or Limits()
+        self.limits = limits or ImageLimits()
         self.manifest = Manifest.load(self.folder)
         self._runs: list[Graph] = []
         for stage in self.manifest.stages:

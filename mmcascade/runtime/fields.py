@@ -57,7 +57,7 @@ class Fields:
     def number(self, name: str, default: Any = _REQUIRED, least: float = -BOUND, most: float = BOUND) -> float:
         """A number within bounds, both included."""
         value = self._get(name, default)
-        if not is_number(value) or not least <= value <= most:
+        if not is_bounded(value) or not least <= value <= most:
             raise self.wrong(name, f'a number from {least:g} to {most:g}')
         return float(value)
 
@@ -90,7 +90,7 @@ class Fields:
         return value
 
 
-def is_number(value: object) -> bool:
+def is_bounded(value: object) -> bool:
     """Whether a value of JSON is a number that stays finite as a float32."""
     return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) <= BOUND
 

@@ -15,7 +15,7 @@ from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.fields import Fields, is_number
+from mmcascade.runtime.fields import Fields, is_bounded
 from mmcascade.runtime.preprocessing.views import View
 
 NAME = 'cascade.json'
@@ -183,7 +183,7 @@ def _maps(fields: Fields, stages: int) -> tuple[ScoreMap | None, ...]:
 
 def _expected(fields: Fields, gaps: int) -> Expected:
     reached = fields.items('reached', gaps)
-    if not all(is_number(share) and 0 <= share <= 1 for share in reached):
+    if not all(is_bounded(share) and 0 <= share <= 1 for share in reached):
         raise fields.wrong('reached', 'a list of shares from 0 to 1, one per gap')
     accepted = fields.number('accepted', least=0.0, most=1.0) if 'accepted' in fields else None
     return Expected(fields.whole('units', 1, 1 << 50), tuple(map(float, reached)), accepted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmcascade.runtime import Limits
+from mmcascade.runtime import ImageLimits
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class ServeSettings:
             )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> ImageLimits:
         """What the bundle refuses of an image."""
-        return Limits(pixels=self.max_pixels, bytes=self.max_bytes)
+        return ImageLimits(pixels=self.max_pixels, bytes=self.max_bytes)

@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmcascade.calibration.search.results.report import Figures, Point
+from mmcascade.calibration.search.results.report import Performance, Point
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel, thinned
 
 
 def plot_front(
     points: Sequence[Point],
-    singles: Mapping[str, Figures],
-    ensembles: Mapping[str, Figures],
+    singles: Mapping[str, Performance],
+    ensembles: Mapping[str, Performance],
     quality: str,
     unit: str,
     ax: Axes | None = None,

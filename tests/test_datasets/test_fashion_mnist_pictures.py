@@ -8,13 +8,13 @@ import pytest
 from mmpretrain.datasets import FashionMNIST
 from PIL import Image
 
-from mmcascade.datasets.quickstart.fashion_mnist_pictures import write_pictures
+from mmcascade.datasets.quickstart.fashion_mnist_pictures import write_labelled_pictures
 from tests.support.tiny_fashion_mnist import write_tiny
 
 
 def test_the_files_are_the_images(tmp_path):
     data = write_tiny(tmp_path / 'data')
-    write_pictures(data, tmp_path / 'out', 30, 12)
+    write_labelled_pictures(data, tmp_path / 'out', 30, 12)
     whole = FashionMNIST(str(data), split='test', test_mode=True, download=False)
     with (tmp_path / 'out' / 'labelled.csv').open() as file:
         rows = list(csv.reader(file))
@@ -25,4 +25,4 @@ def test_the_files_are_the_images(tmp_path):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'out' / name)), np.squeeze(info['img']))
     assert [file.stem for file in sorted((tmp_path / 'out' / 'new').iterdir())] == [f'{k:05d}' for k in range(30, 42)]
     with pytest.raises(ValueError, match='has 50 images, and 40 . 11 are asked for'):
-        write_pictures(data, tmp_path / 'out', 40, 11)
+        write_labelled_pictures(data, tmp_path / 'out', 40, 11)

@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 
 from mmcascade.engine.hooks import CellVisualizationHook
-from mmcascade.engine.hooks.cell_visualization_hook import as_original, summary
+from mmcascade.engine.hooks.cell_visualization_hook import as_original, picture_title
 from mmcascade.engine.loops.deferred_test_loop import needs_inputs
 from mmcascade.visualization import cell_plot
 from mmcascade.visualization.cell_plot import STAGE_COLOURS, as_image, plot_cells
@@ -104,7 +104,7 @@ def test_maps_of_another_size_are_refused():
 
 
 def test_title_sums_up():
-    assert summary(sample()) == '63.21 GMACs, mean exit stage 0.50, 50 % of the area reached stage 1'
+    assert picture_title(sample()) == '63.21 GMACs, mean exit stage 0.50, 50 % of the area reached stage 1'
 
 
 @pytest.mark.parametrize('flip', [None, 'horizontal', 'vertical'])

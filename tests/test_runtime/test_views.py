@@ -15,7 +15,7 @@ from PIL import Image
 from mmcascade.runtime import BundleError, ImageError
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing import opencv_resize
-from mmcascade.runtime.preprocessing.images import Limits, read_image
+from mmcascade.runtime.preprocessing.images import ImageLimits, read_image
 from mmcascade.runtime.preprocessing.views import View
 
 CODES = {
@@ -193,4 +193,4 @@ def test_bombs_are_refused_before_they_are_decoded():
     with pytest.raises(ImageError, match='pixels'):
         read_image(bomb)
     with pytest.raises(ImageError, match='bytes'):
-        read_image(bytes(2000), Limits(bytes=1000))
+        read_image(bytes(2000), ImageLimits(bytes=1000))

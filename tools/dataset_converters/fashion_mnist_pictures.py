@@ -25,10 +25,10 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
-    from mmcascade.datasets.quickstart.fashion_mnist_pictures import write_pictures
+    from mmcascade.datasets.quickstart.fashion_mnist_pictures import write_labelled_pictures
 
     fetch_fashion_mnist(args.data)
-    write_pictures(args.data, args.out_dir, args.labelled, args.new)
+    write_labelled_pictures(args.data, args.out_dir, args.labelled, args.new)
     print(f'{args.out_dir}: {args.labelled} labelled and {args.new} new pictures')
 
 

@@ -70,7 +70,7 @@ class CellRecords:
 
 
 @dataclass(frozen=True)
-class Cells(CellRecords):
+class StoredCells(CellRecords):
     """The cells of many images.
 
     Attributes:
@@ -79,9 +79,9 @@ class Cells(CellRecords):
 
     image: NDArray[np.int64]
 
-    def select(self, rows: NDArray) -> Cells:
+    def select(self, rows: NDArray) -> StoredCells:
         """Some of the cells."""
-        return Cells(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return StoredCells(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def record_type(classes: int, subsets: int, stages: int) -> np.dtype:
@@ -129,9 +129,9 @@ def as_records(data: CellRecords, kind: np.dtype, image: int) -> NDArray:
     return records
 
 
-def from_records(records: NDArray) -> Cells:
+def from_records(records: NDArray) -> StoredCells:
     """The cells that were written."""
-    return Cells(**{field.name: np.ascontiguousarray(records[field.name]) for field in fields(Cells)})
+    return StoredCells(**{field.name: np.ascontiguousarray(records[field.name]) for field in fields(StoredCells)})
 
 
 def position(subsets: Sequence[Subset], wanted: Subset) -> int:

@@ -21,7 +21,7 @@ from mmcascade.comparison.build.config import Loading, cascade_config, counted_m
 from mmcascade.comparison.build.images import labelled_images
 from mmcascade.comparison.build.views import view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
-from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
@@ -114,16 +114,16 @@ def build(request: BuildRequest, say: Say = print) -> Built:
     )
     with progress_bar('running all stages on the report part') as progress:
         store, identity = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
-    scores = Scores.of(store, identity)
-    standings, deployed = compared(scores, order, calibration, request.calibration)
+    scores = SplitScores.of(store, identity)
+    standings, deployed = standings_of(scores, order, calibration, request.calibration)
     built = Built(path, order, calibration, standings, deployed)
     write_json(request.out / RESULTS, _results(built, request))
     write_report([request.out], request.out / PAGE)
     return built
 
 
-def compared(
-    scores: Scores, order: Sequence[str], calibration: Calibration, request: CalibrationRequest
+def standings_of(
+    scores: SplitScores, order: Sequence[str], calibration: Calibration, request: CalibrationRequest
 ) -> tuple[Standings, tuple[float, float] | None]:
     """Each member, their ensemble and their cascade replayed on stored scores, and what the cascade accepts."""
     at = dict(zip(order, calibration.temperatures, strict=True))

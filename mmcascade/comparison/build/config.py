@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmcascade.comparison.build.views import MemberView, pipeline_of, shared_views
+from mmcascade.comparison.build.views import MemberView, pipeline_for, shared_views
 from mmcascade.comparison.build.words import NamedMember
 from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.engine.runs.filling.fill_store import ordered_loader
@@ -58,7 +58,7 @@ def cascade_config(
         type='mmcascade.CalibrationSplit',
         fraction=loading.fraction,
         seed=loading.seed,
-        dataset=dict(data, pipeline=pipeline_of(distinct)),
+        dataset=dict(data, pipeline=pipeline_for(distinct)),
     )
 
     def loader(part: str) -> dict[str, Any]:

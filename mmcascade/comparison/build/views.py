@@ -75,7 +75,7 @@ def shared_views(views: Sequence[MemberView]) -> tuple[list[int], list[MemberVie
     return [distinct.index(text) for text in texts], [views[texts.index(text)] for text in distinct]
 
 
-def pipeline_of(views: Sequence[MemberView]) -> list[dict[str, Any]]:
+def pipeline_for(views: Sequence[MemberView]) -> list[dict[str, Any]]:
     """The pipeline that makes these views, in their order."""
     packing = dict(type='PackInputs')
     if len(views) == 1:

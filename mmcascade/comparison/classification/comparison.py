@@ -20,7 +20,7 @@ from mmcascade.comparison.classification.plots import (
     plot_quality_against_macs,
     plot_risk_coverage,
 )
-from mmcascade.comparison.classification.scores import Scores, member_scores
+from mmcascade.comparison.classification.scores import SplitScores, member_scores
 from mmcascade.comparison.classification.systems import FittedSystem, cascade_systems, fixed_system
 from mmcascade.comparison.testing import measured
 from mmcascade.engine.console.progress import Say
@@ -103,11 +103,11 @@ class ClassifierComparison:
         write_json(work_dir / 'results.json', results)
         return results
 
-    def scores(self, cfg: Config, folder: Path, split: str, say: Say) -> Scores:
+    def scores(self, cfg: Config, folder: Path, split: str, say: Say) -> SplitScores:
         """The stored scores of all members on a split."""
         return member_scores(cfg, self.members, folder, split, say)
 
-    def _systems(self, calibration: Scores) -> tuple[dict[str, FittedSystem], dict[str, FittedSystem]]:
+    def _systems(self, calibration: SplitScores) -> tuple[dict[str, FittedSystem], dict[str, FittedSystem]]:
         """All systems with the members in their order, and the policies with them the other way round."""
         alone = {name: fixed_system(calibration, [name], self.target, []) for name in self.members}
         everybody: list = [(None, None)] * (len(self.order) - 1)
@@ -115,7 +115,7 @@ class ClassifierComparison:
         forwards, backwards = (cascade_systems(calibration, order, self.target) for order in self.orders)
         return {**alone, 'ensemble': ensemble, **forwards}, backwards
 
-    def _claim(self, calibration: Scores, test: Scores, half_width: float) -> dict[str, Any]:
+    def _claim(self, calibration: SplitScores, test: SplitScores, half_width: float) -> dict[str, Any]:
         """Intervals for cascades of one width, each policy in both orders."""
 
         def coverage(order: Sequence[str], policy: ExitPolicy) -> Statistic:
@@ -139,7 +139,7 @@ class ClassifierComparison:
         cascade = np.mean([metrics['cascade']['cost/macs'], reverse['cascade']['cost/macs']])
         return float(cascade / np.mean([metrics[name]['cost/macs'] for name in self.order]))
 
-    def _sweep(self, calibration: Scores, test: Scores) -> dict[str, list[dict[str, float]]]:
+    def _sweep(self, calibration: SplitScores, test: SplitScores) -> dict[str, list[dict[str, float]]]:
         """Policies fitted on the calibration split and replayed on the test split, over the width of the window.
 
         Each point is the mean over both orders of the members (Xia & Bouganis 2023, comparison of exit policies).

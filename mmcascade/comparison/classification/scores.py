@@ -24,7 +24,7 @@ from mmcascade.routing import CachedStage, ExitPolicy
 
 
 @dataclass(frozen=True)
-class Scores:
+class SplitScores:
     """Stored scores of all members on one split.
 
     Attributes:
@@ -40,7 +40,7 @@ class Scores:
     data: dict[str, Any]
 
     @classmethod
-    def of(cls, store: ScoreStore, identity: CascadeIdentity) -> Scores:
+    def of(cls, store: ScoreStore, identity: CascadeIdentity) -> SplitScores:
         """The stages and labels of a store."""
         names = [stage.member for stage in identity.stages]
         return cls(
@@ -59,7 +59,7 @@ class Scores:
         by_name = {stage.member: stage for stage in self.identity.stages}
         return replace(self.identity, stages=tuple(by_name[name] for name in order))
 
-    def only(self, units: np.ndarray) -> Scores:
+    def only(self, units: np.ndarray) -> SplitScores:
         """Some of the units."""
 
         def rows(x: Tensor | None) -> Tensor | None:
@@ -87,7 +87,7 @@ class Scores:
         return replay(self.chain(order), policy, len(self.labels), self.identity.scoring, self.identity.fusion)
 
 
-def member_scores(cfg: Config, members: Sequence[str], folder: Path, split: str, say: Say) -> Scores:
+def member_scores(cfg: Config, members: Sequence[str], folder: Path, split: str, say: Say) -> SplitScores:
     """The scores of some members on a split, each as a stage of its own on view 0.
 
     Args:
@@ -108,4 +108,4 @@ def member_scores(cfg: Config, members: Sequence[str], folder: Path, split: str,
             shown = percent
             say(f'  scores of all members on {split}: {done} of {total} images')
 
-    return Scores.of(*own_store(everyone, folder, split, say, progress))
+    return SplitScores.of(*own_store(everyone, folder, split, say, progress))

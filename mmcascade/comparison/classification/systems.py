@@ -14,7 +14,7 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows
-from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.routing.policies.policies import Window
 
@@ -39,14 +39,14 @@ class FittedSystem:
         return dict(stages=stages, calibration=calibration_path)
 
 
-def fixed_system(scores: Scores, order: Sequence[str], target: str, windows: list) -> FittedSystem:
+def fixed_system(scores: SplitScores, order: Sequence[str], target: str, windows: list) -> FittedSystem:
     """A system with given windows, such as a member alone or the full ensemble."""
     request = CalibrationRequest(target, half_width=0.0)
     return _system(scores.evidence(order), order, request, FittedWindows(windows, []), WindowPolicy(windows))
 
 
 def cascade_systems(
-    scores: Scores, order: Sequence[str], target: str, half_width: float = 0.10
+    scores: SplitScores, order: Sequence[str], target: str, half_width: float = 0.10
 ) -> dict[str, FittedSystem]:
     """The window cascade of some members, and threshold and random policies that defer the same share in each gap.
 
@@ -71,7 +71,7 @@ def deferred_shares(reached: Sequence[float]) -> list[float]:
     return [after / before if before else 0.0 for before, after in zip(reached, reached[1:], strict=False)]
 
 
-def thresholds_for_shares(scores: Scores, order: Sequence[str], shares: Sequence[float]) -> list[Window | None]:
+def thresholds_for_shares(scores: SplitScores, order: Sequence[str], shares: Sequence[float]) -> list[Window | None]:
     """One-sided windows, each of which sends on a share of the units that reach it."""
     windows: list[Window | None] = []
     for gap, share in enumerate(shares):

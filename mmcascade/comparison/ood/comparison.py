@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.comparison.ood.detectors import (
     Detector,
     calibrated_detectors,
@@ -67,14 +67,14 @@ def compare_ood(
         'machine': machine(),
         'confidence': test.identity.confidence,
         'target': target,
-        'systems': compared(detectors, test, names, work_dir / 'roc.png'),
+        'systems': metrics_of_detectors(detectors, test, names, work_dir / 'roc.png'),
     }
     write_json(work_dir / 'ood.json', result)
     return result
 
 
-def compared(
-    detectors: Mapping[str, Detector], test: Scores, names: np.ndarray, picture: Path
+def metrics_of_detectors(
+    detectors: Mapping[str, Detector], test: SplitScores, names: np.ndarray, picture: Path
 ) -> dict[str, dict[str, float]]:
     """The metrics of every detector on the same scores, and a picture of their ROC curves."""
     replays = {name: test.replay(detector.order, detector.policy) for name, detector in detectors.items()}
@@ -95,8 +95,8 @@ def ood_sets(cfg: Config) -> dict[str, Any]:
     return found
 
 
-def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> Scores:
-    return Scores.of(*prepare_store(cfg, folder, split, progress=progress))
+def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> SplitScores:
+    return SplitScores.of(*prepare_store(cfg, folder, split, progress=progress))
 
 
 def _names(cfg: Config) -> np.ndarray:

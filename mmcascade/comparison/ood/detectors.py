@@ -12,7 +12,7 @@ from mmengine.evaluator import Evaluator
 
 from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.replay.replay import Replay
-from mmcascade.comparison.classification.scores import Scores
+from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.comparison.classification.systems import (
     cascade_systems,
     deferred_shares,
@@ -39,7 +39,12 @@ class Detector:
 
 
 def calibrated_detectors(
-    calibration: Scores, test: Scores, names: np.ndarray, order: Sequence[str], others: Sequence[str], target: str
+    calibration: SplitScores,
+    test: SplitScores,
+    names: np.ndarray,
+    order: Sequence[str],
+    others: Sequence[str],
+    target: str,
 ) -> dict[str, Detector]:
     """Detectors whose windows and accept thresholds are placed on in-distribution data.
 
@@ -70,7 +75,7 @@ def calibrated_detectors(
 
 
 def given_detectors(
-    test: Scores, names: np.ndarray, order: Sequence[str], windows: Sequence[Window | None]
+    test: SplitScores, names: np.ndarray, order: Sequence[str], windows: Sequence[Window | None]
 ) -> dict[str, Detector]:
     """Detectors around given windows, without accept thresholds; the shares are those of the ID test images."""
     cascade = WindowPolicy(windows)

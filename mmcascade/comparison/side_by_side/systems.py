@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcascade.comparison.build.views import pipeline_of, view_of
+from mmcascade.comparison.build.views import pipeline_for, view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider
@@ -57,7 +57,7 @@ def single(named: NamedMember) -> Decider:
     member = classifier_from_spec(named.name, named.spec)
     spec = dict(model=member.module, classes=member.classes)
     model = WindowCascadeClassifier({named.name: spec}, [dict(member=named.name, view=0)])
-    return ModelDecider(model, pipeline_of([view_of(named, member)]), named.name)
+    return ModelDecider(model, pipeline_for([view_of(named, member)]), named.name)
 
 
 def _is_cascade(word: str, alone: bool) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 from mmcascade._system.files import write_text
 
 
-def write_pictures(data: Path, out: Path, labelled: int, new: int) -> None:
+def write_labelled_pictures(data: Path, out: Path, labelled: int, new: int) -> None:
     """Write PNG files: ``labelled/`` with the list ``labelled.csv``, and ``new/`` without labels.
 
     Args:

@@ -55,7 +55,7 @@ class CellVisualizationHook(CascadeVisualizationHook):
             {key: value.cpu().numpy() for key, value in sample.cells.items()},
             dataset_meta.get('classes'),
             dataset_meta.get('palette'),
-            summary(sample),
+            picture_title(sample),
             sample.num_stages,
         )
         return as_image(figure)[..., ::-1]
@@ -71,7 +71,7 @@ def as_original(image: np.ndarray, sample: BaseDataElement) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def summary(sample: BaseDataElement) -> str:
+def picture_title(sample: BaseDataElement) -> str:
     """The title of a picture."""
     reached = [f'{100 * share:.0f} % of the area reached stage {k}' for k, share in enumerate(sample.reached) if k]
     return ', '.join([f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', *reached])

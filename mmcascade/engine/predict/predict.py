@@ -15,7 +15,7 @@ from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.inputs import Item, count_items, items
 from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.request import PredictRequest
-from mmcascade.engine.predict.rows.row import Counted, Row, Rows
+from mmcascade.engine.predict.rows.row import Counted, Row, RowFormat
 from mmcascade.engine.predict.tables import check_table, write_table
 from mmcascade.runtime import Decision
 
@@ -96,7 +96,9 @@ def predict(request: PredictRequest, decider: Decider, watch: Watch = lambda tal
         raise BusyError(f'{request.out} is being written by {error}; wait for it, or name another --out') from None
 
 
-def _decided_on(request: PredictRequest, decider: Decider, rows: Rows[Any], journal: Journal) -> Iterator[list[Row]]:
+def _decided_on(
+    request: PredictRequest, decider: Decider, rows: RowFormat[Any], journal: Journal
+) -> Iterator[list[Row]]:
     """The rows of what has none yet, batch by batch."""
     for first, batch in _batches(items(request.inputs), journal, request.batch_size or decider.batch_size):
         results = decider.decide([item.image for item in batch], first)

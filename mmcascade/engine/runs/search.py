@@ -24,7 +24,7 @@ from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import compare, convert
 from mmcascade.calibration.search.results.confidence_curves import confidence_curves
 from mmcascade.calibration.search.results.files import as_csv, as_json
-from mmcascade.calibration.search.results.report import Figures, Point, Reporter
+from mmcascade.calibration.search.results.report import Performance, Point, Reporter
 from mmcascade.calibration.search.search import Covered, Found, Progress, search
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -199,7 +199,7 @@ class SearchRun:
                     write_chain(folder / name, config, point, plan, reporter)
         return result
 
-    def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Figures]:
+    def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Performance]:
         return {self.candidates.describe(setting.chain): reporter.figures(setting) for setting in settings}
 
     def _committees(self, found: Found, reporter: Reporter) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcascade.evaluation.metrics.sample_fields import require, require_number
+from mmcascade.evaluation.metrics.sample_fields import require_number, required_field
 from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.evaluation.metrics.sample_sets import dataset_name
 from mmcascade.registry import METRICS
@@ -117,7 +117,7 @@ def _missed_cells(sample: Mapping[str, Any]) -> Missed:
     missed = sample.get('missed', ())
     if not len(missed):
         return ()
-    exits = np.asarray(require(sample, 'cells', _FIX)['exit_stages'])
+    exits = np.asarray(required_field(sample, 'cells', _FIX)['exit_stages'])
     return tuple((int(cells), 0 < int(cells) == int((exits >= k).sum())) for k, cells in enumerate(missed))
 
 

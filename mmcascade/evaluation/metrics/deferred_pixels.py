@@ -17,13 +17,13 @@ from torch import Tensor
 
 from mmcascade._system.tables import Column, Table
 from mmcascade.evaluation.metrics.pixel_maps import annotation, pixel_map
-from mmcascade.evaluation.metrics.sample_fields import require
+from mmcascade.evaluation.metrics.sample_fields import required_field
 from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.registry import METRICS
 
 ALL = 'all'
 #: See :func:`class_areas`; () without annotation.
-Areas = NDArray[np.int32] | tuple[()]
+_Areas = NDArray[np.int32] | tuple[()]
 _FIX = 'DeferredPixels reads what a segmentation cascade writes, so test one or leave the metric out'
 
 
@@ -82,7 +82,7 @@ def class_keys(classes: Sequence[str]) -> list[str]:
 
 
 @METRICS.register_module()
-class DeferredPixels(SampleMetric[Areas]):
+class DeferredPixels(SampleMetric[_Areas]):
     """Which classes a segmentation cascade hands on: percent of their annotated pixels that lie in deferred cells.
 
     A cell is deferred if a later stage than the first ran on it. Printed keys:
@@ -127,7 +127,7 @@ class DeferredPixels(SampleMetric[Areas]):
             )
         return classes
 
-    def summarise(self, kept: list[Areas]) -> dict[str, float]:
+    def summarise(self, kept: list[_Areas]) -> dict[str, float]:
         """Shares over all samples, in percent."""
         total = np.zeros((4, len(self.classes)), np.int64)
         for areas in filter(len, kept):
@@ -144,10 +144,10 @@ class DeferredPixels(SampleMetric[Areas]):
         print_log('per class, in percent:\n' + _table(self.classes, ious, shares), logger='current')
         return dict(zip(class_keys(self.classes), shares, strict=True)) | {ALL: _percent(deferred.sum(), truth.sum())}
 
-    def keep(self, sample: Mapping[str, Any]) -> Areas:
+    def keep(self, sample: Mapping[str, Any]) -> _Areas:
         """The areas per class, () of a sample without annotation."""
         prediction = pixel_map(sample, 'pred_sem_seg', _FIX)
-        cells = require(sample, 'cells', _FIX)
+        cells = required_field(sample, 'cells', _FIX)
         truth = annotation(sample, prediction)
         if truth is None:
             return ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
 from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
 from mmcascade.evaluation.curves.ranking.summaries import (
     area_under_roc,
@@ -77,7 +77,7 @@ class OODDetection(SampleMetric[Judged]):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.interval = checked_interval(interval)
-        self.statistics: dict[str, Statistic] = {
+        self.statistics: dict[str, RankedStatistic] = {
             'auroc': area_under_roc,
             'aupr_in': average_precision,
             'aupr_out': average_rejection_precision,
@@ -125,4 +125,4 @@ def _deployed_fpr(ranked: Ranked) -> float:
     return (ranked.totals[1] - ranked.totals[2]) / (ranked.size - ranked.totals[0])
 
 
-_DEPLOYED: dict[str, Statistic] = {'deployed_tpr': _deployed_tpr, 'deployed_fpr': _deployed_fpr}
+_DEPLOYED: dict[str, RankedStatistic] = {'deployed_tpr': _deployed_tpr, 'deployed_fpr': _deployed_fpr}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcascade.evaluation.metrics.sample_fields import require, sample_name
+from mmcascade.evaluation.metrics.sample_fields import required_field, sample_name
 
 
 def pixel_map(sample: Mapping[str, Any], field: str, fix: str) -> Tensor:
@@ -23,7 +23,7 @@ def pixel_map(sample: Mapping[str, Any], field: str, fix: str) -> Tensor:
     Raises:
         ValueError: if the map is missing or is not one map.
     """
-    data = require(require(sample, field, fix), 'data', fix)
+    data = required_field(required_field(sample, field, fix), 'data', fix)
     plane = torch.as_tensor(data).cpu()
     if plane.dim() == 3 and len(plane) == 1:
         plane = plane[0]

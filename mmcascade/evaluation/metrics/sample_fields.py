@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def require(sample: Mapping[str, Any], field: str, fix: str) -> Any:
+def required_field(sample: Mapping[str, Any], field: str, fix: str) -> Any:
     """Return a field of a data sample.
 
     Args:
@@ -30,7 +30,7 @@ def require_number(sample: Mapping[str, Any], field: str, fix: str) -> float:
     Raises:
         ValueError: If the field is missing, None or holds several numbers.
     """
-    value = require(sample, field, fix)
+    value = required_field(sample, field, fix)
     try:
         return float(value.item() if hasattr(value, 'item') else value)
     except (RuntimeError, TypeError, ValueError) as error:

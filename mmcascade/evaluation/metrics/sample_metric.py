@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from mmengine.evaluator import BaseMetric
 
-from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic, ranked_intervals
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling, ranked_intervals
 from mmcascade.routing.checks import number
 
 Kept = TypeVar('Kept')
@@ -53,7 +53,7 @@ def checked_interval(interval: float | None) -> float | None:
     return level
 
 
-def interval_keys(resampling: Resampling, statistics: Mapping[str, Statistic], level: float) -> dict[str, float]:
+def interval_keys(resampling: Resampling, statistics: Mapping[str, RankedStatistic], level: float) -> dict[str, float]:
     """``<key>/low`` and ``<key>/high`` of each statistic, by 1,000 draws of the units."""
     values: dict[str, float] = {}
     for key, interval in ranked_intervals(resampling, statistics, level=level).items():

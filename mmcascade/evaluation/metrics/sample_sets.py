@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_scores
-from mmcascade.evaluation.metrics.sample_fields import require, require_number
+from mmcascade.evaluation.metrics.sample_fields import require_number, required_field
 
 ID = 'id'
 ALL = 'all'
@@ -38,7 +38,7 @@ def judged_confidence(sample: Mapping[str, Any]) -> float | None:
     """
     if 'confidence' in sample:
         return require_number(sample, 'confidence', 'a confidence is one score per image')
-    scores = require(sample, 'pred_score', 'the metric reads confidence or pred_score')
+    scores = required_field(sample, 'pred_score', 'the metric reads confidence or pred_score')
     score = float(scores.max())
     return None if math.isnan(score) else score
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
 from mmcascade.evaluation.curves.ranking.ranking import Ranking
 from mmcascade.evaluation.curves.scod_curves import (
     MixtureWeights,
@@ -111,7 +111,7 @@ class SCOD(SampleMetric[Judged]):
             values |= {f'{name}/{key}': 100 * value for key, value in found.items()}
         return values | ({'nonfinite': sets.missing} if sets.missing else {})
 
-    def _statistics(self, ood_units: int, units: int) -> dict[str, Statistic]:
+    def _statistics(self, ood_units: int, units: int) -> dict[str, RankedStatistic]:
         weights = MixtureWeights(units - ood_units, ood_units, self.ood_share, self.ood_cost)
         at = {
             f'risk@coverage{percent_name(coverage)}': partial(mixture_risk_at, weights=weights, coverage=coverage)

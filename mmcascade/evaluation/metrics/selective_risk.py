@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_fraction, as_scores
-from mmcascade.evaluation.curves.intervals.ranked import Resampling, Statistic
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
 from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
 from mmcascade.evaluation.curves.ranking.summaries import (
     area_under_roc,
@@ -75,7 +75,7 @@ class SelectiveRisk(SampleMetric[Judged]):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.interval = checked_interval(interval)
-        self.statistics: dict[str, Statistic] = {
+        self.statistics: dict[str, RankedStatistic] = {
             'aurc': mean_risk,
             'augrc': generalised_risk,
             'e_aurc': excess_mean_risk,
@@ -142,4 +142,4 @@ def _deployed_risk(ranked: Ranked) -> float:
     return ranked.totals[2] / ranked.totals[1] if ranked.totals[1] else math.nan
 
 
-_DEPLOYED: dict[str, Statistic] = {'deployed_coverage': _deployed_coverage, 'deployed_risk': _deployed_risk}
+_DEPLOYED: dict[str, RankedStatistic] = {'deployed_coverage': _deployed_coverage, 'deployed_risk': _deployed_risk}

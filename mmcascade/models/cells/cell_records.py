@@ -9,7 +9,7 @@ from typing import Any
 from mmseg.structures import SegDataSample
 
 
-def cell_records(sample: SegDataSample) -> list[dict[str, Any]]:
+def cells_as_json(sample: SegDataSample) -> list[dict[str, Any]]:
     """What was decided on each cell of an image, for JSON.
 
     Args:

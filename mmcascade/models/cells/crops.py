@@ -73,7 +73,7 @@ class Crops:
     def take(self, image: Tensor, rows: np.ndarray) -> Tensor:
         """The crops of some cells from the source ``(C, H, W)``, ``(N, C, *scaled_size)``."""
         crops = torch.stack([self._mirrored(self.box(index)).of(image) for index in rows.tolist()])
-        return resize_images(crops, self.scaled_size)
+        return resize_bilinear(crops, self.scaled_size)
 
     def frames(self, scores: Tensor, rows: np.ndarray, align_corners: bool = False) -> Tensor:
         """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells, ``(N, C, h, w)``."""
@@ -118,7 +118,7 @@ def scaled(size: Size, scale: float) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def resize_images(images: Tensor, size: Size) -> Tensor:
+def resize_bilinear(images: Tensor, size: Size) -> Tensor:
     """Raw images ``(N, C, H, W)`` at another size: bilinear, without antialiasing, as OpenMMLab's Resize does."""
     if tuple(images.shape[-2:]) == size:
         return images

@@ -24,7 +24,7 @@ from mmcascade.models.runtimes.batch_sizes import AUTO
 from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import PRECISIONS
 from mmcascade.models.runtimes.network import mac_counter
-from mmcascade.models.stages.class_outputs import Scores, class_output
+from mmcascade.models.stages.class_outputs import ScoreFunction, class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
@@ -80,7 +80,7 @@ def classifier_from_spec(name: str, spec: Any) -> Member:
 
 
 def build_stages(
-    members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: Scores = class_output
+    members: nn.ModuleDict, stages: Sequence[Mapping[str, Any]], scores: ScoreFunction = class_output
 ) -> list[ClassifierStage]:
     """The stages of a cascade of classifiers."""
     networks = {name: ClassifierNetwork(module, scores) for name, module in members.items()}
@@ -172,7 +172,7 @@ _OPTIONS: Options = {
 }
 
 
-def scores_for(confidence: Confidence) -> Scores:
+def scores_for(confidence: Confidence) -> ScoreFunction:
     """What members must give for a confidence function."""
     return feature_output if confidence.needs_features else class_output
 

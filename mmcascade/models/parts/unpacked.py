@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmcascade.routing.units.sources import Source, Units
+from mmcascade.routing.units.sources import Source, UnitNumbers
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Unpacked:
     """
 
     sources: Sequence[Source]
-    units: Sequence[Units]
+    units: Sequence[UnitNumbers]
     samples: Sequence[Any]
     counts: Sequence[int]
 
     @property
-    def parts(self) -> list[tuple[Source, Units]]:
+    def parts(self) -> list[tuple[Source, UnitNumbers]]:
         """Each source with the numbers of its units, as the router takes them."""
         return list(zip(self.sources, self.units, strict=True))

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from mmcascade.routing.fusion.stage_output import StageOutput, at_least_float32
 
 #: A member on a preprocessed batch.
-Scores = Callable[[nn.Module, Tensor], StageOutput]
+ScoreFunction = Callable[[nn.Module, Tensor], StageOutput]
 
 _SOFTMAX_CLASSIFIERS = ('TimmClassifier', 'HuggingFaceClassifier')
 
 
-def gives_logits(module: nn.Module) -> bool:
+def classifier_gives_logits(module: nn.Module) -> bool:
     """Whether :func:`class_output` gives logits (else energy and max-logit have no meaning).
 
     True where ``mode='tensor'`` is known to be what the library's own ``predict`` feeds to softmax.
@@ -48,13 +48,13 @@ def class_output(module: nn.Module, inputs: Tensor) -> StageOutput:
         inputs: ``(N, channels, H, W)``, as the module's data preprocessor leaves it.
 
     Returns:
-        ``(N, classes)`` in float32 or float64: logits where :func:`gives_logits`, else the
+        ``(N, classes)`` in float32 or float64: logits where :func:`classifier_gives_logits`, else the
         probabilities that the library predicts.
 
     Raises:
         TypeError: the module gives something else than a row of class scores per image.
     """
-    if not gives_logits(module):
+    if not classifier_gives_logits(module):
         # Without data samples: predict would write its results into those it is given.
         samples = module(inputs, mode='predict')
         probabilities = torch.stack([sample.pred_score for sample in samples])

@@ -7,7 +7,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcascade.models.runtimes.network import Network, Prepared
-from mmcascade.models.stages.class_outputs import Scores, class_output, class_values, gives_logits
+from mmcascade.models.stages.class_outputs import ScoreFunction, class_output, class_values, classifier_gives_logits
 from mmcascade.routing import StageOutput
 
 
@@ -19,7 +19,7 @@ class ClassifierNetwork(Network):
         scores: how the module is run: ``class_output``, or ``feature_output`` where features are wanted, too.
     """
 
-    def __init__(self, module: nn.Module, scores: Scores = class_output) -> None:
+    def __init__(self, module: nn.Module, scores: ScoreFunction = class_output) -> None:
         super().__init__(module)
         self.scores = scores
         self.gives_features = scores is not class_output
@@ -27,7 +27,7 @@ class ClassifierNetwork(Network):
     @property
     def gives_logits(self) -> bool:
         """Whether the outputs are logits, and not probabilities."""
-        return gives_logits(self.module)
+        return classifier_gives_logits(self.module)
 
     def prepare(self, images: Tensor) -> Prepared:
         """What the member's own preprocessing makes of images."""

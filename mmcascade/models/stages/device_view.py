@@ -15,7 +15,7 @@ from mmcascade.routing.checks import is_whole
 INTERPOLATIONS = ('bicubic', 'bilinear')
 
 
-def resize_images(images: Tensor, size: tuple[int, int], interpolation: str = 'bicubic') -> Tensor:
+def resize_antialiased(images: Tensor, size: tuple[int, int], interpolation: str = 'bicubic') -> Tensor:
     """Images at another size, with the filter widened when it shrinks (antialiasing), as Pillow does.
 
     Args:
@@ -69,7 +69,7 @@ class DeviceView:
         """``(N, C, H, W)`` to ``(N, C, *size)`` on a device; images stay where they are if there is nothing to do."""
         if self.size is not None:
             self._warn_if_larger(tuple(images.shape[-2:]))
-            images = resize_images(images.to(device), self.size, self.interpolation)
+            images = resize_antialiased(images.to(device), self.size, self.interpolation)
         return images.to(device).flip(-1) if self.flip else images
 
     def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.models.stages.class_outputs import gives_logits, owner
+from mmcascade.models.stages.class_outputs import classifier_gives_logits, owner
 from mmcascade.routing.fusion.stage_output import StageOutput, at_least_float32
 
 
@@ -18,7 +18,7 @@ def no_features(module: nn.Module) -> str | None:
         return None
     if not isinstance(module, BaseModel):
         return f'a {type(module).__name__} has no forward_features and forward_head as the networks of timm have'
-    if owner(module, 'predict') != 'ImageClassifier' or not gives_logits(module):
+    if owner(module, 'predict') != 'ImageClassifier' or not classifier_gives_logits(module):
         return f'a {type(module).__name__} with this head has no features that its last layer turns into logits'
     head = getattr(module, 'head', None)
     if not hasattr(head, 'pre_logits'):
@@ -64,7 +64,7 @@ def feature_output(module: nn.Module, inputs: Tensor) -> StageOutput:
 def _timm_network(module: nn.Module) -> nn.Module | None:
     """The network of timm that gives the class scores of a module, or None."""
     if isinstance(module, BaseModel):
-        if owner(module, 'predict') != 'TimmClassifier' or not gives_logits(module):
+        if owner(module, 'predict') != 'TimmClassifier' or not classifier_gives_logits(module):
             return None
         module = module.model
     known = hasattr(module, 'forward_features') and hasattr(module, 'forward_head')

@@ -27,7 +27,7 @@ def no_segmentor(module: nn.Module) -> str | None:
     return None
 
 
-def gives_logits(module: nn.Module) -> bool:
+def segmentor_gives_logits(module: nn.Module) -> bool:
     """Whether its scores are logits, else they become probabilities by dividing them by their sum."""
     return not any(base.__name__ in _MASK_HEADS for base in type(module.decode_head).__mro__)
 
@@ -53,7 +53,7 @@ class SegmentorNetwork(Network):
     @property
     def gives_logits(self) -> bool:
         """Whether the outputs are logits, and not probabilities."""
-        return gives_logits(self.module)
+        return segmentor_gives_logits(self.module)
 
     def prepare(self, images: Tensor) -> Prepared:
         """What the member's own preprocessing makes of images."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.models.cells.crops import MIRRORED, Crops, resize_images, scaled
+from mmcascade.models.cells.crops import MIRRORED, Crops, resize_bilinear, scaled
 from mmcascade.models.cells.memory import check_fits
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
@@ -63,7 +63,7 @@ class SegmentorStage(MemberStage[TiledImage]):
         """The images of a batch, as the stage's member sees them."""
         tiles = list(batch.pieces())
         if self.by_source:
-            return resize_images(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(tiles[0][0]))
+            return resize_bilinear(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(tiles[0][0]))
         return _cat([self.crops(image).take(image.on(self.device), rows) for image, rows in tiles])
 
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:

@@ -15,7 +15,7 @@ from torch import Tensor
 Views = Sequence[Tensor | None]
 
 #: The numbers of a source's units in the data set; None = those of their order.
-Units = Sequence[int] | np.ndarray | None
+UnitNumbers = Sequence[int] | np.ndarray | None
 
 
 class Source(ABC):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.fields import Fields, is_number
+from mmcascade.runtime.fields import Fields, is_bounded
 
 Window = tuple[float | None, float | None]
 
@@ -49,7 +49,7 @@ class Windows(Policy):
             if window is None:
                 windows.append(None)
                 continue
-            if not isinstance(window, list) or len(window) != 2 or not all(x is None or is_number(x) for x in window):
+            if not isinstance(window, list) or len(window) != 2 or not all(x is None or is_bounded(x) for x in window):
                 raise fields.wrong('windows', 'a list of [low, high] or null, one per gap, with null for an open end')
             low, high = window
             if low is not None and high is not None and low > high:
@@ -86,7 +86,7 @@ class Thresholds(Policy):
     def read(cls, fields: Fields, gaps: int) -> Thresholds:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
         values = fields.items('thresholds', gaps)
-        if not all(value is None or is_number(value) for value in values):
+        if not all(value is None or is_bounded(value) for value in values):
             raise fields.wrong('thresholds', 'a list of finite numbers or null, one per gap')
         return cls(tuple(values))
 
@@ -117,7 +117,7 @@ class Shares(Policy):
     def read(cls, fields: Fields, gaps: int) -> Shares:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
         rates = fields.items('rates', gaps)
-        if not all(rate is None or (is_number(rate) and 0 <= rate <= 1) for rate in rates):
+        if not all(rate is None or (is_bounded(rate) and 0 <= rate <= 1) for rate in rates):
             raise fields.wrong('rates', 'a list of shares from 0 to 1 or null, one per gap')
         return cls(tuple(rates), fields.whole('seed', 0, (1 << 63) - 1, default=0))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.fields import Fields, is_number
+from mmcascade.runtime.fields import Fields, is_bounded
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ScoreMap:
             BundleError: unless both lists have one length and increase, the values within (0, 1).
         """
         scores, values = fields.items('scores'), fields.items('values')
-        if not scores or not all(map(is_number, scores)) or np.any(np.diff(scores) <= 0):
+        if not scores or not all(map(is_bounded, scores)) or np.any(np.diff(scores) <= 0):
             raise fields.wrong('scores', 'a list of at least one number, strictly increasing')
-        if len(values) != len(scores) or not all(map(is_number, values)):
+        if len(values) != len(scores) or not all(map(is_bounded, values)):
             raise fields.wrong('values', f'a list of {len(scores)} numbers, one per score')
         if values[0] <= 0 or values[-1] >= 1 or np.any(np.diff(values) <= 0):
             raise fields.wrong('values', 'a list of numbers in (0, 1), strictly increasing')

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mmcascade.runtime.fields import Fields, is_number
+from mmcascade.runtime.fields import Fields, is_bounded
 from mmcascade.runtime.preprocessing.resizes import Filter
 from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Step, size_of
 
@@ -33,7 +33,7 @@ class CenterCrop(Step):
         if 'fill' not in fields:
             return cls(height, width)
         fill = fields.items('fill', 3)
-        if not all(is_number(level) and level == int(level) and 0 <= level <= 255 for level in fill):
+        if not all(is_bounded(level) and level == int(level) and 0 <= level <= 255 for level in fill):
             raise fields.wrong('fill', 'three whole numbers from 0 to 255')
         return cls(height, width, (int(fill[0]), int(fill[1]), int(fill[2])))
 

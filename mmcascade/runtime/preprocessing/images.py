@@ -22,7 +22,7 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM')
 
 
 @dataclass(frozen=True)
-class Limits:
+class ImageLimits:
     """How large an image may be.
 
     Attributes:
@@ -34,13 +34,13 @@ class Limits:
     bytes: int = 100_000_000
 
 
-def read_image(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uint8]:
+def read_image(image: ImageLike, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
     """Raw pixels ``(H, W, 3)``, RGB, 8 bits; turned as the file's orientation says, transparency dropped.
 
     Raises:
         ImageError: if it cannot be read, is larger than the limits, or is none of :data:`ImageLike`.
     """
-    limits = limits or Limits()
+    limits = limits or ImageLimits()
     if isinstance(image, np.ndarray):
         return _checked_array(image, limits)
     if isinstance(image, Image.Image):
@@ -67,12 +67,12 @@ def read_image(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uin
         raise ImageError(f'{name} cannot be read as an image ({error or type(error).__name__})') from error
 
 
-def _read_file(path: Path, limits: Limits) -> bytes:
+def _read_file(path: Path, limits: ImageLimits) -> bytes:
     with path.open('rb') as file:
         return file.read(limits.bytes + 1)
 
 
-def _checked_array(image: NDArray[np.uint8], limits: Limits) -> NDArray[np.uint8]:
+def _checked_array(image: NDArray[np.uint8], limits: ImageLimits) -> NDArray[np.uint8]:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ImageError(
             'an array is an image if it is uint8 of shape (H, W, 3) in RGB or (H, W) in grey, '
@@ -83,7 +83,7 @@ def _checked_array(image: NDArray[np.uint8], limits: Limits) -> NDArray[np.uint8
     return np.ascontiguousarray(np.broadcast_to(grey, (*image.shape[:2], 3)))
 
 
-def _pixels(picture: Image.Image, limits: Limits, name: str) -> NDArray[np.uint8]:
+def _pixels(picture: Image.Image, limits: ImageLimits, name: str) -> NDArray[np.uint8]:
     _check_size(picture.height, picture.width, limits, name)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith('I;16') or picture.mode == 'I':
@@ -94,7 +94,7 @@ def _pixels(picture: Image.Image, limits: Limits, name: str) -> NDArray[np.uint8
     return np.asarray(picture.convert('RGB'))
 
 
-def _check_size(height: int, width: int, limits: Limits, name: str) -> None:
+def _check_size(height: int, width: int, limits: ImageLimits, name: str) -> None:
     if height < 1 or width < 1 or height * width > limits.pixels:
         raise ImageError(
             f'{name} has {height} x {width} pixels, and an image has at least one and at most {limits.pixels:,} here'

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from mmcascade.models.cells.crops import Crops, interpolated, resize_images, scaled
+from mmcascade.models.cells.crops import Crops, interpolated, resize_bilinear, scaled
 from mmcascade.models.cells.grid import Grid
 from tests.support.loop_segmentor import cells_of, crop_of
 from tests.support.tiny_segmentors import image
@@ -156,11 +156,11 @@ def test_resized_as_opencv_does():
     pixels = image(61, 83)
     for height, width in [(30, 41), (61, 40), (122, 166), (61, 83), (100, 70)]:
         expected = cv2.resize(pixels.permute(1, 2, 0).numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
-        found = resize_images(pixels[None], (height, width))[0]
+        found = resize_bilinear(pixels[None], (height, width))[0]
         assert found.dtype == torch.uint8
         assert (found.permute(1, 2, 0).int() - torch.from_numpy(expected).int()).abs().max() <= 1
-    assert resize_images(pixels[None].float(), (30, 41)).dtype == torch.float32
-    assert resize_images(pixels[None], (61, 83)).data_ptr() == pixels.data_ptr()
+    assert resize_bilinear(pixels[None].float(), (30, 41)).dtype == torch.float32
+    assert resize_bilinear(pixels[None], (61, 83)).data_ptr() == pixels.data_ptr()
 
 
 def test_sizes():

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
-from mmcascade.models.stages.device_view import resize_images
+from mmcascade.models.stages.device_view import resize_antialiased
 from mmcascade.registry import MODELS
 from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, PREPROCESSOR, images, tiny
@@ -61,16 +61,16 @@ def scores(samples):
 @pytest.mark.parametrize(
     'first, second, images_of',
     [
-        (dict(view=0), dict(view=1), lambda s: (resize_images(s, (32, 32), 'bilinear'), s)),
+        (dict(view=0), dict(view=1), lambda s: (resize_antialiased(s, (32, 32), 'bilinear'), s)),
         (
             dict(resize=32),
             dict(resize=(48, 40), flip=True),
-            lambda s: (resize_images(s, (32, 32)), resize_images(s, (48, 40)).flip(-1)),
+            lambda s: (resize_antialiased(s, (32, 32)), resize_antialiased(s, (48, 40)).flip(-1)),
         ),
         (
             dict(resize=32, interpolation='bilinear'),
             dict(flip=True),
-            lambda s: (resize_images(s, (32, 32), 'bilinear'), s.flip(-1)),
+            lambda s: (resize_antialiased(s, (32, 32), 'bilinear'), s.flip(-1)),
         ),
     ],
 )
@@ -90,7 +90,7 @@ def test_routes_as_the_loop_beside_other_members(members):
         dict(member='resnet'),
     ]
     model = cascade(members, stages, [(0.3, 0.6), (None, 0.5), (None, None)])
-    inputs = [resize_images(SOURCE, (32, 32)), SOURCE.flip(-1), resize_images(SOURCE, (40, 40)), SOURCE]
+    inputs = [resize_antialiased(SOURCE, (32, 32)), SOURCE.flip(-1), resize_antialiased(SOURCE, (40, 40)), SOURCE]
     logits = [logits_of(members[stage['member']], x) for stage, x in zip(stages, inputs, strict=True)]
     macs = [flops(members[stage['member']], x) / 2 for stage, x in zip(stages, inputs, strict=True)]
     expected = loop_cascade(logits, [(0.3, 0.6), (None, 0.5), (None, None)], macs=macs)
@@ -135,7 +135,7 @@ def test_unread_views_are_never_made(members, monkeypatch):
     rows = []
     monkeypatch.setattr(
         'mmcascade.models.stages.device_view.resize_images',
-        lambda x, *args: rows.append(len(x)) or resize_images(x, *args),
+        lambda x, *args: rows.append(len(x)) or resize_antialiased(x, *args),
     )
     model = cascade(members, [dict(member='resnet'), dict(member='resnet', resize=32)], [None])
     step(model, SOURCE)

@@ -55,9 +55,9 @@ def test_scale_is_mmseg_on_the_resized_image(kind):
     found = run(cascade(member, 'fcn', CLOSED, stages=[dict(member='a', scale=0.5), dict(member='b')]), data)
     # OpenCV rounds to whole grey levels in another way.
     assert (labels(found) == expected).float().mean() > 0.98
-    from mmcascade.models.cells.crops import resize_images
+    from mmcascade.models.cells.crops import resize_bilinear
 
-    ours = resize_images(torch.stack(data['inputs']), (32, 48))
+    ours = resize_bilinear(torch.stack(data['inputs']), (32, 48))
     assert (ours.int() - torch.stack(small['inputs']).int()).abs().max() <= 1
     small = dict(inputs=list(ours), data_samples=[sample(32, 48, ori=(64, 96)) for _ in halves])
     assert torch.equal(labels(found), labels(run(member, small)))

@@ -8,7 +8,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmcascade.models.members.other_tasks import other_task
-from mmcascade.models.stages.class_outputs import class_output, gives_logits
+from mmcascade.models.stages.class_outputs import class_output, classifier_gives_logits
 from tests.test_models.member_kinds import (
     CLASSES,
     images,
@@ -77,7 +77,7 @@ def test_softmax_is_the_librarys_prediction(classifier):
     inputs = preprocessed(classifier, images())
     output = class_output(classifier, inputs)
     expected = torch.stack([s.pred_score for s in classifier(inputs, mode='predict')])
-    assert gives_logits(classifier)
+    assert classifier_gives_logits(classifier)
     assert output.logits.shape == (3, N) and output.logits.dtype == torch.float32
     assert output.logits.std() > 0
     assert torch.equal(output.logits.softmax(1), expected)
@@ -121,7 +121,7 @@ def test_an_overridden_prediction_counts(config):
     part.__class__ = type('Changed', (Sharpened, type(part)), {})
     inputs = preprocessed(module, images())
     output = class_output(module, inputs)
-    assert not gives_logits(module)
+    assert not classifier_gives_logits(module)
     assert output.logits is None
     assert torch.equal(output.probabilities, (2 * module(inputs)).softmax(1))
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -140,7 +140,7 @@ def test_an_overridden_predict_counts():
             ]
         ),
     )
-    assert not gives_logits(module)
+    assert not classifier_gives_logits(module)
     output = class_output(module, preprocessed(module, images()))
     assert torch.equal(output.probabilities, torch.full((3, N), 1 / N))
 
@@ -148,7 +148,7 @@ def test_an_overridden_predict_counts():
 def test_a_plain_module_gives_logits():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, N))
     inputs = torch.rand(2, 3, 2, 2)
-    assert gives_logits(module)
+    assert classifier_gives_logits(module)
     assert torch.equal(class_output(module, inputs).logits, module(inputs))
 
 

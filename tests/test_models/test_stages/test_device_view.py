@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmcascade.models.stages.device_view import DeviceView, resize_images
+from mmcascade.models.stages.device_view import DeviceView, resize_antialiased
 from tests.support.tiny_models import images
 
 CPU = torch.device('cpu')
@@ -22,7 +22,7 @@ PILLOW = dict(bicubic=Image.Resampling.BICUBIC, bilinear=Image.Resampling.BILINE
 @pytest.mark.parametrize('dtype', [torch.uint8, torch.float32])
 def test_resizes_as_pillow_does(interpolation, size, dtype):
     source = images(3, 36)
-    resized = resize_images(source.to(dtype), size, interpolation)
+    resized = resize_antialiased(source.to(dtype), size, interpolation)
     assert resized.dtype == dtype and resized.shape == (3, 3, *size)
     for before, after in zip(source, resized, strict=True):
         picture = Image.fromarray(before.permute(1, 2, 0).numpy())
@@ -33,25 +33,25 @@ def test_resizes_as_pillow_does(interpolation, size, dtype):
 
 def test_whole_pixels_are_the_rounded_exact_ones():
     source = images(4, 48)
-    exact = resize_images(source.float(), (20, 20))
-    assert torch.equal(resize_images(source, (20, 20)).float(), exact.round().clamp(0, 255))
+    exact = resize_antialiased(source.float(), (20, 20))
+    assert torch.equal(resize_antialiased(source, (20, 20)).float(), exact.round().clamp(0, 255))
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 255))
 def test_a_flat_image_stays_flat(height, width, grey):
     flat = torch.full((2, 3, 9, 7), grey, dtype=torch.uint8)
-    assert (resize_images(flat, (height, width)) == grey).all()
+    assert (resize_antialiased(flat, (height, width)) == grey).all()
 
 
 def test_floats_are_not_cut_to_the_range_of_pixels():
     source = torch.full((1, 1, 8, 8), -3.5)
-    torch.testing.assert_close(resize_images(source, (4, 4)), source[..., :4, :4])
+    torch.testing.assert_close(resize_antialiased(source, (4, 4)), source[..., :4, :4])
 
 
 def test_resizes_then_mirrors():
     source = images(2, 32)
     view = DeviceView((16, 24), flip=True, interpolation='bilinear')
-    assert torch.equal(view(source, CPU), resize_images(source, (16, 24), 'bilinear').flip(-1))
+    assert torch.equal(view(source, CPU), resize_antialiased(source, (16, 24), 'bilinear').flip(-1))
     assert view.shape((3, 32, 32)) == (3, 16, 24)
     assert view.resizing == '16x24 bilinear'
 

@@ -16,7 +16,7 @@ from torch import nn
 from mmcascade.models.parts.segmentor_parts import output_stride
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.torch_runtime import TorchRuntime
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, gives_logits, no_segmentor
+from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, no_segmentor, segmentor_gives_logits
 from mmcascade.registry import MODELS
 from tests.support.tiny_segmentors import TINY, batch, image, tiny
 
@@ -100,14 +100,14 @@ def test_autocast_and_memory_order():
 def test_heads_of_mask_classifiers_give_probabilities():
     member = tiny('fcn')
     heads = type('Mask2FormerHead', (type(member.decode_head),), {})
-    assert gives_logits(member)
+    assert segmentor_gives_logits(member)
     member.decode_head.__class__ = heads
 
     def positive(module, inputs, output):
         return output.sigmoid()
 
     member.decode_head.conv_seg.register_forward_hook(positive)
-    assert not gives_logits(member)
+    assert not segmentor_gives_logits(member)
     with torch.no_grad():
         found = SegmentorNetwork(member)(image()[None])
     assert found.logits is None

@@ -29,7 +29,7 @@ from mmcascade.routing.policies.policies import Window
 
 
 @dataclass(frozen=True)
-class Figures:
+class Performance:
     """Means over some images: fractions, cost in multiply-adds or milliseconds, and multiply-adds.
 
     The accuracy of segmentations is that of pixels.
@@ -61,9 +61,9 @@ class Point:
     chain: Chain
     windows: tuple[Window, ...]
     worst_case: float
-    select: Figures
-    report: Figures
-    whole: Figures
+    select: Performance
+    report: Performance
+    whole: Performance
     reached: tuple[float, ...]
     near_bounds: int
     accept: float | None
@@ -129,11 +129,11 @@ class Reporter:
             interval=None if routes.units.label is None else self._interval(routes),
         )
 
-    def figures(self, setting: Setting) -> Figures:
+    def figures(self, setting: Setting) -> Performance:
         """On the images that the search did not see."""
         return self._figures(self._system(setting), self.report)
 
-    def singles(self) -> dict[str, Figures]:
+    def singles(self) -> dict[str, Performance]:
         """Stages alone, as far as the store has their outputs, on the images that the search did not see."""
         return {self.candidates.names[k]: self._figures(system, self.report) for k, system in self._alone.items()}
 
@@ -157,9 +157,9 @@ class Reporter:
         routes = route(source.along(chain) if exits is None else exits, policy, source.units, chain)
         return _System(routes, self.candidates.costs.of(chain, routes.exit_stage))
 
-    def _figures(self, system: _System, images: NDArray[np.int64]) -> Figures:
+    def _figures(self, system: _System, images: NDArray[np.int64]) -> Performance:
         quality = self.plan.quality
-        return Figures(
+        return Performance(
             quality.measure(system.routes, images),
             quality.share_right(system.routes, images),
             float(system.costs[images].mean()),

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.decisions import DecisionRows
-from mmcascade.engine.predict.rows.row import Rows
+from mmcascade.engine.predict.rows.row import RowFormat
 from mmcascade.runtime import Bundle, Decision, Failure
 
 #: The file that makes a folder a bundle.
@@ -44,7 +44,7 @@ class Decider(ABC):
             first_unit: running number of the first, for policies that draw.
         """
 
-    def rows(self, request: PredictRequest) -> Rows[Any]:
+    def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """How its results are told: as decisions on whole images, unless a variant says otherwise.
 
         Raises:

@@ -19,9 +19,9 @@ from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
-from mmcascade.engine.predict.rows.row import Rows
+from mmcascade.engine.predict.rows.row import RowFormat
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.cells.cell_records import cell_records
+from mmcascade.models.cells.cell_records import cells_as_json
 from mmcascade.runtime import Failure
 
 _LOADING = ('LoadImageFromFile', 'LoadAnnotations')
@@ -56,7 +56,7 @@ class SegDecider(Decider):
         assert isinstance(model, CascadeSegmentor)
         return cls(model, pipeline, fingerprint_of(cfg, model))
 
-    def rows(self, request: PredictRequest) -> Rows[Any]:
+    def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """Label maps and cells."""
         asked = {'--top': request.top, '--stage-scores': request.stage_scores, '--rejected-to': request.rejected_to}
         if wrong := [flag for flag, value in asked.items() if value]:
@@ -83,4 +83,4 @@ class SegDecider(Decider):
 
 def _decision(sample: SegDataSample) -> MapDecision:
     labels = as_labels(sample.pred_sem_seg.data[0].cpu().numpy())
-    return MapDecision(labels, float(sample.macs), tuple(sample.reached), cell_records(sample))
+    return MapDecision(labels, float(sample.macs), tuple(sample.reached), cells_as_json(sample))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmcascade.engine.predict.inputs import Item
-from mmcascade.engine.predict.rows.row import Row, Rows
+from mmcascade.engine.predict.rows.row import Row, RowFormat
 from mmcascade.runtime import Decision
 
 _OWN: dict[str, type] = {
@@ -22,7 +22,7 @@ _OWN: dict[str, type] = {
 
 
 @dataclass(frozen=True)
-class DecisionRows(Rows[Decision]):
+class DecisionRows(RowFormat[Decision]):
     """The class of an image, and how it came about.
 
     Attributes:

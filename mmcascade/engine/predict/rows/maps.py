@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from mmcascade._system.files import written_whole
 from mmcascade.engine.predict.inputs import ENDINGS, Item
-from mmcascade.engine.predict.rows.row import Row, Rows
+from mmcascade.engine.predict.rows.row import Row, RowFormat
 
 _SOURCE = 'Source'  # a keyword that PNG itself names for where an image is from
 _MAX_UINT8 = 256
@@ -40,7 +40,7 @@ class MapDecision:
 
 
 @dataclass(frozen=True)
-class MapRows(Rows[MapDecision]):
+class MapRows(RowFormat[MapDecision]):
     """How the area of an image is divided among classes and stages, and where its label map is.
 
     Attributes:

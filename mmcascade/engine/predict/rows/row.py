@@ -30,7 +30,7 @@ class Counted:
     accepted: bool | None = None
 
 
-class Rows(ABC, Generic[Result]):
+class RowFormat(ABC, Generic[Result]):
     """The columns of a table, and how a decision fills them.
 
     A variant says the columns between 'path' and 'error', and what a decision puts into them.

@@ -65,10 +65,10 @@ def miou_difference(
     return bootstrap(lambda images: _resampled(a, images) - _resampled(b, images), len(a[0]), **options)
 
 
-Areas = tuple[NDArray[np.float64], NDArray[np.float64]]
+_Areas = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def _areas(intersect: ArrayLike, union: ArrayLike) -> Areas:
+def _areas(intersect: ArrayLike, union: ArrayLike) -> _Areas:
     a, b = np.asarray(intersect, dtype=np.float64), np.asarray(union, dtype=np.float64)
     if a.ndim != 2 or a.shape != b.shape or not a.size:
         raise ValueError(f'intersect and union must be (images, classes), got {a.shape} and {b.shape}')
@@ -81,7 +81,7 @@ def _areas(intersect: ArrayLike, union: ArrayLike) -> Areas:
     return a, b
 
 
-def _resampled(areas: Areas, images: NDArray[np.int64]) -> float:
+def _resampled(areas: _Areas, images: NDArray[np.int64]) -> float:
     times = np.bincount(images, minlength=len(areas[0])).astype(np.float64)
     return _mean_ratio(times @ areas[0], times @ areas[1])
 

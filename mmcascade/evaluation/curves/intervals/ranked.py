@@ -17,7 +17,7 @@ from mmcascade.evaluation.curves.inputs import as_flags, as_scores
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, check_bootstrap
 from mmcascade.evaluation.curves.ranking.ranking import Block, Ranked
 
-Statistic = Callable[[Ranked], float]
+RankedStatistic = Callable[[Ranked], float]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Resampling:
 
 def ranked_intervals(
     resampling: Resampling,
-    statistics: Mapping[str, Statistic],
+    statistics: Mapping[str, RankedStatistic],
     *,
     level: float = 0.95,
     repeats: int = 1000,

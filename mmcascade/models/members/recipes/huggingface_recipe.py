@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcascade.models.members.recipes.recipe import Recipe, Step, center_crop, grey_levels, resize, resize_edge
+from mmcascade.models.members.recipes.recipe import Recipe, StepFields, center_crop, grey_levels, resize, resize_edge
 
 #: Pillow's numbers for filters, which is how image processors name theirs.
 _FILTERS = {0: 'nearest', 1: 'lanczos', 2: 'bilinear', 3: 'bicubic', 4: 'box', 5: 'hamming'}
@@ -31,13 +31,13 @@ def huggingface_recipe(processor: Any) -> Recipe:
     return Recipe(steps, grey_levels(mean, levels), grey_levels(std, levels))
 
 
-def _steps(processor: Any) -> list[Step]:
+def _steps(processor: Any) -> list[StepFields]:
     name = type(processor).__name__
     if getattr(processor, 'do_pad', False):
         raise ValueError(f'{name} pads images, which is not known here; give the member a view of your own')
     method = _FILTERS[int(getattr(processor, 'resample', 2))]
     size = dict(processor.size) if getattr(processor, 'do_resize', True) else {}
-    steps: list[Step] = []
+    steps: list[StepFields] = []
     if share := getattr(processor, 'crop_pct', None):
         # ConvNeXt's and PoolFormer's: below 384 px a resized edge and a crop, from there a plain square.
         edge = size['shortest_edge']

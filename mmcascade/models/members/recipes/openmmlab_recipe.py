@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmcascade.models.members.recipes.recipe import Step, center_crop
+from mmcascade.models.members.recipes.recipe import StepFields, center_crop
 
 #: Steps that move things into place and leave pixels alone.
 _PACKING = {'PackInputs', 'PackSegInputs', 'LoadAnnotations', 'Collect', 'ImageToTensor'}
@@ -45,17 +45,17 @@ def _channels(transform: Mapping[str, Any]) -> str:
     return 'bgr' if kind == 'color' else 'grey'
 
 
-def _filter(transform: Mapping[str, Any], method: str = 'bilinear') -> Step:
+def _filter(transform: Mapping[str, Any], method: str = 'bilinear') -> StepFields:
     library = {'cv2': 'opencv', None: 'opencv', 'pillow': 'pillow'}[transform.get('backend', 'cv2')]
     return {'library': library, 'method': transform.get('interpolation', method)}
 
 
-def _resize_edge(transform: Mapping[str, Any]) -> Step:
+def _resize_edge(transform: Mapping[str, Any]) -> StepFields:
     edge = transform.get('edge', 'short')
     return {'op': 'resize_edge', 'edge': edge, 'size': transform['scale'], **_filter(transform)}
 
 
-def _resize(transform: Mapping[str, Any]) -> Step:
+def _resize(transform: Mapping[str, Any]) -> StepFields:
     scale = transform.get('scale')
     if scale is None or transform.get('scale_factor') is not None:
         raise ValueError(f'Resize with {dict(transform)} is not known outside of OpenMMLab; give it scale=')
@@ -66,7 +66,7 @@ def _resize(transform: Mapping[str, Any]) -> Step:
     return {'op': 'resize', 'height': height, 'width': width, **_filter(transform)}
 
 
-def _center_crop(transform: Mapping[str, Any]) -> Step:
+def _center_crop(transform: Mapping[str, Any]) -> StepFields:
     size = transform['crop_size']
     width, height = (size, size) if isinstance(size, int) else size
     if transform.get('auto_pad'):
@@ -74,7 +74,7 @@ def _center_crop(transform: Mapping[str, Any]) -> Step:
     return center_crop(height, width, None)
 
 
-def _efficientnet_crop(transform: Mapping[str, Any]) -> Step:
+def _efficientnet_crop(transform: Mapping[str, Any]) -> StepFields:
     padding = transform.get('crop_padding', 32)
     return {
         'op': 'crop_resize',

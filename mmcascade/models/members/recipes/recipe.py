@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 #: A step of a view, as it stands in a bundle's cascade.json.
-Step = dict[str, Any]
+StepFields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Recipe:
         channels: order of the channels, 'rgb' or 'bgr'.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[StepFields, ...]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     channels: str = 'rgb'
@@ -77,16 +77,16 @@ def grey_levels(values: Sequence[float], scale: float = 255.0) -> tuple[float, .
     return tuple(scale * float(value) for value in values)
 
 
-def resize_edge(size: int, method: str) -> Step:
+def resize_edge(size: int, method: str) -> StepFields:
     """The shorter edge to a size, by Pillow."""
     return {'op': 'resize_edge', 'edge': 'short', 'size': size, 'library': 'pillow', 'method': method}
 
 
-def resize(height: int, width: int, method: str) -> Step:
+def resize(height: int, width: int, method: str) -> StepFields:
     """To a size whatever the aspect ratio, by Pillow."""
     return {'op': 'resize', 'height': height, 'width': width, 'library': 'pillow', 'method': method}
 
 
-def center_crop(height: int, width: int, fill: Sequence[int] | None = (0, 0, 0)) -> Step:
+def center_crop(height: int, width: int, fill: Sequence[int] | None = (0, 0, 0)) -> StepFields:
     """The middle; what is smaller gets a border of ``fill``, or stays as it is with None."""
     return {'op': 'center_crop', 'height': height, 'width': width} | ({} if fill is None else {'fill': list(fill)})

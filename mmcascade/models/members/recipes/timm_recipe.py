@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmcascade.models.members.recipes.recipe import Recipe, Step, center_crop, grey_levels, resize, resize_edge
+from mmcascade.models.members.recipes.recipe import Recipe, StepFields, center_crop, grey_levels, resize, resize_edge
 
 
 def timm_recipe(config: Mapping[str, Any]) -> Recipe:
@@ -25,7 +25,7 @@ def timm_recipe(config: Mapping[str, Any]) -> Recipe:
     sides = math.floor(height / share), math.floor(width / share)
     fill = [round(255 * value) for value in config['mean']]
     mode = config.get('crop_mode') or 'center'
-    steps: list[Step]
+    steps: list[StepFields]
     if mode == 'squash':
         steps = [resize(*sides, method), center_crop(height, width)]
     elif mode == 'border':
@@ -38,6 +38,6 @@ def timm_recipe(config: Mapping[str, Any]) -> Recipe:
     return Recipe(tuple(steps), grey_levels(config['mean']), grey_levels(config['std']))
 
 
-def _keep_ratio(sides: tuple[int, int], fit: str, method: str) -> Step:
+def _keep_ratio(sides: tuple[int, int], fit: str, method: str) -> StepFields:
     step = {'op': 'resize_ratio', 'height': sides[0], 'width': sides[1], 'fit': fit}
     return step | {'library': 'pillow', 'method': method}

@@ -42,11 +42,11 @@ def graph_values(network: Network, images: Tensor) -> Tensor:
     if not network.maps:
         return network(images).values.float()
     height, width = images.shape[-2:]
-    scores = network.values(stacked(network.module, images))[..., :height, :width].float()
+    scores = network.values(preprocessed_batch(network.module, images))[..., :height, :width].float()
     return scores if network.gives_logits else scores / scores.sum(1, keepdim=True)
 
 
-def stacked(module: nn.Module, images: Tensor) -> Tensor:
+def preprocessed_batch(module: nn.Module, images: Tensor) -> Tensor:
     """What a segmentor's data preprocessor makes of a stacked batch; the library's own takes images one by one.
 
     Raises:
