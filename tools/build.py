@@ -33,6 +33,13 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='what to reach: risk=0.05 (errors among the accepted), coverage=0.8 (share accepted), accuracy=0.93 at '
         'the lowest cost, or macs=3e8 (mean per image) at the best accuracy',
     )
+    made.add_argument(
+        '--task',
+        choices=('classification', 'segmentation'),
+        default='classification',
+        help='segmentation: --data is a folder with images/ and masks/, and --target is miou=0.7, macs=3e10 or '
+        'deferred=0.3 (default: classification)',
+    )
     made.add_argument('--out', type=Path, default=Path('cascade'), help='folder to write (default: cascade)')
     made.add_argument(
         '--certify',
@@ -44,6 +51,13 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         '--fraction', type=float, default=0.5, help='share of the images that is calibrated on (default 0.5)'
     )
     made.add_argument('--seed', type=int, default=0, help='of that draw (default 0)')
+    made.add_argument(
+        '--cell',
+        type=whole_number,
+        metavar='SIDE',
+        help='segmentation: side of the cells in pixels (default: by the size of the images, at most 512)',
+    )
+    made.add_argument('--margin', type=int, default=0, metavar='PIXELS', help='segmentation: context around a cell')
     made.add_argument('--batch-size', type=whole_number, default=32, help='images at a time (default 32)')
     made.add_argument('--workers', type=int, default=0, help='processes that read images (default 0: this one)')
     return made
@@ -59,7 +73,17 @@ def run(args: argparse.Namespace) -> None:
         from mmcascade.comparison.build.report import show
 
     loading = Loading(args.batch_size, args.workers, args.fraction, args.seed)
-    show(build(BuildRequest(tuple(args.members), args.data, args.out, calibration, loading)))
+    asked = (tuple(args.members), args.data, args.out, calibration, loading)
+    if args.task == 'classification':
+        for flag in ('cell', 'margin'):
+            if getattr(args, flag):
+                raise ValueError(f'--{flag} is for --task segmentation')
+        show(build(BuildRequest(*asked)))
+        return
+    with needed_by('mmcascade build --task segmentation'):
+        from mmcascade.comparison.build.segmentation.build import SegBuildRequest, build_segmentor
+
+    show(build_segmentor(SegBuildRequest(*asked, cell=args.cell, margin=args.margin)))
 
 
 if __name__ == '__main__':

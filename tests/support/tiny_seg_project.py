@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import mmcv
@@ -134,3 +135,34 @@ def write_project(folder: Path, images: dict[str, int] | None = None, **model: o
             test_evaluator=evaluator,
         )
     )
+
+
+_MEMBER_CONFIG = """
+default_scope = 'mmseg'
+model = {model!r}
+test_pipeline = [
+    dict(type='LoadImageFromFile'), dict(type='Resize', scale={scale}, keep_ratio=False),
+    dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+test_dataloader = dict(batch_size=1, dataset=dict(
+    type='BaseSegDataset', data_root='elsewhere', pipeline=test_pipeline))
+"""
+
+
+def write_segmentors(folder: Path, scales: tuple[tuple[int, int], ...] = ((88, 60), (88, 60))) -> list[str]:
+    """The words of a command line: the dear member first, each a config with its checkpoint; their project is there."""
+    words = []
+    for name, width, scale in (('large', 8, scales[0]), ('small', 4, scales[1])):
+        (folder / f'{name}.py').write_text(_MEMBER_CONFIG.format(model=member(width).to_dict(), scale=scale))
+        words += [str(folder / f'{name}.py'), str(folder / f'{name}.pth')]
+    return words
+
+
+def write_images_and_masks(folder: Path) -> Path:
+    """The images of both splits of a project, with their masks, as a user has them."""
+    for split in ('val', 'test'):
+        for image in sorted((folder / 'img' / split).iterdir()):
+            for kind, source in (('images', image), ('masks', folder / 'ann' / split / image.name)):
+                target = folder / 'data' / kind / f'{split}{image.name}'
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+    return folder / 'data'

@@ -15,7 +15,7 @@ from mmcascade.__main__ import main
 from tests.support import ROOT
 from tests.support.labelled_folder import write_images
 from tests.support.tiny_project import NAMES
-from tests.support.tiny_seg_project import write_project
+from tests.support.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
 from tests.test_docs.pages import commands
 
 GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'
@@ -34,7 +34,7 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     for name in ('small', 'large'):
         torch.manual_seed(len(name))
         torch.save(timm.create_model('test_resnet', num_classes=len(NAMES)).state_dict(), f'{name}.pth')
-    build, test, export, predict, predict_maps, compare = commands(GUIDE)
+    build, test, export, build_maps, predict, predict_maps, compare = commands(GUIDE)
     main([SMALLER.get(word, word) for word in build[1:]])
     assert 'on the 30 images of the report part' in capsys.readouterr().out
     main(test[1:])
@@ -55,10 +55,12 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
     lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
-    segmentors = tmp_path / 'work_dirs' / 'my_segmentors'
-    write_project(segmentors, policy=dict(type='mmcascade.ThresholdPolicy', thresholds=[0.7])).dump(
-        segmentors / 'cascade.py'
-    )
+    segmentors = tmp_path / 'segmentors'
+    write_project(segmentors, dict(val=2, test=4))
+    members = dict(zip(('large.py', 'large.pth', 'small.py', 'small.pth'), write_segmentors(segmentors), strict=True))
+    members |= {'macs=3e10': 'deferred=0.5', 'scenes': str(write_images_and_masks(segmentors))}
+    main([members.get(word, word) for word in build_maps[1:]])
+    assert 'small -> large, cheap first, cells of 64 px' in capsys.readouterr().out
     shutil.copytree(segmentors / 'img' / 'test', tmp_path / 'streets')
     main(predict_maps[1:])
     assert 'cells.jsonl: 4 image(s)\n' in capsys.readouterr().out and len(list(Path('label_maps').iterdir())) == 4

@@ -57,6 +57,11 @@ class BuildRequest:
     calibration: CalibrationRequest
     loading: Loading = field(default_factory=Loading)
 
+    @property
+    def flags(self) -> list[str]:
+        """What a variant adds to the command line."""
+        return []
+
 
 @dataclass(frozen=True)
 class Built:
@@ -97,10 +102,8 @@ def build(request: BuildRequest, say: Say = print) -> Built:
         ValueError, OSError: saying what to put right.
     """
     request.calibration.check_classifier()
-    named = named_members(request.words)
-    if len(named) < 2:
-        raise ValueError(f'a cascade has two members or more, got {len(named)}: {" ".join(request.words)}')
-    _check_out(request.out)
+    named = members_of(request)
+    check_out(request.out)
     members = {member.name: classifier_from_spec(member.name, member.spec) for member in named}
     config = _config(named, members, request)
     request.out.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,7 @@ def build(request: BuildRequest, say: Say = print) -> Built:
     scores = SplitScores.of(store, identity)
     standings, deployed = standings_of(scores, order, calibration, request.calibration)
     built = Built(path, order, calibration, standings, deployed)
-    write_json(request.out / RESULTS, _results(built, request))
+    write_json(request.out / RESULTS, results_of(built, request))
     write_report([request.out], request.out / PAGE)
     return built
 
@@ -160,7 +163,7 @@ def command_of(request: BuildRequest) -> str:
     for name in ('fraction', 'seed'):
         if getattr(loading, name) != getattr(usual, name):
             words += [f'--{name}', f'{getattr(loading, name):g}']
-    return shlex.join([*words, '--out', str(request.out)])
+    return shlex.join([*words, *request.flags, '--out', str(request.out)])
 
 
 def _config(named: Sequence[NamedMember], members: dict[str, Member], request: BuildRequest) -> Config:
@@ -192,7 +195,16 @@ def _check_images(config: Config, members: dict[str, Member]) -> None:
         check_dataset(model, DATASETS.build(copy.deepcopy(config[split].dataset)), '--data')
 
 
-def _check_out(out: Path) -> None:
+def members_of(request: BuildRequest) -> list[NamedMember]:
+    """The members that are named, at least two."""
+    named = named_members(request.words)
+    if len(named) < 2:
+        raise ValueError(f'a cascade has two members or more, got {len(named)}: {" ".join(request.words)}')
+    return named
+
+
+def check_out(out: Path) -> None:
+    """Raise ValueError if the folder to write is something else's."""
     if out.exists() and not out.is_dir():
         raise ValueError(f'{out} is a file; --out names a folder')
     if out.is_dir() and any(out.iterdir()) and not (out / CONFIG).is_file():
@@ -201,7 +213,8 @@ def _check_out(out: Path) -> None:
         )
 
 
-def _results(built: Built, request: BuildRequest) -> dict[str, Any]:
+def results_of(built: Built, request: BuildRequest) -> dict[str, Any]:
+    """What ``results.json`` holds."""
     standings, order = built.standings, built.members
     return {
         'schema': SCHEMA,

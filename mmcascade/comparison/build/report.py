@@ -30,6 +30,7 @@ def show(built: Built) -> None:
             else f'Certified: a risk of at most {100 * promise.risk:g} % on unseen images of this kind, except with '
             f'probability {promise.delta:g}.'
         )
-    lines.append(f'Look at it: {built.config.parent / PAGE}')
+    if (page := built.config.parent / PAGE).is_file():
+        lines.append(f'Look at it: {page}')
     lines.append(f'Next: mmcascade test {built.config}')
     print('\n'.join(textwrap.fill(line, width) for line in lines))

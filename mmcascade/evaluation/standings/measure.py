@@ -11,19 +11,31 @@ from mmcascade.evaluation.curves.ranking.summaries import largest_coverage, risk
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A share of the units, of which more is better.
+class Named:
+    """A share, of which more is better.
 
     Attributes:
         name: in words, without its unit, such as 'coverage at 5 % risk'.
-        of: the share, from units ranked by confidence whose first flag is *wrong*.
     """
 
     name: str
+
+
+@dataclass(frozen=True)
+class Measure(Named):
+    """A share of units that are ranked.
+
+    Attributes:
+        of: the share, from units ranked by confidence whose first flag is *wrong*.
+    """
+
     of: Callable[[Ranked], float]
 
 
 ACCURACY = Measure('accuracy', lambda ranked: 1 - ranked.totals[0] / ranked.size)
+
+#: Of label maps.
+MIOU = Named('mIoU')
 
 
 def measure_for(kind: str, value: float) -> Measure:

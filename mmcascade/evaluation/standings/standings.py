@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, check_bootstrap
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
-from mmcascade.evaluation.standings.measure import ACCURACY, Measure
+from mmcascade.evaluation.standings.measure import ACCURACY, Measure, Named
+
+#: From how often each unit counts to accuracy and quality of each system, ``(2, systems)``.
+Figures = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 REPEATS = 1000
 _ENDS = (0.025, 0.975)
@@ -73,27 +76,33 @@ class Standings:
         (0.2, True)
     """
 
+    measure: Named
+
     def __init__(self, systems: Sequence[System], measure: Measure, *, repeats: int = REPEATS, seed: int = 0) -> None:
+        rankings = [Resampling(system.confidence, system.wrong) for system in systems]
+        measures = (ACCURACY, measure)
+
+        def figures(times: NDArray[np.int64]) -> NDArray[np.float64]:
+            ranked = [ranking.counted(times) for ranking in rankings]
+            return np.array([[m.of(units) for units in ranked] for m in measures])
+
         names = [system.name for system in systems]
-        units = {len(system.confidence) for system in systems}
+        self._draw(names, {len(system.confidence) for system in systems}, figures, repeats, seed)
+        self.measure = measure
+        self._macs = [float(np.mean(system.macs)) for system in systems]
+
+    def _draw(self, names: list[str], units: set[int], figures: Figures, repeats: int, seed: int) -> None:
+        """Find accuracy and quality ``(2, systems)`` of all units, and of units that are drawn again."""
         if len(set(names)) != len(names) or len(units) != 1:
             raise ValueError(f'systems are compared by name on the same units, got {names} with {sorted(units)} units')
         (self.units,) = units
-        check_bootstrap(self.units, repeats, 0.95)
-        self.measure = measure
         self.names = names
-        rankings = [Resampling(system.confidence, system.wrong) for system in systems]
-        measures = (ACCURACY, measure)
-        everybody = np.ones(self.units, np.int64)
-        #: (2, systems): accuracy and quality.
-        self._found = np.array([[m.of(ranking.counted(everybody)) for ranking in rankings] for m in measures])
+        check_bootstrap(self.units, repeats, 0.95)
+        self._found = figures(np.ones(self.units, np.int64))
         generator = np.random.default_rng(seed)
         self._draws = np.empty((repeats, *self._found.shape))
         for draw in self._draws:
-            times = np.bincount(generator.integers(self.units, size=self.units), minlength=self.units)
-            drawn = [ranking.counted(times) for ranking in rankings]
-            draw[:] = [[m.of(ranked) for ranked in drawn] for m in measures]
-        self._macs = [float(np.mean(system.macs)) for system in systems]
+            draw[:] = figures(np.bincount(generator.integers(self.units, size=self.units), minlength=self.units))
 
     def __iter__(self) -> Iterator[Standing]:
         return iter([self[name] for name in self.names])

@@ -1,0 +1,157 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One command from segmentors, images and masks to a calibrated cascade and what it is worth."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from mmcascade._system.files import write_json
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.comparison.build.build import (
+    CALIBRATION,
+    CASCADE,
+    CONFIG,
+    ENSEMBLE,
+    RESULTS,
+    BuildRequest,
+    Built,
+    check_out,
+    members_of,
+    results_of,
+)
+from mmcascade.comparison.build.segmentation.config import first_image, fitting_cell, seg_config
+from mmcascade.comparison.build.segmentation.images import annotated_images
+from mmcascade.comparison.build.segmentation.views import shared_view
+from mmcascade.engine.console.progress import Say, progress_bar
+from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
+from mmcascade.models.members.members import Member, check_members
+from mmcascade.models.parts.segmentor_parts import segmentor_from_spec
+from mmcascade.routing import ExitPolicy, WindowPolicy
+
+
+@dataclass(frozen=True)
+class SegBuildRequest(BuildRequest):
+    """What is asked for of a cascade of segmentors.
+
+    Attributes:
+        cell: side of the cells in pixels of the original image; None = by the size of the first image.
+        margin: context around a cell's crop.
+    """
+
+    cell: int | None = None
+    margin: int = 0
+
+    @property
+    def flags(self) -> list[str]:
+        """See the base class."""
+        cell = [] if self.cell is None else ['--cell', str(self.cell)]
+        return ['--task', 'segmentation', *cell, *(['--margin', str(self.margin)] if self.margin else [])]
+
+
+def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
+    """Write the config of a cascade of segmentors, calibrate it, and compare it with its parts.
+
+    Everything that can be wrong with the request, the members and the images is looked at before the members run over
+    them. An interrupted build goes on where it stopped.
+
+    Args:
+        request: what is asked for.
+        say: prints one line of progress.
+
+    Raises:
+        ValueError, OSError: saying what to put right.
+    """
+    request.calibration.check_segmentor()
+    named = members_of(request)
+    check_out(request.out)
+    members = {member.name: segmentor_from_spec(member.name, member.spec) for member in named}
+    check_members(list(members.values()))
+    classes, palette = _classes(list(members.values()))
+    named = [member if members[member.name].classes else replace(member, classes=classes) for member in named]
+    view, scales = shared_view(named)
+    data = annotated_images(request.data, classes, palette, view.reduce_zero_label)
+    grid = dict(cell=request.cell or 512, margin=request.margin)
+    config = seg_config(named, scales, view, data, grid, request.loading)
+    macs, size = first_image(config, members)
+    grid['cell'] = request.cell or fitting_cell(size)
+    cheap_first = sorted(named, key=lambda member: macs[member.name])
+    config = seg_config(cheap_first, scales, view, data, grid, request.loading)
+    request.out.mkdir(parents=True, exist_ok=True)
+    path = request.out / CONFIG
+    config.dump(path)
+    order = [member.name for member in cheap_first]
+    say(f'{path}: {" -> ".join(order)}, cheap first, cells of {grid["cell"]} px')
+    config = Config.fromfile(path)
+    calibration, _ = run_calibration(
+        config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
+    )
+    stores = {}
+    for name, changed in {CASCADE: config, 'whole': _whole(config), **_alone(config)}.items():
+        with progress_bar(f'report part: {name}') as progress:
+            stores[name], _ = prepare_store(
+                changed, request.out / 'report_cells' / name, 'test_dataloader', progress=progress
+            )
+    built = Built(path, order, calibration, _standings(stores, order, calibration), None)
+    write_json(request.out / RESULTS, results_of(built, request))
+    return built
+
+
+def _classes(members: Sequence[Member]) -> tuple[tuple[str, ...], Sequence[Sequence[int]] | None]:
+    number = next((member.num_classes for member in members if member.num_classes), 0)
+    classes = next((member.classes for member in members if member.classes), tuple(map(str, range(number))))
+    return classes, next((member.palette for member in members if member.palette), None)
+
+
+def _whole(config: Config) -> Config:
+    """Every stage on whole images: what an ensemble does."""
+    changed = copy.deepcopy(config)
+    changed.model.grid = dict(cell=None, margin=0)
+    changed.model.stages = [dict(stage, on='image') for stage in changed.model.stages]
+    return changed
+
+
+def _alone(config: Config) -> dict[str, Config]:
+    """Each later member as the only one."""
+    found = {}
+    for stage in _whole(config).model.stages[1:]:
+        changed = _whole(config)
+        changed.model.stages = [stage]
+        changed.model.members = {stage.member: changed.model.members[stage.member]}
+        found[stage.member] = changed
+    return found
+
+
+def _standings(stores: Mapping[str, CellStore], order: Sequence[str], calibration: Calibration) -> AreaStandings:
+    """Members, ensemble and cascade replayed on the cells of the report part."""
+
+    def system(name: str, store: str, policy: ExitPolicy) -> AreaSystem:
+        routes = CellSource(stores[store]).route(tuple(range(policy.num_gaps + 1)), policy)
+        return AreaSystem(name, *areas_of(routes), routes.cost)
+
+    everybody = WindowPolicy([(None, None)] * (len(order) - 1))
+    return AreaStandings(
+        [
+            system(order[0], 'whole', WindowPolicy([])),
+            *(system(name, name, WindowPolicy([])) for name in order[1:]),
+            system(ENSEMBLE, 'whole', everybody),
+            system(CASCADE, CASCADE, calibration.policy()),
+        ]
+    )
+
+
+def areas_of(routes: Routes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels per image and class that are right, that are predicted, and that are labelled."""
+    label: Any = routes.units.label
+    intersect, predicted = np.split(routes.sums, 2, axis=1)
+    return intersect, predicted, label

@@ -1,0 +1,154 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""One command for segmentors gives what the commands and a config by hand give."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import mmcv
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+pytest.importorskip('mmseg')
+
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.comparison.build.config import Loading
+from mmcascade.comparison.build.report import show
+from mmcascade.comparison.build.segmentation.build import SegBuildRequest, build_segmentor
+from mmcascade.comparison.build.segmentation.config import fitting_cell
+from mmcascade.comparison.build.segmentation.images import annotated_images
+from mmcascade.engine.configs.testing import EvalFlags
+from mmcascade.engine.predict.deciders.open_decider import open_decider
+from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.testing import run_test
+from tests.support.tiny_seg_project import CLASSES, write_images_and_masks, write_project, write_segmentors
+
+REQUEST = CalibrationRequest('deferred=0.5')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp('build_seg')
+    write_project(root, dict(val=5, test=5))
+    write_images_and_masks(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def words(folder):
+    return tuple(write_segmentors(folder))
+
+
+@pytest.fixture(scope='module')
+def built(folder, words):
+    said = []
+    request = SegBuildRequest(words, str(folder / 'data'), folder / 'out', REQUEST, Loading(), cell=32, margin=4)
+    made = build_segmentor(request, said.append)
+    assert said == [f'{folder}/out/cascade.py: small -> large, cheap first, cells of 32 px']
+    return made
+
+
+def test_the_thresholds_are_those_of_the_commands_by_hand(built, folder):
+    by_hand = write_project(folder / 'by_hand')
+    pipeline = [dict(step, keep_ratio=False) if step.type == 'Resize' else step for step in by_hand.test_pipeline]
+    split = dict(
+        type='mmcascade.CalibrationSplit',
+        fraction=0.5,
+        dataset=dict(
+            by_hand.test_dataloader.dataset,
+            data_root=str(folder / 'data'),
+            data_prefix=dict(img_path='images', seg_map_path='masks'),
+            pipeline=pipeline,
+        ),
+    )
+    by_hand.val_dataloader.dataset = dict(split, part='calibration')
+    by_hand.test_dataloader.dataset = dict(split, part='rest')
+    expected, _ = run_calibration(by_hand, REQUEST, folder / 'by_hand.json')
+    assert built.calibration.windows == expected.windows
+    assert 0 < expected.measured['deferred'][0] < 1
+
+
+def test_the_table_says_what_tests_measure(built, folder):
+    config = Config.fromfile(built.config)
+    tested = run_test(config, EvalFlags(str(built.config), work_dir=str(folder / 'test'))).metrics
+    cascade = built.standings['cascade']
+    assert tested['mIoU'] == pytest.approx(100 * cascade.quality.estimate, abs=0.01)
+    assert tested['aAcc'] == pytest.approx(100 * cascade.accuracy.estimate, abs=0.01)
+    assert tested['cost/macs'] == pytest.approx(cascade.macs / 1e9)
+    alone = config.copy()
+    alone.model.stages = [dict(member='large')]
+    alone.model.members = dict(large=config.model.members.large)
+    alone.model.grid = dict(cell=None)
+    alone.model.pop('calibration')
+    alone.model.policy = dict(type='mmcascade.WindowPolicy', windows=[])
+    tested = run_test(alone, EvalFlags(str(built.config), work_dir=str(folder / 'test'))).metrics
+    assert tested['mIoU'] == pytest.approx(100 * built.standings['large'].quality.estimate, abs=0.01)
+    assert tested['cost/macs'] == pytest.approx(built.standings['large'].macs / 1e9)
+
+
+def test_what_is_written_and_printed(built, capsys):
+    results = json.loads((built.config.parent / 'results.json').read_text())
+    assert list(results['systems']) == ['small', 'large', 'ensemble', 'cascade'] and results['measure'] == 'mIoU'
+    small, large, ensemble, cascade = (results['systems'][name]['macs'] for name in results['systems'])
+    assert ensemble == pytest.approx(small + large) and cascade > small  # crops of such cells cost more than the image
+    assert '--task segmentation --cell 32 --margin 4 --out' in results['command']
+    show(built)
+    printed = capsys.readouterr().out
+    assert 'mIoU, %' in printed and 'on the 5 images' in printed
+    assert max(map(len, printed.replace(str(built.config.parent), '').splitlines())) <= 80
+    (found,) = open_decider(built.config.parent).decide([next((built.config.parents[1] / 'data' / 'images').iterdir())])
+    assert found.labels.shape == (72, 110)
+
+
+def test_members_that_see_other_sizes_share_the_largest(folder, tmp_path):
+    for file in ('large.pth', 'small.pth'):
+        shutil.copy(folder / file, tmp_path)
+    words = write_segmentors(tmp_path, ((88, 60), (44, 30)))
+    made = build_segmentor(SegBuildRequest(tuple(words), str(folder / 'data'), tmp_path / 'out', REQUEST), print)
+    config = Config.fromfile(made.config)
+    assert config.model.stages == [dict(member='small', scale=0.5), dict(member='large')]
+    assert config.model.grid.cell == fitting_cell((72, 110)) == 64
+    assert config.test_pipeline[1].scale == (88, 60)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(data='{root}/nowhere'), 'there is no folder'),
+        (dict(data='{root}/img'), "has no folder 'images'.*it has test, val"),
+        (dict(data='{root}/lost'), '1 of the 2 images have no mask, such as b.png'),
+        (dict(data='{root}/colours'), 'has 3 channels; a mask has one channel'),
+        (dict(data='{root}/many'), 'has the class 3, and the members have 3, 0 to 2'),
+        (dict(calibration=CalibrationRequest('risk=0.05')), 'a label map is not accepted'),
+        (dict(out='{root}/data'), 'is not empty and holds no cascade.py'),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change, message, monkeypatch):
+    mask = np.zeros((8, 9), np.uint8)
+    for name, masks in dict(lost={'a': mask}, colours={'a': np.stack([mask] * 3, 2)}, many={'a': mask + 3}).items():
+        for image in 'ab' if name == 'lost' else 'a':
+            mmcv.imwrite(np.zeros((8, 9, 3), np.uint8), str(folder / name / 'images' / f'{image}.png'))
+        for image, values in masks.items():
+            mmcv.imwrite(values, str(folder / name / 'masks' / f'{image}.png'))
+    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_cell_store.fill_cell_store', None)
+    options = dict(words=words, data=str(folder / 'data'), out=tmp_path / 'out', calibration=REQUEST)
+    options |= {key: value.format(root=folder) if isinstance(value, str) else value for key, value in change.items()}
+    options['out'] = type(tmp_path)(options['out'])
+    with pytest.raises((ValueError, OSError), match=message):
+        build_segmentor(SegBuildRequest(**options), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    'image, mask, endings',
+    [
+        ('aachen_1_leftImg8bit.png', 'aachen_1_gtFine_labels.png', ('_leftImg8bit.png', '_gtFine_labels.png')),
+        ('city/1.jpg', 'city/1.png', ('.jpg', '.png')),
+    ],
+)  # fmt: skip
+def test_names_of_masks(tmp_path, image, mask, endings):
+    mmcv.imwrite(np.zeros((8, 9, 3), np.uint8), str(tmp_path / 'images' / image))
+    mmcv.imwrite(np.full((8, 9), 255, np.uint8), str(tmp_path / 'masks' / mask))
+    found = annotated_images(tmp_path, CLASSES, None, False)
+    assert (found['img_suffix'], found['seg_map_suffix']) == endings
