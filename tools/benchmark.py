@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade._system.memory import keep_freed_memory
     from mmcascade.engine.benchmark.benchmark import Benchmark
     from mmcascade.engine.benchmark.runtimes import best_config
-    from mmcascade.engine.benchmark.speeds import costs_of
     from mmcascade.engine.benchmark.table import benchmark_table, runtimes_table
     from mmcascade.engine.configs.runtimes import set_runtime
     from mmcascade.models.cascades import task_of
@@ -82,20 +81,21 @@ def run(args: argparse.Namespace) -> None:
     benchmark = Benchmark(cfg, args.images, args.batch_size, args.device, sizes, args.amp, runtimes)
     with progress_bar('timing') as progress:
         result = benchmark.measure(args.repeats or 5, args.single_images or 50, progress)
-    write_json(args.out, dict(config=args.config, **result))
+    written = dict(config=args.config, **result.to_json())
+    write_json(args.out, written)
     if args.costs:
-        write_json(args.costs, costs_of(result))
+        write_json(args.costs, result.costs())
     picture = Path(args.out).with_suffix('.png')
-    save(plot_benchmark(result), picture)
+    save(plot_benchmark(written), picture)
     if args.best:
         write_text(args.best, best_config(cfg, result).pretty_text)
     benchmark_table(result).show()
     print()
     runtimes_table(result).show()
     print(
-        f'\n{args.out}, {picture}: {result["images"]} images ({result["distinct_images"]} different), '
-        f'load {result["machine"]["load_before"]} before, {result["machine"]["load_after"]} after; '
-        f'other exits when deferred: {result["other_exits_when_deferred"]}'
+        f'\n{args.out}, {picture}: {result.images} images ({result.distinct_images} different), '
+        f'load {result.machine["load_before"]} before, {result.machine["load_after"]} after; '
+        f'other exits when deferred: {result.other_exits_when_deferred}'
     )
 
 

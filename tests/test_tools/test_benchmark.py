@@ -16,7 +16,6 @@ from mmpretrain.structures import DataSample
 from mmcascade.engine.benchmark import benchmark as engine_benchmark
 from mmcascade.engine.benchmark import timing
 from mmcascade.engine.benchmark.benchmark import Benchmark
-from mmcascade.engine.benchmark.speeds import costs_of
 from mmcascade.engine.benchmark.systems import TimedSystem
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.parts.unpacked import Unpacked
@@ -111,7 +110,7 @@ def test_shares_costs_and_ratios(result, project):
 
 def test_costs_are_what_search_takes(result, written):
     costs = json.loads((written / 'costs.json').read_text())
-    assert costs == costs_of(result)
+    assert costs == {member['name']: member['best_ms']['median'] for member in result['members']}
     assert set(costs) == {'small@0', 'large@1'} and all(cost > 0 for cost in costs.values())
 
 
@@ -121,9 +120,9 @@ def test_batch_sizes_of_the_config_are_used(project):
     benchmark = Benchmark(cfg, images=8, device='cpu', sizes=(1, 2))
     assert isinstance(benchmark.model, WindowCascadeClassifier)
     result = benchmark.measure(repeats=1, single_images=1)
-    assert result['members'][1]['batch_size'] == 3
-    assert result['members'][0]['batch_size'] in (1, 2)
-    assert set(result['members'][0]['ms']) <= {'1', '2'}
+    assert result.members[1].batch_size == 3
+    assert result.members[0].batch_size in (1, 2)
+    assert set(result.members[0].ms) <= {'1', '2'}
 
 
 def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
@@ -136,7 +135,7 @@ def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
         lambda stage, inputs: (seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)),
     )
     result = Benchmark(cfg, images=4, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
-    assert result['precision'] == 'bfloat16' and all(seen)
+    assert result.precision == 'bfloat16' and all(seen)
     assert Benchmark(Config.fromfile(project), images=4, device='cpu', sizes=(1,), amp=True).amp
 
 
@@ -151,8 +150,8 @@ def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}
     assert sum(timed) == 2 * 2 * 8, 'two members, a run to warm up and one that is timed, all images in each'
-    assert [member['best_batch_size'] for member in result['members']] == [2, 2]
-    assert [member['batch_size'] for member in result['members']] == [2, 3]
+    assert [member.best_batch_size for member in result.members] == [2, 2]
+    assert [member.batch_size for member in result.members] == [2, 3]
 
 
 @pytest.mark.parametrize('deferred', [False, True])

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip('mmseg')
 from mmcascade.engine.benchmark.benchmark import Benchmark, _inputs  # noqa: E402
-from mmcascade.engine.benchmark.speeds import costs_of  # noqa: E402
 from mmcascade.engine.benchmark.systems import with_batch_size  # noqa: E402
 from tests.support.tiny_seg_project import write_project  # noqa: E402
 
@@ -35,26 +34,26 @@ def test_shares_are_those_of_the_cascade(result, benchmark):
     samples = [benchmark.model.test_step(batch)[0] for batch in benchmark.images.batches(1)]
     later = np.stack([sample.cells.exit_stages.numpy() for sample in samples])
     assert later.shape == (5, 12) and 0 < later.mean() < 1
-    systems = {system['name']: system for system in result['systems']}
-    assert (result['images'], result['distinct_images'], result['units']) == (5, 3, 60)
+    systems = {system.name: system for system in result.systems}
+    assert (result.images, result.distinct_images, result.units) == (5, 3, 60)
     assert list(systems) == SYSTEMS
-    assert systems['0: small alone']['runs_per_image'] == [1, 0, 0]
-    assert systems['1: large alone']['runs_per_image'] == [0, 0, 1], 'on whole images'
-    assert systems['ensemble']['runs_per_image'] == [1, 12, 0]
+    assert systems['0: small alone'].runs_per_image == [1, 0, 0]
+    assert systems['1: large alone'].runs_per_image == [0, 0, 1], 'on whole images'
+    assert systems['ensemble'].runs_per_image == [1, 12, 0]
     for name in SYSTEMS[3:]:
-        assert systems[name]['runs_per_image'] == pytest.approx([1, later.sum(1).mean(), 0])
-        assert systems[name]['reached'] == pytest.approx([1, later.mean(), 0])
-        assert systems[name]['macs'] == pytest.approx(np.mean([sample.macs for sample in samples]))
-    assert result['other_exits_when_deferred'] == 0
+        assert systems[name].runs_per_image == pytest.approx([1, later.sum(1).mean(), 0])
+        assert systems[name].reached == pytest.approx([1, later.mean(), 0])
+        assert systems[name].macs == pytest.approx(np.mean([sample.macs for sample in samples]))
+    assert result.other_exits_when_deferred == 0
 
 
 def test_the_limit_counts_images_and_crops(result, benchmark):
-    best = [member['best_ms']['median'] for member in result['members']]
-    assert [member['stage'] for member in result['members']] == [0, 1, None]
-    for system in result['systems']:
-        limit = sum(r * t for r, t in zip(system['runs_per_image'], best, strict=True))
-        assert system['share_of_limit']['median'] == pytest.approx(limit / (1e3 / system['units_per_s']['median']))
-    assert list(costs_of(result)) == [stage.source for stage in benchmark.model.stages], 'as in a store of cells'
+    best = [member.best_ms['median'] for member in result.members]
+    assert [member.stage for member in result.members] == [0, 1, None]
+    for system in result.systems:
+        limit = sum(r * t for r, t in zip(system.runs_per_image, best, strict=True))
+        assert system.share_of_limit['median'] == pytest.approx(limit / (1e3 / system.units_per_s['median']))
+    assert list(result.costs()) == [stage.source for stage in benchmark.model.stages], 'as in a store of cells'
 
 
 def test_members_are_timed_on_what_they_see(benchmark):

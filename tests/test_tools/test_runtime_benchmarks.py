@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_the_limit_takes_the_fastest_that_computes_what_the_config_asks_for(stag
     assert refused == {'openvino': 'no graph'}
     winner = fastest(found)
     assert isinstance(winner, Candidate) and winner.runtime == 'onnxruntime' and winner.stage.batch_size == 1
-    assert winner.to_json()['ms'] == {'1': 2000.0, '2': 2500.0}
+    assert winner.speed.ms == {'1': 2000.0, '2': 2500.0}
 
 
 def test_a_member_that_cannot_run_as_the_config_asks_is_an_error(stage):
@@ -76,11 +77,11 @@ def test_the_best_config_names_runtimes_and_batch_sizes_and_keeps_the_rest():
         dict(model=dict(stages=[dict(member='a', channels_last=True, view=1), dict(member='b', amp='float16')]))
     )
     members = [
-        dict(stage=0, runtime='torch', fastest='onnxruntime', best_batch_size=4),
-        dict(stage=1, runtime='torch', fastest='torch', best_batch_size=8),
-        dict(stage=None, runtime='torch', fastest='openvino', best_batch_size=1),
+        SimpleNamespace(stage=0, runtime='torch', fastest='onnxruntime', best_batch_size=4),
+        SimpleNamespace(stage=1, runtime='torch', fastest='torch', best_batch_size=8),
+        SimpleNamespace(stage=None, runtime='torch', fastest='openvino', best_batch_size=1),
     ]
-    best = best_config(cfg, dict(members=members))
+    best = best_config(cfg, SimpleNamespace(members=members))
     assert best.model.stages == [
         dict(member='a', view=1, runtime='onnxruntime', batch_size=4),
         dict(member='b', amp='float16', batch_size=8),

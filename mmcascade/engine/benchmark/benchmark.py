@@ -6,8 +6,7 @@ from __future__ import annotations
 import copy
 import os
 import resource
-import statistics
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import cycle
@@ -23,9 +22,9 @@ from torch.utils.data import Subset
 
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.calibration.search.candidates import stage_name
-from mmcascade.engine.benchmark.runtimes import Curve, candidates, fastest
-from mmcascade.engine.benchmark.speeds import limit, speeds, weighted, with_ratios
+from mmcascade.engine.benchmark.result import BenchmarkResult, SystemSpeed
+from mmcascade.engine.benchmark.runtimes import Curve, TimedMember, candidates
+from mmcascade.engine.benchmark.speeds import Rounds, weighted
 from mmcascade.engine.benchmark.systems import (
     Images,
     TimedSystem,
@@ -34,7 +33,7 @@ from mmcascade.engine.benchmark.systems import (
     systems_of,
     with_batch_size,
 )
-from mmcascade.engine.benchmark.timing import interleaved, latencies, seconds_of, spread
+from mmcascade.engine.benchmark.timing import Latencies, interleaved, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.runtimes.batch_sizes import sizes_for, sweep
@@ -44,8 +43,6 @@ from mmcascade.registry import MODELS
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
-
-SCHEMA = 2
 
 
 class Benchmark:
@@ -123,8 +120,8 @@ class Benchmark:
         self.units = [count for batch in taken for count in batch.counts]
 
     @torch.no_grad()
-    def measure(self, repeats: int = 5, single_images: int = 50, progress: Progress = no_progress) -> dict[str, Any]:
-        """Everything, as it is written to JSON.
+    def measure(self, repeats: int = 5, single_images: int = 50, progress: Progress = no_progress) -> BenchmarkResult:
+        """Everything.
 
         Args:
             repeats: rounds of all systems; median, lowest and highest are reported.
@@ -133,114 +130,103 @@ class Benchmark:
         """
         load = os.getloadavg()[0]
         with self._precision():
-            result = self._measure(repeats, single_images, progress)
-        about = dict(
-            machine(),
-            device=str(self.device),
-            load_before=round(load, 2),
-            load_after=round(os.getloadavg()[0], 2),
-            peak_process_bytes=_peak_process_bytes(),
-        )
-        return dict(
-            schema=SCHEMA,
-            machine=about,
+            precision = self.model.identity(with_weights=False).precision
+            router = self.model.ready(self.sources)
+            with router.stream() as stream:
+                stream.check_views(self.sources[0].count)
+            members, alone = self._members()
+            used = [member.used for member in members]
+            systems = systems_of(self.model, used[: len(alone)], alone, router.policy)
+            outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
+            seconds, rounds = self._timed(members, systems, repeats, progress)
+            speeds = [
+                SystemSpeed(
+                    name=name,
+                    units_per_s=rounds.per_second(seconds['memory', name]),
+                    share_of_limit=rounds.share_of_limit(seconds['memory', name], runs),
+                    units_per_s_with_loading=rounds.per_second(seconds['loader', name]),
+                    reached=reached(system, outcomes[name], used),
+                    runs_per_image=runs,
+                    macs=float(outcomes[name].macs.sum() / len(self.images)),
+                    latency_ms=self._latency(system, single_images),
+                    peak_bytes=self._peak_bytes(system),
+                )
+                for name, system in systems.items()
+                for runs in [runs_per_image(system, outcomes[name], used, self.units)]
+            ]
+        plain, deferred = list(outcomes.values())[-2:]
+        return BenchmarkResult(
+            machine=dict(
+                machine(),
+                device=str(self.device),
+                load_before=round(load, 2),
+                load_after=round(os.getloadavg()[0], 2),
+                peak_process_bytes=_peak_process_bytes(),
+            ),
             images=len(self.images),
             distinct_images=self.distinct,
             units=sum(self.units),
             batch_size=self.batch_size,
             repeats=repeats,
-            **result,
+            precision=precision,
+            members=[member.speed(taken) for member, taken in zip(members, rounds.per_run, strict=True)],
+            limit_ms=1e3 * rounds.limit(speeds[-1].runs_per_image),
+            other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
+            loading_units_per_s=rounds.per_second(seconds['loader', None]),
+            systems=[speed.relative_to(speeds[len(alone) - 1]) for speed in speeds],
         )
 
-    def _measure(self, repeats: int, single_images: int, progress: Progress) -> dict[str, Any]:
-        router = self.model.ready(self.sources)
-        with router.stream() as stream:
-            stream.check_views(self.sources[0].count)
-        given, alone = self.model.stages, [stage.alone() for stage in self.model.stages]
-        timed = [*given, *(stage for stage in alone if stage not in given)]
-        kinds = self._kinds()
-        most = max(kinds, key=len)
+    def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
+        """The stages, and members that stages run on crops on whole images; and for each stage its member alone."""
+        given = list(self.model.stages)
+        alone = [stage.alone() for stage in given]
+        most = max(self._kinds(), key=len)
 
         def curve_of(stage: MemberStage) -> Curve:
             row = _inputs(stage, most, 1)[0][0]
             stage.runtime.settle(row[None])
             return sweep(stage.forward, row, self._sizes_for(stage), device=self.device)
 
-        tried = [candidates(stage, self.runtimes, curve_of) for stage in timed]
-        # The limit is what the members can do, whatever runtimes and batch sizes the config gives to the systems.
-        winners = [fastest(found) for found, _ in tried]
-        bare = [winner.stage for winner in winners]
-        used = [
-            with_batch_size(stage, stage.batch_size or found[0].stage.batch_size)
-            for stage, (found, _) in zip(timed, tried, strict=True)
-        ]
-        systems = systems_of(
-            self.model, used[: len(given)], [used[timed.index(stage)] for stage in alone], router.policy
-        )
-        outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
+        timed = [*given, *(stage for stage in alone if stage not in given)]
+        members = []
+        for index, stage in enumerate(timed):
+            found, refused = candidates(stage, self.runtimes, curve_of)
+            used = with_batch_size(stage, stage.batch_size or found[0].stage.batch_size)
+            members.append(TimedMember(index if index < len(given) else None, used, found, refused))
+        return members, [members[timed.index(stage)].used for stage in alone]
+
+    def _timed(
+        self, members: Sequence[TimedMember], systems: Mapping[str, TimedSystem], repeats: int, progress: Progress
+    ) -> tuple[dict[tuple[Hashable, ...], list[float]], Rounds]:
+        """Seconds of each system and of the loader in every round, and per run of each member."""
+        kinds = self._kinds()
         # Images of another size take another time, so each kind of them is timed by itself.
         inputs = {
-            (index, kind): _inputs(stage, sources, self.model.images_in(sources))
-            for index, stage in enumerate(bare)
+            (index, kind): _inputs(member.fastest.stage, sources, self.model.images_in(sources))
+            for index, member in enumerate(members)
             for kind, sources in enumerate(kinds)
         }
         calls: dict[tuple[Hashable, ...], Callable[[], Any]] = {
-            **{('member', *key): partial(_run_bare, bare[key[0]], rows) for key, rows in inputs.items()},
+            **{
+                ('member', *key): partial(_run_bare, members[key[0]].fastest.stage, rows)
+                for key, rows in inputs.items()
+            },
             **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
             **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
             ('loader', None): self._just_load,
         }
         seconds = interleaved(calls, repeats, self.device, progress)
-        count = len(self.images)
         per_run = [
             weighted(
-                [sum(1 if stage.by_source else len(source) for source in sources) for sources in kinds],
+                [sum(1 if member.used.by_source else len(source) for source in sources) for sources in kinds],
                 [
                     [s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
                     for kind in range(len(kinds))
                 ],
             )
-            for index, stage in enumerate(bare)
+            for index, member in enumerate(members)
         ]
-        rows: list[dict[str, Any]] = [
-            dict(
-                name=name,
-                **speeds(seconds['memory', name], seconds['loader', name], per_run, runs, count),
-                reached=reached(system, outcome, used),
-                runs_per_image=runs,
-                macs=float(outcome.macs.sum() / count),
-                latency_ms=self._latency(system, single_images),
-                peak_bytes=self._peak_bytes(system),
-            )
-            for (name, system), outcome in zip(systems.items(), outcomes.values(), strict=True)
-            for runs in [runs_per_image(system, outcome, used, self.units)]
-        ]
-        members = [
-            dict(
-                stage=index if index < len(given) else None,
-                name=stage_name(stage.identity()) + ('' if index < len(given) else ' alone'),
-                batch_size=stage.batch_size,
-                runtime=found[0].runtime,
-                fastest=winner.runtime,
-                best_batch_size=winner.stage.batch_size,
-                ms=winner.to_json()['ms'],
-                best_ms=spread([1e3 * s for s in taken]),
-                runtimes={one.runtime: one.to_json() for one in found},
-                refused=refused,
-            )
-            for index, (stage, winner, (found, refused), taken) in enumerate(
-                zip(used, winners, tried, per_run, strict=True)
-            )
-        ]
-        plain, deferred = list(outcomes.values())[-2:]
-        return dict(
-            precision=self.model.identity(with_weights=False).precision,
-            members=members,
-            limit_ms=1e3 * limit([statistics.median(taken) for taken in per_run], rows[-1]['runs_per_image']),
-            other_exits_when_deferred=int(np.sum(deferred.exit_stage != plain.exit_stage)),
-            loading_units_per_s=spread([count / s for s in seconds['loader', None]]),
-            systems=with_ratios(rows, rows[len(given) - 1]),
-        )
+        return seconds, Rounds(len(self.images), per_run)
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=self.amp)
@@ -269,7 +255,7 @@ class Benchmark:
     def _loader(self) -> Any:
         return Runner.build_dataloader(copy.copy(self._loader_cfg))
 
-    def _latency(self, system: TimedSystem, count: int) -> dict[str, float]:
+    def _latency(self, system: TimedSystem, count: int) -> Latencies:
         plain = TimedSystem(system.model, system.router, deferred=False)
         singles = list(self.images.batches(1))[:count]
         plain.run(singles[:1])

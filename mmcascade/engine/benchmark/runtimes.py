@@ -10,7 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade.calibration.search.candidates import stage_name
+from mmcascade.engine.benchmark.result import BenchmarkResult, MemberSpeed, RuntimeSpeed
 from mmcascade.engine.benchmark.systems import with_batch_size
+from mmcascade.engine.benchmark.timing import spread
 from mmcascade.models.runtimes.batch_sizes import best_size
 from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.engines import TORCH, engine_from
@@ -43,12 +46,11 @@ class Candidate:
         """Per image at the best batch size."""
         return self.curve[self.stage.batch_size or 1]
 
-    def to_json(self) -> dict[str, Any]:
-        """What a JSON file holds of it; :meth:`from_json` reads it back."""
+    @property
+    def speed(self) -> RuntimeSpeed:
+        """The same in figures."""
         milliseconds = {str(size): 1e3 * seconds for size, seconds in self.curve.items()}
-        return dict(
-            best_batch_size=self.stage.batch_size, best_ms=1e3 * self.seconds, ms=milliseconds, exact=self.exact
-        )
+        return RuntimeSpeed(self.stage.batch_size, 1e3 * self.seconds, milliseconds, self.exact)
 
 
 def runtime_name(stage: MemberStage) -> str:
@@ -102,7 +104,44 @@ def fastest(several: Sequence[Candidate]) -> Candidate:
     return min((one for one in several if one.exact), key=lambda one: one.seconds)
 
 
-def best_config(cfg: Config, result: Mapping[str, Any]) -> Config:
+@dataclass(frozen=True)
+class TimedMember:
+    """A stage, or a member on whole images, as systems use it and in every runtime.
+
+    Attributes:
+        stage: its number in the cascade, if it has one.
+        used: with the batch size of the config, or else its best one.
+        found, refused: see :func:`candidates`.
+    """
+
+    stage: int | None
+    used: MemberStage
+    found: list[Candidate]
+    refused: dict[str, str]
+
+    @property
+    def fastest(self) -> Candidate:
+        """What makes the limit: members do what they can, whatever runtime and batch size the config gives them."""
+        return fastest(self.found)
+
+    def speed(self, seconds: Sequence[float]) -> MemberSpeed:
+        """Its figures, with the seconds per run of each round."""
+        winner = self.fastest
+        return MemberSpeed(
+            stage=self.stage,
+            name=stage_name(self.used.identity()) + ('' if self.stage is not None else ' alone'),
+            batch_size=self.used.batch_size,
+            runtime=self.found[0].runtime,
+            fastest=winner.runtime,
+            best_batch_size=winner.stage.batch_size,
+            ms=winner.speed.ms,
+            best_ms=spread([1e3 * taken for taken in seconds]),
+            runtimes={one.runtime: one.speed for one in self.found},
+            refused=self.refused,
+        )
+
+
+def best_config(cfg: Config, result: BenchmarkResult) -> Config:
     """A config whose stages run in the fastest runtime that a benchmark found, at its best batch size.
 
     Args:
@@ -110,13 +149,13 @@ def best_config(cfg: Config, result: Mapping[str, Any]) -> Config:
         result: of its benchmark.
     """
     cfg = copy.deepcopy(cfg)
-    for member in result['members']:
-        if member['stage'] is None:
+    for member in result.members:
+        if member.stage is None:
             continue
-        stage = cfg.model.stages[member['stage']]
-        if member['fastest'] != member['runtime']:
-            stage['runtime'] = member['fastest']
-            for option in _OF_TORCH if member['fastest'] != TORCH else ():
+        stage = cfg.model.stages[member.stage]
+        if member.fastest != member.runtime:
+            stage['runtime'] = member.fastest
+            for option in _OF_TORCH if member.fastest != TORCH else ():
                 stage.pop(option, None)
-        stage['batch_size'] = member['best_batch_size']
+        stage['batch_size'] = member.best_batch_size
     return cfg

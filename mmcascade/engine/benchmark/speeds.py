@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mmcascade.engine.benchmark.timing import spread
+from mmcascade.engine.benchmark.timing import Spread, spread
 
 
 def limit(per_run: Sequence[float], runs: Sequence[float]) -> float:
@@ -27,42 +28,32 @@ def weighted(counts: Sequence[int], per_run: Sequence[Sequence[float]]) -> list[
     ]
 
 
-def speeds(
-    memory: Sequence[float],
-    loader: Sequence[float],
-    per_run: Sequence[Sequence[float]],
-    runs: Sequence[float],
-    images: int,
-) -> dict[str, dict[str, float]]:
-    """Images per second of a system, and its share of the limit in the same round; median, lowest and highest.
+@dataclass(frozen=True)
+class Rounds:
+    """Seconds of everything in every round, of which a system's speed and limit are made.
 
-    Args:
-        memory: seconds of each round with images in memory.
-        loader: the same with data loading.
-        per_run: for each member, its seconds per run in each round.
-        runs: how often each member runs for an image.
-        images: how many were run.
+    Attributes:
+        images: how many are run in a round.
+        per_run: for each member, its seconds per run.
     """
-    limits = [images * limit(turn, runs) for turn in zip(*per_run, strict=True)]
-    return dict(
-        units_per_s=spread([images / seconds for seconds in memory]),
-        share_of_limit=spread([least / seconds for least, seconds in zip(limits, memory, strict=True)]),
-        units_per_s_with_loading=spread([images / seconds for seconds in loader]),
-    )
 
+    images: int
+    per_run: Sequence[Sequence[float]]
 
-def with_ratios(rows: Sequence[dict[str, Any]], last: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows with their multiply-adds and time relative to one of them; None where that has no multiply-adds."""
-    return [
-        dict(
-            row,
-            macs_ratio=row['macs'] / last['macs'] if last['macs'] else None,
-            time_ratio=last['units_per_s']['median'] / row['units_per_s']['median'],
-        )
-        for row in rows
-    ]
+    def per_second(self, seconds: Sequence[float]) -> Spread:
+        """Images per second of something that took so long in each round."""
+        return spread([self.images / taken for taken in seconds])
 
+    def share_of_limit(self, seconds: Sequence[float], runs: Sequence[float]) -> Spread:
+        """What the members take by themselves, as a share of what a system took in the same round.
 
-def costs_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """Milliseconds of every stage, per image or per cell, as tools/search.py takes them with --costs."""
-    return {member['name']: member['best_ms']['median'] for member in result['members'] if member['stage'] is not None}
+        Args:
+            seconds: of the system, in each round.
+            runs: how often it runs each member for an image.
+        """
+        least = [self.images * limit(turn, runs) for turn in zip(*self.per_run, strict=True)]
+        return spread([members / taken for members, taken in zip(least, seconds, strict=True)])
+
+    def limit(self, runs: Sequence[float]) -> float:
+        """Seconds that the members take by themselves for one image, by the median of the rounds."""
+        return limit([statistics.median(taken) for taken in self.per_run], runs)

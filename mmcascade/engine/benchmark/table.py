@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from mmcascade._system.tables import Column, Table, with_prefix
+from mmcascade.engine.benchmark.result import BenchmarkResult
+from mmcascade.engine.benchmark.timing import Spread
 
 COLUMNS = (
     Column('system', left=True),
@@ -29,45 +30,45 @@ _RUNTIME_COLUMNS = (
 )
 
 
-def benchmark_table(result: Mapping[str, Any]) -> Table:
+def benchmark_table(result: BenchmarkResult) -> Table:
     """One row per system; lowest and highest of the repeats in brackets."""
     rows = []
-    for system in result['systems']:
-        latency = system['latency_ms']
+    for system in result.systems:
+        latency = system.latency_ms
         rows.append(
             [
-                system['name'],
-                _with_spread(system['units_per_s']),
-                _with_spread(system['share_of_limit'], 100),
-                _with_spread(system['units_per_s_with_loading']),
+                system.name,
+                _with_spread(system.units_per_s),
+                _with_spread(system.share_of_limit, 100),
+                _with_spread(system.units_per_s_with_loading),
                 f'{latency["p50"]:.3g} / {latency["p95"]:.3g} / {latency["p99"]:.3g}',
-                with_prefix(system['macs'], 3),
-                system['macs_ratio'],
-                system['time_ratio'],
-                ' '.join(f'{100 * share:.3g}' for share in system['reached']),
+                with_prefix(system.macs, 3),
+                system.macs_ratio,
+                system.time_ratio,
+                ' '.join(f'{100 * share:.3g}' for share in system.reached),
             ]
         )
     return Table.of(COLUMNS, rows)
 
 
-def runtimes_table(result: Mapping[str, Any]) -> Table:
+def runtimes_table(result: BenchmarkResult) -> Table:
     """One row per member and runtime: milliseconds per image at its best batch size, the fastest marked."""
     rows: list[list[Any]] = []
-    for member in result['members']:
-        for name, found in member['runtimes'].items():
+    for member in result.members:
+        for name, found in member.runtimes.items():
             remarks = [
-                'of the config' if name == member['runtime'] else '',
-                'fastest' if name == member['fastest'] else '',
-                '' if found['exact'] else 'other scores',
+                'of the config' if name == member.runtime else '',
+                'fastest' if name == member.fastest else '',
+                '' if found.exact else 'other scores',
             ]
             remark = ', '.join(filter(None, remarks))
-            rows.append([member['name'], name, found['best_ms'], found['best_batch_size'], remark])
-        rows += [[member['name'], name, None, None, reason] for name, reason in member['refused'].items()]
+            rows.append([member.name, name, found.best_ms, found.best_batch_size, remark])
+        rows += [[member.name, name, None, None, reason] for name, reason in member.refused.items()]
     return Table.of(_RUNTIME_COLUMNS, rows)
 
 
-def _with_spread(values: Mapping[str, float], factor: float = 1) -> str:
-    median, low, high = (factor * values[key] for key in ('median', 'lowest', 'highest'))
+def _with_spread(values: Spread, factor: float = 1) -> str:
+    median, low, high = (factor * value for value in (values['median'], values['lowest'], values['highest']))
     return f'{_number(median)} [{_number(low)}, {_number(high)}]'
 
 

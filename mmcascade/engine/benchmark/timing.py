@@ -7,7 +7,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,23 @@ from mmcascade._system.progress import Progress, no_progress
 
 #: What names a call.
 Key = TypeVar('Key', bound=Hashable)
+
+
+class Spread(TypedDict):
+    """What several rounds gave."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+class Latencies(TypedDict):
+    """Milliseconds of single images: their mean and percentiles."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
 
 
 def interleaved(
@@ -56,12 +73,13 @@ def seconds_of(call: Callable[[], Any], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> Spread:
     """Median, lowest and highest."""
-    return dict(median=statistics.median(values), lowest=min(values), highest=max(values))
+    return Spread(median=statistics.median(values), lowest=min(values), highest=max(values))
 
 
-def latencies(seconds: Sequence[float]) -> dict[str, float]:
+def latencies(seconds: Sequence[float]) -> Latencies:
     """Mean and upper percentiles, in milliseconds."""
     values = 1e3 * np.asarray(seconds)
-    return dict(mean=float(values.mean()), **{f'p{q}': float(np.percentile(values, q)) for q in (50, 95, 99)})
+    p50, p95, p99 = (float(np.percentile(values, q)) for q in (50, 95, 99))
+    return Latencies(mean=float(values.mean()), p50=p50, p95=p95, p99=p99)
