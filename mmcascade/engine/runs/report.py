@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import copy
 import os
+import re
 import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,14 @@ from mmcascade._system.files import check_writable, read_json, write_text
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_key
 from mmcascade.engine.console.progress import progress_bar
+from mmcascade.models.cells.grid import Grid
+from mmcascade.visualization.report.cells.pictures import CellImages
+from mmcascade.visualization.report.cells.section import cells_section
 from mmcascade.visualization.report.compared import Judgements, compared_section
 from mmcascade.visualization.report.gallery import Images
 from mmcascade.visualization.report.judged import StoredSplit
@@ -93,14 +99,30 @@ def _compared(folder: Path) -> PageSection:
 def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSection:
     """The part of the page that one calibration has."""
     calibration = run.calibration
-    if not isinstance(run.fitted, ScoreStore):
-        raise ValueError(f'{run.path} is of a segmentation cascade, which has no page yet')
-    shown = run.shown if isinstance(run.shown, ScoreStore) else None
     told = _told(run)
     evidence = evidence_for(run.fitted, calibration)
+    if isinstance(run.fitted, CellStore):
+        cells = run.shown if isinstance(run.shown, CellStore) else None
+        return cells_section(told, calibration, evidence, run.fitted, cells, _cell_images(told, calibration), progress)
+    shown = run.shown if isinstance(run.shown, ScoreStore) else None
     fitted = StoredSplit.of(run.fitted, calibration.cascade, calibration.temperatures)
     split = None if shown is None else StoredSplit.of(shown, calibration.cascade, calibration.temperatures)
     return classified_section(told, calibration, evidence, fitted, split, progress)
+
+
+def _cell_images(told: Told, calibration: Calibration) -> CellImages | None:
+    """The images with their cells; None where they cannot be shown."""
+    if told.images is None:
+        return None
+    found = re.fullmatch(r'cells of (\d+) x (\d+)', calibration.cascade.grid or '')
+    cell = None if found is None else (int(found[1]), int(found[2]))
+
+    def boxes(height: int, width: int) -> list[tuple[int, int, int, int]]:
+        grid = Grid((height, width), cell)
+        placed = [grid.box(index) for index in range(len(grid))]
+        return [(box.left, box.top, box.right - box.left, box.bottom - box.top) for box in placed]
+
+    return CellImages(told.images.names, told.images.picture, boxes)
 
 
 def _told(run: CalibratedRun) -> Told:
@@ -200,7 +222,6 @@ def read_picture(info: Mapping[str, Any]) -> NDArray[np.uint8] | None:
     try:
         if 'img_path' in info:
             with Image.open(info['img_path']) as image:
-                image.draft('RGB', (256, 256))
                 return np.asarray(image.convert('RGB'))
         array = np.asarray(info['img'], np.uint8)
     except (OSError, KeyError, ValueError, SyntaxError):

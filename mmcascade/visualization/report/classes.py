@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.visualization.report.svg import Chart, Key, Scale
+from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
 
 MOST_CLASSES = 200
 _BINS = 10

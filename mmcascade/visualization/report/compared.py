@@ -17,12 +17,14 @@ from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.evaluation.standings.table import standings_table
+from mmcascade.visualization.report.charts.curves import cost_chart, risk_coverage_chart
+from mmcascade.visualization.report.charts.looks import numbered_looks
+from mmcascade.visualization.report.charts.svg import Chart
 from mmcascade.visualization.report.classes import MOST_CLASSES
-from mmcascade.visualization.report.curves import cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.gallery import EACH, Group, Images, Opinion, Shown, thumbnail
-from mmcascade.visualization.report.looks import numbered_looks
 from mmcascade.visualization.report.section import Told
-from mmcascade.visualization.report.svg import Chart
+
+_TEXTS, _NUMBERS = ('names', 'classes', 'files'), ('truth', 'label', 'confidence', 'macs')
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ class Judgements:
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` without pickles."""
-        texts = {key: np.array(getattr(self, key), dtype=np.str_) for key in ('names', 'classes', 'files')}
+        arrays: dict[str, Any] = {
+            **{key: np.array(getattr(self, key), dtype=np.str_) for key in _TEXTS},
+            **{key: getattr(self, key) for key in _NUMBERS},
+        }
         with written_whole(path, 'wb') as file:
-            np.savez_compressed(
-                file, **texts, truth=self.truth, label=self.label, confidence=self.confidence, macs=self.macs
-            )
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Judgements:
@@ -72,8 +75,8 @@ class Judgements:
             ValueError, KeyError, OSError: if it is none.
         """
         with np.load(path, allow_pickle=False) as found:
-            texts = [tuple(found[key].tolist()) for key in ('names', 'classes', 'files')]
-            return cls(*texts, *(found[key] for key in ('truth', 'label', 'confidence', 'macs')))
+            fields: dict[str, Any] = {key: tuple(found[key].tolist()) for key in _TEXTS}
+            return cls(**fields, **{key: found[key] for key in _NUMBERS})
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def _groups(judged: Judgements, reference: str, images: Images, seed: int = 0) -
     for number in (number for number in range(len(judged.names)) if number != last):
         for good, bad in ((number, last), (last, number)):
             units = np.flatnonzero(~wrong[good] & wrong[bad])
-            shown = []
+            shown: list[Shown] = []
             for unit in generator.permutation(units)[: 3 * EACH].tolist():
                 picture = thumbnail(images.picture(unit))
                 if picture is not None and len(shown) < EACH:

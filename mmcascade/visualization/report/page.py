@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmcascade import __version__
-from mmcascade.visualization.report.looks import colours
-from mmcascade.visualization.report.svg import marker_path
+from mmcascade.visualization.report.charts.looks import colours
+from mmcascade.visualization.report.charts.svg import marker_path
 
 TEMPLATES = Path(__file__).parent / 'template'
 

@@ -16,6 +16,9 @@ from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
+from mmcascade.visualization.report.charts.curves import cost_chart, risk_coverage_chart
+from mmcascade.visualization.report.charts.looks import cascade_looks, stage_style
+from mmcascade.visualization.report.charts.svg import Chart
 from mmcascade.visualization.report.classes import (
     MOST_CLASSES,
     ClassRow,
@@ -25,14 +28,11 @@ from mmcascade.visualization.report.classes import (
     reliability_chart,
     score_chart,
 )
-from mmcascade.visualization.report.curves import cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.drift import DriftRow, drift_rows
 from mmcascade.visualization.report.gallery import Group, Images, gallery
 from mmcascade.visualization.report.judged import CASCADE, StoredSplit
-from mmcascade.visualization.report.looks import cascade_looks, stage_style
 from mmcascade.visualization.report.places import places, slider_labels
 from mmcascade.visualization.report.settings import request_of, sliders
-from mmcascade.visualization.report.svg import Chart
 
 
 @dataclass(frozen=True)

@@ -123,12 +123,15 @@ def request_of(calibration: Calibration) -> CalibrationRequest:
         further['rule'] = 'paper' if calibration.rule == 'paper' else 'safe'
     if calibration.accept_target not in (None, calibration.target):
         further['accept'] = calibration.accept_target
+    if calibration.max_cells is not None:
+        further['max_cells'] = calibration.max_cells
     if promise is not None:
         further |= dict(certify=promise.delta, certify_share=promise.share, seed=promise.seed)
     return CalibrationRequest(
         calibration.target,
         maps='none' if calibration.maps is None else 'isotonic',
-        temperatures='none' if all(t == 1 for t in calibration.temperatures) else 'fit',
+        # Those of a segmentation cascade are its config's, and a file of its kind has no maps and no acceptance.
+        temperatures='none' if all(t == 1 for t in calibration.temperatures) or calibration.cascade.grid else 'fit',
         **further,  # type: ignore[arg-type]
     )
 

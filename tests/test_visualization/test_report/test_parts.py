@@ -19,12 +19,12 @@ from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.standings.measure import ACCURACY
 from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.visualization.report.charts.curves import GRID, cost_chart, risk_coverage_chart, risk_curve
+from mmcascade.visualization.report.charts.looks import cascade_looks, colours, numbered_looks
+from mmcascade.visualization.report.charts.svg import Chart, Scale
 from mmcascade.visualization.report.classes import calibration_error, class_rows, reliability_bins
-from mmcascade.visualization.report.curves import GRID, cost_chart, risk_coverage_chart, risk_curve
 from mmcascade.visualization.report.drift import drift_rows
 from mmcascade.visualization.report.gallery import DECISIONS, Images, gallery, thumbnail
-from mmcascade.visualization.report.looks import cascade_looks, colours, numbered_looks
-from mmcascade.visualization.report.svg import Chart, Scale
 from mmcascade.visualization.style import ROLES
 from tests.support.stored_runs import opened, write_run
 

@@ -12,8 +12,8 @@ from mmcascade._system.tables import with_interval, with_prefix
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.curves.ranking.ranking import Ranked
 from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.visualization.report.looks import Look
-from mmcascade.visualization.report.svg import Chart, Key, Scale
+from mmcascade.visualization.report.charts.looks import Look
+from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
 
 GRID = np.linspace(0.02, 1, 99)
 _REPEATS = 200
@@ -67,7 +67,7 @@ def risk_coverage_chart(
 def cost_chart(name: str, standings: Standings, looks: Sequence[Look]) -> Chart:
     """Quality against cost with 95 % intervals."""
     all_of_them = list(standings)
-    unit, prefix = _unit(max(standing.macs for standing in all_of_them))
+    unit, prefix = prefixed(max(standing.macs for standing in all_of_them))
     quality = [100 * end for standing in all_of_them for end in (standing.quality.low, standing.quality.high)]
     chart = Chart(
         name,
@@ -86,7 +86,8 @@ def cost_chart(name: str, standings: Standings, looks: Sequence[Look]) -> Chart:
     return chart
 
 
-def _unit(most: float) -> tuple[float, str]:
+def prefixed(most: float) -> tuple[float, str]:
+    """What the numbers of an axis are divided by, and how its label says it."""
     for scale, prefix in ((1e12, ' (T)'), (1e9, ' (G)'), (1e6, ' (M)'), (1e3, ' (k)')):
         if most >= scale:
             return scale, prefix

@@ -1,0 +1,242 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The part of the page that a calibrated cascade of segmentors has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmcascade._system.progress import Progress, no_progress
+from mmcascade._system.tables import Column, Table, with_interval, with_prefix
+from mmcascade.calibration.fit.calibrate import fit
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
+from mmcascade.visualization.report.cells.pictures import CellImages, CellPicture, cell_pictures
+from mmcascade.visualization.report.cells.split import CellSplit, areas_of
+from mmcascade.visualization.report.charts.curves import prefixed
+from mmcascade.visualization.report.charts.looks import Look, cascade_looks, stage_style
+from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
+from mmcascade.visualization.report.places import percent, window_text
+from mmcascade.visualization.report.section import Told
+
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class CellSection:
+    """A segmentation cascade on the page; see :class:`~.section.Section`."""
+
+    told: Told
+    facts: list[tuple[str, str]]
+    verdict: str
+    units: int
+    held: bool
+    table: Table
+    chart: Chart
+    labels: list[str]
+    places: list[dict[str, Any]]
+    start: int
+    classes: Table
+    pictures: list[CellPicture]
+    stage_names: list[str]
+    stage_styles: list[str]
+
+    template = 'cells.html'
+
+    @property
+    def title(self) -> str:
+        """Over the page."""
+        return f'{self.told.title}: {" → ".join(self.stage_names)}'
+
+    @property
+    def moved(self) -> dict[str, Any] | None:
+        """What its slider shows."""
+        return dict(effort=self.labels, places=[self.places])
+
+
+def cells_section(
+    told: Told,
+    calibration: Calibration,
+    evidence: Evidence,
+    fitted: CellStore,
+    shown: CellStore | None,
+    images: CellImages | None = None,
+    progress: Progress = no_progress,
+) -> CellSection:
+    """The section of a segmentation cascade.
+
+    Args:
+        told: names, commands and config.
+        calibration: of the cascade.
+        evidence: what it was fitted on.
+        fitted: the store of the calibration split.
+        shown: of a split that nothing was fitted on; None = the calibration split is all there is.
+        images: of the split that is shown; None = they cannot be shown.
+        progress: called with the number of finished and of all settings.
+    """
+    split = CellSplit(shown or fitted)
+    systems = split.systems(calibration)
+    looks = dict(zip(systems, _looks(), strict=True))
+    intervals = {name: miou_interval(*areas_of(routes)) for name, routes in systems.items()}
+    unit = float(systems['ensemble'].cost.mean())
+    rows = [
+        [
+            name,
+            with_interval(each.estimate, each.low, each.high, '.1f', 100),
+            with_prefix(float(systems[name].cost.mean())),
+            f'{systems[name].cost.mean() / unit:.2f}x',
+        ]
+        for name, each in intervals.items()
+    ]
+    scale, prefix = prefixed(unit)
+    shares = _shares(calibration)
+    settings = []
+    for number, share in enumerate(shares):
+        settings.append(_setting(share, calibration, evidence, split))
+        progress(number + 1, len(shares))
+    curve = [(made, routes) for made, routes in settings if routes is not None]
+    quality = [miou_interval(*areas_of(routes), repeats=200) for _, routes in curve]
+    costs = [float(routes.cost.mean()) / scale for _, routes in curve]
+    ends = [100 * end for each in [*quality, *intervals.values()] for end in (each.low, each.high)]
+    chart = Chart(
+        'cost',
+        'Quality against cost',
+        'Mean IoU against multiply-adds per image for every share of deferred cells, with 95 % intervals.',
+        Scale.around(f'multiply-adds per image{prefix}', [0, unit / scale], 0),
+        Scale.around('mIoU (%)', ends),
+    )
+    low, middle, high = ([100 * getattr(each, name) for each in quality] for name in ('low', 'estimate', 'high'))
+    chart.band(costs, low, high, 'cascade')
+    chart.line(costs, middle, 'cascade', 'every share of deferred cells')
+    for name, look in looks.items():
+        x, found = float(systems[name].cost.mean()) / scale, intervals[name]
+        says = f'{name}: {100 * found.estimate:.1f} % mIoU'
+        chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
+        chart.point(x, 100 * found.estimate, look.style, look.marker, says)
+        chart.keys.append(Key(name, look.style, look.marker))
+    own = _nearest(settings, calibration)
+    return CellSection(
+        told=told,
+        facts=[
+            ('stages', ' → '.join(split.names)),
+            ('asked for', calibration.target),
+            ('decides per', calibration.cascade.grid or 'cell'),
+            ('confidence', f'{calibration.cascade.confidence}, fusion {calibration.cascade.fusion}'),
+            ('calibrated on', f'{fitted.images:,} images'),
+        ],
+        verdict=_verdict(split.names[0], systems),
+        units=split.store.images,
+        held=shown is not None,
+        table=Table.of([Column('system', left=True), 'mIoU %', 'MACs per image', 'cost'], rows),
+        chart=chart,
+        labels=[f'{100 * share:g} % of the cells go on in each gap' for share in shares],
+        places=[_place(made, routes, chart, scale) for made, routes in settings],
+        start=own,
+        classes=_classes(split, systems, told.classes),
+        pictures=[] if images is None else cell_pictures(systems['cascade'], images),
+        stage_names=split.names,
+        stage_styles=[stage_style(stage) for stage in range(len(split.names))],
+    )
+
+
+def _looks() -> list[Look]:
+    first, _, ensemble, cascade = cascade_looks(2)
+    return [first, ensemble, cascade]
+
+
+def _shares(calibration: Calibration) -> list[float]:
+    wanted = Target.parse(calibration.target)
+    return sorted({*SHARES, wanted.value} if wanted.kind == 'deferred' else SHARES)
+
+
+Made = tuple[Calibration | str, Routes | None]
+
+
+def _setting(share: float, calibration: Calibration, evidence: Evidence, split: CellSplit) -> Made:
+    request = CalibrationRequest(f'deferred={share:g}', max_cells=calibration.max_cells)
+    try:
+        made = fit(evidence, request)
+    except ValueError as error:
+        return str(error), None
+    return made, split.routes(made)
+
+
+def _nearest(settings: Sequence[Made], calibration: Calibration) -> int:
+    apart = [
+        abs(made.measured['macs'] - calibration.measured['macs']) if isinstance(made, Calibration) else np.inf
+        for made, _ in settings
+    ]
+    return int(np.argmin(apart))
+
+
+def _place(made: Calibration | str, routes: Routes | None, chart: Chart, scale: float) -> dict[str, Any]:
+    if routes is None or not isinstance(made, Calibration):
+        return {'problem': str(made)}
+    found = miou_interval(*areas_of(routes), repeats=1).estimate
+    macs = float(routes.cost.mean())
+    measured = made.measured
+    text = {
+        'fit-miou': percent(measured['miou']),
+        'fit-macs': with_prefix(measured['macs']),
+        'fit-worst': with_prefix(measured['worst_case']),
+        'miou': percent(found),
+        'macs': with_prefix(macs),
+        'worst': with_prefix(float(routes.cost.max())),
+        'sentence': f'{100 * found:.1f} % mIoU at {with_prefix(macs, 3)} multiply-adds an image.',
+    }
+    for gap, window in enumerate(made.windows):
+        text[f'window{gap}'] = window_text(window)
+    width = {}
+    cells = len(routes.exit_stage)
+    for stage, (fit_share, share) in enumerate(zip(measured['reached'], routes.reached(), strict=True)):
+        text[f'fit-reached{stage}'], text[f'reached{stage}'] = percent(fit_share), percent(share)
+        here, on = int((routes.exit_stage == stage).sum()), int((routes.exit_stage > stage).sum())
+        for kind, count in (('leaves', here), ('on', on)):
+            text[f'flow{stage}-{kind}'], width[f'flow{stage}-{kind}'] = f'{count:,}', round(100 * count / cells, 3)
+    x, y = chart.place(macs / scale, 100 * found)
+    return {'text': text, 'width': width, 'at': {'cost': [float(x), float(y)]}}
+
+
+def _verdict(first: str, systems: dict[str, Routes]) -> str:
+    cascade, ensemble = systems['cascade'], systems['ensemble']
+    ratio = cascade.cost.mean() / ensemble.cost.mean()
+    less = miou_difference(areas_of(cascade), areas_of(ensemble))
+    more = miou_difference(areas_of(cascade), areas_of(systems[first]))
+    told = [with_interval(each.estimate, each.low, each.high, '+.1f', 100) for each in (less, more)]
+    pays = 'It pays' if ratio < 1 and more.low > 0 else 'It does not pay' if more.high <= 0 else 'It cannot be told'
+    return f'{pays}: the cascade costs {ratio:.2f}x of all stages, mIoU {told[0]}, and against {first} alone {told[1]}.'
+
+
+def _classes(split: CellSplit, systems: dict[str, Routes], names: Sequence[str]) -> Table:
+    """IoU per class beside the share of its pixels in cells that went on; the most deferred first."""
+    cells = split.store.cells
+    label = cells.label.astype(np.float64)
+    deferred = (label * (systems['cascade'].exit_stage > 0)[:, None]).sum(0)
+    total = label.sum(0)
+    ratios = {}
+    for name, routes in systems.items():
+        intersect, union = (area.sum(0) for area in areas_of(routes))
+        with np.errstate(invalid='ignore', divide='ignore'):
+            ratios[name] = np.where(union > 0, intersect / union, np.nan)
+    rows = []
+    for number in np.flatnonzero(total).tolist():
+        name = names[number] if number < len(names) else str(number)
+        share = deferred[number] / total[number]
+        ious = [f'{100 * float(ratio[number]):.1f}' for ratio in ratios.values()]
+        rows.append((share, [name, f'{100 * share:.1f}', *ious, f'{int(total[number]):,}']))
+    rows.sort(key=lambda entry: (-entry[0], entry[1][0]))
+    columns: list[Column | str] = [
+        Column('class', left=True),
+        'pixels deferred',
+        *(f'IoU, {name}' for name in systems),
+        'pixels',
+    ]
+    return Table.of(columns, [row for _, row in rows])
