@@ -7,6 +7,9 @@ their images (``members.networks``, ``members.recipes``), which ``mmcascade.Casc
 
 from __future__ import annotations
 
+#: Members with several exits.
+_WITH_EXITS = ('MultiExitClassifier', 'MultiExitHead', 'LevelExits', 'MSDNet', 'MSDNetHead')
+
 
 def _register() -> None:
     from mmcascade.models.members.cifar_resnet import CifarResNet  # noqa: F401
@@ -17,8 +20,11 @@ def _register() -> None:
     try:
         import mmpretrain.structures  # noqa: F401
     except Exception as error:  # incompatible versions raise AssertionError, not ImportError
-        register_unavailable(MODELS, 'WindowCascadeClassifier', 'mmpretrain', error)
+        for name in ('WindowCascadeClassifier', *_WITH_EXITS):
+            register_unavailable(MODELS, name, 'mmpretrain', error)
     else:
+        import mmcascade.models.members.exits.exit_classifier
+        import mmcascade.models.members.exits.msdnet  # noqa: F401
         from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
     try:
         import mmseg.structures  # noqa: F401
