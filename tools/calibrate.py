@@ -27,7 +27,8 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='what to reach on the calibration split. By windows around the '
         'decision to accept: risk=0.05 (share of errors among the accepted), coverage=0.8 (share '
         'accepted) or tpr=0.95. By one-sided thresholds: accuracy=0.93 at the lowest cost, macs=3e8 '
-        '(mean per image) at the best accuracy, or deferred=0.2 (share that goes on in each gap). '
+        '(mean per image) at the best accuracy, deferred=0.2 (share that goes on in each gap), or '
+        'exits=0.5 (how many times as many leave at an exit as at the one before). '
         'Segmentation cascades take miou=0.7, macs= and deferred=',
     )
     made.add_argument(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.exit_maps import fit_maps
+from mmcascade.calibration.fit.geometric import RATIOS, fit_geometric
 from mmcascade.calibration.fit.measured import measured
 from mmcascade.calibration.fit.operating_point import Target, accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
@@ -22,7 +24,7 @@ from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.routing import ExitPolicy
+from mmcascade.routing import ExitPolicy, WindowPolicy
 
 
 def calibrate(
@@ -35,7 +37,7 @@ def calibrate(
 
     Calibration data of classifiers may hold units marked as out of distribution, with the label -1; none are needed
     (Xia & Bouganis 2023). Accepting one is an error for a risk, and for a score map. A TPR, a temperature and an
-    accuracy leave them out, as do the targets accuracy=, macs= and deferred=.
+    accuracy leave them out, as do the targets accuracy=, macs=, deferred= and exits=.
 
     Args:
         store: scores of images, or cells of segmented ones.
@@ -77,6 +79,8 @@ def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | No
     fitted_on = evidence.fitted_on
     if request.wanted.is_decision:
         fitted = fit_windows(fitted_on.exits, fitted_on.units, request)
+    elif request.wanted.kind == 'exits':
+        fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
     else:
         known = fitted_on.known
         fitted = fit_shares(known.exits, known.units, request.wanted, request.max_cells)
@@ -153,6 +157,34 @@ def share_curve(
     """Quality and mean multiply-adds per image of a cascade, at rising shares of units that go on."""
     shares = Shares(evidence.exits, evidence.units, max_cells)
     return shares.figures(np.arange(steps + 1) / steps * shares.able)
+
+
+def budgeted_curve(
+    evidence: Evidence, judged: Evidence | None = None, ratios: Sequence[float] = RATIOS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accuracy and mean multiply-adds of geometric exits (Huang et al. 2018), at each ratio of neighbouring shares.
+
+    Args:
+        evidence: what thresholds are fitted on.
+        judged: the same cascade on the units that the curve is about; by default those that it was fitted on.
+        ratios: see :func:`~mmcascade.calibration.fit.geometric.geometric_shares`.
+    """
+    on = (judged or evidence).known
+    routes = [
+        route(on.exits, WindowPolicy(fit_geometric(evidence.known.exits, ratio).windows), on.units) for ratio in ratios
+    ]
+    return np.array([1 - each.wrong.mean() for each in routes]), np.array([each.cost.mean() for each in routes])
+
+
+def anytime_curve(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accuracy and mean multiply-adds when every unit stops at an exit, for each exit, ``(stages)``.
+
+    Anytime prediction (Huang et al. 2018): the budget of a unit ends at a moment that nobody knows, and the answer is
+    that of the last exit that was passed. All stages up to an exit have run.
+    """
+    known, count = evidence.known, len(evidence.exits)
+    macs = np.cumsum([added.mean() for added in known.units.costs.along(tuple(range(count)))])
+    return np.array([1 - exit_.wrong.mean() for exit_ in known.exits]), macs
 
 
 def _promise(fitted_on: Routes, held: Routes, request: CalibrationRequest) -> Guarantee:

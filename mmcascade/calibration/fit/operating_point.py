@@ -23,7 +23,7 @@ from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores,
 #: Goals of a decision: accept or reject a prediction.
 DECISIONS = ('risk', 'coverage', 'tpr')
 #: Goals of the routing itself (Wang et al. 2022, section 3.3: match the accuracy, or match the cost).
-ROUTINGS = ('accuracy', 'miou', 'macs', 'deferred')
+ROUTINGS = ('accuracy', 'miou', 'macs', 'deferred', 'exits')
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Target:
         kind: ``'risk'``, the share of errors among accepted units; ``'coverage'``, the share of
             accepted units; ``'tpr'``, the share of in-distribution units that is accepted;
             ``'accuracy'``, or ``'miou'`` of segmentations, at the lowest cost; ``'macs'``, a budget
-            of multiply-adds per unit on average, at the best accuracy; or ``'deferred'``, the share
-            of the units that reach a gap and go on.
-        value: Multiply-adds, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
+            of multiply-adds per unit on average, at the best accuracy; ``'deferred'``, the share
+            of the units that reach a gap and go on; or ``'exits'``, how many times as many units
+            leave at an exit as at the one before (Huang et al. 2018).
+        value: Multiply-adds, a ratio above 0, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
             otherwise.
     """
 
@@ -46,10 +47,11 @@ class Target:
     def __post_init__(self) -> None:
         if self.kind not in DECISIONS + ROUTINGS:
             raise ValueError(f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
-        if self.kind != 'macs':
+        if self.kind not in ('macs', 'exits'):
             as_fraction(self.value, f'target {self.kind}', positive=self.kind not in ('risk', 'deferred'))
         elif not 0 < self.value < math.inf:
-            raise ValueError(f'target macs must be a positive number of multiply-adds, got {self.value!r}')
+            what = 'number of multiply-adds' if self.kind == 'macs' else 'ratio of neighbouring shares'
+            raise ValueError(f'target {self.kind} must be a positive {what}, got {self.value!r}')
 
     @property
     def is_decision(self) -> bool:

@@ -26,7 +26,7 @@ class CalibrationRequest:
 
     Attributes:
         target: what to reach on the calibration data: 'risk=', 'coverage=' or 'tpr=' for windows around that decision;
-            'accuracy=', 'miou=', 'macs=' or 'deferred=' for one-sided thresholds.
+            'accuracy=', 'miou=', 'macs=', 'deferred=' or 'exits=' for one-sided thresholds.
         accept: target of the accept threshold. By default the target itself if it is a decision, else there is none.
         half_width, rule, fit_on: see :func:`~mmcascade.calibration.fit.windows.fit_windows`.
         maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
@@ -106,7 +106,8 @@ class CalibrationRequest:
         self._refuse(('max_cells',), 'a cascade of classifiers has no cells')
         if self.wanted.kind == 'miou':
             raise ValueError(
-                f'{self.target} is a target of segmentation cascades; a classifier has accuracy=, macs= or deferred='
+                f'{self.target} is a target of segmentation cascades; a classifier has accuracy=, macs=, deferred= or '
+                'exits='
             )
         if not self.wanted.is_decision:
             self._refuse(
@@ -120,6 +121,10 @@ class CalibrationRequest:
             raise ValueError(
                 f'{self.target} asks for a decision to accept a prediction, and a label map is not accepted or '
                 'rejected as a whole; the targets of segmentation cascades are miou=, macs= and deferred='
+            )
+        if self.wanted.kind == 'exits':
+            raise ValueError(
+                f'{self.target} is a target of classifiers, whose images leave one by one; for cells take deferred='
             )
         if self.wanted.kind == 'accuracy':
             raise ValueError(f'{self.target} is a target of classifiers; the quality of segmentations is miou=')
