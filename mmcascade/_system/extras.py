@@ -22,6 +22,8 @@ INSTALL = {
     **dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime'), 'pip install "mmcascade[onnx]"'),
     'openvino': 'pip install "mmcascade[openvino]"',
     'torchvision': 'pip install torchvision',
+    'torchmetrics': 'pip install "mmcascade[torchmetrics]", or torchmetrics alone',
+    'tensorboard': 'pip install "mmcascade[tensorboard]", or tensorboard alone',
     'pyarrow': 'pip install "mmcascade[parquet]", or pyarrow alone',
     **dict.fromkeys(
         ('fastapi', 'fastapi_offline', 'uvicorn', 'prometheus_client', 'starlette', 'pydantic', 'anyio', 'multipart'),
