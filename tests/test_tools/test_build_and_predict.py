@@ -57,7 +57,9 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
     segmentors = tmp_path / 'segmentors'
     write_project(segmentors, dict(val=2, test=4))
-    members = dict(zip(('large.py', 'large.pth', 'small.py', 'small.pth'), write_segmentors(segmentors), strict=True))
+    large, weights, small, other = write_segmentors(segmentors)
+    members = {'work_dirs/small/small.py': small, 'work_dirs/large/large.py': large}
+    members |= {'large.pth': weights, 'small.pth': other}
     members |= {'macs=3e10': 'deferred=0.5', 'scenes': str(write_images_and_masks(segmentors))}
     main([members.get(word, word) for word in build_maps[1:]])
     assert 'small -> large, cheap first, cells of 64 px' in capsys.readouterr().out
