@@ -39,3 +39,8 @@ def test_seed_decides_and_nan_draws_are_left_out():
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match='a bootstrap needs'):
         bootstrap(lambda i: 0.0, **options)
+
+
+def test_one_draw_is_enough():
+    interval = bootstrap(lambda i: i.mean(), 5, repeats=1)
+    assert interval.low == interval.high

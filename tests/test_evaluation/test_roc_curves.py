@@ -76,3 +76,8 @@ def test_fpr_uses_the_first_threshold_that_reaches_the_tpr():
     confidence = np.r_[np.arange(20, 0, -1), 1.5]
     assert curves.fpr_at_tpr(confidence, positive, 0.95) == 0
     assert curves.fpr_at_tpr(confidence, positive, 0.951) == 1
+
+
+def test_a_tpr_of_nothing_is_refused():
+    with pytest.raises(ValueError, match='tpr'):
+        curves.fpr_at_tpr([0.1, 0.2], [0, 1], 0)

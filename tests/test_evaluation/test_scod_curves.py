@@ -107,7 +107,7 @@ def test_weighting_agrees_with_subsampling():
         ([1, 1], 0.5, 1, '0 ID and 2 OOD'),
         ([0, 1], 0, 1, r'inside \(0, 1\), got 0'),
         ([0, 1], 1, 1, r'inside \(0, 1\), got 1'),
-        ([0, 1], 50, 1, '50'),
+        ([0, 1], 50, 1, r'ood_share .*50'),
         ([0, 1], 0.5, -1, 'finite number >= 0, got -1'),
         ([0, 1], 0.5, float('nan'), 'got nan'),
         ([0, 2], 0.5, 1, 'ood must be binary'),
@@ -118,3 +118,16 @@ def test_bad_mixtures_are_named(ood, share, cost, message):
     for function in (curves.scod_curve, curves.scod_aurc, curves.scod_augrc):
         with pytest.raises(ValueError, match=message):
             function([0.1, 0.2], [0, 1], ood, share, cost)
+
+
+def test_out_of_distribution_units_cost_as_much_as_errors_unless_said():
+    confidence, error, ood = (
+        CASES['random'] if len(CASES.get('random', [])) == 3 else ([0.1, 0.4, 0.3, 0.2], [0, 1, 0, 0], [1, 0, 0, 1])
+    )
+    for function in (curves.scod_aurc, curves.scod_augrc):
+        assert function(confidence, error, ood) == function(confidence, error, ood, 0.5, 1.0)
+        assert function(confidence, error, ood) != function(confidence, error, ood, 0.5, 2.0)
+    default, one, two = (
+        curves.scod_curve(confidence, error, ood, *options) for options in ((), (0.5, 1.0), (0.5, 2.0))
+    )
+    assert default.risk.tolist() == one.risk.tolist() != two.risk.tolist()

@@ -136,7 +136,7 @@ def test_state_lives_in_the_stream():
         (dict(windows=[None]), 'there must be one'),
         (dict(windows=[]), 'there must be one'),
         (dict(tau=float('nan')), 'tau, the score in the middle of the window, is a finite number'),
-        (dict(share=1.5), r'in \[0, 1\], got 1.5'),
+        (dict(share=1.5), r'^share, the part of the units that goes on, is a fraction in \[0, 1\], got 1.5'),
         (dict(memory=99), 'a whole number >= 100, got 99'),
         (dict(windows=[(0.6, 0.4)]), 'low > high'),
     ],

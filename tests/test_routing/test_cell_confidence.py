@@ -202,3 +202,8 @@ class Features(Confidence):
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
         CellConfidence(**options)
+
+
+def test_pixels_of_averaged_logits_have_no_score_per_member():
+    confidence = CellConfidence('energy')
+    assert confidence.member_score('logit') is None and confidence.member_score('prob') is not None

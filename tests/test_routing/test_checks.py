@@ -58,3 +58,11 @@ def test_the_ends():
             finite(value, 'x')
     with pytest.raises(ValueError, match='^x is a number, got nan'):
         number(math.nan, 'x')
+
+
+def test_messages_end_with_the_fix_or_with_what_was_given():
+    for check, kind in ((finite, 'finite number'), (number, 'number'), (fraction, r'fraction in \[0, 1\]')):
+        with pytest.raises(ValueError, match=f"^x is a {kind}, got '1'$"):
+            check('1', 'x')
+        with pytest.raises(ValueError, match=f"^x is a {kind}, got '1'; use 1$"):
+            check('1', 'x', fix='use 1')

@@ -99,3 +99,11 @@ def test_finite_logits_of_any_size_give_finite_scores(name, fusion, temperature)
         else:
             state = state.add(output, temperature, score)
     assert confidence(state).isfinite().all() and state.fused.probs.isfinite().all()
+
+
+@pytest.mark.parametrize('name', ['energy', 'max_logit'])
+def test_averaged_logits_have_no_score_per_member(name):
+    confidence = CONFIDENCES[name]
+    assert confidence.member_score('logit') is None and confidence.member_score('prob') is not None
+    logits = torch.tensor([[1.0, 2.0], [4.0, -1.0]])
+    assert torch.equal(confidence.function(logits), confidence.function(logits, 1.0))

@@ -182,3 +182,34 @@ def test_torch_is_silent_while_a_size_is_refused(caplog, capfd):
     assert not caplog.records
     assert capfd.readouterr() == ('', '')
     assert not logging.getLogger('torch._subclasses.fake_tensor').disabled
+
+
+class Awkward(nn.Module):
+    """Tied weights, a buffer that is a transposed view, and a list that a run fills."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4, bias=False)
+        self.second = nn.Linear(4, 4, bias=False)
+        self.second.weight = self.first.weight
+        self.register_buffer('turned', torch.ones(4, 3).t())
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return self.second(self.first(x)) @ self.turned.t().view(4, 3)
+
+
+@pytest.mark.parametrize('way', ['_on_meta', '_on_fake'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_either_way_counts_without_the_other(monkeypatch, way, dtype):
+    other = {'_on_meta': '_on_fake', '_on_fake': '_on_meta'}[way]
+
+    def fails(*args):
+        raise NotImplementedError
+
+    monkeypatch.setattr(MacCounter, other, fails)
+    monkeypatch.setattr(torch, 'zeros', fails)  # of the last resort, a run of real numbers
+    module = Awkward().to(dtype)
+    assert MacCounter(lambda net, x: net(x), module)(torch.ones(2, 4, dtype=dtype)) == 4 * 4 + 4 * 4 + 4 * 3
+    assert module.seen == []

@@ -37,6 +37,7 @@ def silent(function: Callable[..., Any], *args: Any) -> float:
         (lambda: A @ V, 4 * 5),
         (lambda: V @ V, 5),
         (lambda: torch.vdot(V, V), 5),
+        (lambda: torch.vdot(Z[0], Z[0]), 4 * 5),
         (lambda: torch.outer(V, V), 0),  # no sum: an element-wise product
         (lambda: torch.addr(torch.zeros(5, 5), V, V), 25),
         (lambda: torch.addmv(torch.zeros(4), A, V), 4 * 5),
@@ -69,6 +70,8 @@ def silent(function: Callable[..., Any], *args: Any) -> float:
         (lambda: F.affine_grid(torch.rand(2, 2, 3), [2, 3, 4, 5], align_corners=False), 2 * 4 * 5 * 2 * 3),
         (lambda: torch.cdist(A, C[:, :5]), 4 * 4 * 5),
         (lambda: torch.fft.fft(Z), 4 * 2.5 * 5 * math.log2(5)),
+        (lambda: torch.fft.fft(Z[:, :2]), 4 * 2 * 2.5),
+        (lambda: torch.fft.fft(Z[:, :1]), 0),
         (lambda: torch.fft.rfft(A), 4 * 1.25 * 5 * math.log2(5)),
         (lambda: torch.fft.irfft(torch.rand(3, 5, dtype=torch.complex64)), 3 * 1.25 * 8 * 3),
         (lambda: torch.fft.rfft2(IMAGE), 12 * 1.25 * 72 * math.log2(72)),

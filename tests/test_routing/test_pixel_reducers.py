@@ -92,7 +92,7 @@ def test_build_by_name():
         (lambda: QuantileReducer(1.5), r'q is a fraction in \[0, 1\], got 1.5'),
         (lambda: QuantileReducer(float('nan')), 'q is a fraction'),
         (lambda: QuantileReducer(True), 'q is a fraction'),
-        (lambda: FractionBelowReducer(float('nan')), 'bound is a number'),
+        (lambda: FractionBelowReducer(float('nan')), 'got nan; it lies on the scale of the confidence of a pixel$'),
         (lambda: FractionBelowReducer('0.9'), 'bound is a number'),
     ],
 )

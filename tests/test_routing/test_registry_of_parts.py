@@ -122,3 +122,25 @@ def test_what_is_registered_here_is_found_by_configs(monkeypatch):
         TASK_UTILS.build(dict(type='mmcascade.MyPolcy', thresholds=[0.5]))
     with pytest.raises(KeyError, match='NothingLikeIt is not in the'):
         TASK_UTILS.build(dict(type='mmcascade.NothingLikeIt'))
+
+
+def test_messages_without_an_alternative_end_with_the_names():
+    registry = Registry('thing')
+    with pytest.raises(UnknownNameError) as raised:
+        registry['x']
+    assert str(raised.value) == "unknown thing 'x'; Known: none"
+    with pytest.raises(TypeError, match=r"such as dict\(type='NAME'\), got {}"):
+        registry.build({})
+    registry['first'] = 1
+    with pytest.raises(UnknownNameError) as raised:
+        registry['x']
+    assert str(raised.value) == "unknown thing 'x'; Known: 'first'"
+
+
+def test_a_function_whose_module_was_read_again_is_the_same():
+    registry = Registry('thing')
+    first, again = {'__name__': 'm'}, {'__name__': 'm'}
+    for namespace in (first, again):
+        exec('def f(): pass', namespace)
+        registry.register()(namespace['f'])
+    assert first['f'] is not again['f'] and registry['f'] is again['f']

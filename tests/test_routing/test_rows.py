@@ -1,6 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,3 +52,38 @@ def test_one_shape_stays_one_tensor():
     assert isinstance(several, tuple) and nbytes(several) == 4 * 13
     assert picked(several, slice(1, 3), None) == several[1:3]
     assert [x.shape for x in on_host(several)] == [x.shape for x in several]
+
+
+def test_one_tensor_goes_to_the_host_as_one():
+    rows = torch.arange(6.0).reshape(3, 2)
+    assert on_host(rows) is rows and nbytes(rows) == 24
+
+
+def test_an_outcome_comes_to_the_host_whole(fake_cuda):
+    before = outcome(0, (2, 2), (1, 3))
+    device = replace(
+        before,
+        results={name: tuple(x.cuda() for x in rows) for name, rows in before.results.items()},
+        confidence=before.confidence.cuda(),
+        finite_stages=before.finite_stages.cuda(),
+        missed_stages=before.missed_stages.cuda(),
+    )
+    host = device.cpu()
+    tensors = [
+        host.confidence,
+        host.finite_stages,
+        host.missed_stages,
+        *(x for rows in host.results.values() for x in rows),
+    ]
+    assert {x.device.type for x in tensors} == {'cpu'} and len(tensors) == 3 + 2 * 2
+    assert host.results.keys() == before.results.keys() and host.ticket.tolist() == [0, 1]
+
+
+def test_missed_stages_are_bits():
+    whole = replace(outcome(0, (1,), (1,), (1,)), missed_stages=torch.tensor([0, 5, 2]))
+    assert [whole.missed(stage).tolist() for stage in range(3)] == [
+        [False, True, False],
+        [False, False, True],
+        [False, True, False],
+    ]
+    assert whole.missed(0).dtype == bool
