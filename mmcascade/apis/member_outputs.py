@@ -14,12 +14,8 @@ from numpy.typing import NDArray
 
 from mmcascade.apis.cascade_inputs import Batch, MemberViews
 from mmcascade.apis.plain_stage import PlainStage
-from mmcascade.calibration.stores.data_identity import DataIdentity
-from mmcascade.calibration.stores.fingerprints import fingerprint
-from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import StageOutput
 
 #: Batches of inputs with their labels, int ``(N)``.
@@ -61,21 +57,7 @@ class MemberOutputs:
 
     def store(self, folder: Path, identity: CascadeIdentity) -> ScoreStore:
         """Write them as a score store."""
-        values = self.outputs[0].values
-        data = DataIdentity(
-            len(self.labels), fingerprint([values.contiguous().numpy().tobytes(), self.labels.tobytes()])
-        )
-        store = ScoreStore.create(
-            folder,
-            ScoreHeader(
-                identity=StoreIdentity(identity.stages, identity.precision, data, 'in Python'),
-                units=len(self.labels),
-                classes=values.shape[1],
-                kinds=['logits'] * len(self.outputs),
-            ),
-        )
-        store.write(self.outputs, self.labels)
-        return store
+        return ScoreStore.of_outputs(folder, identity.stages, self.outputs, self.labels, identity.precision)
 
 
 def _joined(pieces: Sequence[StageOutput]) -> StageOutput:

@@ -14,6 +14,7 @@ import torch
 
 from mmcascade.calibration.stores import ScoreStore, StoreError
 from mmcascade.calibration.stores.data_identity import DataIdentity
+from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.routing import StageOutput
 from tests.support.synthetic_scores import score_header
 
@@ -46,6 +47,27 @@ def test_rows_come_back_as_stages(tmp_path):
     assert [s.is_logits for s in stages] == [True, False]
     assert stages[1].macs.tolist() == [0, 1, 2, 0, 1]
     assert reopened.labels.tolist() == [0, 1, 2, 1, 0]
+
+
+def test_a_store_of_outputs_at_hand_is_the_one_that_is_written_step_by_step(tmp_path):
+    given, labels = outputs(5), [0, 1, -1, 3, 2]
+    members = [StageIdentity(name, 0, '') for name in ('a', 'b')]
+    store = ScoreStore.of_outputs(tmp_path / 'whole', members, given, labels, 'bfloat16')
+    steps = make(tmp_path / 'steps')
+    steps.write(given, np.array(labels))
+    assert store.complete and store.labels.tolist() == labels
+    for one, other in zip(ScoreStore.open(store.folder).stages(), steps.stages(), strict=True):
+        assert torch.equal(one.values, other.values) and one.is_logits == other.is_logits
+        assert np.array_equal(one.macs, other.macs)
+    identity = store.header.identity
+    assert (identity.stages, identity.precision, identity.data.units) == (tuple(members), 'bfloat16', 5)
+    others = [
+        ScoreStore.of_outputs(tmp_path / f'{k}', members, rows, classes).header.identity
+        for k, (rows, classes) in enumerate([(outputs(5, seed=1), labels), (given, [0, 1, -1, 3, 3])])
+    ]
+    assert len({identity.data.fingerprint, *(other.data.fingerprint for other in others)}) == 3
+    with pytest.raises(StoreError, match='something else in it'):
+        ScoreStore.of_outputs(tmp_path / 'whole', members, given, labels)
 
 
 def test_a_kill_between_rows_and_count_counts_nothing_twice(tmp_path, monkeypatch):

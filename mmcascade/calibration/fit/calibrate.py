@@ -50,22 +50,16 @@ def calibrate(
 
     Example:
         >>> import tempfile, torch
-        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
-        >>> from mmcascade.calibration.stores.header import ScoreHeader
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> from mmcascade.routing import StageOutput
         >>> generator = torch.Generator().manual_seed(0)
         >>> labels = torch.randint(4, (400,), generator=generator)
         >>> right = torch.nn.functional.one_hot(labels, 4)
         >>> def stage(skill, macs):
         ...     return StageOutput(logits=skill * right + torch.randn(400, 4, generator=generator), macs=macs)
-        >>> names = ('small', 'large')
-        >>> members = tuple(StageIdentity(name, view=0, weights=name) for name in names)
-        >>> stored = StoreIdentity(members, 'float32', DataIdentity(400, 'f'), 'p')
-        >>> header = ScoreHeader(identity=stored, units=400, classes=4, kinds=['logits', 'logits'])
-        >>> store = ScoreStore.create(tempfile.mkdtemp(), header)
-        >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
+        >>> members = tuple(StageIdentity(name, view=0, weights=name) for name in ('small', 'large'))
+        >>> outputs = [stage(1.5, 1.0), stage(4.0, 10.0)]
+        >>> store = ScoreStore.of_outputs(tempfile.mkdtemp(), members, outputs, labels)
         >>> identity = CascadeIdentity(members, 'max_prob', 'prob')
         >>> made = calibrate(store, identity, CalibrationRequest('risk=0.1', half_width=0.2))
         >>> made.measured['risk'] <= 0.1, [round(share, 1) for share in made.measured['reached']]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.costs import Chain, Costs
+from mmcascade.calibration.replay.quality import NAMES
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource, Source
 from mmcascade.calibration.replay.units import Units
 from mmcascade.calibration.search.plan import Plan
@@ -86,6 +87,15 @@ class Candidates:
     def units(self) -> Units:
         """The units, with these costs."""
         return replace(self.source.units, costs=self.costs)
+
+    def check(self, plan: Plan) -> None:
+        """Raise ValueError if these units cannot be judged by the quality of a plan, or have no cells to limit."""
+        kind = self.source.quality.kind
+        if plan.quality.kind != kind:
+            wanted = 'miou' if kind == 'mIoU' else NAMES
+            raise ValueError(f'these stores are searched for {wanted}, got {str(plan.quality)!r}')
+        if plan.max_cells is not None and self.units.label is None:
+            raise ValueError('max_cells is for stores of cells, and these hold scores of whole images')
 
     @property
     def identities(self) -> list[StageIdentity]:

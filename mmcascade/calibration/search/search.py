@@ -18,18 +18,17 @@ number of settings per gap. The method here:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade._system.progress import Progress
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.replay.costs import Chain
-from mmcascade.calibration.replay.quality import NAMES
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import ChainSearch, Setting, front
 from mmcascade.calibration.search.chains import count_chains, extended
+from mmcascade.calibration.search.found import Covered, Found
 from mmcascade.calibration.search.pareto import spread_out
 from mmcascade.calibration.search.plan import TOLERANCE, InfeasibleError, Plan
 
@@ -46,47 +45,7 @@ PARTS = {
 _REFINED = 64  # settings per round
 
 
-@dataclass
-class Covered:
-    """How much of the space was evaluated, for the chains of one length.
-
-    Attributes:
-        stages: length of the chains.
-        chains, of_chains: searched, and all there are within the worst-case limit and beyond.
-        settings, of_settings: evaluated, and all there are on the finest cuts of the searched chains, extrapolated to
-            the chains left out.
-    """
-
-    stages: int
-    chains: int
-    of_chains: int
-    settings: int = 0
-    of_settings: float = 0.0
-
-    @property
-    def share(self) -> float:
-        """The part of all settings that was evaluated, in [0, 1]."""
-        return min(1.0, self.settings / self.of_settings) if self.of_settings else 1.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search found.
-
-    Attributes:
-        front: by rising cost.
-        ensembles: every chain with all windows open, within the limits or not; single stages among them.
-        covered: how much of the space was evaluated, per length of chains.
-    """
-
-    front: list[Setting]
-    ensembles: list[Setting]
-    covered: list[Covered]
-
-
-def search(
-    candidates: Candidates, groups: NDArray[np.int64], plan: Plan, progress: Progress = lambda done, total: None
-) -> Found:
+def search(candidates: Candidates, groups: NDArray[np.int64], plan: Plan, progress: Progress = no_progress) -> Found:
     """The Pareto front over mean cost and quality on some of the images.
 
     Single stages and ensembles are among the candidates.
@@ -103,10 +62,7 @@ def search(
 
     Example:
         >>> import numpy as np, tempfile, torch
-        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
-        >>> from mmcascade.calibration.stores.header import ScoreHeader
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> from mmcascade.calibration.stores.score_store import ScoreStore
         >>> from mmcascade.routing import StageOutput
         >>> generator = torch.Generator().manual_seed(0)
@@ -114,12 +70,9 @@ def search(
         >>> right = torch.nn.functional.one_hot(labels, 4)
         >>> def stage(skill, macs):
         ...     return StageOutput(logits=skill * right + torch.randn(400, 4, generator=generator), macs=macs)
-        >>> names = ('small', 'large')
-        >>> members = tuple(StageIdentity(name, view=0, weights=name) for name in names)
-        >>> stored = StoreIdentity(members, 'float32', DataIdentity(400, 'f'), 'p')
-        >>> header = ScoreHeader(identity=stored, units=400, classes=4, kinds=['logits', 'logits'])
-        >>> store = ScoreStore.create(tempfile.mkdtemp(), header)
-        >>> store.write([stage(1.5, 1.0), stage(4.0, 10.0)], labels)
+        >>> members = [StageIdentity(name, view=0, weights=name) for name in ('small', 'large')]
+        >>> outputs = [stage(1.5, 1.0), stage(4.0, 10.0)]
+        >>> store = ScoreStore.of_outputs(tempfile.mkdtemp(), members, outputs, labels)
         >>> found = search(Candidates.from_stores([store]), np.arange(400), Plan())
         >>> cheapest, best = found.front[0], found.front[-1]
         >>> cheapest.chain, cheapest.cost, bool(best.gain > cheapest.gain)
@@ -130,7 +83,7 @@ def search(
 
 class _Search:
     def __init__(self, candidates: Candidates, groups: NDArray[np.int64], plan: Plan, progress: Progress) -> None:
-        check_plan(candidates, plan)
+        candidates.check(plan)
         self.candidates, self.plan, self.progress = candidates, plan, progress
         self.rows: NDArray[np.int64] = candidates.units.rows(groups)
         self.units: Units = candidates.units.of_groups(groups)
@@ -280,15 +233,6 @@ class _Search:
             f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {kind} at '
             f'any cost is {accuracy:.4f}'
         )
-
-
-def check_plan(candidates: Candidates, plan: Plan) -> None:
-    """Raise ValueError if the units of these stores cannot be judged by the quality of a plan, or have no cells."""
-    wanted, kind = plan.quality, candidates.source.quality.kind
-    if wanted.kind != kind:
-        raise ValueError(f'these stores are searched for {"miou" if kind == "mIoU" else NAMES}, got {str(wanted)!r}')
-    if plan.max_cells is not None and candidates.units.label is None:
-        raise ValueError('max_cells is for stores of cells, and these hold scores of whole images')
 
 
 def _two_fronts(settings: Sequence[Setting]) -> list[Setting]:

@@ -22,15 +22,11 @@ def open_store(folder: str | Path) -> ScoreStore | CellStore:
         StoreError: if it is missing, damaged or of a newer schema.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
-        >>> from mmcascade.calibration.stores.header import ScoreHeader
-        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
-        >>> folder = tempfile.mkdtemp()
-        >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
-        >>> header = ScoreHeader(identity=identity, units=3, classes=2, kinds=['logits'])
-        >>> store = ScoreStore.create(folder, header)
+        >>> from mmcascade.routing import StageOutput
+        >>> folder, members = tempfile.mkdtemp(), [StageIdentity('small', view=0, weights='w')]
+        >>> _ = ScoreStore.of_outputs(folder, members, [StageOutput(logits=torch.zeros(3, 2), macs=5.0)], [0, 1, 1])
         >>> type(open_store(folder)).__name__
         'ScoreStore'
     """

@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from mmcascade._system.files import write_json, written_whole
 from mmcascade.calibration.stores import data_identity
+from mmcascade.calibration.stores.data_identity import DataIdentity
+from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.calibration.stores.header import ScoreHeader
+from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.calibration.stores.row_file import RowFile
 from mmcascade.calibration.stores.store import PROGRESS, Store, StoreError
+from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import CachedStage, StageOutput
 from mmcascade.routing.fusion.stage_output import at_least_float32
 
@@ -40,14 +45,9 @@ class ScoreStore(Store):
     Example:
         >>> import tempfile, torch
         >>> from mmcascade.calibration.stores.identity import StageIdentity
-        >>> from mmcascade.calibration.stores.data_identity import DataIdentity
-        >>> from mmcascade.calibration.stores.store_identity import StoreIdentity
         >>> from mmcascade.routing import StageOutput
-        >>> folder = tempfile.mkdtemp()
-        >>> identity = StoreIdentity((StageIdentity('small', 0, 'w'),), 'float32', DataIdentity(3, 'f'), 'p')
-        >>> header = ScoreHeader(identity=identity, units=3, classes=2, kinds=['logits'])
-        >>> store = ScoreStore.create(folder, header)
-        >>> store.write([StageOutput(logits=torch.zeros(3, 2), macs=5.0)], [0, 1, 1])
+        >>> folder, members = tempfile.mkdtemp(), [StageIdentity('small', view=0, weights='w')]
+        >>> _ = ScoreStore.of_outputs(folder, members, [StageOutput(logits=torch.zeros(3, 2), macs=5.0)], [0, 1, 1])
         >>> store = ScoreStore.open(folder)
         >>> store.complete, store.scores[0].shape, store.labels.tolist()
         (True, (3, 2), [0, 1, 1])
@@ -72,6 +72,40 @@ class ScoreStore(Store):
         known = self.labels[: self.filled]
         if known.size and not -1 <= int(known.min()) <= int(known.max()) < header.classes:
             raise ValueError(f'labels are -1 to {header.classes - 1}, got {int(known.min())} to {int(known.max())}')
+
+    @classmethod
+    def of_outputs(
+        cls,
+        folder: str | Path,
+        stages: Sequence[StageIdentity],
+        outputs: Sequence[StageOutput],
+        labels: ArrayLike,
+        precision: str = 'float32',
+    ) -> ScoreStore:
+        """A complete store of what stages gave, wherever that was computed.
+
+        Args:
+            folder: where; if it exists, it is empty.
+            stages: what the stages are, in order.
+            outputs: one per stage, of all units in the same order.
+            labels: int ``(units)``, -1 where there is none.
+            precision: of the members' arithmetic.
+
+        Raises:
+            StoreError: if there is something in the folder, or a label is no class.
+        """
+        labels = np.asarray(labels, np.int64)
+        values = outputs[0].values.cpu().contiguous().numpy()
+        data = DataIdentity(len(labels), fingerprint([values.tobytes(), labels.tobytes()]))
+        header = ScoreHeader(
+            identity=StoreIdentity(tuple(stages), precision, data, 'in Python'),
+            units=len(labels),
+            classes=values.shape[1],
+            kinds=['probabilities' if output.logits is None else 'logits' for output in outputs],
+        )
+        store = cls.create(folder, header)
+        store.write(outputs, labels)
+        return store
 
     @property
     def scores(self) -> list[np.memmap]:

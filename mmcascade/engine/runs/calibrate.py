@@ -15,11 +15,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
-from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.runs.filling.fill_store import Discard, fill_store, true_labels
 from mmcascade.engine.runs.ignored_label import ignored_label
@@ -37,7 +37,7 @@ def prepare_store(
     *,
     amp: bool = False,
     device: str | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     labels: Callable[[list[Any]], np.ndarray] = true_labels,
     discard: Discard | None = None,
 ) -> tuple[Any, CascadeIdentity]:
@@ -96,7 +96,7 @@ def prepare_stream(
     folder: str | Path,
     *,
     amp: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> ScoreStore:
     """Fill the store of stage 0's scores on images whose labels are not looked at.
 

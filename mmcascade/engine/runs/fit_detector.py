@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.detectors import FeatureBank
 from mmcascade.datasets.unit_keys import unit_keys
-from mmcascade.engine.benchmark.timing import Progress
 from mmcascade.engine.runs.calibrate import prepare_store
 
 
@@ -24,7 +24,7 @@ def fit_bank(
     seed: int = 0,
     *,
     amp: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> FeatureBank:
     """Run the members of a cascade over in-distribution images and keep their features.
 

@@ -3,29 +3,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmcascade._system.files import write_json
+from mmcascade._system.files import folder_written_whole, write_json
+from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.held_out import hold_out
 from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import Setting, front
+from mmcascade.calibration.search.found import Covered
 from mmcascade.calibration.search.pareto import spread_out
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import compare, convert
 from mmcascade.calibration.search.results.confidence_curves import confidence_curves
-from mmcascade.calibration.search.results.files import as_csv, as_json
+from mmcascade.calibration.search.results.files import as_csv, as_json, committee_rows
 from mmcascade.calibration.search.results.report import Performance, Point, Reporter
-from mmcascade.calibration.search.search import Covered, Found, Progress, search
+from mmcascade.calibration.search.search import search
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import holds_cells
@@ -116,7 +114,7 @@ class SearchRun:
             raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
         return out
 
-    def front(self, plan: Plan, progress: Progress = lambda done, total: None) -> dict[str, Any]:
+    def front(self, plan: Plan, progress: Progress = no_progress) -> dict[str, Any]:
         """Search, and write table, picture and configs of the front; returns what ``pareto.json`` holds."""
         select, report = self._halves()
         found = search(self.candidates, select, plan, progress)
@@ -126,7 +124,7 @@ class SearchRun:
         if self.candidates.units.label is not None:
             about['max_cells'] = plan.max_cells
         if isinstance(plan.quality, Accuracy) and plan.chains is None:
-            about['committees'] = self._committees(found, reporter)
+            about['committees'] = committee_rows(compare(found), self.candidates, reporter.figures)
         return self._write(chosen, found.ensembles, found.covered, plan, reporter, about)
 
     def converted(self, chain: str, goal: str, plan: Plan) -> dict[str, Any]:
@@ -141,7 +139,7 @@ class SearchRun:
         """Draw the accuracy of the most confident units by confidence function; returns the areas under the lines."""
         curves = confidence_curves(self.candidates, self.candidates.find(chain))
         areas = {name: float(curve.mean()) for name, curve in curves.items()}
-        with _in_one_piece(self.out) as folder:
+        with folder_written_whole(self.out) as folder:
             save(plot_confidences(curves, chain), folder / 'confidences.png')
             write_json(
                 folder / 'confidences.json',
@@ -183,7 +181,7 @@ class SearchRun:
             **about,
         }
         result = as_json(points, covered, self.candidates, plan, about)
-        with _in_one_piece(self.out) as folder:
+        with folder_written_whole(self.out) as folder:
             write_json(folder / 'pareto.json', result)
             (folder / 'pareto.csv').write_text(as_csv(points, self.candidates))
             figure = plot_front(
@@ -202,28 +200,6 @@ class SearchRun:
     def _figures(self, settings: Sequence[Setting], reporter: Reporter) -> dict[str, Performance]:
         return {self.candidates.describe(setting.chain): reporter.figures(setting) for setting in settings}
 
-    def _committees(self, found: Found, reporter: Reporter) -> list[dict[str, Any]]:
-        def describe(setting: Setting | None) -> dict[str, Any] | None:
-            if setting is None:
-                return None
-            figures = reporter.figures(setting)
-            return {
-                'chain': self.candidates.named(setting.chain),
-                'windows': setting.windows,
-                'accuracy': figures.accuracy,
-                'cost': figures.cost,
-            }
-
-        return [
-            {
-                'goal': row.goal,
-                'single': describe(row.single),
-                'ensemble': describe(row.ensemble),
-                'cascade': describe(row.cascade),
-            }
-            for row in compare(found)
-        ]
-
 
 def _rank(units: int, percent: int) -> int:
     return max(1, round(units * percent / 100)) - 1
@@ -231,17 +207,3 @@ def _rank(units: int, percent: int) -> int:
 
 def _folder_name(number: int, point: Point, candidates: Candidates) -> str:
     return f'{number:02d}_{"-".join(candidates.identities[stage].member for stage in point.chain)}'
-
-
-@contextmanager
-def _in_one_piece(out: Path) -> Iterator[Path]:
-    """A folder that gets its name when everything in it is written, and vanishes if anything goes wrong."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        os.replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

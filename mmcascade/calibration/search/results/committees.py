@@ -13,8 +13,9 @@ from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import Setting
+from mmcascade.calibration.search.found import Found
 from mmcascade.calibration.search.plan import InfeasibleError, Plan
-from mmcascade.calibration.search.search import Found, search
+from mmcascade.calibration.search.search import search
 
 GOALS = ('accuracy', 'cost')
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.chain_search import Setting
+from mmcascade.calibration.search.found import Covered
 from mmcascade.calibration.search.plan import Plan
-from mmcascade.calibration.search.results.report import Point
-from mmcascade.calibration.search.search import Covered
+from mmcascade.calibration.search.results.committees import Committee
+from mmcascade.calibration.search.results.report import Performance, Point
 from mmcascade.routing.policies.policies import Window
 
 SCHEMA = 1
@@ -43,6 +45,32 @@ def as_json(
         'covered': [{**asdict(entry), 'share': entry.share} for entry in covered],
         'points': [_point(point, candidates) for point in points],
     }
+
+
+def committee_rows(
+    committees: Sequence[Committee], candidates: Candidates, figures: Callable[[Setting], Performance]
+) -> list[dict[str, Any]]:
+    """What ``pareto.json`` holds of a comparison with committees.
+
+    Args:
+        committees: its rows.
+        candidates: the stages.
+        figures: of a setting, on images that the search did not see.
+    """
+
+    def describe(setting: Setting | None) -> dict[str, Any] | None:
+        if setting is None:
+            return None
+        seen = figures(setting)
+        return {
+            'chain': candidates.named(setting.chain),
+            'windows': setting.windows,
+            'accuracy': seen.accuracy,
+            'cost': seen.cost,
+        }
+
+    systems = ('single', 'ensemble', 'cascade')
+    return [{'goal': row.goal, **{name: describe(getattr(row, name)) for name in systems}} for row in committees]
 
 
 def as_csv(points: Sequence[Point], candidates: Candidates) -> str:

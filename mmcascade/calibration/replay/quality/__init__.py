@@ -1,0 +1,32 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""How good a cascade is. Each module registers what it holds, so all qualities are known once this is imported."""
+
+from mmcascade.calibration.replay.quality.accuracy import Accuracy
+from mmcascade.calibration.replay.quality.miou import MeanIoU, class_iou, mean_iou, pixel_counts, pixels_per_image
+from mmcascade.calibration.replay.quality.quality import NAMES, QUALITIES, Quality
+from mmcascade.calibration.replay.quality.score_qualities import (
+    Augrc,
+    Aurc,
+    CoverageAtRisk,
+    RiskAtCoverage,
+    ScoreQuality,
+    accepted_at,
+)
+
+__all__ = [
+    'NAMES',
+    'QUALITIES',
+    'Accuracy',
+    'Augrc',
+    'Aurc',
+    'CoverageAtRisk',
+    'MeanIoU',
+    'Quality',
+    'RiskAtCoverage',
+    'ScoreQuality',
+    'accepted_at',
+    'class_iou',
+    'mean_iou',
+    'pixel_counts',
+    'pixels_per_image',
+]
