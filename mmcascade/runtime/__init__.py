@@ -6,15 +6,18 @@ bundle may say is checked in :mod:`~mmcascade.runtime.manifest`; the arithmetic 
 and is tied to it by tests.
 """
 
-from mmcascade.runtime.bundle import Bundle, Check, Decision, Failure, StageScore
+from mmcascade.runtime.bundle import Bundle, Decision, Failure, StageScore
 from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine
 from mmcascade.runtime.preprocessing.images import ImageLimits
+from mmcascade.runtime.samples import Check
+from mmcascade.runtime.segmentation import Cell, Segmentation, SegmentationBundle, open_bundle
 
 __all__ = [
     'Bundle',
     'BundleError',
+    'Cell',
     'Check',
     'Decision',
     'Drift',
@@ -25,4 +28,7 @@ __all__ = [
     'ImageError',
     'ImageLimits',
     'StageScore',
+    'Segmentation',
+    'SegmentationBundle',
+    'open_bundle',
 ]

@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from mmcascade.runtime import Bundle, BundleError, Decision, Engine
+from mmcascade.runtime import Bundle, BundleError, Decision, Engine, ImageError, SegmentationBundle, open_bundle
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,21 +20,45 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--engine', default='onnxruntime', choices=['onnxruntime', 'openvino'])
     parser.add_argument('--threads', type=int, default=0, help='of one graph; 0 = as many as the library likes')
     parser.add_argument('--check', action='store_true', help="run the bundle's own samples first")
+    parser.add_argument('--labels', help="folder for the labels of a segmentor's images, as PNG files")
     args = parser.parse_args(argv)
     try:
-        bundle = Bundle(args.bundle, Engine(args.engine, args.threads))
+        bundle = open_bundle(args.bundle, Engine(args.engine, args.threads))
         if args.check:
             check = bundle.check()
             print(f'{check.samples} samples as promised (confidence within {check.largest_difference:.1e})')
-    except (BundleError, ImportError, ValueError) as error:
+        rows = _decided(bundle, args.images) if isinstance(bundle, Bundle) else _labelled(bundle, args)
+        failed = False
+        for name, row in zip(args.images, rows, strict=True):
+            failed |= 'error' in row
+            print(json.dumps({'image': name} | row))
+    except (BundleError, ImportError, ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    failed = False
-    for name, result in zip(args.images, bundle.decide_each(args.images), strict=True):
-        failed |= not isinstance(result, Decision)
-        row = result.to_json() if isinstance(result, Decision) else {'error': result.error}
-        print(json.dumps({'image': name} | row))
     return int(failed)
+
+
+def _decided(bundle: Bundle, images: list[str]) -> Iterator[dict[str, object]]:
+    for result in bundle.decide_each(images):
+        yield result.to_json() if isinstance(result, Decision) else {'error': result.error}
+
+
+def _labelled(bundle: SegmentationBundle, args: argparse.Namespace) -> Iterator[dict[str, object]]:
+    folder = None if args.labels is None else Path(args.labels)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    stems = [Path(image).stem for image in args.images]
+    for place, found in enumerate(bundle.segment_each(args.images)):
+        if isinstance(found, ImageError):
+            yield {'error': str(found)}
+            continue
+        row = found.to_json()
+        if folder is not None:
+            # Images of several folders may share a name.
+            stem = stems[place] if stems.count(stems[place]) == 1 else f'{place}-{stems[place]}'
+            (folder / f'{stem}.png').write_bytes(found.png())
+            row['labels'] = str(folder / f'{stem}.png')
+        yield row
 
 
 if __name__ == '__main__':

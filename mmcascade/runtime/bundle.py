@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,13 +13,10 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.graphs import Engine, Graph, load_graph
 from mmcascade.runtime.manifest import Manifest
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
-
-#: Folder of sample inputs, and the file in it with the decisions that they must give.
-SAMPLES, DECISIONS = 'samples', 'decisions.json'
+from mmcascade.runtime.samples import Check, difference, read_samples
 
 
 @dataclass(frozen=True)
@@ -81,19 +77,6 @@ class Failure:
     error: str
 
 
-@dataclass(frozen=True)
-class Check:
-    """How the samples of a bundle came out.
-
-    Attributes:
-        samples: how many there are.
-        largest_difference: of their confidences to those that were promised.
-    """
-
-    samples: int
-    largest_difference: float
-
-
 class Bundle:
     """A cascade from a folder that ``mmcascade export`` made.
 
@@ -127,11 +110,14 @@ class Bundle:
         self.folder = Path(folder)
         self.limits = limits or ImageLimits()
         self.manifest = Manifest.load(self.folder)
+        if self.manifest.task != 'classification':
+            raise BundleError(f'{self.folder} labels pixels; open it with mmcascade.runtime.SegmentationBundle')
         self._runs: list[Graph] = []
         for stage in self.manifest.stages:
             # A member in several stages is loaded once.
             again = next((run for run in self._runs if run.stage.sha256 == stage.sha256), None)
-            self._runs.append(again or load_graph(self.folder, stage, self.manifest.num_classes, engine or Engine()))
+            shape = (self.manifest.num_classes,)
+            self._runs.append(again or load_graph(self.folder, stage, shape, engine or Engine()))
 
     def decide(self, images: Sequence[ImageLike]) -> list[Decision]:
         """Decide on some images, as one batch.
@@ -191,30 +177,19 @@ class Bundle:
         Raises:
             BundleError: if there are no samples, or one comes out otherwise.
         """
-        folder = self.folder / SAMPLES
-        try:
-            entries = list(
-                Fields({'samples': json.loads((folder / DECISIONS).read_bytes())}, DECISIONS).objects('samples')
-            )
-        except (OSError, ValueError) as error:
-            raise BundleError(f'the samples of {self.folder} cannot be read ({error})') from error
-        names = [entry.text('file') for entry in entries]
-        if not names or any('/' in name or '\\' in name or name.startswith('.') for name in names):
-            raise BundleError(f'{DECISIONS} names files beside it, at least one, got {names[:5]}')
-        decisions = self.decide([folder / name for name in names])
+        samples = read_samples(self.folder)
+        decisions = self.decide([path for path, _ in samples])
         largest = 0.0
-        for name, entry, decision in zip(names, entries, decisions, strict=True):
-            given, promised = decision.to_json(), entry.number('confidence')
+        for (path, entry), decision in zip(samples, decisions, strict=True):
+            given = decision.to_json()
             for key in ('label', 'accepted', 'exit_stage'):
                 if entry.data.get(key) != given[key]:
-                    raise BundleError(f'sample {name}: {key} is {given[key]}, and {entry.data.get(key)} was promised')
-            difference = abs(promised - decision.confidence)
-            if not difference <= tolerance:
-                raise BundleError(
-                    f'sample {name}: confidence is {decision.confidence:.6f}, and {promised:.6f} was promised'
-                )
-            largest = max(largest, difference)
-        return Check(len(names), largest)
+                    raise BundleError(
+                        f'sample {path.name}: {key} is {given[key]}, and {entry.data.get(key)} was promised'
+                    )
+            off = difference(path.name, entry.number('confidence'), decision.confidence, tolerance)
+            largest = max(largest, off)
+        return Check(len(samples), largest)
 
     def _decisions(self, routed: Routed) -> list[Decision]:
         accept, classes = self.manifest.accept, self.manifest.classes

@@ -50,8 +50,15 @@ class Fields:
     def whole(self, name: str, least: int, most: int, default: Any = _REQUIRED) -> int:
         """A whole number within bounds, both included."""
         value = self._get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        if not is_whole(value) or not least <= value <= most:
             raise self.wrong(name, f'a whole number from {least} to {most}')
+        return value
+
+    def flag(self, name: str) -> bool:
+        """True or false; false where it is missing."""
+        value = self._get(name, False)
+        if not isinstance(value, bool):
+            raise self.wrong(name, 'true or false')
         return value
 
     def number(self, name: str, default: Any = _REQUIRED, least: float = -BOUND, most: float = BOUND) -> float:
@@ -88,6 +95,11 @@ class Fields:
                 raise BundleError(f'{self.where}: {name} is missing')
             return default
         return value
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value of JSON is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_bounded(value: object) -> bool:

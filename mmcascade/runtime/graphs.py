@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.manifest import Stage
+from mmcascade.runtime.manifest import SizedGraph, Stage
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Graph(ABC):
     Args:
         model: the ONNX file, as bytes.
         stage: what cascade.json says of it.
-        classes: how many values per image it has to give.
+        shape: of the values that it has to give for an image: ``(classes,)``, or ``(classes, h, w)`` for maps.
         engine: how to run it.
     """
 
-    def __init__(self, model: bytes, stage: Stage, classes: int, engine: Engine) -> None:
+    def __init__(self, model: bytes, stage: Stage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> None:
         self.stage = stage
-        self.classes = classes
+        self.shape = shape
         try:
             self._load(model, engine)
         except ImportError as error:
@@ -74,7 +74,7 @@ class Graph(ABC):
         """Values of some images, as the library gives them."""
 
     def __call__(self, images: NDArray[np.uint8]) -> Floats:
-        """Class values ``(N, classes)`` of raw images ``(N, C, H, W)``, N from 1.
+        """Class values ``(N, *shape)`` of raw images ``(N, C, H, W)``, N from 1.
 
         Raises:
             BundleError: if the graph fails, or gives anything else.
@@ -96,10 +96,11 @@ class Graph(ABC):
             raise BundleError(
                 f'{self.stage.graph} fails on images of shape {images.shape[1:]} ({_first_line(error)})'
             ) from error
-        if values.shape != (len(images), self.classes) or not np.issubdtype(values.dtype, np.floating):
+        promised = (len(images), *self.shape)
+        if values.shape != promised or not np.issubdtype(values.dtype, np.floating):
             raise BundleError(
                 f'{self.stage.graph} gives {values.dtype} of shape {values.shape} for {len(images)} images, '
-                f'and cascade.json promises ({len(images)}, {self.classes}) floats'
+                f'and cascade.json promises {promised} floats'
             )
         return values.astype(np.float32, copy=False)
 
@@ -150,8 +151,8 @@ ENGINES: dict[str, type[Graph]] = {'onnxruntime': OnnxRuntimeGraph, 'openvino': 
 _EXTRAS = {'onnxruntime': 'runtime', 'openvino': 'openvino'}
 
 
-def load_graph(folder: Path, stage: Stage, classes: int, engine: Engine) -> Graph:
-    """The graph of a stage, from the bundle's folder.
+def load_graph(folder: Path, stage: Stage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> Graph:
+    """A graph from the bundle's folder.
 
     The file is read once, compared with what cascade.json says of it, and given to the library as bytes: what was
     checked is what runs, and nothing that lies beside it is read.
@@ -167,12 +168,12 @@ def load_graph(folder: Path, stage: Stage, classes: int, engine: Engine) -> Grap
             )
         model = path.read_bytes()
     except OSError as error:
-        raise BundleError(f'{stage.graph} of stage {stage.member!r} cannot be read ({error.strerror})') from error
+        raise BundleError(f'{stage.graph} cannot be read ({error.strerror})') from error
     if hashlib.sha256(model).hexdigest() != stage.sha256:
         raise BundleError(
             f'{stage.graph} is not the file that cascade.json speaks of (its SHA-256 differs); copy or export it again'
         )
-    return ENGINES[engine.name](model, stage, classes, engine)
+    return ENGINES[engine.name](model, stage, shape, engine)
 
 
 def _first_line(error: Exception) -> str:

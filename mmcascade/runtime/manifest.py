@@ -9,22 +9,62 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmcascade.runtime.cells.confidence import CellConfidence
 from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.fields import Fields, is_bounded
+from mmcascade.runtime.fields import Fields, is_bounded, is_whole
+from mmcascade.runtime.preprocessing.step import MAX_SIDE
 from mmcascade.runtime.preprocessing.views import View
 
 NAME = 'cascade.json'
 SCHEMA = 1
-TASKS = ('classification',)
+TASKS = ('classification', 'segmentation')
+#: Steps after which the pixels of the original image can be found again.
+RESIZING = ('resize', 'resize_edge', 'resize_within', 'resize_ratio')
 #: A bundle's files lie in its folder and have plain names.
 _GRAPH_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.onnx')
 _SHA256 = re.compile(r'[0-9a-f]{64}')
 _MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class SizedGraph:
+    """The graph of a segmentor for images (or crops) of one size.
+
+    Attributes:
+        graph: file name of its ONNX graph, in the bundle's folder.
+        sha256: of that file.
+        size: of the images that it takes, height and width.
+        seen: of the maps that it gives.
+        macs: multiply-adds per image of this size.
+        batch: the one batch size at which the graph is right; None = any.
+    """
+
+    graph: str
+    sha256: str
+    size: tuple[int, int]
+    seen: tuple[int, int]
+    macs: float
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class CellRules:
+    """How a cascade of segmentors cuts images into cells and judges them.
+
+    Attributes:
+        cell: height and width in pixels of the original image; None = the whole image is one cell.
+        margin: context around the crop of a cell, in the same pixels.
+        confidence: of a cell.
+    """
+
+    cell: tuple[int, int] | None
+    margin: int
+    confidence: CellConfidence
 
 
 @dataclass(frozen=True)
@@ -40,6 +80,9 @@ class Stage:
         temperature: divides the logits.
         macs: multiply-adds per image, 0 where nobody counted them.
         batch: the one batch size at which the graph is right; None = any.
+        on: 'image', or 'cell' where a segmentor runs on crops around cells.
+        align_corners: how a segmentor's maps are enlarged.
+        sized: a segmentor's graphs, one per size; it has no other.
     """
 
     member: str
@@ -50,6 +93,9 @@ class Stage:
     temperature: float
     macs: float
     batch: int | None
+    on: str = 'image'
+    align_corners: bool = False
+    sized: tuple[SizedGraph, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +103,7 @@ class Manifest:
     """A cascade as data.
 
     Attributes:
-        task: 'classification'.
+        task: 'classification' or 'segmentation'.
         num_classes: how many scores every graph gives.
         classes: their names, or None where nobody knows them.
         stages: cheap first.
@@ -69,6 +115,7 @@ class Manifest:
         accept: predictions whose judged score is at least this are accepted; None = nobody says.
         guarantee: what the calibration certified of the accept threshold, for people.
         expected: what the calibration saw of exits and acceptance; None where nobody says.
+        cells: of segmentors, how images are cut up; else None.
     """
 
     task: str
@@ -83,6 +130,7 @@ class Manifest:
     accept: float | None
     guarantee: dict[str, Any] | None
     expected: Expected | None
+    cells: CellRules | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -120,7 +168,8 @@ class Manifest:
         task = fields.text('task', choices=TASKS)
         num_classes = fields.whole('num_classes', 2, 1_000_000)
         views = tuple(View.read(view) for view in fields.objects('views', most=100))
-        stages = tuple(_stage(stage, len(views)) for stage in fields.objects('stages', most=100))
+        read_stage = _stage if task == 'classification' else _segmentor_stage
+        stages = tuple(read_stage(stage, len(views)) for stage in fields.objects('stages', most=100))
         if not stages:
             raise fields.wrong('stages', 'a list of at least one stage')
         confidence = fields.text('confidence', choices=CONFIDENCES)
@@ -143,15 +192,12 @@ class Manifest:
             fields.optional_number('accept'),
             dict(fields.object('guarantee').data) if 'guarantee' in fields else None,
             _expected(fields.object('expected'), len(stages) - 1) if 'expected' in fields else None,
+            _cells(fields, stages, views, confidence) if task == 'segmentation' else None,
         )
 
 
 def _stage(fields: Fields, views: int) -> Stage:
-    graph, sha256 = fields.text('graph'), fields.text('sha256')
-    if not _GRAPH_NAME.fullmatch(graph):
-        raise fields.wrong('graph', 'the plain name of an .onnx file in the folder of the bundle')
-    if not _SHA256.fullmatch(sha256):
-        raise fields.wrong('sha256', '64 hexadecimal digits')
+    graph, sha256 = _file(fields)
     return Stage(
         fields.text('member'),
         graph,
@@ -162,6 +208,69 @@ def _stage(fields: Fields, views: int) -> Stage:
         fields.number('macs', 0.0, least=0.0),
         fields.whole('batch', 1, 4096) if 'batch' in fields else None,
     )
+
+
+def _file(fields: Fields) -> tuple[str, str]:
+    """Name and hash of a graph."""
+    graph, sha256 = fields.text('graph'), fields.text('sha256')
+    if not _GRAPH_NAME.fullmatch(graph):
+        raise fields.wrong('graph', 'the plain name of an .onnx file in the folder of the bundle')
+    if not _SHA256.fullmatch(sha256):
+        raise fields.wrong('sha256', '64 hexadecimal digits')
+    return graph, sha256
+
+
+def _segmentor_stage(fields: Fields, views: int) -> Stage:
+    sized = tuple(map(_sized, fields.objects('graphs', most=100)))
+    if not sized or len({graph.size for graph in sized}) < len(sized):
+        raise fields.wrong('graphs', 'a list of graphs, at least one, each for another size')
+    return Stage(
+        fields.text('member'),
+        sized[0].graph,
+        sized[0].sha256,
+        fields.whole('view', 0, views - 1),
+        fields.text('output', choices=('logits', 'probabilities')),
+        fields.number('temperature', 1.0, least=1e-6, most=1e6),
+        sized[0].macs,
+        None,
+        fields.text('on', choices=('image', 'cell')),
+        fields.flag('align_corners'),
+        sized,
+    )
+
+
+def _sized(fields: Fields) -> SizedGraph:
+    graph, sha256 = _file(fields)
+    return SizedGraph(
+        graph,
+        sha256,
+        _size(fields, 'size'),
+        _size(fields, 'seen'),
+        fields.number('macs', 0.0, least=0.0),
+        fields.whole('batch', 1, 4096) if 'batch' in fields else None,
+    )
+
+
+def _size(fields: Fields, name: str) -> tuple[int, int]:
+    sides = fields.items(name, 2)
+    if not all(is_whole(side) and 1 <= side <= MAX_SIDE for side in sides):
+        raise fields.wrong(name, f'[height, width] in whole pixels from 1 to {MAX_SIDE}')
+    return sides[0], sides[1]
+
+
+def _cells(fields: Fields, stages: tuple[Stage, ...], views: tuple[View, ...], confidence: str) -> CellRules:
+    if stages[0].on != 'image':
+        raise BundleError(f'{NAME}: stages[0] labels whole images, from which cells are chosen')
+    if len(views) != 1 or any(step.op not in RESIZING for step in views[0].steps):
+        raise fields.wrong(
+            'views', f'one view whose steps are among {", ".join(RESIZING)}: cells are found again after these'
+        )
+    grid = fields.object('grid')
+    cell = _size(grid, 'cell') if 'cell' in grid else None
+    margin = grid.whole('margin', 0, 0 if cell is None else min(cell), 0)
+    if cell is None and any(stage.on == 'cell' for stage in stages):
+        raise BundleError(f'{NAME}: stages on cells need a grid with cells, and its cell is null')
+    return CellRules(cell, margin, CellConfidence.read(confidence, fields.object('cells')))
 
 
 def _classes(fields: Fields, num_classes: int) -> tuple[str, ...] | None:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -21,10 +22,10 @@ from mmcascade.runtime import Decision, Engine, ImageError
 from mmcascade.runtime.decision.policies import Thresholds, Windows
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.serving.batching import Pixels, Refused
-from mmcascade.serving.bundles import Bundles, Served
+from mmcascade.serving.bundles import Bundles, Served, ServedClassifier, ServedSegmentor
 from mmcascade.serving.metrics import ServerMetrics
 from mmcascade.serving.requests import Encoded, read_images
-from mmcascade.serving.schemas import BundleInfo, DecisionRow, Decisions, Problem, StageInfo
+from mmcascade.serving.schemas import BundleInfo, DecisionRow, Decisions, Labels, Problem, StageInfo
 from mmcascade.serving.settings import ServeSettings
 
 PAGE = Path(__file__).parent / 'page'
@@ -92,6 +93,7 @@ def create_app(
     app.state.bundles = bundles
     app.add_middleware(_CountAnswers, bundles=bundles, metrics=metrics)
     _add_decisions(app, bundles, settings, metrics)
+    _add_labels(app, bundles, settings, metrics)
     _add_operations(app, bundles, metrics)
     _add_page(app)
     return app
@@ -107,6 +109,8 @@ def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metr
         """Decide on one image (the body) or several (files named `images` of a form)."""
         started = time.monotonic()
         served = _served(bundles, bundle)
+        if not isinstance(served, ServedClassifier):
+            raise HTTPException(422, f'bundle {served.name!r} labels pixels: POST an image to /v1/segment')
         encoded = await read_images(request, settings)
         pixels = await asyncio.gather(*(asyncio.to_thread(_decoded, data, settings) for _, data in encoded))
         readable = [image for image in pixels if not isinstance(image, ImageError)]
@@ -126,6 +130,44 @@ def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metr
         return Response(status_code=400)  # which nobody reads
 
 
+def _add_labels(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics: ServerMetrics) -> None:
+    @app.post(
+        '/v1/segment',
+        responses={**_PROBLEMS, 200: {'model': Labels, 'content': {'image/png': {}}}},
+        openapi_extra=_BODY,
+        response_model=None,
+    )
+    async def segment(
+        request: Request,
+        bundle: Annotated[str | None, Query(description='Name of a bundle; by default the first one.')] = None,
+        answer: Annotated[Literal['json', 'png'], Query(description='All, or the labels alone as a PNG.')] = 'json',
+    ) -> Response:
+        """Label the pixels of one image."""
+        started = time.monotonic()
+        served = _served(bundles, bundle)
+        if not isinstance(served, ServedSegmentor):
+            raise HTTPException(422, f'bundle {served.name!r} decides on whole images: POST them to /v1/decide')
+        encoded = await read_images(request, settings)
+        if len(encoded) > 1:
+            raise HTTPException(422, f'pixels are labelled image by image, and there are {len(encoded)}; send one')
+        image = await asyncio.to_thread(_decoded, encoded[0][1], settings)
+        try:
+            if isinstance(image, ImageError):
+                raise image
+            found = await served.segment(image)
+        except ImageError as error:
+            metrics.failures.labels(served.name).inc()
+            raise HTTPException(400, str(error)) from error
+        metrics.segmented(served.name, found, time.monotonic() - started)
+        png = await asyncio.to_thread(found.png)
+        if answer == 'png':
+            return Response(png, media_type='image/png')
+        row = Labels.model_validate(
+            {'bundle': served.name, 'labels': base64.b64encode(png).decode(), **found.to_json()}
+        )
+        return JSONResponse(row.model_dump())
+
+
 class _CountAnswers:
     """Counts the answers to requests for decisions by their status."""
 
@@ -135,7 +177,7 @@ class _CountAnswers:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope['type'] != 'http' or scope['path'] != '/v1/decide':
+        if scope['type'] != 'http' or scope['path'] not in ('/v1/decide', '/v1/segment'):
             return await self._app(scope, receive, send)
         name = Request(scope).query_params.get('bundle') or next(iter(self._bundles.folders))
         known = name if name in self._bundles.folders else 'unknown'
@@ -201,14 +243,14 @@ def _decoded(data: bytes, settings: ServeSettings) -> Pixels | ImageError:
 
 
 def _rows(
-    served: Served,
+    served: ServedClassifier,
     encoded: list[Encoded],
     pixels: list[Pixels | ImageError],
     decisions: list[Decision],
     top: int,
 ) -> list[DecisionRow]:
     given = iter(decisions)
-    stages = served.bundle.manifest.stages
+    stages = served.manifest.stages
     rows = []
     for (name, _), image in zip(encoded, pixels, strict=True):
         if isinstance(image, ImageError):
@@ -233,7 +275,7 @@ def _rows(
 
 
 def _info(served: Served) -> BundleInfo:
-    manifest = served.bundle.manifest
+    manifest = served.manifest
     policy = manifest.policy
     if isinstance(policy, Windows):
         windows = list(policy.windows)

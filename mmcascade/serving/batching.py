@@ -9,16 +9,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import anyio
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime import Decision
+from mmcascade.runtime import ImageError
 from mmcascade.serving.settings import ServeSettings
 
 Pixels = NDArray[np.uint8]
-Decide = Callable[[Sequence[Pixels]], list[Decision]]
+#: What is said of an image.
+Answer = TypeVar('Answer')
 
 
 class Refused(Exception):
@@ -36,33 +38,33 @@ class Refused(Exception):
 
 
 @dataclass
-class _Waiting:
+class _Waiting(Generic[Answer]):
     image: Pixels
     since: float
-    answer: asyncio.Future[Decision] = field(repr=False)
+    answer: asyncio.Future[Answer] = field(repr=False)
 
 
-class MicroBatcher:
+class MicroBatcher(Generic[Answer]):
     """Collects images until a batch is full or the first one has waited long enough, and decides on them in a thread.
 
     One batch runs at a time: the graphs use the processor's cores by themselves.
 
     Args:
-        decide: decisions of some images, in their order.
+        decide: what is said of some images, in their order; an ImageError of one is raised to who asked about it.
         settings: batch size, waiting time and bounds.
         observe: told the size of every batch and the seconds it took.
     """
 
     def __init__(
         self,
-        decide: Decide,
+        decide: Callable[[Sequence[Pixels]], Sequence[Answer | ImageError]],
         settings: ServeSettings,
         observe: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
         self._decide = decide
         self._settings = settings
         self._observe = observe
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Waiting[Answer]] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
         self._closing = False
@@ -73,8 +75,8 @@ class MicroBatcher:
         """Images that wait."""
         return len(self._waiting)
 
-    async def decide(self, images: Sequence[Pixels]) -> list[Decision]:
-        """Decisions of the images of one request, in their order.
+    async def decide(self, images: Sequence[Pixels]) -> list[Answer]:
+        """What is said of the images of one request, in their order.
 
         Raises:
             Refused: if there is no room for all of them, they wait too long, or the batcher is closing.
@@ -86,7 +88,7 @@ class MicroBatcher:
         if len(self._waiting) + len(images) > settings.max_waiting or self._bytes + size > settings.max_waiting_bytes:
             raise Refused(429, f'{len(self._waiting)} images wait already; come again later')
         now, loop = time.monotonic(), asyncio.get_running_loop()
-        entries = [_Waiting(image, now, loop.create_future()) for image in images]
+        entries: list[_Waiting[Answer]] = [_Waiting(image, now, loop.create_future()) for image in images]
         self._waiting.extend(entries)
         self._bytes += size
         self._arrived.set()
@@ -137,9 +139,9 @@ class MicroBatcher:
             with anyio.move_on_after(left):
                 await self._arrived.wait()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_Waiting[Answer]]:
         """The next batch, without images that nobody waits for any more."""
-        batch: list[_Waiting] = []
+        batch: list[_Waiting[Answer]] = []
         late = time.monotonic() - self._settings.deadline_s
         while self._waiting and len(batch) < self._settings.max_batch:
             entry = self._waiting.popleft()
@@ -153,7 +155,7 @@ class MicroBatcher:
         return batch
 
 
-def _answer(entry: _Waiting, result: Decision | Exception) -> None:
+def _answer(entry: _Waiting[Answer], result: Answer | Exception) -> None:
     if entry.answer.done():
         return
     if isinstance(result, Exception):

@@ -4,32 +4,40 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from mmcascade.runtime import Bundle, Decision, DriftMonitor, Engine
+from mmcascade.runtime import (
+    Bundle,
+    Decision,
+    DriftMonitor,
+    Engine,
+    Segmentation,
+    SegmentationBundle,
+    open_bundle,
+)
 from mmcascade.serving.batching import MicroBatcher, Pixels
 from mmcascade.serving.metrics import ServerMetrics
 from mmcascade.serving.settings import ServeSettings
 
 
-class Served:
-    """One bundle with the images that wait for it."""
+class Served(ABC):
+    """One bundle with the images that wait for it. Base class: a variant is of one task."""
 
-    def __init__(self, name: str, bundle: Bundle, settings: ServeSettings, metrics: ServerMetrics) -> None:
+    def __init__(self, name: str, bundle: Bundle | SegmentationBundle, metrics: ServerMetrics) -> None:
         self.name = name
-        self.bundle = bundle
+        self.manifest = bundle.manifest
         self.metrics = metrics
         expected = bundle.manifest.expected
         self.monitor = None if expected is None else DriftMonitor(expected)
-        self.batcher = MicroBatcher(bundle.decide, settings, lambda size, seconds: metrics.batch(name, size, seconds))
 
-    async def decide(self, images: Sequence[Pixels]) -> list[Decision]:
-        """Decisions of decoded images, in their order."""
-        decisions = await self.batcher.decide(images)
-        if self.monitor is not None:
-            self.monitor.update([d.exit_stage for d in decisions], [d.accepted for d in decisions])
-        return decisions
+    @property
+    @abstractmethod
+    def batcher(self) -> MicroBatcher[Any]:
+        """What collects the images."""
 
     def publish(self) -> None:
         """Bring the gauges up to date."""
@@ -38,6 +46,56 @@ class Served:
             self.metrics.drift.labels(self.name, drift.name, 'latest').set(drift.share)
             self.metrics.drift.labels(self.name, drift.name, 'calibration').set(drift.expected)
             self.metrics.drifted.labels(self.name, drift.name).set(drift.drifted)
+
+
+class ServedClassifier(Served):
+    """A bundle that decides on images."""
+
+    def __init__(self, name: str, bundle: Bundle, settings: ServeSettings, metrics: ServerMetrics) -> None:
+        super().__init__(name, bundle, metrics)
+        self._batcher: MicroBatcher[Decision] = MicroBatcher(
+            bundle.decide, settings, lambda size, seconds: metrics.batch(name, size, seconds)
+        )
+
+    @property
+    def batcher(self) -> MicroBatcher[Decision]:
+        """What collects the images."""
+        return self._batcher
+
+    async def decide(self, images: Sequence[Pixels]) -> list[Decision]:
+        """Decisions of decoded images, in their order."""
+        decisions = await self._batcher.decide(images)
+        if self.monitor is not None:
+            self.monitor.update([d.exit_stage for d in decisions], [d.accepted for d in decisions])
+        return decisions
+
+
+class ServedSegmentor(Served):
+    """A bundle that labels pixels, one image after the other: the cells of an image are its batch."""
+
+    def __init__(self, name: str, bundle: SegmentationBundle, settings: ServeSettings, metrics: ServerMetrics) -> None:
+        super().__init__(name, bundle, metrics)
+        self._batcher: MicroBatcher[Segmentation] = MicroBatcher(
+            lambda images: list(bundle.segment_each(images)),
+            replace(settings, max_batch=1, wait_ms=0.0),
+            lambda size, seconds: metrics.batch(name, size, seconds),
+        )
+
+    @property
+    def batcher(self) -> MicroBatcher[Segmentation]:
+        """What collects the images."""
+        return self._batcher
+
+    async def segment(self, image: Pixels) -> Segmentation:
+        """The labels of a decoded image.
+
+        Raises:
+            ImageError: if the bundle holds no graph for its size.
+        """
+        (found,) = await self._batcher.decide([image])
+        if self.monitor is not None:
+            self.monitor.update([c.exit_stage for c in found.cells], [c.accepted for c in found.cells])
+        return found
 
 
 class Bundles:
@@ -82,7 +140,7 @@ class Bundles:
     def start(self) -> None:
         """Begin to serve; within a running event loop."""
         for name, bundle in self._loaded.items():
-            self._served[name] = Served(name, bundle, self._settings, self._metrics)
+            self._served[name] = self._serve(name, bundle)
         self._loaded.clear()
 
     async def reload(self) -> None:
@@ -93,7 +151,7 @@ class Bundles:
         """
         fresh = {name: await asyncio.to_thread(self._load, name) for name in self.folders}
         old = list(self)
-        self._served = {name: Served(name, bundle, self._settings, self._metrics) for name, bundle in fresh.items()}
+        self._served = {name: self._serve(name, bundle) for name, bundle in fresh.items()}
         await asyncio.gather(*(served.batcher.close() for served in old))
 
     async def close(self) -> None:
@@ -101,8 +159,13 @@ class Bundles:
         served, self._served = list(self), {}
         await asyncio.gather(*(one.batcher.close() for one in served))
 
-    def _load(self, name: str) -> Bundle:
-        bundle = Bundle(self.folders[name], self._engine, self._settings.limits)
+    def _serve(self, name: str, bundle: Bundle | SegmentationBundle) -> Served:
+        if isinstance(bundle, Bundle):
+            return ServedClassifier(name, bundle, self._settings, self._metrics)
+        return ServedSegmentor(name, bundle, self._settings, self._metrics)
+
+    def _load(self, name: str) -> Bundle | SegmentationBundle:
+        bundle = open_bundle(self.folders[name], self._engine, self._settings.limits)
         if self._settings.samples_must_pass and (bundle.folder / 'samples').is_dir():
             bundle.check()
         return bundle

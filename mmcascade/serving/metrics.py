@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from mmcascade.runtime import Decision
+from mmcascade.runtime import Decision, Segmentation
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+_WORDS = {None: 'decided', True: 'accepted', False: 'rejected'}
 
 
 class ServerMetrics:
@@ -21,6 +23,12 @@ class ServerMetrics:
         self.images = Counter(
             'mmcascade_images',
             'Images decided on, by the stage they left after and by what became of them.',
+            ['bundle', 'exit_stage', 'decision'],
+            registry=self.registry,
+        )
+        self.cells = Counter(
+            'mmcascade_cells',
+            'Cells of images labelled, by the stage they left after and by what became of them.',
             ['bundle', 'exit_stage', 'decision'],
             registry=self.registry,
         )
@@ -62,11 +70,17 @@ class ServerMetrics:
     def decided(self, bundle: str, decisions: list[Decision], seconds: float) -> None:
         """Count the images of one answered request."""
         for decision in decisions:
-            word = {None: 'decided', True: 'accepted', False: 'rejected'}[decision.accepted]
-            self.images.labels(bundle, decision.exit_stage, word).inc()
+            self.images.labels(bundle, decision.exit_stage, _WORDS[decision.accepted]).inc()
             self.macs.labels(bundle).inc(decision.macs)
         if decisions:
             self.latency.labels(bundle, max(decision.exit_stage for decision in decisions)).observe(seconds)
+
+    def segmented(self, bundle: str, found: Segmentation, seconds: float) -> None:
+        """Count the cells of one answered request."""
+        for cell in found.cells:
+            self.cells.labels(bundle, cell.exit_stage, _WORDS[cell.accepted]).inc()
+        self.macs.labels(bundle).inc(found.macs)
+        self.latency.labels(bundle, max(cell.exit_stage for cell in found.cells)).observe(seconds)
 
     def batch(self, bundle: str, size: int, seconds: float) -> None:
         """Count one batch."""

@@ -34,6 +34,28 @@ class Decisions(BaseModel):
     decisions: list[DecisionRow]
 
 
+class CellRow(BaseModel):
+    """One cell of an image."""
+
+    box: tuple[int, int, int, int] = Field(description='x1, y1, x2, y2 in pixels of the image, ends exclusive.')
+    confidence: float | None = Field(description='The score that is judged; null where there is none.')
+    accepted: bool | None = Field(description='Whether it reaches the accept threshold; null without one.')
+    exit_stage: int = Field(description='The stage after which the cell left, from 0.')
+    macs: float = Field(description='Multiply-adds spent on the cell.')
+
+
+class Labels(BaseModel):
+    """The answer about an image whose pixels were labelled."""
+
+    bundle: str
+    height: int
+    width: int
+    macs: float = Field(description='Multiply-adds spent on the image.')
+    mean_exit_stage: float = Field(description='By area.')
+    cells: list[CellRow] = Field(description='Row by row.')
+    labels: str = Field(description='A PNG in base64: the level of a pixel is the number of its class.')
+
+
 class StageInfo(BaseModel):
     """A stage of a cascade."""
 

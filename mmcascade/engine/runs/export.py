@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.config import Config
@@ -14,7 +14,6 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.engine.configs.datasets import pipelines, type_name
-from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.export.bundle_writer import ExportReport, export_bundle
 from mmcascade.models.export.single_file import write_single_file
@@ -22,14 +21,17 @@ from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle
 
+if TYPE_CHECKING:
+    from mmcascade.models.export.segmentor_writer import SegmentationReport
+
 
 def run_export(
     cfg: Config, folder: Path, title: str, images: int = 256, single: bool = False
-) -> tuple[ExportReport, float | None]:
+) -> tuple[ExportReport | SegmentationReport, float | None]:
     """Write the cascade of a config as a bundle, checked on images of its calibration split.
 
     Args:
-        cfg: config of a calibrated cascade of classifiers.
+        cfg: config of a calibrated cascade.
         folder: to write.
         title: the cascade's name, for its card.
         images: at most so many are compared, evenly spread over ``val_dataloader`` (else ``test_dataloader``).
@@ -41,14 +43,18 @@ def run_export(
     Raises:
         ValueError: if the config is of something else, or holds what a bundle cannot.
     """
-    if cascade_class(cfg) is not WindowCascadeClassifier:
+    kind = cascade_class(cfg)
+    if kind is None:
+        raise ValueError(f'bundles hold cascades, and the model of this config is {cfg.model.get("type")!r}')
+    segments = kind.task == 'segmentation'
+    if segments and single:
         raise ValueError(
-            f'bundles hold cascades of classifiers, and the model of this config is {cfg.model.get("type")!r}'
+            'a cascade of segmentors has no single graph: which crops are cut is decided outside of graphs'
         )
     split = next((key for key in ('val_dataloader', 'test_dataloader') if cfg.get(key)), None)
     if split is None:
         raise ValueError('the config has neither val_dataloader nor test_dataloader, so there is nothing to check on')
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    init_default_scope(cfg.get('default_scope', 'mmseg' if segments else 'mmpretrain'))
     dataset_cfg = cfg[split].dataset
     views = config_views(pipelines(dataset_cfg)[0])
     files = image_files(DATASETS.build(dataset_cfg), images)
@@ -57,6 +63,12 @@ def run_export(
     guarantee = None
     if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
         guarantee = asdict(promise)
+    if segments:
+        from mmcascade.models.export.segmentor_writer import export_segmentor  # needs mmseg
+
+        if len(views) > 1:
+            raise ValueError(f'a cascade of segmentors sees one view, and the test pipeline makes {len(views)}')
+        return export_segmentor(model, views[0], files, folder, title, guarantee), None
     report = export_bundle(model, views, files, folder, title, guarantee)
     return report, write_single_file(Bundle(folder), files) if single else None
 

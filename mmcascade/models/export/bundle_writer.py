@@ -17,6 +17,7 @@ import torch
 from mmcascade import __version__
 from mmcascade._system.files import folder_written_whole
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
+from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.export.card import card
 from mmcascade.models.export.policies import maps_json, policy_json
 from mmcascade.models.export.stage_graphs import StageGraph, stage_graph
@@ -24,12 +25,13 @@ from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES, CascadeRouter
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime import Bundle, BundleError
-from mmcascade.runtime.bundle import DECISIONS, SAMPLES, Decision
+from mmcascade.runtime.bundle import Decision
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.manifest import NAME
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
+from mmcascade.runtime.samples import DECISIONS, SAMPLES
 
 #: How far probabilities of the bundle may be from those of torch.
 TOLERANCE = 1e-4
@@ -104,8 +106,7 @@ def export_bundle(
         ExportError: if a member cannot be written as a graph.
         BundleError: if the bundle decides otherwise than the cascade.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f'{folder} is not empty; a bundle is written into a folder of its own')
+    check_empty(folder)
     if model.confidence not in CONFIDENCES.values():
         raise ValueError(
             f'confidence {model.confidence.name!r} is fitted on features, which a bundle does not hold; use one of '
@@ -139,6 +140,17 @@ def export_bundle(
     return report
 
 
+def check_empty(folder: Path) -> None:
+    """Raise FileExistsError if there is something in a folder."""
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f'{folder} is not empty; a bundle is written into a folder of its own')
+
+
+def plain_name(member: str, place: int) -> str:
+    """A member's name as that of a file."""
+    return re.sub(r'[^A-Za-z0-9_-]+', '-', member).strip('-') or f'member{place}'
+
+
 def _graphs(model: WindowCascadeClassifier, shapes: Sequence[tuple[int, ...]], classes: int) -> list[StageGraph]:
     """One graph per stage; stages that would have the same share it."""
     made: dict[Any, StageGraph] = {}
@@ -156,7 +168,7 @@ def _file_names(model: WindowCascadeClassifier, graphs: Sequence[StageGraph]) ->
     """A plain file name per stage; stages with one graph share it."""
     names: dict[str, str] = {}
     for index, (stage, graph) in enumerate(zip(model.stages, graphs, strict=True)):
-        plain = re.sub(r'[^A-Za-z0-9_-]+', '-', stage.member).strip('-') or f'member{index}'
+        plain = plain_name(stage.member, index)
         taken = set(names.values())
         name = f'{plain}.onnx' if f'{plain}.onnx' not in taken else f'{plain}-stage{index}.onnx'
         names.setdefault(graph.sha256, name)
@@ -188,21 +200,28 @@ def _manifest(
             }
             | ({} if graph.batch is None else {'batch': graph.batch})
         )
-    identity = model.identity()
     return {
         'schema': 1,
         'task': 'classification',
         'num_classes': classes,
-        'classes': None if model.classes is None else list(model.classes),
         'views': [dict(view) for view in views],
         'stages': stages,
-        'fusion': model.fusion,
         'confidence': model.confidence.name,
+        **decision_fields(model, guarantee),
+    }
+
+
+def decision_fields(model: CascadeModel, guarantee: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What cascade.json says of a cascade of either task: classes, how it decides, and what it was made of."""
+    assert model.router is not None  # export has called ready()
+    return {
+        'classes': None if model.classes is None else list(model.classes),
+        'fusion': model.fusion,
         'policy': policy_json(model.router.policy),
         'maps': maps_json(model.router.maps),
         'accept': model.accept,
         'guarantee': None if guarantee is None else dict(guarantee),
-        'calibration': {stage.source: stage.weights for stage in identity.stages},
+        'calibration': {stage.source: stage.weights for stage in model.identity().stages},
         'versions': {'mmcascade': __version__, 'torch': str(torch.__version__)},
     }
 

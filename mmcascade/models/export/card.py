@@ -6,15 +6,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_HEAD = """# {title}
-
-A cascade of {count} pretrained classifier(s), written by mmcascade. It runs with numpy, Pillow and onnxruntime:
-
-```python
-from mmcascade.runtime import Bundle
+_USE = {
+    'classification': """from mmcascade.runtime import Bundle
 
 for decision in Bundle('.').decide(['photo.jpg']):
-    print(decision.class_name, decision.confidence, decision.accepted, decision.exit_stage, decision.macs)
+    print(decision.class_name, decision.confidence, decision.accepted, decision.exit_stage, decision.macs)""",
+    'segmentation': """from mmcascade.runtime import SegmentationBundle
+
+found = SegmentationBundle('.').segment('photo.png')
+print(found.labels.shape, [(cell.confidence, cell.exit_stage) for cell in found.cells], found.macs)""",
+}
+_KINDS = {'classification': 'classifier(s)', 'segmentation': 'segmentor(s), which decides per cell of an image'}
+_HEAD = """# {title}
+
+A cascade of {count} pretrained {kind}, written by mmcascade. It runs with numpy, Pillow and onnxruntime:
+
+```python
+{use}
 ```
 
 `python -m mmcascade.runtime . photo.jpg --check` does the same on a command line, after it has run the bundle's own
@@ -34,13 +42,20 @@ def card(manifest: Mapping[str, Any], title: str, sentences: Sequence[str]) -> s
         sentences: what its calibration and its export found, each a list item.
     """
     stages = manifest['stages']
-    lines = [_HEAD.format(title=title, count=len({stage['member'] for stage in stages}))]
+    lines = [
+        _HEAD.format(
+            title=title,
+            count=len({stage['member'] for stage in stages}),
+            kind=_KINDS[manifest['task']],
+            use=_USE[manifest['task']],
+        )
+    ]
     lines.append('| stage | member | multiply-adds | goes on where the confidence lies in |\n|---:|---|---:|---|')
     rules = _rules(manifest['policy'], len(stages))
     for index, (stage, rule) in enumerate(zip(stages, rules, strict=True)):
-        lines.append(f'| {index} | {_escaped(stage["member"])} | {_amount(stage["macs"])} | {rule} |')
+        lines.append(f'| {index} | {_escaped(stage["member"])} | {_cost(stage)} | {rule} |')
     lines.append(
-        f'\nConfidence is `{manifest["confidence"]}` of the running mean (fusion `{manifest["fusion"]}`); '
+        f'\nConfidence is {_judged(manifest)} of the running mean (fusion `{manifest["fusion"]}`); '
         'higher = more certain.'
     )
     accept = manifest['accept']
@@ -52,6 +67,14 @@ def card(manifest: Mapping[str, Any], title: str, sentences: Sequence[str]) -> s
     return '\n'.join(lines) + '\n'
 
 
+def _judged(manifest: Mapping[str, Any]) -> str:
+    if manifest['task'] == 'classification':
+        return f'`{manifest["confidence"]}`'
+    cells = manifest['cells']
+    number = f' {cells["number"]:g}' if 'number' in cells else ''
+    return f'the {cells["reduce"]}{number} over the pixels of a cell of `{manifest["confidence"]}`'
+
+
 def _rules(policy: Mapping[str, Any], stages: int) -> list[str]:
     if policy['type'] == 'window':
         rules = ['nobody' if w is None else f'[{_bound(w[0])}, {_bound(w[1])}]' for w in policy['windows']]
@@ -60,6 +83,16 @@ def _rules(policy: Mapping[str, Any], stages: int) -> list[str]:
     else:
         rules = ['nobody' if r is None else f'a random {100 * r:.1f} %' for r in policy['rates']]
     return [*rules, 'nobody'][:stages]
+
+
+def _cost(stage: Mapping[str, Any]) -> str:
+    """Of an image; of a segmentor also per crop, at each size that it has a graph for."""
+    if 'graphs' not in stage:
+        return _amount(stage['macs'])
+    what = 'image' if stage['on'] == 'image' else 'crop'
+    return '<br>'.join(
+        f'{_amount(graph["macs"])} per {what} of {graph["size"][0]} x {graph["size"][1]}' for graph in stage['graphs']
+    )
 
 
 def _bound(value: float | None) -> str:

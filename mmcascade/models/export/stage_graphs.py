@@ -107,7 +107,7 @@ def _compared(
     values = reference.logits if reference.logits is not None else reference.probabilities
     assert values is not None
     stage = Stage('', 'graph', '', 0, graph.output, 1.0, 0.0, graph.batch)
-    run = OnnxRuntimeGraph(graph.model, stage, classes, Engine())
+    run = OnnxRuntimeGraph(graph.model, stage, (classes,), Engine())
     given = {
         size: np.concatenate([run(part) for part in np.split(images.numpy(), range(size, len(images), size))])
         for size in batches

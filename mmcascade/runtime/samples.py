@@ -1,0 +1,56 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The sample inputs of a bundle, and what they were promised to give."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields
+
+#: Folder of sample inputs, and the file in it with the decisions that they must give.
+SAMPLES, DECISIONS = 'samples', 'decisions.json'
+
+
+@dataclass(frozen=True)
+class Check:
+    """How the samples of a bundle came out.
+
+    Attributes:
+        samples: how many there are.
+        largest_difference: of their confidences to those that were promised.
+    """
+
+    samples: int
+    largest_difference: float
+
+
+def read_samples(folder: Path) -> list[tuple[Path, Fields]]:
+    """The samples of a bundle's folder with what was promised of each.
+
+    Raises:
+        BundleError: if there are none, or they are none.
+    """
+    try:
+        data = json.loads((folder / SAMPLES / DECISIONS).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f'the samples of {folder} cannot be read ({error})') from error
+    entries = list(Fields({'samples': data}, DECISIONS).objects('samples'))
+    names = [entry.text('file') for entry in entries]
+    if not names or any('/' in name or '\\' in name or name.startswith('.') for name in names):
+        raise BundleError(f'{DECISIONS} names files beside it, at least one, got {names[:5]}')
+    return [(folder / SAMPLES / name, entry) for name, entry in zip(names, entries, strict=True)]
+
+
+def difference(name: str, promised: float, given: float, tolerance: float) -> float:
+    """How far a confidence is from the promised one.
+
+    Raises:
+        BundleError: if it is farther than the tolerance.
+    """
+    found = abs(promised - given)
+    if not found <= tolerance:
+        raise BundleError(f'sample {name}: confidence is {given:.6f}, and {promised:.6f} was promised')
+    return found
