@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import runpy
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
 from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, TINY, images, tiny
+from tests.support.tiny_seg_project import write_project
 from tests.test_docs.pages import PAGES, blocks, file_name, files_in_pages, name_of
 
 FLOWERS = ('daisy', 'dandelion', 'rose', 'sunflower', 'tulip')
@@ -93,6 +95,10 @@ def bundle_folder(folder) -> Path:
     """What `mmcascade export` makes of a cascade that another page tells to write."""
     with working_in(folder):
         run_export(Config.fromfile('cascade.py'), Path('work_dirs/bundle'), 'flowers')
+    policy = dict(type='mmcascade.ThresholdPolicy', thresholds=[0.75])
+    roads = write_project(folder / 'data' / 'roads', dict(val=2, test=1), policy=policy)
+    run_export(roads, folder / 'work_dirs' / 'roads', 'roads')
+    shutil.copy(folder / 'data' / 'roads' / 'img' / 'test' / '0.png', folder / 'street.png')
     return folder / 'work_dirs' / 'bundle'
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells import crops as torch_crops
 from mmcascade.models.cells import grid as torch_grid
-from mmcascade.models.cells.crops import resize_images, scaled
+from mmcascade.models.cells.crops import resize_bilinear, scaled
 from mmcascade.models.export.policies import policy_json
 from mmcascade.models.export.segmentor_writer import _cells_json
 from mmcascade.registry import MODELS
@@ -168,7 +168,7 @@ def in_numpy(model: CascadeSegmentor) -> tuple[Manifest, list]:
 
     def run_of(stage):
         def run(images):
-            small = resize_images(torch.from_numpy(images), scaled(images.shape[2:], stage.scale))
+            small = resize_bilinear(torch.from_numpy(images), scaled(images.shape[2:], stage.scale))
             with torch.no_grad():
                 return stage.network(small).values.numpy(), float(stage.macs_of(small))
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcascade.models.cells.crops import resize_images, scaled
+from mmcascade.models.cells.crops import resize_bilinear, scaled
 from mmcascade.models.cells.grid import Size
 from mmcascade.models.export.stage_graphs import FIXED
 from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, difference, sample_images
@@ -53,7 +53,7 @@ class _SeenNetwork(Network):
         return self._network.gives_logits
 
     def prepare(self, images: Tensor) -> Prepared:
-        return Prepared(resize_images(images, self._seen))
+        return Prepared(resize_bilinear(images, self._seen))
 
     def values(self, inputs: Tensor) -> Tensor:
         return graph_values(self._network, inputs)
@@ -98,7 +98,7 @@ def segmentor_graph(stage: SegmentorStage, size: Size, channels: int, name: str)
 def _compared(graph: SegmentorGraph, stage: SegmentorStage, batches: tuple[int, ...], channels: int) -> Difference:
     """The worst difference to the member itself, over batches of several sizes."""
     images = sample_images(max(*batches, 2), (channels, *graph.entry.size))
-    reference = stage.network(resize_images(images.to(stage.device), graph.entry.seen))
+    reference = stage.network(resize_bilinear(images.to(stage.device), graph.entry.seen))
     expected = reference.values.float().cpu()
     shape = (expected.shape[1], *graph.entry.seen)
     run = OnnxRuntimeGraph(graph.model, graph.entry, shape, Engine())
