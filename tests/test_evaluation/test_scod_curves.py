@@ -121,13 +121,10 @@ def test_bad_mixtures_are_named(ood, share, cost, message):
 
 
 def test_out_of_distribution_units_cost_as_much_as_errors_unless_said():
-    confidence, error, ood = (
-        CASES['random'] if len(CASES.get('random', [])) == 3 else ([0.1, 0.4, 0.3, 0.2], [0, 1, 0, 0], [1, 0, 0, 1])
-    )
+    case = [0.1, 0.4, 0.3, 0.2], [0, 1, 0, 0], [1, 0, 0, 1]
     for function in (curves.scod_aurc, curves.scod_augrc):
-        assert function(confidence, error, ood) == function(confidence, error, ood, 0.5, 1.0)
-        assert function(confidence, error, ood) != function(confidence, error, ood, 0.5, 2.0)
-    default, one, two = (
-        curves.scod_curve(confidence, error, ood, *options) for options in ((), (0.5, 1.0), (0.5, 2.0))
+        assert function(*case) == function(*case, 0.5, 1.0) != function(*case, 0.5, 2.0)
+    default = curves.scod_curve(*case).risk.tolist()
+    assert (
+        default == curves.scod_curve(*case, 0.5, 1.0).risk.tolist() != curves.scod_curve(*case, 0.5, 2.0).risk.tolist()
     )
-    assert default.risk.tolist() == one.risk.tolist() != two.risk.tolist()
