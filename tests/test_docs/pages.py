@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from tests.support import ROOT
@@ -24,6 +25,20 @@ def name_of(path: Path) -> str:
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Language and content of every fenced block."""
     return FENCE.findall(page.read_text())
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every command in a page, without comments and variables set for it."""
+    found = []
+    for language, code in blocks(page):
+        if language == 'bash':
+            for line in code.replace('\\\n', ' ').splitlines():
+                words = shlex.split(line, comments=True)
+                while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+                    del words[0]
+                if words:
+                    found.append(words)
+    return found
 
 
 def file_name(code: str) -> str | None:

@@ -12,21 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.test_docs.pages import PAGES, blocks, files_in_pages, name_of
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The words of every command in a page, without comments and variables set for it."""
-    found = []
-    for language, code in blocks(page):
-        if language == 'bash':
-            for line in code.replace('\\\n', ' ').splitlines():
-                words = shlex.split(line, comments=True)
-                while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
-                    del words[0]
-                if words:
-                    found.append(words)
-    return found
+from tests.test_docs.pages import PAGES, commands, files_in_pages, name_of
 
 
 def flags_of(tool: Path) -> set[str]:
