@@ -212,7 +212,7 @@ def test_fuzzed_bundles_run_or_say_why(tmp_path):
     folder = write_bundle(tmp_path, SCORES)
     original = (folder / 'cascade.json').read_text()
     refused = 0
-    for _ in range(int(os.environ.get('MMCASCADE_FUZZ', 150))):
+    for _ in range(int(os.environ.get('MMCASCADE_FUZZ', 500))):
         (folder / 'cascade.json').write_text(json.dumps(mutations(json.loads(original), rng)))
         try:
             decisions = Bundle(folder).decide(numbered_images(4))
