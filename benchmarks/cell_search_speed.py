@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from common import arguments, best_of, report
 
-from mmcascade.calibration.fit.shares import Shares
+from mmcascade.calibration.fit.one_sided.shares import Shares
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.search.chain_search import ChainSearch

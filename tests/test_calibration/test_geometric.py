@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.calibrate import anytime_curve, budgeted_curve, fit
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.geometric import RATIOS, fit_geometric, geometric_shares
+from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric, geometric_shares
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.carried import Dense
 from mmcascade.calibration.replay.units import Exit

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.shares import Shares
+from mmcascade.calibration.fit.one_sided.shares import Shares
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import QUALITIES, MeanIoU, Quality, ScoreQuality, accepted_at
 from mmcascade.calibration.replay.routes import route
