@@ -162,7 +162,7 @@ def stage_name(stage: StageIdentity) -> str:
     if stage.on is not None:
         return stage.source
     at = None if stage.exit is None else f'exit{stage.exit}'
-    changes = [stage.resize, 'flip' if stage.flip else None, at, stage.arithmetic]
+    changes = [stage.frames, stage.resize, 'flip' if stage.flip else None, at, stage.arithmetic]
     return '@'.join([stage.member, str(stage.view), *(change.replace(' ', '-') for change in changes if change)])
 
 

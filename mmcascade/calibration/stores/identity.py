@@ -22,6 +22,7 @@ class StageIdentity:
         scale: factor by which that is resized first.
         arithmetic: of a member that runs in a runtime and a precision in which it computes other scores, such as
             'bfloat16 in openvino'.
+        frames: of clips, which frames are seen, such as '8 frames'; None = as the view is.
         exit: of a network with several, from 0, at which of them it is left; None = it has one end.
     """
 
@@ -34,10 +35,19 @@ class StageIdentity:
     scale: float = 1.0
     arithmetic: str | None = None
     exit: int | None = None
+    frames: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
-        optional = {'resize': None, 'flip': False, 'on': None, 'scale': 1.0, 'arithmetic': None, 'exit': None}
+        optional = {
+            'resize': None,
+            'flip': False,
+            'on': None,
+            'scale': 1.0,
+            'arithmetic': None,
+            'exit': None,
+            'frames': None,
+        }
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
     @classmethod
@@ -51,7 +61,7 @@ class StageIdentity:
         for name in ('member', 'weights'):
             if not isinstance(getattr(stage, name), str):
                 raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
-        for name in ('resize', 'on', 'arithmetic'):
+        for name in ('resize', 'on', 'arithmetic', 'frames'):
             if not isinstance(getattr(stage, name), str | None):
                 raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
         if not isinstance(stage.flip, bool):
@@ -75,6 +85,7 @@ class StageIdentity:
         if self.on is not None:
             return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
         view = f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
+        view += f', {self.frames}' if self.frames else ''
         return view + ('' if self.exit is None else f' up to exit {self.exit}') + how
 
 

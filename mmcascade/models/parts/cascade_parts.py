@@ -27,6 +27,7 @@ from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.class_outputs import ScoreFunction, class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
+from mmcascade.models.stages.clip_frames import Frames
 from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
 from mmcascade.models.stages.exit_stage import Course, ExitStage
 from mmcascade.models.stages.features import feature_output, no_features
@@ -91,7 +92,7 @@ def build_stages(
     for index, (name, config) in enumerate(configs):
         at_exit = {key: config.pop(key) for key in EXIT_KEYS if key in config}
         options, own = StageOptions.split(config)
-        view, changes = own.pop('view', 0), DeviceView(**own)
+        view, changes = own.pop('view', 0), _device_view(own)
         if 'exit' in at_exit:
             check_exit_options(index, options, gives_features=scores is not class_output)
             before = at_exit.get('continues')
@@ -104,9 +105,18 @@ def build_stages(
             built.append(ExitStage(name, costs, options, view, changes, course))
         else:
             built.append(ClassifierStage(name, networks[name], counters[name], options, view, changes))
-        if (size := built[-1].device_view.size) is not None:  # other sizes are known with the first batch
+        of_clips = changes.frames is not None or getattr(members[name], 'clip', None) is not None
+        if (size := changes.size) is not None and not of_clips:  # other sizes are known with the first batch
             built[-1].counted(torch.empty(1, input_channels(members[name]), *size, dtype=torch.uint8))
     return built
+
+
+def _device_view(options: Mapping[str, Any]) -> DeviceView:
+    """What is done to a view, from the options of a stage."""
+    own = dict(options)
+    count, part = own.pop('frames', None), own.pop('part', None)
+    frames = None if count is None and part is None else Frames(count, (0, 1) if part is None else tuple(part))
+    return DeviceView(**own, frames=frames)
 
 
 def stage_options(members: nn.ModuleDict, stages: Any, checks: Options) -> list[tuple[str, dict[str, Any]]]:
@@ -146,6 +156,11 @@ def _check_options(index: int, options: Mapping[str, Any], checks: Options) -> N
             raise ValueError(f'{key} of stage {index} is {expected}, got {value!r}')
 
 
+def _is_part(value: Any) -> bool:
+    pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(is_whole(n, 0) for n in value)
+    return pair and value[0] < value[1]
+
+
 def _is_size(value: Any) -> bool:
     try:
         return value is None or bool(checked_size(value))
@@ -168,6 +183,8 @@ _OPTIONS: Options = {
     'resize': ('the side of a square or (height, width), in whole pixels from 1, or None', _is_size),
     'flip': ('True or False', lambda v: isinstance(v, bool)),
     'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
+    'frames': ('a number of frames >= 1 or None', lambda v: v is None or is_whole(v, 1)),
+    'part': ('(number, of how many), such as (0, 3) for the first third of a clip', _is_part),
     **EXIT_OPTIONS,
 }
 

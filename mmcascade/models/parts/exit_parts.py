@@ -24,7 +24,7 @@ EXIT_OPTIONS: Options = {
 }
 EXIT_KEYS = tuple(EXIT_OPTIONS)
 #: What a stage must have in common with the one that it goes on from: it never sees the image itself.
-_SAME = ('view', 'resize', 'flip', 'interpolation', 'channels_last', 'amp')
+_SAME = ('view', 'frames', 'part', 'resize', 'flip', 'interpolation', 'channels_last', 'amp')
 
 
 def checked_trunks(members: nn.ModuleDict, stages: Sequence[tuple[str, Mapping[str, Any]]]) -> list[int | None]:

@@ -73,8 +73,10 @@ class ClassifierStage(MemberStage[ViewRows]):
             self.device_view.resizing,
             self.device_view.flip,
             arithmetic=self.execution.other_arithmetic,
+            frames=None if self.device_view.frames is None else str(self.device_view.frames),
         )
 
     def describe(self) -> str:
         """Its view in words."""
-        return f'{self.view} mirrored' if self.device_view.flip else str(self.view)
+        frames = '' if self.device_view.frames is None else f', {self.device_view.frames}'
+        return str(self.view) + frames + (' mirrored' if self.device_view.flip else '')

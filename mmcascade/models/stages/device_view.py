@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mmcascade.models.stages.clip_frames import Frames
 from mmcascade.routing.checks import is_whole
 
 INTERPOLATIONS = ('bicubic', 'bilinear')
@@ -19,7 +20,7 @@ def resize_antialiased(images: Tensor, size: tuple[int, int], interpolation: str
     """Images at another size, with the filter widened when it shrinks (antialiasing), as Pillow does.
 
     Args:
-        images: ``(N, C, H, W)``; uint8, or floats of any range.
+        images: ``(N, C, H, W)``, or clips ``(N, T, C, H, W)``; uint8, or floats of any range.
         size: height and width; the aspect ratio is the caller's business.
         interpolation: 'bicubic' or 'bilinear'.
 
@@ -31,7 +32,9 @@ def resize_antialiased(images: Tensor, size: tuple[int, int], interpolation: str
         return images
     # torch's integer filter is faster on a processor, but far off for some shapes, and fails for others.
     exact = images.float() if images.dtype == torch.uint8 else images
-    resized = functional.interpolate(exact, size, mode=interpolation, antialias=True, align_corners=False)
+    maps = exact.flatten(1, -3)  # every frame of a clip by itself
+    resized = functional.interpolate(maps, size, mode=interpolation, antialias=True, align_corners=False)
+    resized = resized.view(*images.shape[:-2], *size)
     return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized
 
 
@@ -45,35 +48,44 @@ class DeviceView:
         resize: side of a square, or ``(height, width)``, in pixels; None = as the view is.
         flip: mirror left and right, after resizing.
         interpolation: 'bicubic' or 'bilinear', antialiased.
+        frames: which frames of a clip, taken first; None = the view as it is.
 
     Raises:
         ValueError: on a size that is no whole number from 1, or an unknown interpolation.
     """
 
     def __init__(
-        self, resize: int | tuple[int, int] | None = None, flip: bool = False, interpolation: str = 'bicubic'
+        self,
+        resize: int | tuple[int, int] | None = None,
+        flip: bool = False,
+        interpolation: str = 'bicubic',
+        frames: Frames | None = None,
     ) -> None:
         self.size = None if resize is None else checked_size(resize)
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f'interpolation is one of {INTERPOLATIONS}, got {interpolation!r}')
         self.flip = flip
+        self.frames = frames
         self.interpolation = interpolation
         self._warned = False
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return self.size is not None or self.flip
+        return self.size is not None or self.flip or self.frames is not None
 
     def __call__(self, images: Tensor, device: torch.device) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, *size)`` on a device; images stay where they are if there is nothing to do."""
+        if self.frames is not None:
+            images = self.frames(images)
         if self.size is not None:
             self._warn_if_larger(tuple(images.shape[-2:]))
             images = resize_antialiased(images.to(device), self.size, self.interpolation)
         return images.to(device).flip(-1) if self.flip else images
 
     def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape ``(C, H, W)`` of an image after the view is taken."""
+        """The shape ``(C, H, W)`` of an image, or ``(T, C, H, W)`` of a clip, after the view is taken."""
+        source = source if self.frames is None else self.frames.shape(source)
         return source if self.size is None else (*source[:-2], *self.size)
 
     @property

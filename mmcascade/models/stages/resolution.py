@@ -39,10 +39,10 @@ def macs_at(
         reason = (str(error).strip().splitlines() or [''])[0]
         height, width = images.shape[-2:]
         takes = known_channels(counter.module)
-        if takes not in (None, images.shape[1]):
+        if takes not in (None, images.shape[-3]):
             raise ValueError(
                 f'member {member!r} takes images of {takes} channel{"s" if takes != 1 else ""}, and these {runs_on} '
-                f'have {images.shape[1]}. Load them as it was trained: color_type of LoadImageFromFile makes '
+                f'have {images.shape[-3]}. Load them as it was trained: color_type of LoadImageFromFile makes '
                 "3 channels of any file with 'color' and 1 with 'grayscale'; arrays are (H, W, channels)"
             ) from error
         raise ValueError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mmcascade._system.extras import require
@@ -14,7 +15,7 @@ CONFIG, PROCESSOR = 'config.json', 'preprocessor_config.json'
 
 
 def huggingface_network(name: str, pretrained: bool, num_classes: int | None = None) -> NamedNetwork:
-    """A classifier of ``transformers``.
+    """A classifier of ``transformers``, of images or of clips (VideoMAE, TimeSformer).
 
     Code that a repository brings along is not run, and weights are read from safetensors files only.
 
@@ -27,7 +28,12 @@ def huggingface_network(name: str, pretrained: bool, num_classes: int | None = N
         ValueError: if it is no image classifier, or something of it cannot be had.
     """
     require('transformers', 'a member of Hugging Face')
-    from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+    from transformers import (
+        AutoConfig,
+        AutoImageProcessor,
+        AutoModelForImageClassification,
+        AutoModelForVideoClassification,
+    )
 
     if Path(name).is_dir() and not (Path(name) / PROCESSOR).is_file():
         raise ValueError(
@@ -39,16 +45,17 @@ def huggingface_network(name: str, pretrained: bool, num_classes: int | None = N
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if num_classes is not None:
             config.num_labels = num_classes
+        of_clips = type(config) in AutoModelForVideoClassification._model_mapping
+        kind = AutoModelForVideoClassification if of_clips else AutoModelForImageClassification
         if pretrained:
-            network = AutoModelForImageClassification.from_pretrained(
-                name, trust_remote_code=False, use_safetensors=True
-            )
+            network = kind.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
         else:
-            network = AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+            network = kind.from_config(config, trust_remote_code=False)
     except Exception as error:
         raise ValueError(f"'{name}' of Hugging Face cannot be made: {error}") from error
     classes = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-    return NamedNetwork(network, huggingface_recipe(processor), pretrained, config.num_labels, classes)
+    recipe = replace(huggingface_recipe(processor), clip='NTCHW' if of_clips else None)
+    return NamedNetwork(network, recipe, pretrained, config.num_labels, classes)
 
 
 def is_huggingface_folder(path: str | Path) -> bool:

@@ -12,7 +12,7 @@ from mmcascade.models.members.recipes.torchvision_recipe import torchvision_reci
 
 
 def torchvision_network(name: str, pretrained: bool, num_classes: int | None = None) -> NamedNetwork:
-    """A classifier of torchvision.
+    """A classifier of torchvision, of images or of clips.
 
     Args:
         name: as ``torchvision.models.get_model`` takes it.
@@ -25,7 +25,10 @@ def torchvision_network(name: str, pretrained: bool, num_classes: int | None = N
     require('torchvision', 'a member of torchvision')
     import torchvision
 
-    names = torchvision.models.list_models(torchvision.models)
+    names = [
+        *torchvision.models.list_models(torchvision.models),
+        *torchvision.models.list_models(torchvision.models.video),
+    ]
     if name not in names:
         close = difflib.get_close_matches(name, names, n=5)
         raise ValueError(

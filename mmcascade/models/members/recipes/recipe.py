@@ -23,12 +23,14 @@ class Recipe:
         mean: per channel, in grey levels from 0 to 255.
         std: per channel, likewise.
         channels: order of the channels, 'rgb' or 'bgr'.
+        clip: of a network of clips, the order of the dimensions that it takes, 'NTCHW' or 'NCTHW'; None = images.
     """
 
     steps: tuple[StepFields, ...]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     channels: str = 'rgb'
+    clip: str | None = None
 
     @property
     def view(self) -> dict[str, Any]:
@@ -37,7 +39,7 @@ class Recipe:
 
 
 class NormalizedNetwork(nn.Module):
-    """A classifier that takes raw images ``(N, C, H, W)`` and gives logits ``(N, classes)``.
+    """A classifier of raw images ``(N, C, H, W)`` or clips ``(N, T, C, H, W)``; gives logits ``(N, classes)``.
 
     Args:
         network: gives logits, alone or under ``.logits``, for normalised images.
@@ -52,12 +54,17 @@ class NormalizedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.num_classes = num_classes
+        self.clip = recipe.clip
         self.register_buffer('mean', torch.tensor(recipe.mean).view(-1, 1, 1))
         self.register_buffer('std', torch.tensor(recipe.std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """From images to what the network gives."""
-        return logits_of(self.network((images.to(self.mean) - self.mean) / self.std))
+        if (images.dim() == 5) != (self.clip is not None):
+            wanted = 'images (N, C, H, W)' if self.clip is None else 'clips (N, T, C, H, W)'
+            raise ValueError(f'the network takes {wanted}, got a tensor of shape {tuple(images.shape)}')
+        normalised = (images.to(self.mean) - self.mean) / self.std
+        return logits_of(self.network(normalised.transpose(1, 2) if self.clip == 'NCTHW' else normalised))
 
 
 def logits_of(output: Any) -> Tensor:
