@@ -14,7 +14,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from tests.test_models.member_kinds import tiny_hugging_face, tiny_resnet
-from tests.test_routing.test_cost import tensors_in
+from tests.test_routing.test_counting.test_cost import tensors_in
 
 pytest.importorskip('mmpretrain')
 

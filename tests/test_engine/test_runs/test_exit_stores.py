@@ -27,7 +27,7 @@ from mmcascade.models.stages.views import as_views
 from mmcascade.routing import WindowPolicy
 from tests.support.exit_project import exits_model, make_exit_project
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPEN = (None, None)
 
 
