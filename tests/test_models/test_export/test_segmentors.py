@@ -18,6 +18,7 @@ from mmcascade.engine.runs.export import run_export
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle, BundleError, ImageError, SegmentationBundle, open_bundle
 from mmcascade.runtime.__main__ import main
+from tests.support import ROOT
 from tests.support.tiny_seg_project import CLASSES, write_project
 
 pytestmark = pytest.mark.slow
@@ -192,3 +193,24 @@ def test_a_server_labels_as_the_bundle_does(exported, config):
         assert client.get('/v1/bundles').json()[0]['task'] == 'segmentation'
         counted = client.get('/metrics').text
         assert 'mmcascade_cells_total{' in counted and 'mmcascade_broken_images_total{bundle="roads"} 2.0' in counted
+
+
+def test_predict_through_bundle_and_config_write_the_same(exported, config, tmp_path, run_tool):
+    names, where = images_of(config)
+    config.dump(tmp_path / 'cascade.py')
+    rows = {}
+    for name, cascade in (('config', tmp_path / 'cascade.py'), ('bundle', exported[0])):
+        out = tmp_path / f'{name}.jsonl'
+        folder = Path(where.data_root, 'img', 'test')
+        run_tool(ROOT / 'tools' / 'predict.py', cascade, folder, '--out', out, '--maps-to', tmp_path / name)
+        rows[name] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows['bundle']) == len(names)
+    for ours, theirs in zip(rows['bundle'], rows['config'], strict=True):
+        assert {k: v for k, v in ours.items() if k not in ('cells', 'label_map', 'class_shares')} == {
+            k: v for k, v in theirs.items() if k not in ('cells', 'label_map', 'class_shares')
+        }
+        for cell, other in zip(ours['cells'], theirs['cells'], strict=True):
+            assert cell.keys() == other.keys() and cell['bbox'] == other['bbox']
+            assert cell['exit_stage'] == other['exit_stage']
+        maps = [np.asarray(Image.open(row['label_map'])) for row in (ours, theirs)]
+        assert (maps[0] != maps[1]).mean() < 0.01

@@ -62,6 +62,16 @@ class Decider(ABC):
         return DecisionRows(self.classes, request.top, self.stages if request.stage_scores else 0)
 
 
+def only_maps(request: PredictRequest) -> None:
+    """Raise ValueError if something is asked for that cascades of segmentors do not give."""
+    asked = {'--top': request.top, '--stage-scores': request.stage_scores, '--rejected-to': request.rejected_to}
+    if wrong := [flag for flag, value in asked.items() if value]:
+        raise ValueError(
+            f'{wrong[0]} is for cascades of classifiers, and this one labels pixels; leave it out (--maps-to DIR '
+            'writes label maps)'
+        )
+
+
 class BundleDecider(Decider):
     """A bundle, which needs no torch.
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmcascade.engine.predict.deciders.decider import BUNDLE, BundleDecider, Decider
+from mmcascade.engine.predict.deciders.seg_bundle_decider import SegBundleDecider
+from mmcascade.runtime.manifest import Manifest
 
 #: The config in a folder that ``mmcascade build`` made.
 CONFIG = 'cascade.py'
@@ -22,7 +24,8 @@ def open_decider(cascade: str | Path) -> Decider:
     """
     path = Path(cascade).expanduser()
     if (path / BUNDLE).is_file():
-        return BundleDecider(path)
+        segments = Manifest.load(path).task == 'segmentation'
+        return SegBundleDecider(path) if segments else BundleDecider(path)
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise ValueError(

@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 
 from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.built import built_cascade, fingerprint_of
-from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.deciders.decider import Decider, only_maps
 from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
@@ -58,12 +58,7 @@ class SegDecider(Decider):
 
     def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """Label maps and cells."""
-        asked = {'--top': request.top, '--stage-scores': request.stage_scores, '--rejected-to': request.rejected_to}
-        if wrong := [flag for flag, value in asked.items() if value]:
-            raise ValueError(
-                f'{wrong[0]} is for cascades of classifiers, and this one labels pixels; leave it out (--maps-to DIR '
-                'writes label maps)'
-            )
+        only_maps(request)
         return MapRows(self.stages, self.classes, request.maps_to)
 
     @torch.no_grad()
