@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support import ROOT
@@ -24,6 +25,19 @@ NAMES = ('small0', 'small1', 'large')
 STORES = 'STORES'
 SMALL = {
     'cell_search_speed': ['--images', '30', '--repeats', '1'],
+    'defaults': [
+        '--stores',
+        STORES,
+        '--chain',
+        'small0',
+        'large',
+        '--temperatures',
+        'none',
+        '--risk',
+        '0.2',
+        '--repeats',
+        '3',
+    ],
     'device_views': ['--quick'],
     'guarantee': [STORES, '--repeats', '3', '--units', '400', '--risk', '0.2'],
     'guarantee_simulation': ['--runs', '20', '--units', '150', '--risks', '0.2'],
@@ -47,6 +61,10 @@ OTHERS = {
     'cell_confidence_stride',
     'ways',
     'gpu',
+    'headline',
+    'headline_figures',
+    'headline_systems',
+    'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',
     'precision_cascade',
@@ -95,6 +113,70 @@ def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch
     printed = capsys.readouterr().out
     assert all(key in printed for key in rows[0])
     assert len(printed.splitlines()) > len(rows)
+
+
+def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    words = ['--stores', *stores, '--chain', 'small0', 'large', '--risk', '0.2', '--repeats', '20', '--draws', '3']
+    monkeypatch.setattr(sys, 'argv', ['headline', *words, '--json', str(tmp_path / 'headline.json')])
+    runpy.run_path(str(BENCHMARKS / 'headline.py'), run_name='__main__')
+    content = read(tmp_path / 'headline.json')
+    systems = {row['system']: row for row in content['systems']}
+    assert {'first member', 'ensemble', 'window', 'threshold', 'random', 'window, certified'} <= set(systems)
+    assert 'window minus threshold' in capsys.readouterr().out
+    window, ensemble = systems['window'], systems['ensemble']
+    assert ensemble['kept_coverage'] == 100 and systems['first member']['kept_coverage'] == 0
+    assert 1 < window['times_first'] < ensemble['times_first'] == pytest.approx((6e5 + 2e6) / 6e5, rel=1e-3)
+    for row in systems.values():
+        assert row['coverage_images'][0] <= row['coverage'] <= row['coverage_images'][1]
+        if row['system'] != 'scikit-fallback':
+            mean, low, high = row['deployed_risk_draws']
+            assert low <= mean <= high
+    (gaps,) = content['differences']
+    assert gaps['window_minus_random'] == pytest.approx(window['coverage'] - systems['random']['coverage'], abs=0.02)
+    assert 0 < gaps['changed_inside_window'] <= 100
+
+
+def test_what_the_headline_keeps_of_a_gain_is_worked_out_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = runpy.run_path(str(BENCHMARKS / 'headline_figures.py'))
+    own = {
+        'accuracy': 80.0,
+        'coverage': 60.0,
+        'augrc': 5.0,
+        'macs': 1.0,
+        'deployed_coverage': 1.0,
+        'deployed_risk': 1.0,
+    }
+    figures = {
+        'first member': own,
+        'last member': {**own, 'macs': 4.0},
+        'ensemble': {**own, 'accuracy': 84.0, 'coverage': 70.0, 'augrc': 4.0, 'macs': 5.0},
+        'window': {**own, 'accuracy': 81.0, 'coverage': 69.0, 'augrc': 4.5, 'macs': 2.0},
+        'threshold': {**own, 'accuracy': 83.0, 'coverage': 58.0, 'augrc': 5.5, 'macs': 2.0},
+    }
+    found = script['compared'](figures)
+    kept = {name: [found[name][f'kept_{figure}'] for figure in ('accuracy', 'coverage', 'augrc')] for name in figures}
+    assert kept['window'] == pytest.approx([25, 90, 50]) and kept['threshold'] == pytest.approx([75, -20, -50])
+    assert found['window']['times_first'] == 2 and found['window']['times_last'] == 0.5
+    assert found['differences']['window_minus_threshold'] == 11 and 'window_minus_random' not in found['differences']
+
+
+def test_only_what_lies_in_the_window_can_change_a_decision(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = runpy.run_path(str(BENCHMARKS / 'headline_figures.py'))
+    decided = script['Decided']
+
+    def system(accepted, macs):
+        return decided(np.zeros(4), np.zeros(4, bool), np.array(macs, float), np.array(accepted, bool))
+
+    systems = {
+        'first member': system([1, 1, 0, 0], [1, 1, 1, 1]),
+        'ensemble': system([1, 0, 1, 0], [2, 2, 2, 2]),
+        'window': system([1, 0, 0, 0], [1, 2, 1, 2]),
+    }
+    assert script['reach'](systems, np.ones(4, int)) == {'acceptance_changed': 50, 'changed_inside_window': 50}
+    assert script['reach'](systems, np.array([1, 3, 1, 0]))['changed_inside_window'] == 75
 
 
 @pytest.mark.parametrize('path', sorted((BENCHMARKS / 'results').glob('*.json')), ids=lambda path: path.stem)
