@@ -64,7 +64,10 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         'is measured on: the units that reach the gap, or all, as in the paper',
     )
     made.add_argument(
-        '--temperatures', default=argparse.SUPPRESS, choices=['none', 'fit'], help='fit one temperature per stage'
+        '--temperatures',
+        default=argparse.SUPPRESS,
+        choices=['auto', 'fit', 'none'],
+        help='one temperature per stage: fit it where that is worth more than its noise (default), always, or never',
     )
     made.add_argument(
         '--maps',
@@ -128,13 +131,15 @@ def run(args: argparse.Namespace) -> None:
 
     from mmcascade.engine.configs.runtimes import set_runtime
     from mmcascade.engine.configs.tta import repeat_stages
+    from mmcascade.engine.console.worth import show_worth
     from mmcascade.engine.runs.calibration import run_calibration
 
     set_runtime(cfg, args.runtime, args.amp)
     if args.tta:
         repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
-    calibration, picture = run_calibration(cfg, request, args.out, args.store, amp=args.amp)
-    print('\n'.join([args.out, *summary_lines(calibration), str(picture)]))
+    made = run_calibration(cfg, request, args.out, args.store, amp=args.amp)
+    print('\n'.join([args.out, *summary_lines(made.calibration), str(made.picture)]))
+    show_worth(made.worth(), 'held-out images' if made.held is not None else 'calibration images')
 
 
 if __name__ == '__main__':

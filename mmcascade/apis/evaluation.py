@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mmcascade._system.tables import Table
 from mmcascade.apis.member_outputs import MemberOutputs
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.worth.systems import systems_of
 from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
-from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
-from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
+from mmcascade.routing import CachedStage
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,8 @@ class Evaluation:
             for output, temperature in zip(given.outputs, calibration.temperatures, strict=True)
         ]
 
-        def system(name: str, stages: Sequence[CachedStage], policy: ExitPolicy) -> System:
-            found = replay(stages, policy, len(labels))
-            return System(name, found.confidence, found.label != labels, found.macs)
-
-        alone = [system(name, [stage], WindowPolicy([])) for name, stage in zip(members, cached, strict=True)]
-        ensemble = system('ensemble', cached, WindowPolicy([(None, None)] * (len(cached) - 1)))
-        cascade = system('cascade', cached, calibration.policy())
+        cascade = calibration.cascade
+        source = ScoreSource(cached, np.asarray(labels, np.int64), cascade.scoring, cascade.fusion)
         wanted = Target.parse(calibration.target)
         measure = measure_for(wanted.kind, wanted.value) if wanted.is_decision else ACCURACY
-        return cls(Standings([*alone, ensemble, cascade], measure), members)
+        return cls(Standings(systems_of(source, calibration), measure), members)

@@ -68,7 +68,7 @@ def built(folder, words):
 
 def test_the_windows_are_those_of_the_commands_by_hand(built, folder, words):
     (folder / 'by_hand.py').write_text(BY_HAND.format(root=folder))
-    by_hand, _ = run_calibration(Config.fromfile(folder / 'by_hand.py'), REQUEST, folder / 'by_hand.json')
+    by_hand = run_calibration(Config.fromfile(folder / 'by_hand.py'), REQUEST, folder / 'by_hand.json').calibration
     assert built.calibration.windows == by_hand.windows and built.calibration.accept == by_hand.accept
     assert 0 < by_hand.measured['reached'][1] < 1
 

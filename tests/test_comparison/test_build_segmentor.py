@@ -65,7 +65,7 @@ def test_the_thresholds_are_those_of_the_commands_by_hand(built, folder):
     )
     by_hand.val_dataloader.dataset = dict(split, part='calibration')
     by_hand.test_dataloader.dataset = dict(split, part='rest')
-    expected, _ = run_calibration(by_hand, REQUEST, folder / 'by_hand.json')
+    expected = run_calibration(by_hand, REQUEST, folder / 'by_hand.json').calibration
     assert built.calibration.windows == expected.windows
     assert 0 < expected.measured['deferred'][0] < 1
 

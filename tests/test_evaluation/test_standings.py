@@ -80,7 +80,7 @@ def test_the_table_fits_80_columns():
     'options, expected',
     [
         (dict(share=0.7), 'It pays: the cascade costs 0.80x of the larger member, coverage at 10 % risk '),
-        (dict(large=-1.0), 'The larger member is worse: large has a coverage at 10 % risk that differs by -'),
+        (dict(large=-1.0), 'The larger member is worse: in coverage at 10 % risk, large differs from small by -'),
         (dict(large=-1.0), 'Do not cascade; use small alone.'),
         (dict(share=0.95), 'It does not pay: the cascade costs 1.05x of the larger member'),
         (dict(), 'It is cheaper and reaches less: the cascade costs 0.45x'),

@@ -113,6 +113,7 @@ def calibration_of(
         target=request.target,
         data=evidence.data,
         max_cells=request.max_cells,
+        trials=evidence.trials,
     )
     policy = policy or plain.policy()
     fitted_on, judged = evidence.fitted_on, evidence.judged_on

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmcascade.calibration.fit.certificate import MIN_UNITS
 from mmcascade.calibration.fit.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.fit.temperatures import TemperatureTrial, fit_temperature, try_temperature
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.stores.cell_store import CellStore
@@ -34,6 +34,7 @@ class Evidence:
         units: the units.
         data: their number and fingerprint.
         held: units that nothing is fitted on but an accept threshold with a guarantee; None = there are none.
+        trials: how the temperatures were found, one per stage; None where they were given or asked for.
     """
 
     cascade: CascadeIdentity
@@ -42,6 +43,7 @@ class Evidence:
     units: Units
     data: dict[str, Any] = field(default_factory=dict)
     held: NDArray[np.int64] | None = None
+    trials: list[TemperatureTrial] | None = None
 
     @classmethod
     def of(cls, store: ScoreStore | CellStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
@@ -93,10 +95,14 @@ class Evidence:
                     f'a guarantee needs at least {MIN_UNITS} calibration units of its own, and a share of '
                     f'{request.certify_share} of {len(labels)} is {len(held)}; calibrate on more units'
                 )
+        known, trials = units[labels[units] >= 0], None
         if request.temperatures == 'fit':
-            known = units[labels[units] >= 0]
             stages = store.stages([fit_temperature(stage, labels, known) for stage in stages])
-        return replace(cls.of_stages(stages, labels, cascade, store.header.identity.data.summary()), held=held)
+        elif request.temperatures == 'auto' and len(known):
+            trials = [try_temperature(stage, labels, known) for stage in stages]
+            stages = store.stages([trial.temperature for trial in trials])
+        evidence = cls.of_stages(stages, labels, cascade, store.header.identity.data.summary())
+        return replace(evidence, held=held, trials=trials)
 
     @classmethod
     def of_cells(cls, store: CellStore, cascade: CascadeIdentity) -> Evidence:

@@ -12,7 +12,7 @@ from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES
 RULES = ('safe', 'paper')
 FIT_ON = ('reached', 'all')
 MAPS = ('none', 'isotonic')
-TEMPERATURES = ('none', 'fit')
+TEMPERATURES = ('auto', 'fit', 'none')
 
 #: What places windows around a decision to accept, and so means nothing where there is none.
 _WINDOWS = ('rule', 'fit_on', 'half_width')
@@ -30,7 +30,9 @@ class CalibrationRequest:
         accept: target of the accept threshold. By default the target itself if it is a decision, else there is none.
         half_width, rule, fit_on: see :func:`~mmcascade.calibration.fit.windows.fit_windows`.
         maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
-        temperatures: 'none' for 1, or 'fit' for the temperature per stage with the lowest negative log-likelihood.
+        temperatures: 'fit' for the temperature per stage with the lowest negative log-likelihood, 'none' for 1, and
+            'auto' to fit where that is worth more than its noise, see
+            :func:`~mmcascade.calibration.fit.temperatures.try_temperature`.
         certify: probability with which the promised risk may be exceeded; None promises nothing.
         certify_share: share of the units that the promise is tested on, and nothing else. Fitting needs few:
             of the shares tried, 0.7 certified the largest coverage on few units, and nearly so on many.
@@ -55,7 +57,7 @@ class CalibrationRequest:
     rule: str = 'safe'
     fit_on: str = 'reached'
     maps: str = 'none'
-    temperatures: str = 'none'
+    temperatures: str = 'auto'
     certify: float | None = None
     certify_share: float = 0.7
     seed: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,30 @@ RANGE = (0.05, 20.0)
 #: An optimum as near to an end of the range, in log T, lies beyond it.
 _AT_AN_END = 1e-2
 _CHUNK = 4096  # units at a time, which bounds the memory for their scores
+
+
+#: A temperature is believed if it gains so many standard errors of log-likelihood on units it was not fitted on.
+EVIDENCE = 2.0
+
+
+@dataclass(frozen=True)
+class TemperatureTrial:
+    """What a temperature per stage is worth, and what was decided.
+
+    Attributes:
+        temperature: that the stage has from now on; 1 where the fitted one was not believed.
+        fitted: the one with the highest likelihood; 1 where there is none.
+        gain: mean log-likelihood per unit (nats) that fitting adds on units that were not fitted on; None where
+            nothing was to be fitted.
+        error: standard error of the gain; None without one.
+        reason: why there is none to fit, else None.
+    """
+
+    temperature: float
+    fitted: float
+    gain: float | None = None
+    error: float | None = None
+    reason: str | None = None
 
 
 def fit_temperature(stage: CachedStage, labels: np.ndarray, units: np.ndarray | None = None) -> float:
@@ -35,28 +60,82 @@ def fit_temperature(stage: CachedStage, labels: np.ndarray, units: np.ndarray | 
     Raises:
         ValueError: if no unit has a finite output.
     """
+    found, reason = _fitted(stage, labels, _finite(stage, labels, units))
+    if reason is not None:
+        warnings.warn(
+            f'no temperature can be fitted to stage {stage.source or "without a name"}: {reason}. It keeps T = 1; '
+            'calibrate on more, or harder, units',
+            stacklevel=2,
+        )
+    return found
+
+
+def try_temperature(stage: CachedStage, labels: np.ndarray, units: np.ndarray | None = None) -> TemperatureTrial:
+    """Fit a temperature if the evidence is for one.
+
+    The units are divided in two at random. The temperature of each part is tried on the other one: what it adds to the
+    log-likelihood of the labels there is its gain. If the mean gain is more than :data:`EVIDENCE` standard errors, the
+    temperature of all units is taken, else 1.
+
+    Args:
+        stage, labels, units: as for :func:`fit_temperature`.
+
+    Raises:
+        ValueError: if no unit has a finite output.
+    """
+    units = _finite(stage, labels, units)
+    fitted, reason = _fitted(stage, labels, units)
+    if reason is not None or fitted == 1:
+        return TemperatureTrial(1.0, fitted, reason=reason)
+    # RandomState, since NumPy keeps its streams for good; the units may be sorted by class.
+    order = np.random.RandomState(0).permutation(len(units))
+    halves = np.sort(units[order[::2]]), np.sort(units[order[1::2]])
+    gains = np.concatenate(
+        [_gain(stage, labels, tried, _half(stage, labels, half)) for half, tried in (halves, halves[::-1])]
+    )
+    gain, error = float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    return TemperatureTrial(fitted if gain > EVIDENCE * error else 1.0, fitted, gain, error)
+
+
+def _half(stage: CachedStage, labels: np.ndarray, units: np.ndarray) -> float:
+    return _fitted(stage, labels, units)[0] if len(units) else 1.0
+
+
+def _gain(stage: CachedStage, labels: np.ndarray, units: np.ndarray, temperature: float) -> np.ndarray:
+    """Per unit, what a temperature adds to the log-likelihood of the label."""
+    parts = [
+        _of_label(stage, labels, part, temperature) - _of_label(stage, labels, part, 1.0) for part in _parts(units)
+    ]
+    return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)
+
+
+def _finite(stage: CachedStage, labels: np.ndarray, units: np.ndarray | None) -> np.ndarray:
     units = np.arange(len(labels)) if units is None else units
     finite = np.concatenate([_output(stage, part).finite_rows().numpy() for part in _parts(units)])
-    units = units[finite]
-    if not len(units):
+    if not finite.any():
         raise ValueError(
             'a stage gave no finite output on any calibration unit; did its member run, with sound weights?'
         )
+    return units[finite]
 
+
+def _fitted(stage: CachedStage, labels: np.ndarray, units: np.ndarray) -> tuple[float, str | None]:
+    """The best temperature of units with finite output; or 1, and why there is none."""
     reason = _no_optimum(stage, labels, units)
     if reason is not None:
-        return _kept(stage, reason)
+        return 1.0, reason
 
     def loss(log_temperature: float) -> float:
-        return sum(_loss_sum(stage, labels, part, math.exp(log_temperature)) for part in _parts(units)) / len(units)
+        temperature = math.exp(log_temperature)
+        return -sum(float(_of_label(stage, labels, part, temperature).sum()) for part in _parts(units)) / len(units)
 
     low, high = map(math.log, RANGE)
     found = minimize_scalar(loss, bounds=(low, high), method='bounded', options={'xatol': 1e-4})
     if not found.fun < loss(0.0):
-        return 1.0
+        return 1.0, None
     if min(found.x - low, high - found.x) < _AT_AN_END:
-        return _kept(stage, f'the likelihood is highest beyond the temperatures {RANGE[0]:g} to {RANGE[1]:g}')
-    return math.exp(found.x)
+        return 1.0, f'the likelihood is highest beyond the temperatures {RANGE[0]:g} to {RANGE[1]:g}'
+    return math.exp(found.x), None
 
 
 def _no_optimum(stage: CachedStage, labels: np.ndarray, units: np.ndarray) -> str | None:
@@ -74,18 +153,10 @@ def _no_optimum(stage: CachedStage, labels: np.ndarray, units: np.ndarray) -> st
     return None if slope > 0 else 'its scores speak against the labels, so the likelihood rises for ever as T grows'
 
 
-def _kept(stage: CachedStage, reason: str) -> float:
-    warnings.warn(
-        f'no temperature can be fitted to stage {stage.source or "without a name"}: {reason}. It keeps T = 1; '
-        'calibrate on more, or harder, units',
-        stacklevel=3,
-    )
-    return 1.0
-
-
-def _loss_sum(stage: CachedStage, labels: np.ndarray, units: np.ndarray, temperature: float) -> float:
+def _of_label(stage: CachedStage, labels: np.ndarray, units: np.ndarray, temperature: float) -> torch.Tensor:
+    """Log-probability of each unit's label, float64."""
     log_probs = _output(stage, units).scaled_logits(temperature).log_softmax(1)
-    return -float(log_probs.gather(1, torch.as_tensor(labels[units])[:, None]).double().sum())
+    return log_probs.gather(1, torch.as_tensor(labels[units])[:, None])[:, 0].double()
 
 
 def _output(stage: CachedStage, units: np.ndarray) -> StageOutput:

@@ -17,26 +17,24 @@ from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE
+from mmcascade.calibration.worth.worth import worth
 from mmcascade.comparison.build.config import Loading, cascade_config, counted_macs
 from mmcascade.comparison.build.images import labelled_images
 from mmcascade.comparison.build.views import view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
-from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.report import write_report
-from mmcascade.evaluation.standings.measure import measure_for
-from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
-from mmcascade.routing import ExitPolicy, WindowPolicy
 
 SCHEMA = 1
 CONFIG, CALIBRATION, RESULTS, PAGE = 'cascade.py', 'calibration.json', 'results.json', 'report.html'
-ENSEMBLE, CASCADE = 'ensemble', 'cascade'
 
 
 @dataclass(frozen=True)
@@ -112,46 +110,16 @@ def build(request: BuildRequest, say: Say = print) -> Built:
     order = [stage.member for stage in config.model.stages]
     say(f'{path}: {" -> ".join(order)}, cheap first')
     config = Config.fromfile(path)
-    calibration, _ = run_calibration(
+    calibration = run_calibration(
         config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_scores'
-    )
+    ).calibration
     with progress_bar('running all stages on the report part') as progress:
-        store, identity = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
-    scores = SplitScores.of(store, identity)
-    standings, deployed = standings_of(scores, order, calibration, request.calibration)
-    built = Built(path, order, calibration, standings, deployed)
+        store, _ = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
+    found = worth(store, calibration)
+    built = Built(path, order, calibration, found.standings, found.deployed)
     write_json(request.out / RESULTS, results_of(built, request))
     write_report([request.out], request.out / PAGE)
     return built
-
-
-def standings_of(
-    scores: SplitScores, order: Sequence[str], calibration: Calibration, request: CalibrationRequest
-) -> tuple[Standings, tuple[float, float] | None]:
-    """Each member, their ensemble and their cascade replayed on stored scores, and what the cascade accepts."""
-    at = dict(zip(order, calibration.temperatures, strict=True))
-    scores = replace(
-        scores, stages={name: replace(stage, temperature=at[name]) for name, stage in scores.stages.items()}
-    )
-
-    def system(name: str, chain: Sequence[str], policy: ExitPolicy) -> System:
-        found = scores.replay(chain, policy)
-        return System(name, found.confidence, found.label != scores.labels, found.macs)
-
-    everybody = WindowPolicy([(None, None)] * (len(order) - 1))
-    cascade = system(CASCADE, order, calibration.policy())
-    systems = [
-        *(system(name, [name], WindowPolicy([])) for name in order),
-        system(ENSEMBLE, order, everybody),
-        cascade,
-    ]
-    wanted = request.wanted
-    standings = Standings(systems, measure_for(wanted.kind, wanted.value))
-    if calibration.accept is None:
-        return standings, None
-    accepted = cascade.confidence >= calibration.accept
-    risk = float(cascade.wrong[accepted].mean()) if accepted.any() else 0.0
-    return standings, (float(accepted.mean()), risk)
 
 
 def command_of(request: BuildRequest) -> str:

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config
+from numpy.typing import NDArray
 
 from mmcascade._system.files import check_writable
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.worth.worth import Worth, worth
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.models.cascades import task_of
@@ -19,9 +25,30 @@ from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.style import save
 
 
+@dataclass(frozen=True)
+class CalibrationRun:
+    """What a calibration wrote, and what it was fitted on.
+
+    Attributes:
+        calibration: what was fitted.
+        picture: path of its picture.
+        store: what all stages say of the calibration split.
+        held: images that nothing was fitted on; None = there are none.
+    """
+
+    calibration: Calibration
+    picture: Path
+    store: ScoreStore | CellStore
+    held: NDArray[np.int64] | None
+
+    def worth(self) -> Worth:
+        """The cascade beside its members and their ensemble, on the images held out, or else on all."""
+        return worth(self.store, self.calibration, self.held)
+
+
 def run_calibration(
     cfg: Config, request: CalibrationRequest, out: str | Path, store: str | Path | None = None, *, amp: bool = False
-) -> tuple[Calibration, Path]:
+) -> CalibrationRun:
     """Fill a store with what all stages say of the calibration split, fit on it, and write ``out`` and its picture.
 
     Args:
@@ -30,9 +57,6 @@ def run_calibration(
         out: the calibration file, ``.json``; the picture stands beside it.
         store: folder for what the stages say; default beside ``out``. An interrupted run continues there.
         amp: run the members in mixed precision.
-
-    Returns:
-        The calibration, and the path of its picture.
 
     Raises:
         ValueError: if the request does not fit the cascade, or cannot be met.
@@ -52,4 +76,4 @@ def run_calibration(
     calibration = fit(evidence, request, stream)
     calibration.save(out)
     save(plot_calibration(evidence, calibration), picture)
-    return calibration, picture
+    return CalibrationRun(calibration, picture, filled, evidence.held)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, check_bootstrap
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
-from mmcascade.evaluation.standings.measure import ACCURACY, Measure, Named
+from mmcascade.evaluation.standings.measure import Measure, Named
 
 #: From how often each unit counts to accuracy and quality of each system, ``(2, systems)``.
 Figures = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -29,12 +29,14 @@ class System:
         confidence: ``(N)``, higher = more certain; -inf ranks last.
         wrong: bool ``(N)``, whether its prediction is not the label.
         macs: ``(N)``, multiply-adds spent on each.
+        inside: bool ``(N)``, which units are in distribution and so have a class; None = all.
     """
 
     name: str
     confidence: NDArray[np.float64]
     wrong: NDArray[np.bool_]
     macs: NDArray[np.float64]
+    inside: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Standing:
 
     Attributes:
         name: of the system.
-        accuracy: of all units.
+        accuracy: of all units with a class.
         quality: what the systems are compared by.
         macs: mean multiply-adds per unit.
     """
@@ -67,6 +69,7 @@ class Standings:
         ValueError: if two systems have one name, or not the same number of units.
 
     Example:
+        >>> from mmcascade.evaluation.standings.measure import ACCURACY
         >>> confidence = np.arange(200) / 200
         >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
         >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
@@ -79,12 +82,19 @@ class Standings:
     measure: Named
 
     def __init__(self, systems: Sequence[System], measure: Measure, *, repeats: int = REPEATS, seed: int = 0) -> None:
-        rankings = [Resampling(system.confidence, system.wrong) for system in systems]
-        measures = (ACCURACY, measure)
+        if measure.detects and any(system.inside is None for system in systems):
+            raise ValueError(f'{measure.name} is a share of units out of distribution, and none is known to be')
+        flags = [system.inside if measure.detects else system.wrong for system in systems]
+        rankings = [
+            Resampling(system.confidence, system.wrong if flag is None else flag)
+            for system, flag in zip(systems, flags, strict=True)
+        ]
+        inside = [_inside(system).astype(np.int64) for system in systems]
+        right = [known * ~system.wrong for known, system in zip(inside, systems, strict=True)]
 
         def figures(times: NDArray[np.int64]) -> NDArray[np.float64]:
-            ranked = [ranking.counted(times) for ranking in rankings]
-            return np.array([[m.of(units) for units in ranked] for m in measures])
+            level = [_share(times @ hits, times @ known) for hits, known in zip(right, inside, strict=True)]
+            return np.array([level, [measure.of(ranking.counted(times)) for ranking in rankings]])
 
         names = [system.name for system in systems]
         self._draw(names, {len(system.confidence) for system in systems}, figures, repeats, seed)
@@ -125,6 +135,15 @@ class Standings:
         return self.names.index(name)
 
 
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else np.nan
+
+
+def _inside(system: System) -> NDArray[np.bool_]:
+    return np.ones(len(system.wrong), np.bool_) if system.inside is None else system.inside
+
+
 def _interval(estimate: float, draws: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(draws, _ENDS)
+    known = draws[~np.isnan(draws)]
+    low, high = np.quantile(known, _ENDS) if known.size else (np.nan, np.nan)
     return Interval(float(estimate), float(low), float(high))

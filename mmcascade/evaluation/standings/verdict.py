@@ -9,7 +9,9 @@ from mmcascade._system.tables import with_interval
 from mmcascade.evaluation.standings.standings import Standings
 
 
-def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascade') -> str:
+def verdict(
+    standings: Standings, members: Sequence[str], cascade: str = 'cascade', *, larger: str = 'the larger member'
+) -> str:
     """What the figures say, and what to do.
 
     Differences are in points, with paired 95 % intervals; one that holds 0 decides nothing.
@@ -18,6 +20,7 @@ def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascad
         standings: of the members, each alone, and of their cascade.
         members: of the cascade, cheap first.
         cascade: its name.
+        larger: what the last of the members is called.
     """
     small, large = members[0], members[-1]
     name = standings.measure.name
@@ -26,11 +29,11 @@ def verdict(standings: Standings, members: Sequence[str], cascade: str = 'cascad
     step = standings.difference(large, small)
     if step.high < 0:
         return (
-            f'The larger member is worse: {large} has a {name} that differs by {_points(standings, large, small)} from '
-            f'that of {small}. Do not cascade; use {small} alone.'
+            f'{larger[0].upper()}{larger[1:]} is worse: in {name}, {large} differs from {small} by '
+            f'{_points(standings, large, small)}. Do not cascade; use {small} alone.'
         )
     ratio = standings[cascade].macs / standings[large].macs
-    cost = f'costs {ratio:.2f}x of the larger member, {name} {_points(standings, cascade, large)}'
+    cost = f'costs {ratio:.2f}x of {larger}, {name} {_points(standings, cascade, large)}'
     over_small = standings.difference(cascade, small)
     gain = f'against {small} alone {_points(standings, cascade, small)}'
     if round(ratio, 2) >= 1:

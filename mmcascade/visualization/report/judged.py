@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +17,9 @@ from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.worth.systems import stage_names, systems_of
 from mmcascade.evaluation.standings.standings import System
-from mmcascade.routing import CascadeState, ExitPolicy, UnitBatch, WindowPolicy
-
-ENSEMBLE, CASCADE = 'ensemble', 'cascade'
+from mmcascade.routing import CascadeState, UnitBatch
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,7 @@ class StoredSplit:
 
     def systems(self, calibration: Calibration) -> list[System]:
         """Each stage's member alone, their ensemble and their cascade."""
-        stages = len(self.names)
-        alone = self.source.alone()
-        everybody = WindowPolicy([(None, None)] * (stages - 1))
-        found = [
-            self._system(name, [alone[stage]], WindowPolicy([]), (stage,)) for stage, name in enumerate(self.names)
-        ]
-        found.append(self._system(ENSEMBLE, self.exits, everybody, tuple(range(stages))))
-        routes = self.routes(calibration)
-        return [*found, System(CASCADE, routes.confidence.astype(np.float64), routes.wrong, routes.cost)]
+        return systems_of(self.source, calibration, self.exits)
 
     @torch.no_grad()
     def labels_after(self, units: Sequence[int], last: int) -> NDArray[np.int64]:
@@ -78,14 +68,3 @@ class StoredSplit:
         for stage in others:
             state = state.add(stage(batch), stage.temperature)
         return state.fused.probs.argmax(1).numpy()
-
-    def _system(self, name: str, exits: Sequence[Exit], policy: ExitPolicy, chain: tuple[int, ...]) -> System:
-        routes = route(exits, policy, self.source.units, chain)
-        return System(name, routes.confidence.astype(np.float64), routes.wrong, routes.cost)
-
-
-def stage_names(cascade: CascadeIdentity) -> tuple[str, ...]:
-    """A name per stage: its member's, with what it is applied to where a member has several stages."""
-    often = Counter(stage.member for stage in cascade.stages)
-    names = [stage.member if often[stage.member] == 1 else stage.source for stage in cascade.stages]
-    return tuple(name if names.count(name) == 1 else f'{name} (stage {k})' for k, name in enumerate(names))

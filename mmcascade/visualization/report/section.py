@@ -12,6 +12,7 @@ from mmcascade._system.tables import Table
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.table import standings_table
@@ -30,7 +31,7 @@ from mmcascade.visualization.report.classes import (
 )
 from mmcascade.visualization.report.drift import DriftRow, drift_rows
 from mmcascade.visualization.report.gallery import Group, Images, gallery
-from mmcascade.visualization.report.judged import CASCADE, StoredSplit
+from mmcascade.visualization.report.judged import StoredSplit
 from mmcascade.visualization.report.places import places, slider_labels
 from mmcascade.visualization.report.settings import request_of, sliders
 

@@ -130,8 +130,7 @@ def request_of(calibration: Calibration) -> CalibrationRequest:
     return CalibrationRequest(
         calibration.target,
         maps='none' if calibration.maps is None else 'isotonic',
-        # Those of a segmentation cascade are its config's, and a file of its kind has no maps and no acceptance.
-        temperatures='none' if all(t == 1 for t in calibration.temperatures) or calibration.cascade.grid else 'fit',
+        temperatures=_temperatures(calibration),
         **further,  # type: ignore[arg-type]
     )
 
@@ -216,3 +215,10 @@ def _start(
             if apart < distance:
                 distance, found = apart, (row, column)
     return found, False
+
+
+def _temperatures(calibration: Calibration) -> str:
+    # Those of a segmentation cascade are its config's, and nothing is asked about them.
+    if calibration.trials is not None or calibration.cascade.grid or 'miou' in calibration.measured:
+        return 'auto'
+    return 'none' if all(t == 1 for t in calibration.temperatures) else 'fit'

@@ -16,7 +16,7 @@ from mmcascade.calibration.fit.operating_point import accept_threshold, operatin
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.summary import summary_lines
-from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.fit.temperatures import fit_temperature, try_temperature
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.calibrating import fit_store, maps_of
@@ -125,6 +125,28 @@ def test_the_promise_of_the_whole_path_holds(tmp_path):
     assert broken <= runs * delta + 3 * math.sqrt(runs * delta * (1 - delta))
 
 
+def test_temperatures_are_fitted_where_that_is_worth_more_than_its_noise(calibration_set):
+    store, labels, stages = calibration_set
+    calibration = fit_store(store, identity(2), 'risk=0.15')
+    trials = [try_temperature(stage, labels) for stage in stages]
+    assert calibration.trials == trials
+    assert calibration.temperatures == [trial.temperature for trial in trials]
+    first, second = summary_lines(calibration)[1:3]
+    assert first.startswith(f'temperature of m0: {trials[0].temperature:.4g}')
+    assert second.startswith(f'temperature of m1: {trials[1].fitted:.4g}, which gains +')
+    assert Calibration.load(calibration.to_json()) == calibration
+    for asked, trials in (('none', [1, 1]), ('fit', [fit_temperature(stage, labels) for stage in stages])):
+        made = fit_store(store, identity(2), 'risk=0.15', temperatures=asked)
+        assert made.temperatures == trials and made.trials is None and 'trials' not in made.to_json()
+
+
+def test_held_out_units_try_no_temperature(calibration_set):
+    store, labels, stages = calibration_set
+    calibration = fit_store(store, identity(2), 'risk=0.15', certify=0.1)
+    fit_on = hold_out_at_random(len(labels), 0.7)[0]
+    assert calibration.trials == [try_temperature(stage, labels, fit_on) for stage in stages]
+
+
 def test_targets_of_routing_set_an_accept_threshold_only_when_asked(calibration_set):
     store, labels, stages = calibration_set
     calibration = fit_store(store, identity(2), 'macs=2')
@@ -201,7 +223,7 @@ def test_what_units_out_of_distribution_count_for(tmp_path):
         assert (with_ood.windows, with_ood.temperatures) == (without.windows, without.temperatures)
     with_ood, without = both('tpr=0.8')
     assert with_ood.tau == without.tau
-    risk = fit_store(mixed, identity(2), 'risk=0.4')
+    risk = fit_store(mixed, identity(2), 'risk=0.4', temperatures='none')
     result = replay(draw(900, 0)[1], risk.policy(), 900)
     accepted = result.confidence >= risk.accept
     assert (result.label != marked)[accepted].mean() == risk.measured['risk'] <= 0.4, 'accepting one is an error'

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from mmcascade.calibration.fit.temperatures import RANGE, fit_temperature
+from mmcascade.calibration.fit.temperatures import RANGE, fit_temperature, try_temperature
 from mmcascade.routing import CachedStage
 
 
@@ -73,3 +73,54 @@ def test_one_error_is_enough_for_an_optimum():
     z[:40, 0] = -1.0
     # 360 right and 40 wrong, all by the same margin: sigmoid(1 / T) = 0.9.
     assert fit_temperature(CachedStage(z), labels) == pytest.approx(1 / np.log(9), rel=1e-3)
+
+
+@pytest.mark.parametrize('scale', [0.5, 2.0])
+def test_a_badly_scaled_member_is_given_a_temperature(scale):
+    labels, z = calibrated(2000, 0, scale)
+    stage = CachedStage(torch.from_numpy(z))
+    trial = try_temperature(stage, labels)
+    assert trial.temperature == trial.fitted == fit_temperature(stage, labels)
+    assert trial.gain > 2 * trial.error > 0 and trial.reason is None
+
+
+def test_the_gain_is_that_of_units_that_were_not_fitted_on():
+    labels, z = calibrated(301, 3, 1.5)
+    z[5] = np.nan
+    stage, some = CachedStage(torch.from_numpy(z)), np.arange(300)
+    units = some[some != 5]
+    order = np.random.RandomState(0).permutation(len(units))
+    halves = [units[order[k::2]] for k in (0, 1)]
+    gains = []
+    for here, there in (halves, halves[::-1]):
+        temperature = fit_temperature(stage, labels, np.sort(here))
+        for unit in there:
+            scores = z[unit].astype(float)
+            gains.append(log_softmax(scores / temperature)[labels[unit]] - log_softmax(scores)[labels[unit]])
+    trial = try_temperature(stage, labels, some)
+    assert trial.gain == pytest.approx(np.mean(gains), rel=1e-4)
+    assert trial.error == pytest.approx(np.std(gains, ddof=1) / np.sqrt(len(gains)), rel=1e-4)
+    assert trial.fitted == fit_temperature(stage, labels, some)
+    assert trial.temperature == (trial.fitted if trial.gain > 2 * trial.error else 1)
+
+
+def test_a_member_that_is_scaled_well_keeps_1():
+    kept = [
+        try_temperature(CachedStage(torch.from_numpy(z)), labels)
+        for labels, z in (calibrated(400, k) for k in range(40))
+    ]
+    assert all(trial.temperature == 1 and trial.reason is None for trial in kept)
+    assert {trial.fitted == 1 for trial in kept} == {False}
+
+
+def test_nothing_to_fit_is_said_without_a_warning(recwarn):
+    labels = np.arange(50) % 5
+    right = try_temperature(CachedStage(10 * torch.eye(5)[labels]), labels)
+    assert (right.temperature, right.gain) == (1, None) and 'right on every calibration unit' in right.reason
+    silent = try_temperature(CachedStage(torch.zeros(50, 5)), labels)
+    assert silent == type(silent)(1.0, 1.0)
+    one = try_temperature(CachedStage(torch.from_numpy(calibrated(60, 1)[1])), calibrated(60, 1)[0], np.arange(1))
+    assert one.temperature == 1
+    assert not len(recwarn)
+    with pytest.raises(ValueError, match='no finite output on any calibration unit'):
+        try_temperature(CachedStage(torch.full((50, 5), torch.nan)), labels)

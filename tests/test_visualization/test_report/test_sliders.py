@@ -11,9 +11,10 @@ import pytest
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.worth.systems import stage_names
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.evaluation.standings.measure import measure_for
-from mmcascade.visualization.report.judged import StoredSplit, stage_names
+from mmcascade.visualization.report.judged import StoredSplit
 from mmcascade.visualization.report.places import places
 from mmcascade.visualization.report.runs import calibrated_runs
 from mmcascade.visualization.report.settings import request_of, sliders

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcascade.calibration.fit.result.guarantee import Guarantee
+from mmcascade.calibration.fit.temperatures import TemperatureTrial
 from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import CONFIDENCES, FUSIONS
@@ -47,6 +48,21 @@ def check_guarantee(promise: Guarantee) -> None:
             f'the guarantee says that the risk is at most {bound:g}, and its counts do not: {promise.errors} errors '
             f'among {promise.accepted} accepted at delta {promise.delta:g}'
         )
+
+
+def check_trial(trial: TemperatureTrial, temperature: float) -> None:
+    """Raise ValueError if a trial is not that of the temperature, or not made of numbers."""
+    for name in ('temperature', 'fitted'):
+        finite(getattr(trial, name), f'{name} of a trial')
+    if trial.temperature != temperature:
+        raise ValueError(f'a trial found the temperature {trial.temperature!r}, and the stage has {temperature!r}')
+    if (trial.gain is None) != (trial.error is None):
+        raise ValueError('a trial of a temperature has an error exactly if it has a gain')
+    for value in (trial.gain, trial.error):
+        if value is not None:
+            finite(value, 'gain or error of a trial')
+    if trial.reason is not None:
+        text(trial.reason, 'reason of a trial')
 
 
 def check_scores(

@@ -19,8 +19,10 @@ from mmcascade.calibration.fit.result.calibration_checks import (
     as_list,
     check_guarantee,
     check_scores,
+    check_trial,
 )
 from mmcascade.calibration.fit.result.guarantee import Guarantee
+from mmcascade.calibration.fit.temperatures import TemperatureTrial
 from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing.checks import fraction, is_finite, is_whole, whole
@@ -60,6 +62,7 @@ class Calibration:
             keeps the window.
         max_cells: how many cells of an image may go on after stage 0; None = any number. Only segmentation cascades
             have it, and only their files hold it.
+        trials: per stage, how its temperature was found; None where temperatures were not left to the evidence.
 
     Example:
         >>> from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
@@ -88,6 +91,7 @@ class Calibration:
     guarantee: Guarantee | None = None
     adapt: int | None = None
     max_cells: int | None = None
+    trials: list[TemperatureTrial] | None = None
 
     def policy(self) -> WindowPolicy:
         """The exit policy that it describes.
@@ -122,8 +126,9 @@ class Calibration:
             'measured': _without_nan(self.measured),
             'maps': maps,
         }
-        if self.max_cells is None:
-            del data['max_cells']
+        for name in ('max_cells', 'trials'):
+            if getattr(self, name) is None:
+                del data[name]
         return data
 
     @classmethod
@@ -154,6 +159,8 @@ class Calibration:
                 fields['maps'] = [ScoreMap.from_json(entry) for entry in fields['maps']]
             if fields.get('guarantee') is not None:
                 fields['guarantee'] = Guarantee(**fields['guarantee'])
+            if fields.get('trials') is not None:
+                fields['trials'] = [TemperatureTrial(**entry) for entry in fields['trials']]
             loaded = cls(**fields)
             _check(loaded)
             return loaded
@@ -184,13 +191,15 @@ def _check(calibration: Calibration) -> None:
     stages = len(calibration.cascade.stages)
     if not stages:
         raise ValueError('a cascade has at least one stage')
-    for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages)):
+    for name, wanted in (('windows', stages - 1), ('temperatures', stages), ('maps', stages), ('trials', stages)):
         entries = getattr(calibration, name)
         if entries is not None and len(as_list(entries, name)) != wanted:
             raise ValueError(f'{stages} stages need {wanted} {name}, got {len(entries)}')
     for temperature in calibration.temperatures:
         if not is_finite(temperature) or not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
             raise ValueError(f'a temperature lies within {TEMPERATURES}, got {temperature!r}')
+    for trial, temperature in zip(calibration.trials or (), calibration.temperatures, strict=False):
+        check_trial(trial, temperature)
     _check_request(calibration)
     check_scores(
         calibration.cascade,

@@ -8,13 +8,17 @@ import math
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee
+from mmcascade.calibration.fit.temperatures import TemperatureTrial
 from mmcascade.routing.policies.policies import Window
 
 
 def summary_lines(calibration: Calibration) -> list[str]:
     """What was decided and what it reaches, one statement a line."""
     lines = [f'gap {gap}: {_window(window)}' for gap, window in enumerate(calibration.windows)]
-    if any(t != 1 for t in calibration.temperatures):
+    if calibration.trials is not None:
+        members = [stage.member for stage in calibration.cascade.stages]
+        lines += [_temperature(name, trial) for name, trial in zip(members, calibration.trials, strict=True)]
+    elif any(t != 1 for t in calibration.temperatures):
         lines.append('temperatures: ' + ', '.join(f'{t:.4g}' for t in calibration.temperatures))
     if calibration.accept is not None:
         score = 'confidence' if calibration.maps is None else 'mapped confidence'
@@ -54,6 +58,15 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
 
 def _percent(*fractions: float) -> str:
     return ', '.join(f'{100 * fraction:.2f}' for fraction in fractions) + ' %'
+
+
+def _temperature(member: str, trial: TemperatureTrial) -> str:
+    if trial.gain is None:
+        return f'temperature of {member}: 1' + (f', {trial.reason}' if trial.reason else '')
+    gain = f'gains {trial.gain:+.4f} nats of likelihood per unit on held-out halves (standard error {trial.error:.4f})'
+    if trial.temperature == 1:
+        return f'temperature of {member}: 1; {trial.fitted:.4g} {gain}, which is within its noise'
+    return f'temperature of {member}: {trial.fitted:.4g}, which {gain}'
 
 
 def _window(window: Window | None) -> str:

@@ -6,21 +6,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 
 from mmcascade._system.files import write_json
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, areas_of
 from mmcascade.comparison.build.build import (
     CALIBRATION,
-    CASCADE,
     CONFIG,
-    ENSEMBLE,
     RESULTS,
     BuildRequest,
     Built,
@@ -93,9 +89,9 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     order = [member.name for member in cheap_first]
     say(f'{path}: {" -> ".join(order)}, cheap first, cells of {grid["cell"]} px')
     config = Config.fromfile(path)
-    calibration, _ = run_calibration(
+    calibration = run_calibration(
         config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
-    )
+    ).calibration
     stores = {}
     for name, changed in {CASCADE: config, 'whole': _whole(config), **_alone(config)}.items():
         with progress_bar(f'report part: {name}') as progress:
@@ -148,10 +144,3 @@ def _standings(stores: Mapping[str, CellStore], order: Sequence[str], calibratio
             system(CASCADE, CASCADE, calibration.policy()),
         ]
     )
-
-
-def areas_of(routes: Routes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels per image and class that are right, that are predicted, and that are labelled."""
-    label: Any = routes.units.label
-    intersect, predicted = np.split(routes.sums, 2, axis=1)
-    return intersect, predicted, label
