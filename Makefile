@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation docs docs-images lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
@@ -90,6 +90,17 @@ mutation: $(READY)
 	OMP_NUM_THREADS=1 nice -n 19 $(PY) -m mutmut run --max-children 2 $(MUTATE)
 	$(PY) -m mutmut results
 
+# The site, in build/docs: every warning is an error.
+docs: $(READY)
+	$(PIP) --no-deps -r requirements/docs.txt
+	OMP_NUM_THREADS=1 $(PY) -m sphinx -W --keep-going -q -b html docs/en build/docs
+
+# Every picture that is committed and whose figures are, too, or can be made of the quickstart's files.
+docs-images: $(READY)
+	$(PY) docs/idea_picture.py
+	$(PY) docs/architecture_picture.py
+	$(PY) docs/update_tables.py
+
 lint: $(READY)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -118,5 +129,5 @@ $(READY): requirements/lock.txt setup.py pyproject.toml
 
 # Keeps the environments, which take minutes to make.
 clean:
-	rm -rf mutants work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf mutants work_dirs data/foolbox data/ood data/ood-imagenet data/composed_fashion* build dist docs/en/api/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
