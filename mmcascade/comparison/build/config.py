@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade.comparison.build.views import MemberView, pipeline_for, shared_views
 from mmcascade.comparison.build.words import NamedMember
 from mmcascade.datasets.broken_images import name_broken_images
-from mmcascade.engine.runs.filling.fill_store import ordered_loader
+from mmcascade.engine.configs.dataloaders import ordered_loader
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import Member
 from mmcascade.models.stages.views import as_views

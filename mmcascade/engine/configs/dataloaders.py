@@ -1,10 +1,15 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What every data loader of a config gets unless it says otherwise."""
+"""Data loaders of a config: what each gets unless it says otherwise, and one that keeps the order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, Dataset
 
 
 def complete_dataloader(cfg: Config, key: str, pin_memory: bool = True) -> None:
@@ -26,3 +31,11 @@ def complete_dataloader(cfg: Config, key: str, pin_memory: bool = True) -> None:
     loader.setdefault('pin_memory', torch.cuda.is_available())
     if not pin_memory:
         loader.pin_memory = False
+
+
+def ordered_loader(config: Mapping[str, Any], dataset: Dataset) -> DataLoader:
+    """The loader of a config over another data set, in its order and to its end."""
+    config = dict(config, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
+    config.setdefault('collate_fn', dict(type='default_collate'))
+    config.pop('drop_last', None)
+    return Runner.build_dataloader(config)

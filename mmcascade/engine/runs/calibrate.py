@@ -21,7 +21,8 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.configs.classes import check_dataset
-from mmcascade.engine.runs.filling.fill_store import Discard, fill_store, true_labels
+from mmcascade.engine.runs.filling.fill_store import fill_store, true_labels
+from mmcascade.engine.runs.filling.job import Discard, StoreJob
 from mmcascade.engine.runs.ignored_label import ignored_label
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
@@ -81,13 +82,13 @@ def prepare_store(
     if labels is not no_labels:  # else those of the data set are not looked at
         check_dataset(model, dataset, f'{dataloader}.dataset')
     name_broken_images(dataset)
-    where = (folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg))
+    job = StoreJob(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg), discard)
     with torch.autocast(device, enabled=amp):
         if task_of(cfg) == 'segmentation':
             from mmcascade.engine.runs.filling.fill_cell_store import fill_cell_store  # needs MMSegmentation
 
-            return fill_cell_store(*where, ignored_label(cfg, dataset), discard), model.identity()
-        return fill_store(*where, labels, discard), model.identity()
+            return fill_cell_store(job, ignored_label(cfg, dataset)), model.identity()
+        return fill_store(job, labels), model.identity()
 
 
 def prepare_stream(
