@@ -40,7 +40,7 @@ html_theme = 'furo'
 html_title = f'mmcascade {version}'
 html_static_path = ['_static']
 html_css_files = ['site.css']
-html_theme_options = {'source_edit_link': None, 'top_of_page_buttons': []}
+html_theme_options: dict[str, object] = {'top_of_page_buttons': []}
 
 
 def setup(app: Sphinx) -> None:
