@@ -134,7 +134,7 @@ def test_unread_views_are_never_made(members, monkeypatch):
     """Only the rows that go on are resized."""
     rows = []
     monkeypatch.setattr(
-        'mmcascade.models.stages.device_view.resize_images',
+        'mmcascade.models.stages.device_view.resize_antialiased',
         lambda x, *args: rows.append(len(x)) or resize_antialiased(x, *args),
     )
     model = cascade(members, [dict(member='resnet'), dict(member='resnet', resize=32)], [None])
