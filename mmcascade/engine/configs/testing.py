@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os.path as osp
 import warnings
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.engine.configs.datasets import pipelines, transform_names, type_name
+from mmcascade.engine.configs.run_flags import RunFlags
 from mmcascade.engine.configs.seg_tta import apply_seg_tta
 from mmcascade.engine.configs.tta import apply_tta
 from mmcascade.models.cascades import cascade_class, task_of
@@ -54,27 +54,19 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class EvalFlags:
-    """How a config is tested.
+class EvalFlags(RunFlags):
+    """How a config is tested, beside what every run is told.
 
     Attributes:
         config_path: of the config; names the work folder, and messages.
         checkpoint: weights for the whole model; None or 'none' where a cascade's members load their own.
-        work_dir: folder for logs and metrics.
-        launcher: of distributed processes, as MMEngine names them.
-        amp: test in mixed precision.
         tta: test-time augmentation.
-        pin_memory: False turns it off whatever the config says.
         drawing: pictures of the predictions.
     """
 
     config_path: str
     checkpoint: str | None = None
-    work_dir: str | None = None
-    launcher: str = 'none'
-    amp: bool = False
     tta: bool = False
-    pin_memory: bool = True
     drawing: Drawing = field(default_factory=Drawing)
 
 
@@ -106,10 +98,9 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
         )
     for key in _NOT_FOR_TESTING:  # a Runner wants each of these groups whole or not at all
         cfg[key] = None
-    cfg.launcher = flags.launcher
+    flags.place(cfg, config_path)
     if flags.launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg)
-    cfg.work_dir = flags.work_dir or work_dir_of(cfg, config_path)
     if checkpoint is not None:
         cfg.load_from = checkpoint
     if cfg.get('test_cfg') is None:
@@ -125,11 +116,6 @@ def prepare_test(cfg: Config, flags: EvalFlags) -> Config:
     if labels_pixels:
         _leave_out_what_needs_labels(cfg)
     return cfg
-
-
-def work_dir_of(cfg: Config, config_path: str) -> str:
-    """The work folder that a config names, or else one named like the config."""
-    return cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config_path))[0])
 
 
 def _check_shape(cfg: Config, config_path: str) -> None:

@@ -8,33 +8,26 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from mmcascade.engine.configs.dataloaders import complete_dataloader
-from mmcascade.engine.configs.testing import work_dir_of
+from mmcascade.engine.configs.run_flags import RunFlags
 from mmcascade.models.cascades import cascade_class
 
 
 @dataclass(frozen=True)
-class TrainFlags:
-    """How a config is trained.
+class TrainFlags(RunFlags):
+    """How a config is trained, beside what every run is told.
 
     Attributes:
         config_path: of the config; names the work folder, and messages.
-        work_dir: folder for logs and checkpoints.
         resume: 'auto' to go on from the latest checkpoint in the work folder, if there is one; or the path of one.
-        launcher: of distributed processes, as MMEngine names them.
-        amp: train in mixed precision.
         validate: evaluate in between.
         auto_scale_lr: scale the learning rate by the real batch size over the one that the config was made for.
-        pin_memory, persistent_workers: False turns them off whatever the config says.
+        persistent_workers: False turns them off whatever the config says.
     """
 
     config_path: str
-    work_dir: str | None = None
     resume: str | None = None
-    launcher: str = 'none'
-    amp: bool = False
     validate: bool = True
     auto_scale_lr: bool = False
-    pin_memory: bool = True
     persistent_workers: bool = True
 
 
@@ -59,8 +52,7 @@ def prepare_train(cfg: Config, flags: TrainFlags) -> Config:
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise ValueError(f'{config_path} has no {key}, so there is nothing to train')
-    cfg.launcher = flags.launcher
-    cfg.work_dir = flags.work_dir or work_dir_of(cfg, config_path)
+    flags.place(cfg, config_path)
     if flags.resume is not None:
         cfg.resume, cfg.load_from = True, None if flags.resume == 'auto' else flags.resume
     if flags.amp:
