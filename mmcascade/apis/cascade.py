@@ -6,15 +6,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcascade._system.files import read_json, write_json
 from mmcascade.apis.cascade_inputs import Batch, MemberViews
 from mmcascade.apis.evaluation import Evaluation
 from mmcascade.apis.member_outputs import Loader, MemberOutputs
-from mmcascade.apis.named_modules import module_of, names_of
+from mmcascade.apis.named_modules import module_of, names_of, split_checkpoint
 from mmcascade.apis.plain_stage import PlainStage
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
@@ -23,6 +24,9 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import CascadeRouter, Outcome
 from mmcascade.runtime import Decision
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SCHEMA = 1
 MEMBERS, CALIBRATION = 'members.json', 'calibration.json'
 
@@ -30,15 +34,17 @@ MEMBERS, CALIBRATION = 'members.json', 'calibration.json'
 class Cascade:
     """Classifiers as a cascade: modules of plain torch, or names such as ``timm/NAME``, cheap first.
 
-    Nothing of OpenMMLab is needed. Members of its zoos and configs are built with ``mmcascade build``.
+    Modules and names of timm, torchvision and Hugging Face need nothing of OpenMMLab.
 
     Args:
-        members: modules that give logits ``(N, classes)``; or ``timm/NAME``, ``torchvision/NAME``, ``hf-hub:ORG/NAME``
-            or a folder of Hugging Face, with the weights and the preprocessing of that library.
+        members: modules that give logits ``(N, classes)``; or strings: ``timm/NAME``, ``torchvision/NAME``,
+            ``hf-hub:ORG/NAME`` or a folder of Hugging Face, a name in the zoo of MMPretrain, or the path of a config.
+            Behind a string may stand, after a space, the checkpoint of its weights. Preprocessing comes along.
         classes: names of the classes, for decisions.
+        weights: per member the weights that it will be given, so that none are fetched; for :meth:`load`.
 
     Raises:
-        ValueError: if a string names none of these.
+        ValueError, FileNotFoundError: if a string names no network.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -53,11 +59,18 @@ class Cascade:
         (True, True, True)
     """
 
-    def __init__(self, members: Sequence[str | nn.Module], classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[str | nn.Module],
+        classes: Sequence[str] | None = None,
+        weights: Sequence[Mapping[str, Tensor] | None] | None = None,
+    ) -> None:
         if len(members) < 2:
             raise ValueError(f'a cascade has two members or more, got {len(members)}')
-        networks = [module_of(member) for member in members]
-        self.sources = [member if isinstance(member, str) else None for member in members]
+        weights = weights or [None] * len(members)
+        networks = [module_of(member, given) for member, given in zip(members, weights, strict=True)]
+        # Without the checkpoint: save() writes the weights.
+        self.sources = [split_checkpoint(member)[0] if isinstance(member, str) else None for member in members]
         known = [classes, *(names for _, _, names in networks)]
         self.classes = next((tuple(names) for names in known if names), None)
         self._views = MemberViews([recipe for _, recipe, _ in networks])
@@ -129,6 +142,10 @@ class Cascade:
         given = MemberOutputs.of(self.stages, self._views, loader)
         return Evaluation.of(self.members, given, self.calibration)
 
+    def plot(self, loader: Loader) -> Figure:
+        """Draw what :meth:`evaluate` finds: errors among the accepted by share accepted, and quality against cost."""
+        return self.evaluate(loader).plot()
+
     def save(self, folder: str | Path) -> None:
         """Write weights, calibration and what the members are; modules are not written, only their weights.
 
@@ -167,10 +184,15 @@ class Cascade:
                 f'the members {missing} were modules, which are not written to files; build them and give them: '
                 f'Cascade.load(folder, modules={{{missing[0]!r}: ...}})'
             )
-        made = cls([modules.get(entry['name']) or entry['model'] for entry in data['members']], data['classes'])
-        for stage, entry in zip(made.stages, data['members'], strict=True):
-            stage.member = entry['name']
-            stage.module.load_state_dict(torch.load(folder / f'{stage.member}.pth', weights_only=True))
+        names = [entry['name'] for entry in data['members']]
+        weights = [torch.load(folder / f'{name}.pth', map_location='cpu', weights_only=True) for name in names]
+        made = cls(
+            [modules.get(entry['name']) or entry['model'] for entry in data['members']], data['classes'], weights
+        )
+        for stage, name, given in zip(made.stages, names, weights, strict=True):
+            stage.member = name
+            stage.module.load_state_dict(given)
+            stage.module.eval()  # some networks derive tensors from their weights when they enter eval mode
         calibration = Calibration.load(folder / CALIBRATION)
         calibration.check(made.identity())
         made._use(calibration)

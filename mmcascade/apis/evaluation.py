@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +16,13 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.worth.systems import systems_of
 from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
-from mmcascade.evaluation.standings.standings import Standings
+from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.routing import CachedStage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,14 @@ class Evaluation:
     Attributes:
         standings: their figures, with paired 95 % intervals.
         members: names, in the order of the cascade.
+        systems: what each of them says of every unit.
+        risk: that the calibration was asked for; None if it was asked for something else.
     """
 
     standings: Standings
     members: list[str]
+    systems: Sequence[System]
+    risk: float | None = None
 
     def table(self) -> Table:
         """One row per system; ``.show()`` prints it, ``.as_markdown()`` is for pages."""
@@ -39,6 +48,20 @@ class Evaluation:
     def verdict(self) -> str:
         """Whether the cascade pays."""
         return verdict(self.standings, self.members)
+
+    def plot(self) -> Figure:
+        """Errors among the accepted by share accepted, with bands of 95 % of the draws, and quality against cost.
+
+        Returns:
+            The figure, which a notebook shows and ``figure.savefig`` writes.
+        """
+        from mmcascade.visualization.standings_plot import plot_costs, plot_curves
+        from mmcascade.visualization.style import figure_of
+
+        figure, (left, right) = figure_of(columns=2, size=(5.5, 4.2))
+        plot_curves(self.systems, risk=self.risk, ax=left)
+        plot_costs(self.standings, ax=right)
+        return figure
 
     @classmethod
     def of(cls, members: list[str], given: MemberOutputs, calibration: Calibration) -> Evaluation:
@@ -59,4 +82,6 @@ class Evaluation:
         source = ScoreSource(cached, np.asarray(labels, np.int64), cascade.scoring, cascade.fusion)
         wanted = Target.parse(calibration.target)
         measure = measure_for(wanted.kind, wanted.value) if wanted.is_decision else ACCURACY
-        return cls(Standings(systems_of(source, calibration), measure), members)
+        systems = systems_of(source, calibration)
+        risk = wanted.value if wanted.kind == 'risk' else None
+        return cls(Standings(systems, measure), members, systems, risk)

@@ -13,8 +13,12 @@ from torch import nn
 from mmcascade import CalibrationRequest, Cascade, WindowPolicy
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.engine.console.configs import read_config
+from mmcascade.engine.predict.deciders.model_decider import ModelDecider
 from mmcascade.routing import CachedStage
+from tests.support.labelled_folder import write_images, write_members
 from tests.support.loop_cascade import loop_cascade
+from tests.support.tiny_project import NAMES
 
 CLASSES = 3
 
@@ -131,7 +135,7 @@ def test_names_of_other_libraries_bring_their_preprocessing(tmp_path, monkeypatc
     'members, loader, target, message',
     [
         ([nn.Linear(1, 2)], [], 'risk=0.1', 'two members or more'),
-        (['resnet50', nn.Linear(1, 2)], [], 'risk=0.1', "'resnet50' is no module, timm/NAME"),
+        (['resnt50_8xb32_in1k', nn.Linear(1, 2)], [], 'risk=0.1', 'close ones are resnet50_8xb32_in1k'),
         (None, [], 'risk=0.1', 'the loader gave no batch'),
         (None, [], 'risk=5', 'written 0.05'),
         (None, [(torch.zeros(3, 8), [1])], 'risk=0.1', '3 images and 1 labels'),
@@ -149,3 +153,68 @@ def test_it_decides_nothing_before_it_is_calibrated(tmp_path):
     for act in (lambda: fresh.predict(units(1, 0)[0]), lambda: fresh.evaluate([]), lambda: fresh.save(tmp_path)):
         with pytest.raises(ValueError, match='calibrate'):
             act()
+
+
+def test_the_picture_is_of_the_evaluation(cascade):
+    figure = cascade.plot(batches(300, 8))
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [
+        'member-1', 'member-2', 'ensemble', 'cascade',
+    ]  # fmt: skip
+    assert 'coverage at 10 % risk' in right.get_ylabel()
+
+
+def test_a_name_with_a_checkpoint_of_ones_own(tmp_path):
+    torch.manual_seed(0)
+    torch.save(timm.create_model('test_resnet', num_classes=4).state_dict(), tmp_path / 'mine.pth')
+    cascade = Cascade([f'timm/test_resnet {tmp_path / "mine.pth"}'] * 2, classes='wxyz')
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(12)]
+    cascade.calibrate([(pictures, [k % 4 for k in range(12)])], target='coverage=0.5')
+    cascade.save(tmp_path / 'saved')
+    (tmp_path / 'mine.pth').unlink()  # the folder holds the weights
+    again = Cascade.load(tmp_path / 'saved')
+    assert again.members == ['test_resnet', 'test_resnet-2'] and again.classes == tuple('wxyz')
+    for one, other in zip(cascade.predict(pictures), again.predict(pictures), strict=True):
+        assert one.to_json() == other.to_json()
+
+
+def test_members_of_openmmlab_decide_as_their_config_does(tmp_path):
+    """The folder of a build decides on files; the same members in Python decide on the same files."""
+    photos, words = write_images(tmp_path), write_members(tmp_path)
+    cheap, dear = f'{words[2]} {words[3]}', f'{words[0]} {words[1]}'
+    cascade = Cascade([cheap, dear])
+    files = sorted(photos.rglob('*.png'))
+    labels = [NAMES.index(file.parent.name) for file in files]
+    cascade.calibrate([(files[:20], labels[:20]), (files[20:], labels[20:])], target='coverage=0.5')
+    assert cascade.members == ['cheap', 'dear'] and cascade.classes == NAMES
+    config = read_config(by_hand(tmp_path, cascade.calibration))
+    for one, other in zip(cascade.predict(files), ModelDecider.of_config(config, tmp_path).decide(files), strict=True):
+        assert one.to_json() == other.to_json() | {'confidence': pytest.approx(other.confidence, abs=1e-6)}
+    cascade.save(tmp_path / 'saved')
+    for weights in tmp_path.glob('*.pth'):
+        weights.unlink()
+    again = Cascade.load(tmp_path / 'saved')
+    assert [d.to_json() for d in again.predict(files)] == [d.to_json() for d in cascade.predict(files)]
+    with pytest.raises(ValueError, match='is a config without weights'):
+        Cascade([words[0], words[2]])
+
+
+def by_hand(folder, calibration):
+    path = folder / 'by_hand.py'
+    resize = "dict(type='Resize', interpolation='bilinear', scale={})"
+    path.write_text(f"""
+default_scope = 'mmpretrain'
+model = dict(
+    type='mmcascade.WindowCascadeClassifier', accept={calibration.accept!r},
+    members=dict(
+        cheap=dict(model='{folder}/cheap.py', checkpoint='{folder}/cheap.pth'),
+        dear=dict(model='{folder}/dear.py', checkpoint='{folder}/dear.pth')),
+    stages=[dict(member='cheap', view=0), dict(member='dear', view=1)],
+    policy=dict(type='mmcascade.WindowPolicy', windows={calibration.windows!r}))
+test_dataloader = dict(dataset=dict(type='CustomDataset', data_root='{folder}/photos', pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiView', num_views=[1, 1], transforms=[[{resize.format(40)}], [{resize.format(32)}]]),
+    dict(type='PackInputs')]))
+""")
+    return path

@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmcascade.comparison.build.words import NamedMember
-from mmcascade.engine.configs.datasets import pipelines, type_name
-from mmcascade.models.members.member_configs import read_member_config
+from mmcascade.engine.configs.datasets import type_name
+from mmcascade.engine.configs.member_pipelines import LOADING, member_pipeline
 from mmcascade.models.members.members import Member
-from mmcascade.models.stages.resolution import known_channels
 
-_LOADING = 'LoadImageFromFile'
 _PACKING = ('PackInputs', 'LoadAnnotations', 'Collect', 'ImageToTensor')
-_SEVERAL = ('MultiView', 'TestTimeAug', 'PackMultiTaskInputs')
 
 
 @dataclass(frozen=True)
@@ -38,27 +35,10 @@ def view_of(named: NamedMember, member: Member) -> MemberView:
     Raises:
         ValueError: if its config has no pipeline, or one of several views.
     """
-    loading: dict[str, Any] = dict(type=_LOADING)
     if member.recipe is not None:
-        return MemberView(loading, [dict(type='mmcascade.ViewSteps', **member.recipe.view)])
-    config = read_member_config(named.model)
-    loader = config.get('test_dataloader') or {}
-    found = pipelines(loader.get('dataset')) or ([config.test_pipeline] if 'test_pipeline' in config else [])
-    if not found:
-        raise ValueError(
-            f'{named.model} has neither a test_dataloader with a pipeline nor a test_pipeline, so how its images are '
-            'prepared is not known'
-        )
-    steps = [dict(step) for step in found[0]]
-    several = [name for name in map(type_name, steps) if name in _SEVERAL]
-    if several:
-        raise ValueError(f'the test pipeline of {named.model} has {several[0]}; build takes members of one view each')
-    own = [step for step in steps if type_name(step) == _LOADING]
-    if own:
-        loading = own[0]
-    elif known_channels(member.module) == 1:  # its images came from memory, and are files now
-        loading = dict(loading, color_type='grayscale')
-    return MemberView(loading, [step for step in steps if type_name(step) not in (_LOADING, *_PACKING)])
+        return MemberView(dict(type=LOADING), [dict(type='mmcascade.ViewSteps', **member.recipe.view)])
+    loading, *steps = member_pipeline(named.model, member)
+    return MemberView(loading, [step for step in steps if type_name(step) not in _PACKING])
 
 
 def shared_views(views: Sequence[MemberView]) -> tuple[list[int], list[MemberView]]:

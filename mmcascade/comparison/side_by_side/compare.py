@@ -15,7 +15,6 @@ from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.comparison.build.images import labelled_images
-from mmcascade.comparison.side_by_side.plots import plot_costs, plot_curves
 from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.runs.report import COMPARISON, DECISIONS, write_report
@@ -23,6 +22,7 @@ from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.runtime import Decision
 from mmcascade.visualization.report.compared import Judgements
+from mmcascade.visualization.standings_plot import plot_costs, plot_curves
 from mmcascade.visualization.style import save
 
 SCHEMA = 1
@@ -94,7 +94,11 @@ def compare(
     standings = Standings(systems, measure)
     reference = max(standings, key=lambda standing: standing.macs).name
     written = [
-        *save(plot_curves(systems), out / 'risk_coverage.png', formats=('pdf',)),
+        *save(
+            plot_curves(systems, risk=wanted.value if wanted.kind == 'risk' else None),
+            out / 'risk_coverage.png',
+            formats=('pdf',),
+        ),
         *save(plot_costs(standings), out / 'quality_macs.png', formats=('pdf',)),
     ]
     judged = Judgements(

@@ -162,7 +162,8 @@ def classified_section(
     routes = split.routes(calibration)
     wanted = Target.parse(calibration.accept_target or calibration.target)
     systems = split.systems(calibration)
-    standings = Standings(systems, measure_for(wanted.kind, wanted.value))
+    judged_by = measure_for(wanted.kind, wanted.value)
+    standings = Standings(systems, judged_by)
     looks = cascade_looks(len(split.names))
     measure = calibration.cascade.confidence
     target = wanted.value if wanted.kind == 'risk' else None
@@ -172,7 +173,7 @@ def classified_section(
     }
     try_it = None
     if len(split.names) > 1:
-        found = sliders(evidence, calibration, split, standings.measure, progress)
+        found = sliders(evidence, calibration, split, judged_by, progress)
         first = split.exits[0]
         spread = [
             bound

@@ -1,62 +1,82 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The pictures of a comparison of any systems."""
+"""Systems on the same units: their risk-coverage curves, and what they reach for what they cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.visualization.style import GUIDE, STAGE_COLOURS, figure_of, panel
+from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel
 
+#: What costs are shown in, from the largest.
+_UNITS = ((1e9, ' (G)'), (1e6, ' (M)'), (1e3, ' (k)'), (-np.inf, ''))
 _GRID = np.linspace(0.2, 1, 161)
 
 
-def plot_curves(systems: Sequence[System], repeats: int = 200, seed: int = 0) -> Figure:
+def plot_curves(
+    systems: Sequence[System], repeats: int = 200, seed: int = 0, *, risk: float | None = None, ax: Axes | None = None
+) -> Figure:
     """Selective risk against coverage, one line per system with the band that holds 95 % of the draws.
 
     Args:
         systems: on the same units.
         repeats: how often the units are drawn again, with replacement.
         seed: of the draws.
+        risk: that is asked for, drawn as a line; None = none is.
+        ax: where to draw; None = a figure of its own.
     """
-    figure, (axis,) = figure_of(size=(6.4, 4.6))
+    figure, axis = panel(ax)
     units = len(systems[0].confidence)
     generator = np.random.default_rng(seed)
     draws = [generator.integers(units, size=units) for _ in range(repeats)]
-    for number, system in enumerate(systems):
-        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
+    colours = _colours([system.name for system in systems])
+    for system in systems:
+        colour = colours[system.name]
         low, high = np.quantile([_risks(system, rows) for rows in draws], [0.025, 0.975], axis=0)
         axis.fill_between(100 * _GRID, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(100 * _GRID, 100 * _risks(system, np.arange(units)), color=colour, label=system.name)
-    axis.axhline(5, **GUIDE)
+    if risk is not None:
+        axis.axhline(100 * risk, **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
     axis.legend(frameon=False)
     return figure
 
 
-def plot_costs(standings: Standings) -> Figure:
+def plot_costs(standings: Standings, ax: Axes | None = None) -> Figure:
     """Quality against cost, one point per system with its 95 % interval."""
-    figure, axis = panel(None)
-    for number, standing in enumerate(standings):
+    figure, axis = panel(ax)
+    colours = _colours(standings.names)
+    factor, prefix = next(unit for unit in _UNITS if max(standing.macs for standing in standings) >= unit[0])
+    for standing in standings:
         quality = standing.quality
         ends = [[100 * (quality.estimate - quality.low)], [100 * (quality.high - quality.estimate)]]
-        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
         axis.errorbar(
-            standing.macs / 1e6,
+            standing.macs / max(factor, 1),
             100 * quality.estimate,
             yerr=np.maximum(ends, 0),
             fmt='o',
-            color=colour,
+            color=colours[standing.name],
             capsize=3,
             label=standing.name,
         )
-    axis.set(xlabel='multiply-adds per image (M)', ylabel=f'{standings.measure.name} (%)', title='Quality against cost')
+    axis.set(
+        xlabel=f'multiply-adds per image{prefix}', ylabel=f'{standings.measure.name} (%)', title='Quality against cost'
+    )
     axis.legend(frameon=False)
     return figure
+
+
+def _colours(names: Sequence[str]) -> dict[str, str]:
+    """One colour per system: cascade and ensemble have theirs in every picture, the others share the rest."""
+    named = {'cascade': ROLES['cascade'].colour, 'ensemble': ROLES['ensemble'].colour}
+    rest = [colour for colour in STAGE_COLOURS if colour not in named.values()]
+    others = [name for name in names if name not in named]
+    return named | {name: rest[number % len(rest)] for number, name in enumerate(others)}
 
 
 def _risks(system: System, rows: np.ndarray) -> np.ndarray:
