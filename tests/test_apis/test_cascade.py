@@ -58,14 +58,18 @@ def cascade():
 def test_windows_and_decisions_are_those_of_the_parts(cascade):
     small, large = modules()
     x, y = units(600, 2)
+    soft = cascade.calibration.temperatures
     with torch.no_grad():
-        stages = [CachedStage(small(x), macs=24.0), CachedStage(large(x), macs=704.0)]
+        stages = [
+            CachedStage(network(x), macs=macs, temperature=temperature)
+            for network, macs, temperature in zip((small, large), (24.0, 704.0), soft, strict=True)
+        ]
     evidence = Evidence.of_stages(stages, y.numpy(), cascade.identity())
     expected = fit(evidence, CalibrationRequest('risk=0.1'))
     assert np.allclose(cascade.calibration.windows[0], expected.windows[0], atol=1e-6)
     x, _ = units(50, 3)
     with torch.no_grad():
-        rows = loop_cascade([small(x).numpy(), large(x).numpy()], cascade.calibration.windows)
+        rows = loop_cascade([small(x).numpy() / soft[0], large(x).numpy() / soft[1]], cascade.calibration.windows)
     found = cascade.predict(x)
     assert {decision.exit_stage for decision in found} == {0, 1}
     for decision, row in zip(found, rows, strict=True):
