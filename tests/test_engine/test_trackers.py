@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 
+import mmcv
+import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmcascade.engine.configs.testing import EvalFlags
+from mmcascade.engine.configs.testing import Drawing, EvalFlags
 from mmcascade.engine.runs.testing import run_test
 from tests.support.tiny_project import make_project
 
@@ -18,10 +20,11 @@ def project(tmp_path_factory):
     return make_project(tmp_path_factory.mktemp('trackers') / 'project')
 
 
-def measured_with(project, backend):
+def measured_with(project, backend, **drawing):
     config = Config.fromfile(project)
     config.visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type=backend)])
-    return run_test(config, EvalFlags(str(project), work_dir=str(project.parent / backend)))
+    flags = EvalFlags(str(project), work_dir=str(project.parent / backend), drawing=Drawing(**drawing))
+    return run_test(config, flags)
 
 
 def test_a_local_file(project):
@@ -40,11 +43,18 @@ def test_tensorboard(project):
     pytest.importorskip('tensorboard')
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    metrics = measured_with(project, 'TensorboardVisBackend').metrics
-    found = []
+    tested = measured_with(project, 'TensorboardVisBackend', show_dir=str(project.parent / 'pictures'), interval=4)
+    scalars, pictures = [], {}
     for file in (project.parent / 'TensorboardVisBackend').rglob('events.out.*'):  # one for each writer
         events = EventAccumulator(str(file))
         events.Reload()
         if 'accuracy/top1' in events.Tags()['scalars']:
-            found += [event.value for event in events.Scalars('accuracy/top1')]
-    assert found == [pytest.approx(metrics['accuracy/top1'], rel=1e-6)]
+            scalars += [event.value for event in events.Scalars('accuracy/top1')]
+        for name in events.Tags()['images']:
+            (pictures[name],) = (event.encoded_image_string for event in events.Images(name))
+    assert scalars == [pytest.approx(tested.metrics['accuracy/top1'], rel=1e-6)]
+    drawn = {file.stem: mmcv.imread(str(file)) for file in (project.parent / 'pictures').glob('*.png')}
+    assert set(pictures) == {'risk_coverage', *drawn} and len(drawn) == 4
+    for name, picture in drawn.items():
+        assert np.array_equal(mmcv.imfrombytes(pictures[name]), picture)
+    assert mmcv.imfrombytes(pictures['risk_coverage']).std() > 10

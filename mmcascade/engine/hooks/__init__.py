@@ -7,6 +7,7 @@ require('mmengine', 'mmcascade.engine')
 
 from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook  # noqa: E402
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook  # noqa: E402
+from mmcascade.engine.hooks.curve_hook import CurveHook  # noqa: E402
 from mmcascade.engine.hooks.stage_table_hook import StageTableHook  # noqa: E402
 
-__all__ = ['CascadeVisualizationHook', 'CellVisualizationHook', 'StageTableHook']
+__all__ = ['CascadeVisualizationHook', 'CellVisualizationHook', 'CurveHook', 'StageTableHook']

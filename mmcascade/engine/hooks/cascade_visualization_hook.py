@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 
+from mmcascade.engine.hooks.trackers import trackers_of
 from mmcascade.models.stages.views import as_views
 from mmcascade.registry import HOOKS
 
@@ -34,7 +35,7 @@ class CascadeVisualizationHook(Hook):
         interval: draw every so many images.
         show: open a window for each picture.
         wait_time: seconds a window stays.
-        out_dir: folder for PNG files; None = the visualizer's own backends.
+        out_dir: folder for PNG files, which trackers of the visualizer get, too; None = its backends only.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class CascadeVisualizationHook(Hook):
         name = f'{number:06d}_{name}' if name else f'{number:06d}'
         if self.out_dir is not None:
             mmcv.imwrite(picture, osp.join(self.out_dir, f'{name}.png'))
+            for tracker in trackers_of(visualizer):
+                tracker.add_image(name, np.ascontiguousarray(picture[..., ::-1]))
         else:
             visualizer.add_image(name, picture[..., ::-1])
         if self.show:

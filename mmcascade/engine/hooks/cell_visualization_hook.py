@@ -28,7 +28,7 @@ class CellVisualizationHook(CascadeVisualizationHook):
         interval: draw every so many images.
         show: open a window for each picture.
         wait_time: seconds a window stays.
-        out_dir: folder for PNG files; None = the visualizer's own backends.
+        out_dir: folder for PNG files, which trackers of the visualizer get, too; None = its backends only.
     """
 
     def __init__(

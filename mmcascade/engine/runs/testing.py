@@ -24,7 +24,9 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.console.progress import progress_bar
+from mmcascade.engine.hooks.curve_hook import CurveHook
 from mmcascade.engine.hooks.progress_hook import ProgressHook
+from mmcascade.engine.hooks.trackers import trackers_of
 from mmcascade.engine.loops.deferred_test_loop import BoundError
 from mmcascade.engine.runs.runner import build_runner, log_file
 from mmcascade.models.parts.class_names import ClassesError
@@ -99,6 +101,8 @@ def run_test(
     gc.freeze()  # what was imported and built stays, and need not be searched for garbage again and again
     with progress_bar('testing', shown=is_main_process() and not verbose) as progress:
         runner.register_hook(ProgressHook(progress))
+        if trackers_of(runner.visualizer):
+            runner.register_hook(CurveHook())
         metrics = runner.test()
     tell_trackers(runner, metrics)
     if output.metrics and is_main_process():
