@@ -8,9 +8,10 @@ from typing import Any
 
 from mmcascade._system.tables import Column, Table, with_interval, with_prefix
 from mmcascade.calibration.search.results.files import describe_windows
+from mmcascade.calibration.search.results.pareto_file import IntervalEntry, ParetoFile, PointEntry, SystemEntry
 
 
-def points_table(result: Mapping[str, Any]) -> Table:
+def points_table(result: ParetoFile) -> Table:
     """The front: one row per point, measured on the images that the search did not see."""
     unit = result['cost']
     others = [] if result['quality'] == 'accuracy' else ['accuracy']
@@ -35,7 +36,7 @@ def points_table(result: Mapping[str, Any]) -> Table:
                 _cost(figures['cost'], unit),
                 _cost(point['worst_case'], unit),
                 _quality(point),
-                *(f'{100 * figures[name]:.2f}' for name in others),
+                *(f'{100 * figures["accuracy"]:.2f}' for _ in others),
                 '-' if difference is None else f'{_interval(difference, "+.2f")} {point["baseline"]}',
                 str(point['near_bounds']),
             ]
@@ -43,14 +44,14 @@ def points_table(result: Mapping[str, Any]) -> Table:
     return Table.of(rows[0], rows[1:])
 
 
-def committees_table(result: Mapping[str, Any]) -> Table:
+def committees_table(result: ParetoFile) -> Table:
     """Single stages against ensembles and cascades of equal accuracy, and of equal cost."""
     unit = result['cost']
     rows: list[list[Any]] = [
         [Column('equal', left=True), 'single', 'ensemble', 'cascade', f'{unit} saved by the cascade']
     ]
     for row in result['committees']:
-        cells = [_system(row[kind], unit) for kind in ('single', 'ensemble', 'cascade')]
+        cells = [_system(system, unit) for system in (row['single'], row['ensemble'], row['cascade'])]
         saved = '-' if row['cascade'] is None else f'{row["single"]["cost"] / row["cascade"]["cost"]:.2f}x'
         rows.append([row['goal'], *cells, saved])
     return Table.of(rows[0], rows[1:])
@@ -68,7 +69,7 @@ def confidences_table(result: Mapping[str, Any]) -> Table:
     return Table.of(rows[0], rows[1:])
 
 
-def coverage_lines(result: Mapping[str, Any]) -> list[str]:
+def coverage_lines(result: ParetoFile) -> list[str]:
     """How much of the space was searched."""
     return [
         f'{entry["stages"]} stage(s): {entry["chains"]} of {entry["of_chains"]} chains, {entry["settings"]:,} of '
@@ -77,17 +78,17 @@ def coverage_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _quality(point: Mapping[str, Any]) -> str:
+def _quality(point: PointEntry) -> str:
     """With its confidence interval where there is one."""
     text, interval = f'{100 * point["report"]["quality"]:.2f}', point.get('interval')
     return text if interval is None else f'{text} ({100 * interval["low"]:.2f} to {100 * interval["high"]:.2f})'
 
 
-def _interval(found: Mapping[str, float], form: str = '.2f') -> str:
+def _interval(found: IntervalEntry, form: str = '.2f') -> str:
     return with_interval(found['estimate'], found['low'], found['high'], form, 100)
 
 
-def _system(system: Mapping[str, Any] | None, unit: str) -> str:
+def _system(system: SystemEntry | None, unit: str) -> str:
     if system is None:
         return '-'
     return f'{100 * system["accuracy"]:.2f} % at {_cost(system["cost"], unit)} ({" > ".join(system["chain"])})'

@@ -22,6 +22,7 @@ from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import compare, convert
 from mmcascade.calibration.search.results.confidence_curves import confidence_curves
 from mmcascade.calibration.search.results.files import as_csv, as_json, committee_rows
+from mmcascade.calibration.search.results.pareto_file import About, Outcome, ParetoFile
 from mmcascade.calibration.search.results.report import Performance, Point, Reporter
 from mmcascade.calibration.search.search import search
 from mmcascade.calibration.stores.cell_store import CellStore
@@ -114,20 +115,20 @@ class SearchRun:
             raise ValueError(f'{out} exists and is not empty; name another folder with --out, or delete it')
         return out
 
-    def front(self, plan: Plan, progress: Progress = no_progress) -> dict[str, Any]:
+    def front(self, plan: Plan, progress: Progress = no_progress) -> ParetoFile:
         """Search, and write table, picture and configs of the front; returns what ``pareto.json`` holds."""
         select, report = self._halves()
         found = search(self.candidates, select, plan, progress)
         chosen = [found.front[k] for k in spread_out([s.cost for s in found.front], self.points)]
         reporter = Reporter(self.candidates, plan, select, report, self.repeats)
-        about: dict[str, Any] = {'front': len(found.front)}
+        about: Outcome = {'front': len(found.front)}
         if self.candidates.units.label is not None:
             about['max_cells'] = plan.max_cells
         if isinstance(plan.quality, Accuracy) and plan.chains is None:
             about['committees'] = committee_rows(compare(found), self.candidates, reporter.figures)
         return self._write(chosen, found.ensembles, found.covered, plan, reporter, about)
 
-    def converted(self, chain: str, goal: str, plan: Plan) -> dict[str, Any]:
+    def converted(self, chain: str, goal: str, plan: Plan) -> ParetoFile:
         """Turn an ensemble into a cascade; writes both like a front of two."""
         select, report = self._halves()
         settings = convert(self.candidates, select, self.candidates.find(chain), goal, plan)
@@ -167,18 +168,18 @@ class SearchRun:
         covered: Sequence[Covered],
         plan: Plan,
         reporter: Reporter,
-        about: Mapping[str, Any],
-    ) -> dict[str, Any]:
+        outcome: Outcome,
+    ) -> ParetoFile:
         points = [reporter.point(setting) for setting in settings]
         config = stored_config(self.stores)
         names = [_folder_name(number, point, self.candidates) for number, point in enumerate(points)]
-        about = {
+        about: About = {
             'stores': [str(store.folder) for store in self.stores],
             'cost': self.unit,
             'seed': self.seed,
             'units': {'select': len(reporter.select), 'report': len(reporter.report)},
             'configs': names if config is not None else None,
-            **about,
+            **outcome,
         }
         result = as_json(points, covered, self.candidates, plan, about)
         with folder_written_whole(self.out) as folder:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from mmcascade.calibration.search.chain_search import Setting
 from mmcascade.calibration.search.found import Covered
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import Committee
+from mmcascade.calibration.search.results.pareto_file import (
+    About,
+    CommitteeEntry,
+    CoveredEntry,
+    ParetoFile,
+    PointEntry,
+    SystemEntry,
+)
 from mmcascade.calibration.search.results.report import Performance, Point
 from mmcascade.routing.policies.policies import Window
 
@@ -23,8 +31,8 @@ SCHEMA = 1
 
 
 def as_json(
-    points: Sequence[Point], covered: Sequence[Covered], candidates: Candidates, plan: Plan, about: Mapping[str, Any]
-) -> dict[str, Any]:
+    points: Sequence[Point], covered: Sequence[Covered], candidates: Candidates, plan: Plan, about: About
+) -> ParetoFile:
     """What ``pareto.json`` holds; qualities are fractions.
 
     Args:
@@ -42,14 +50,14 @@ def as_json(
         'policy': plan.policy,
         'limits': asdict(plan.limits),
         'stages': dict(zip(candidates.names, np.round(candidates.mean_costs(), 6).tolist(), strict=True)),
-        'covered': [{**asdict(entry), 'share': entry.share} for entry in covered],
+        'covered': [_covered(entry) for entry in covered],
         'points': [_point(point, candidates) for point in points],
     }
 
 
 def committee_rows(
     committees: Sequence[Committee], candidates: Candidates, figures: Callable[[Setting], Performance]
-) -> list[dict[str, Any]]:
+) -> list[CommitteeEntry]:
     """What ``pareto.json`` holds of a comparison with committees.
 
     Args:
@@ -58,9 +66,7 @@ def committee_rows(
         figures: of a setting, on images that the search did not see.
     """
 
-    def describe(setting: Setting | None) -> dict[str, Any] | None:
-        if setting is None:
-            return None
+    def describe(setting: Setting) -> SystemEntry:
         seen = figures(setting)
         return {
             'chain': candidates.named(setting.chain),
@@ -69,8 +75,15 @@ def committee_rows(
             'cost': seen.cost,
         }
 
-    systems = ('single', 'ensemble', 'cascade')
-    return [{'goal': row.goal, **{name: describe(getattr(row, name)) for name in systems}} for row in committees]
+    return [
+        {
+            'goal': row.goal,
+            'single': describe(row.single),
+            'ensemble': None if row.ensemble is None else describe(row.ensemble),
+            'cascade': None if row.cascade is None else describe(row.cascade),
+        }
+        for row in committees
+    ]
 
 
 def as_csv(points: Sequence[Point], candidates: Candidates) -> str:
@@ -88,12 +101,19 @@ def describe_windows(windows: Sequence[Window]) -> str:
     return ', '.join('..'.join('' if end is None else f'{end:.4g}' for end in window) for window in windows)
 
 
-def _point(point: Point, candidates: Candidates) -> dict[str, Any]:
-    baseline = None if point.baseline is None else candidates.names[point.baseline]
-    written = {**asdict(point), 'chain': candidates.named(point.chain), 'baseline': baseline}
+def _point(point: Point, candidates: Candidates) -> PointEntry:
+    written: dict[str, Any] = {
+        **asdict(point),
+        'chain': candidates.named(point.chain),
+        'baseline': None if point.baseline is None else candidates.names[point.baseline],
+    }
     if point.interval is None:
         del written['interval']
-    return written
+    return cast(PointEntry, written)  # the fields of a point, by the same names
+
+
+def _covered(entry: Covered) -> CoveredEntry:
+    return cast(CoveredEntry, {**asdict(entry), 'share': entry.share})
 
 
 def _row(point: Point, candidates: Candidates) -> dict[str, Any]:
