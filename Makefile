@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-slow test-ranges mutation docs docs-images lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ray test-slow test-ranges mutation docs docs-images lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
@@ -74,6 +74,10 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 test-browser: $(READY)
 	@test -n "$(CHROMIUM)" || { echo 'There is no Chromium: apt-get install chromium, or make CHROMIUM=...'; exit 1; }
 	CHROMIUM=$(CHROMIUM) OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests
+
+# On a Ray cluster of this machine, which takes its time to start: equal decisions, and processes that are killed.
+test-ray: $(READY)
+	RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest -m ray tests
 
 # The same tests on the ranges of setup.py as pip resolves them today, with the interpreter that PYTHON names.
 RANGES := .venv-ranges

@@ -40,8 +40,8 @@ def requirements(name: str) -> list[str]:
 # Members are networks of torch; what else is asked for brings what it imports, and torch with it where it needs that.
 WITH_TORCH = ('onedl', 'openmmlab')
 EXTRAS = (
-    'torch', *WITH_TORCH, 'runtime', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo',
-    'tests', 'lint',
+    'torch', *WITH_TORCH, 'runtime', 'onnx', 'openvino', 'serve', 'ray', 'parquet', 'tensorboard', 'torchmetrics',
+    'demo', 'tests', 'lint',
 )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ from tests.support.wheels import build_wheel, copy_sources, run
 LOCKED_AS = {'opencv-python': 'opencv-python-headless'}
 # What `make` installs.
 PARTS = (
-    'base', 'torch', 'onedl', 'runtime', 'onnx', 'openvino', 'serve', 'parquet', 'tensorboard', 'torchmetrics', 'demo',
-    'tests', 'lint',
+    'base', 'torch', 'onedl', 'runtime', 'onnx', 'openvino', 'serve', 'ray', 'parquet', 'tensorboard', 'torchmetrics',
+    'demo', 'tests', 'lint',
 )  # fmt: skip
 
 
@@ -135,8 +135,8 @@ ASKED_FOR = {'huggingface_hub', 'pyarrow', 'safetensors', 'timm', 'transformers'
     [
         ('routing evaluation/curves calibration', 'torch'),
         ('runtime', 'runtime openvino'),
-        ('serving', 'serve'),
-        ('.', 'torch onedl onnx openvino serve'),
+        ('serving', 'serve ray'),
+        ('.', 'torch onedl onnx openvino serve ray torchmetrics'),
     ],
 )
 def test_what_is_imported_is_required(parts, extras):

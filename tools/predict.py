@@ -41,6 +41,12 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made.add_argument(
         '--batch-size', type=whole_number, help='images at a time (default 32; 1 for cascades of segmentors)'
     )
+    made.add_argument(
+        '--engine', choices=['local', 'ray'], default='local', help='local, or ray: --out is then a folder of .parquet'
+    )
+    made.add_argument('--address', help='with ray: of a cluster, such as auto (default: this machine alone)')
+    made.add_argument('--actors', type=whole_number, help='with ray: processes that hold the cascade, at the most')
+    made.add_argument('--gpus', type=float, default=0.0, help='with ray: of each of them; a part is fine (default 0)')
     return made
 
 
@@ -55,8 +61,16 @@ def run(args: argparse.Namespace) -> None:
         tuple(args.inputs), args.out, args.top, args.rejected_to, args.batch_size, args.stage_scores, args.maps_to
     )
     decider = open_decider(args.cascade)
+    if args.engine == 'local' and (args.address or args.actors or args.gpus):
+        raise ValueError('--address, --actors and --gpus go with --engine ray')
     with watching(decider.stages) as watch:
-        tally = predict(request, decider, watch)
+        if args.engine == 'ray':
+            from mmcascade.engine.predict.ray_engine import RayOptions, predict_on_ray
+
+            options = RayOptions(args.address, args.actors, gpus=args.gpus)
+            tally = predict_on_ray(args.cascade, request, options, watch)
+        else:
+            tally = predict(request, decider, watch)
     print(summary(request, tally, decider))
 
 

@@ -29,16 +29,34 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made.add_argument('--deadline', type=float, default=10.0, help='seconds to wait, then status 503 (default 10)')
     made.add_argument('--max-bytes', type=whole_number, default=64 << 20, help='of one request (default 64 MiB)')
     made.add_argument('--max-pixels', type=whole_number, default=50_000_000, help='of one image (default 50 million)')
-    made.add_argument('--engine', choices=['onnxruntime', 'openvino'], default='onnxruntime')
+    made.add_argument(
+        '--engine',
+        choices=['onnxruntime', 'openvino', 'ray'],
+        default='onnxruntime',
+        help='what runs the graphs, or ray: replicas of the whole server on Ray Serve, in ONNX Runtime',
+    )
+    made.add_argument('--address', help='with ray: of a cluster, such as auto (default: this machine alone)')
+    made.add_argument(
+        '--replicas',
+        default='1',
+        metavar='N[:M]',
+        help='with ray: at least N and at most M, as requests wait (default 1)',
+    )
+    made.add_argument('--cpus', type=float, default=1.0, help='with ray: processors of each replica (default 1)')
     made.add_argument('--threads', type=int, default=0, help='of one graph (default: as many as the engine likes)')
     return made
 
 
 def run(args: argparse.Namespace) -> None:
-    with needed_by('mmcascade serve'):
+    with needed_by('mmcascade serve' + (' --engine ray' if args.engine == 'ray' else '')):
         from mmcascade.runtime import Engine
         from mmcascade.serving.server import serve
         from mmcascade.serving.settings import ServeSettings
+
+        if args.engine == 'ray':
+            import ray.serve  # noqa: F401
+
+            from mmcascade.serving.ray.deployment import RaySettings, serve_on_ray
 
     folders = _folders(args.bundles)
     settings = ServeSettings(
@@ -50,7 +68,19 @@ def run(args: argparse.Namespace) -> None:
         max_pixels=args.max_pixels,
     )
     print(f'serving {", ".join(folders)} on http://{args.host}:{args.port}; Ctrl-C ends it', flush=True)
+    if args.engine == 'ray':
+        least, most = _replicas(args.replicas)
+        spread = RaySettings(args.address, least, most, args.cpus)
+        serve_on_ray(folders, args.host, args.port, settings, Engine(threads=args.threads), spread)
+        return
     serve(folders, args.host, args.port, settings, Engine(args.engine, args.threads))
+
+
+def _replicas(text: str) -> tuple[int, int]:
+    least, _, most = text.partition(':')
+    if not least.isdecimal() or not (most or least).isdecimal():
+        raise ValueError(f'--replicas is N or N:M, whole numbers from 1, got {text!r}')
+    return int(least), int(most or least)
 
 
 def _folders(words: list[str]) -> dict[str, Path]:

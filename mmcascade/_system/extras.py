@@ -24,6 +24,7 @@ INSTALL = {
     'torchvision': 'pip install torchvision',
     'torchmetrics': 'pip install "mmcascade[torchmetrics]", or torchmetrics alone',
     'tensorboard': 'pip install "mmcascade[tensorboard]", or tensorboard alone',
+    'ray': 'pip install "mmcascade[ray]"',
     'pyarrow': 'pip install "mmcascade[parquet]", or pyarrow alone',
     **dict.fromkeys(
         ('fastapi', 'fastapi_offline', 'uvicorn', 'prometheus_client', 'starlette', 'pydantic', 'anyio', 'multipart'),

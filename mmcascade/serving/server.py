@@ -44,6 +44,9 @@ def serve(
         host=host,
         port=port,
         log_level='warning',
+        # The parser whose bounds are set below, whatever else is installed.
+        http='h11',
+        loop='asyncio',
         limit_concurrency=1000,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=30,

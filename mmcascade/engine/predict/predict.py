@@ -103,15 +103,15 @@ def _decided_on(
     for first, batch in _batches(items(request.inputs), journal, request.batch_size or decider.batch_size):
         results = decider.decide([item.image for item in batch], first)
         pairs = list(zip(batch, results, strict=True))
-        if request.rejected_to is not None:
-            for item, result in pairs:
-                if _is_rejected(result):
-                    put_link(item, request.rejected_to)
+        for item, result in pairs:
+            put_rejected(request, item, result)
         yield [rows.row(item, result) for item, result in pairs]  # what is killed before that is linked again
 
 
-def _is_rejected(result: object) -> bool:
-    return isinstance(result, Decision) and result.accepted is False
+def put_rejected(request: PredictRequest, item: Item, result: object) -> None:
+    """A link to an image that is not accepted, where links are asked for."""
+    if request.rejected_to is not None and isinstance(result, Decision) and result.accepted is False:
+        put_link(item, request.rejected_to)
 
 
 def _batches(source: Iterator[Item], journal: Journal, size: int) -> Iterator[tuple[int, list[Item]]]:

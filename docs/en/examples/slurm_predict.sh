@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Decisions on a folder of images by several nodes: sbatch slurm_predict.sh BUNDLE IMAGES OUT
+# The paths are on a file system that all nodes share. Submitted again after a time limit, it goes on where it stopped.
+#SBATCH --job-name=mmcascade
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --time=12:00:00
+#SBATCH --signal=TERM@60
+set -euo pipefail
+bundle=$1 images=$2 out=$3
+port=6379
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | cut -d ' ' -f 1)
+
+# Ray tells its nodes apart from strangers by a token; all of them find it in the home folder.
+export RAY_USAGE_STATS_ENABLED=0
+srun --nodes=1 --ntasks=1 -w "$head" ray start --head --node-ip-address="$address" --port=$port --block &
+sleep 20
+srun --nodes=$((SLURM_NNODES - 1)) --ntasks=$((SLURM_NNODES - 1)) --exclude="$head" \
+    ray start --address="$address:$port" --block &
+sleep 20
+srun --overlap --nodes=1 --ntasks=1 -w "$head" \
+    mmcascade predict "$bundle" "$images" --out "$out" --engine ray --address "$address:$port"

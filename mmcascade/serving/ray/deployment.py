@@ -1,0 +1,146 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""The application of the server, whole, in every replica of a Ray Serve deployment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from mmcascade.runtime import Engine, open_bundle
+from mmcascade.serving.app import create_app
+from mmcascade.serving.settings import ServeSettings
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How an application is spread over a cluster.
+
+    Attributes:
+        address: of a Ray cluster, such as 'auto'; None = this machine alone.
+        replicas: at least so many.
+        max_replicas: at most so many; they come and go with the requests that wait.
+        cpus: processors of each replica.
+        gpus: of each replica; a part is fine.
+        name: of the application within the cluster.
+    """
+
+    address: str | None = None
+    replicas: int = 1
+    max_replicas: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+    name: str = 'mmcascade'
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replicas <= self.max_replicas:
+            raise ValueError(
+                f'replicas is a whole number from 1 to max_replicas, got {self.replicas!r} and {self.max_replicas!r}'
+            )
+
+
+def build_app(folders: dict[str, str], settings: ServeSettings, engine: Engine) -> FastAPI:
+    """The application of one replica, made where it runs."""
+    return create_app({name: Path(folder) for name, folder in folders.items()}, settings, engine)
+
+
+def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Engine, spread: RaySettings) -> Any:
+    """The application as Ray Serve takes it: all stages of a cascade in one replica.
+
+    Args:
+        folders: bundles by name, under paths that every machine of the cluster finds.
+        settings: bounds and batching of every replica.
+        engine: what runs the graphs.
+        spread: replicas and what each holds.
+    """
+    from ray import serve
+
+    plain = {name: str(folder.resolve()) for name, folder in folders.items()}
+
+    def build() -> FastAPI:  # Ray tells it from an application by its being a plain function
+        return build_app(plain, settings, engine)
+
+    @serve.ingress(build)
+    class Cascade:
+        """One replica."""
+
+    return serve.deployment(
+        Cascade,
+        name='cascade',
+        ray_actor_options={'num_cpus': spread.cpus, 'num_gpus': spread.gpus},
+        autoscaling_config={
+            'min_replicas': spread.replicas,
+            'max_replicas': spread.max_replicas,
+            'target_ongoing_requests': settings.max_batch,
+        },
+        max_ongoing_requests=settings.max_waiting,
+        # Beyond what replicas hold, the proxy refuses with 503 at once.
+        max_queued_requests=settings.max_waiting,
+        graceful_shutdown_timeout_s=30.0,
+        health_check_period_s=2.0,
+    )
+
+
+def serve_on_ray(
+    folders: Mapping[str, Path],
+    host: str = '127.0.0.1',
+    port: int = 8000,
+    settings: ServeSettings | None = None,
+    engine: Engine | None = None,
+    spread: RaySettings | None = None,
+) -> None:
+    """Serve bundles by Ray Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        folders: bundles by name.
+        host: address to listen on.
+        port: to listen on.
+        settings: bounds and batching of every replica.
+        engine: what runs the graphs.
+        spread: replicas and what each holds.
+
+    Raises:
+        BundleError: if a bundle is wrong.
+    """
+    start(folders, host, port, settings or ServeSettings(), engine or Engine(), spread or RaySettings())
+    try:
+        threading.Event().wait()
+    finally:
+        stop(spread or RaySettings())
+
+
+def start(
+    folders: Mapping[str, Path],
+    host: str,
+    port: int,
+    settings: ServeSettings,
+    engine: Engine,
+    spread: RaySettings,
+) -> None:
+    """Bring the application up; when it returns, requests are answered."""
+    import ray
+    from ray import serve
+
+    for folder in folders.values():
+        open_bundle(folder, engine, settings.limits)  # refuses here what replicas would refuse one by one
+    if not ray.is_initialized():
+        ray.init(
+            address=spread.address, log_to_driver=False, include_dashboard=False if spread.address is None else None
+        )
+    serve.start(http_options={'host': host, 'port': port})
+    serve.run(deployment(folders, settings, engine, spread).bind(), name=spread.name, route_prefix='/')
+
+
+def stop(spread: RaySettings) -> None:
+    """Take the application down after its last answers; Ray itself ends with it on this machine alone."""
+    import ray
+    from ray import serve
+
+    serve.delete(spread.name)
+    if spread.address is None:
+        serve.shutdown()
+        ray.shutdown()
