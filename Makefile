@@ -99,11 +99,9 @@ docs: $(READY)
 	$(PIP) --no-deps -r requirements/docs.txt
 	OMP_NUM_THREADS=1 $(PY) -m sphinx -W --keep-going -q -b html docs/en build/docs
 
-# Every picture that is committed and whose figures are, too, or can be made of the quickstart's files.
+# The pictures of the docs again, from the results that are committed and from what the demos left in work_dirs.
 docs-images: $(READY)
-	$(PY) docs/idea_picture.py
-	$(PY) docs/architecture_picture.py
-	$(PY) docs/update_tables.py
+	$(PY) docs/images.py
 
 lint: $(READY)
 	$(PY) -m ruff check

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write the measured tables and pictures into README.md and the docs, from the files in benchmarks/results.
+"""Write the measured tables into README.md and the docs, from the files in benchmarks/results.
 
 python docs/update_tables.py           rewrite what is between the markers
 python docs/update_tables.py --check   say what is out of date, and exit with 1 if something is
@@ -15,15 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmcascade.comparison.classification.plots import plot_policies
-from mmcascade.visualization.style import save
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
 from measured import calibration, search, segmentation, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
-IMAGES = ROOT / 'docs' / 'en' / 'images'
 
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -91,9 +87,6 @@ def main() -> None:
             stale.append(str(path.relative_to(ROOT)))
             if '--check' not in sys.argv:
                 path.write_text(after)
-    if '--check' not in sys.argv:
-        policies = json.loads((RESULTS / 'quickstart.json').read_text())['policies']
-        save(plot_policies(policies), IMAGES / 'policies.png')
     if stale:
         print(('out of date: ' if '--check' in sys.argv else 'written: ') + ', '.join(stale))
     raise SystemExit(1 if stale and '--check' in sys.argv else 0)

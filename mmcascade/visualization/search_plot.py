@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from mmcascade.calibration.search.results.report import Performance, Point
 from mmcascade.visualization.labels import Label, place_labels
-from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel, thinned
+from mmcascade.visualization.style import DASHES, GUIDE, ROLES, STAGE_COLOURS, panel, thinned
 
 
 def plot_front(
@@ -56,13 +58,27 @@ def plot_front(
         )
     axis.set(
         xlabel=f'{unit} per image, mean',
-        ylabel=f'{quality} (%)',
+        ylabel=f'{_in_words(quality)} (%)',
         xscale='log',
-        title='on images that the search did not see',
+        title='On images that the search did not see',
     )
+    axis.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(EngFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8, frameon=False)
     place_labels(axis, [Label(f.cost, 100 * f.quality, name) for name, f in singles.items()], fontsize=8)
     return figure
+
+
+def _in_words(quality: str) -> str:
+    """A quality as an axis says it.
+
+    Example:
+        >>> _in_words('coverage@risk=0.05'), _in_words('accuracy')
+        ('coverage at 5 % risk', 'accuracy')
+    """
+    found = re.fullmatch(r'(\w+)@(\w+)=(.+)', quality)
+    return quality if found is None else f'{found[1]} at {100 * float(found[3]):g} % {found[2]}'
 
 
 def plot_confidences(curves: Mapping[str, np.ndarray], title: str, ax: Axes | None = None) -> Figure:
@@ -76,12 +92,9 @@ def plot_confidences(curves: Mapping[str, np.ndarray], title: str, ax: Axes | No
     figure, axis = panel(ax)
     for number, (name, accuracy) in enumerate(curves.items()):
         share, shown = thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy)
-        axis.plot(
-            100 * share,
-            100 * shown,
-            label=name,
-            **GUIDE if name == 'oracle' else dict(color=STAGE_COLOURS[number % len(STAGE_COLOURS)]),
-        )
+        place = number % len(STAGE_COLOURS)
+        line = dict(color=STAGE_COLOURS[place], linestyle=DASHES[place % len(DASHES)], linewidth=1.6)
+        axis.plot(100 * share, 100 * shown, label=name, **GUIDE if name == 'oracle' else line)
     axis.set(xlabel='most confident share of the units (%)', ylabel='accuracy (%)', title=title)
     axis.legend(frameon=False)
     return figure

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel
 
 #: What costs are shown in, from the largest.
@@ -31,15 +31,12 @@ def plot_curves(
         ax: where to draw; None = a figure of its own.
     """
     figure, axis = panel(ax)
-    units = len(systems[0].confidence)
-    generator = np.random.default_rng(seed)
-    draws = [generator.integers(units, size=units) for _ in range(repeats)]
+    bands = RiskBands.of([(system.confidence, system.wrong) for system in systems], _GRID, repeats, seed)
     colours = _colours([system.name for system in systems])
-    for system in systems:
-        colour = colours[system.name]
-        low, high = np.quantile([_risks(system, rows) for rows in draws], [0.025, 0.975], axis=0)
-        axis.fill_between(100 * _GRID, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
-        axis.plot(100 * _GRID, 100 * _risks(system, np.arange(units)), color=colour, label=system.name)
+    for number, system in enumerate(systems):
+        colour, band = colours[system.name], bands.single(number)
+        axis.fill_between(100 * _GRID, 100 * band.low, 100 * band.high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot(100 * _GRID, 100 * band.line, color=colour, label=system.name)
     if risk is not None:
         axis.axhline(100 * risk, **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
@@ -77,8 +74,3 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     rest = [colour for colour in STAGE_COLOURS if colour not in named.values()]
     others = [name for name in names if name not in named]
     return named | {name: rest[number % len(rest)] for number, name in enumerate(others)}
-
-
-def _risks(system: System, rows: np.ndarray) -> np.ndarray:
-    curve = risk_coverage(system.confidence[rows], system.wrong[rows])
-    return np.interp(_GRID, curve.coverage, curve.risk)

@@ -38,6 +38,8 @@ BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION = (
 STAGE_COLOURS = (BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION)
 #: Of what is no system: targets, thresholds, grids.
 GUIDE: dict[str, Any] = dict(color='0.45', linewidth=0.8, linestyle=':')
+#: Of lines that have one colour, or that lie on each other.
+DASHES: tuple[Any, ...] = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 DPI = 150
 FORMATS = ('png', 'pdf', 'svg')
 _MOST_POINTS = 2000  # of a curve: more than a picture has columns
@@ -84,7 +86,7 @@ ROLES = {
 }
 
 
-_OTHER_NAMES = {'all stages': 'ensemble', 'all views': 'ensemble', 'image level': 'threshold'}
+_OTHER_NAMES = {'all stages': 'ensemble', 'all views': 'ensemble', 'image level': 'threshold', 'adjusted': 'cascade'}
 
 
 def role_of(system: str) -> Role:
@@ -104,13 +106,12 @@ def role_of(system: str) -> Role:
 
 def line_styles(systems: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Options of ``Axes.plot`` per system: the colour of its role, and dashes where a role has several systems."""
-    dashes = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
     seen: dict[str, int] = {}
     styles = {}
     for system in systems:
         role = role_of(system)
         number = seen[role.name] = seen.get(role.name, -1) + 1
-        styles[system] = role.line | dict(linestyle=dashes[number % len(dashes)], label=system)
+        styles[system] = role.line | dict(linestyle=DASHES[number % len(DASHES)], label=system)
     return styles
 
 

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmcascade.calibration.replay.replay import Replay
-from mmcascade.evaluation.curves import risk_coverage
+from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import GUIDE, figure_of, line_styles, panel, role_of
 
 
 def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Figure:
-    """Selective risk against coverage on the test split, and its difference to the first system's.
+    """Selective risk against coverage on the test split, and its difference to the first system's, with 95 % bands.
 
     Args:
         replays: per system, over the same units; the names give the roles.
@@ -24,13 +24,13 @@ def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Fig
     """
     figure, (axis, difference) = figure_of(columns=2, size=(5.5, 4.4))
     coverage = np.linspace(0.4, 1, 241)
-    first: np.ndarray | None = None
-    for name, style in line_styles(list(replays)).items():
-        curve = risk_coverage(replays[name].confidence, replays[name].label != labels)
-        risk = np.interp(coverage, curve.coverage, curve.risk)
-        first = risk if first is None else first
-        axis.plot(100 * coverage, 100 * risk, **style)
-        difference.plot(100 * coverage, 100 * (risk - first), **style)
+    judged = [(found.confidence, found.label != labels) for found in replays.values()]
+    bands = RiskBands.of(judged, coverage)
+    for number, style in enumerate(line_styles(list(replays)).values()):
+        for place, band in ((axis, bands.single(number)), (difference, bands.difference(number, 0))):
+            shade = dict(color=style['color'], alpha=0.12, linewidth=0)
+            place.fill_between(100 * coverage, 100 * band.low, 100 * band.high, **shade)
+            place.plot(100 * coverage, 100 * band.line, **style)
     axis.axhline(5, **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
     difference.set(xlabel='coverage (%)', ylabel='points of risk', title=f'Difference to {next(iter(replays))}')

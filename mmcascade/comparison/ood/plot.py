@@ -33,6 +33,7 @@ def plot_roc(replays: Mapping[str, Replay], names: np.ndarray) -> Figure:
             axis.plot(100 * fpr, 100 * tpr, **style | dict(label=label))
         for rate in (80, 95):
             axis.axhline(rate, **GUIDE)
+            axis.annotate(f'{rate} % accepted', (100, rate), fontsize=8, color='0.35', ha='right', va='bottom')
         axis.set(
             xlabel=f'{name} accepted (%)',
             ylabel='in distribution accepted (%)',

@@ -19,7 +19,8 @@ from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.standings.measure import ACCURACY
 from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.visualization.report.charts.curves import GRID, cost_chart, risk_coverage_chart, risk_curve
+from mmcascade.visualization.bands import risk_curve
+from mmcascade.visualization.report.charts.curves import GRID, cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.charts.looks import cascade_looks, colours, numbered_looks
 from mmcascade.visualization.report.charts.svg import Chart, Scale
 from mmcascade.visualization.report.classes import calibration_error, class_rows, reliability_bins
@@ -40,7 +41,7 @@ def test_the_curve_is_that_of_the_evaluation():
     rng = np.random.default_rng(0)
     confidence, wrong = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.3
     curve = risk_coverage(confidence, wrong)
-    found = risk_curve(Resampling(confidence, wrong).everybody())
+    found = risk_curve(Resampling(confidence, wrong).everybody(), GRID)
     np.testing.assert_allclose(found, np.interp(GRID, curve.coverage, curve.risk))
 
 

@@ -6,24 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmcascade._system.tables import with_interval, with_prefix
-from mmcascade.evaluation.curves.intervals.ranked import Resampling
-from mmcascade.evaluation.curves.ranking.ranking import Ranked
 from mmcascade.evaluation.standings.standings import Standings, System
+from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.report.charts.looks import Look
 from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
 
 GRID = np.linspace(0.02, 1, 99)
-_REPEATS = 200
-
-
-def risk_curve(ranked: Ranked) -> NDArray[np.float64]:
-    """Selective risk at the coverages of :data:`GRID`, between achievable points on a straight line."""
-    (block,) = list(ranked.blocks())
-    units, wrong = (np.asarray(column, np.float64) for column in (block.units, block.counts[0]))
-    return np.interp(GRID * ranked.size, units[1:], wrong[1:] / units[1:])
 
 
 def risk_coverage_chart(
@@ -38,26 +28,19 @@ def risk_coverage_chart(
         target: a risk to draw a line at.
         seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
-    rankings = [Resampling(system.confidence, system.wrong) for system in systems]
-    units = len(systems[0].confidence)
-    draws = np.empty((_REPEATS, len(systems), len(GRID)))
-    for draw in draws:
-        times = np.bincount(generator.integers(units, size=units), minlength=units)
-        draw[:] = [risk_curve(ranking.counted(times)) for ranking in rankings]
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    found = [risk_curve(ranking.everybody()) for ranking in rankings]
+    bands = RiskBands.of([(system.confidence, system.wrong) for system in systems], GRID, seed=seed)
+    each = [bands.single(number) for number in range(len(systems))]
     chart = Chart(
         name,
         'Errors among the accepted, by share accepted',
         f'Selective risk against coverage of {_listed(systems)}, with 95 % bands.',
         Scale('share accepted (coverage, %)', 0, 100),
-        Scale.around('errors among them (risk, %)', [100 * np.max(high[:, GRID > 0.1])], floor=0),
+        Scale.around('errors among them (risk, %)', [100 * max(band.high[GRID > 0.1].max() for band in each)], floor=0),
     )
-    for look, below, above in zip(looks, low, high, strict=True):
-        chart.band(100 * GRID, 100 * below, 100 * above, look.style)
-    for system, look, risk in zip(systems, looks, found, strict=True):
-        chart.line(100 * GRID, 100 * risk, look.style, system.name)
+    for look, band in zip(looks, each, strict=True):
+        chart.band(100 * GRID, 100 * band.low, 100 * band.high, look.style)
+    for system, look, band in zip(systems, looks, each, strict=True):
+        chart.line(100 * GRID, 100 * band.line, look.style, system.name)
         chart.keys.append(Key(system.name, look.style))
     if target is not None:
         chart.line([0, 100], [100 * target] * 2, 'guide', f'{100 * target:g} %')

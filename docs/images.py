@@ -1,0 +1,65 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Make the committed pictures of the docs again, each from the files behind its page: ``make docs-images``.
+
+python docs/images.py [--work-dirs work_dirs]
+
+What the demos leave is read below work_dirs. A picture whose demo has not run stays as it is, and the command that
+makes its files is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from mmcascade.comparison.classification.plots import plot_policies
+from mmcascade.visualization.style import save
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / 'docs' / 'en' / 'images'
+STORE = 'quickstart/committee/store'
+#: Per picture the file of a demo that it is, and the command that leaves it.
+COPIES = {
+    'ood_roc.png': ('quickstart/roc_tpr0.8.png', 'make demo'),
+    'canvases_miou_macs.png': ('quickstart_seg/miou_macs.png', 'make demo-seg'),
+    'camvid_miou_macs.png': ('camvid/miou_macs.png', 'configs/camvid/README.md'),
+}
+#: Per picture the options of a search over the quickstart's store, and the file that it leaves.
+SEARCHES = {
+    'search.png': (['--quality', 'coverage@risk=0.05'], 'pareto.png'),
+    'confidences.png': (['--compare-confidences', 'small0@0'], 'confidences.png'),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--work-dirs', type=Path, default=ROOT / 'work_dirs')
+    work_dirs = parser.parse_args().work_dirs.resolve()
+    for script in ('idea_picture.py', 'architecture_picture.py'):
+        runpy.run_path(str(ROOT / 'docs' / script))['main']()
+    results = json.loads((ROOT / 'benchmarks' / 'results' / 'quickstart.json').read_text())
+    save(plot_policies(results['policies']), IMAGES / 'policies.png')
+    for name, (file, command) in COPIES.items():
+        if (work_dirs / file).is_file():
+            shutil.copyfile(work_dirs / file, IMAGES / name)
+        else:
+            print(f'{name} stays as it is: there is no {file}, which {command} makes')
+    for name, (options, file) in SEARCHES.items():
+        if not (work_dirs / STORE).is_dir():
+            print(f'{name} stays as it is: there is no {STORE}, which make demo makes')
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, 'out')
+            words = [sys.executable, ROOT / 'tools' / 'search.py', work_dirs / STORE, '--out', out, *options]
+            subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
+            shutil.copyfile(out / file, IMAGES / name)
+
+
+if __name__ == '__main__':
+    main()
