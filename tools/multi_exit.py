@@ -1,7 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The exits of one network as a cascade: each alone, and windows, thresholds and random deferral at equal cost.
+"""Compare the exits of one network, and cascades of them.
 
-Fetches Fashion-MNIST, trains what is not there, fits on the calibration split, measures on the test split, and writes
+Each exit alone; windows, thresholds and random deferral at equal cost; other cascades beside them. Fetches
+Fashion-MNIST, trains what is not there, fits on the calibration split, measures on the test split, and writes
 results.json and a picture. Other data: give the config of a cascade of exits.
 """
 
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
     from mmcascade.demo.members import trained
     from mmcascade.engine.console.progress import timed_say
+    from mmcascade.engine.runs.training import last_checkpoint
 
     say = timed_say('multi_exit')
     if args.config == DEFAULT:
@@ -48,7 +50,10 @@ def run(args: argparse.Namespace) -> None:
     configs = {path: read_config(_found(path)) for path in (args.config, *args.beside)}
     for cfg in configs.values():
         for member in cfg.model.members.values():
-            trained(_found(member.model), Path(member.checkpoint), say)
+            checkpoint = Path(member.checkpoint)
+            if checkpoint.exists() and last_checkpoint(checkpoint.parent) is None:
+                continue  # weights from elsewhere
+            trained(_found(member.model), checkpoint, say)
     beside = {f'{Path(path).parent.name}/{Path(path).stem}': configs[path] for path in args.beside}
     results = ExitComparison().run(configs[args.config], args.work_dir, say, beside)
     exits_table(results).show()

@@ -42,6 +42,10 @@ class ExitBackbone(BaseModule):
         return tuple(found)
 
 
+#: Backbones that are not told which of their levels are exits.
+_WITHOUT_INDICES = ('TimmFeatures', 'CifarResNet')
+
+
 @MODELS.register_module()
 class LevelExits(ExitBackbone):
     """Exits at levels of an ordinary backbone, which is run from one to the next.
@@ -54,6 +58,7 @@ class LevelExits(ExitBackbone):
         backbone: config of a backbone, or the module. Its weights have the names ``backbone.`` before those of its own.
         out_indices: the levels that are exits, rising; of a backbone of OpenMMLab it must give features at these
             (``out_indices`` of its own is set to them). None = all that the backbone gives.
+        frozen: keep the backbone as it is, statistics of its batch norms included, so that only heads are trained.
         init_cfg: of MMEngine.
 
     Raises:
@@ -64,12 +69,13 @@ class LevelExits(ExitBackbone):
         self,
         backbone: Mapping[str, Any] | nn.Module,
         out_indices: Sequence[int] | None = None,
+        frozen: bool = False,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
         if not isinstance(backbone, nn.Module):
             config = dict(backbone)
-            if out_indices is not None and config.get('type') not in ('mmcascade.TimmFeatures', 'TimmFeatures'):
+            if out_indices is not None and str(config.get('type')).rpartition('.')[2] not in _WITHOUT_INDICES:
                 config['out_indices'] = tuple(out_indices)
             backbone = ALL_MODELS.build(config)
         self.backbone = backbone
@@ -82,6 +88,16 @@ class LevelExits(ExitBackbone):
                 f'{list(out_indices)}'
             )
         self.exits = len(self.out_indices)
+        self.frozen = frozen
+        if frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> LevelExits:
+        """As for any module; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     @property
     def _levels(self) -> Levels:

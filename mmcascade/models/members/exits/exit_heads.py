@@ -11,6 +11,7 @@ from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmcascade.models.members.exits.convolution import Convolution
 from mmcascade.registry import MODELS
 from mmcascade.routing.checks import is_finite
 
@@ -22,6 +23,8 @@ class MultiExitHead(ClsHead):
     Args:
         num_classes: how many.
         in_channels: of the feature at each exit.
+        hidden: width of two convolutions with stride 2 in front of each, for maps whose channels alone tell little of
+            the classes; None = there are none.
         weights: of each exit's loss; default 1 each.
         distill: weight of the divergence from the last exit's probabilities, which the earlier exits are drawn towards
             (self-distillation; Phuong & Lampert 2019, eq. 4, with a fixed temperature). 0 = none.
@@ -37,6 +40,7 @@ class MultiExitHead(ClsHead):
         num_classes: int,
         in_channels: Sequence[int],
         weights: Sequence[float] | None = None,
+        hidden: int | None = None,
         distill: float = 0.0,
         temperature: float = 3.0,
         **kwargs: Any,
@@ -53,12 +57,18 @@ class MultiExitHead(ClsHead):
             )
         if not is_finite(distill) or distill < 0 or not is_finite(temperature) or temperature <= 0:
             raise ValueError(f'distill is a weight >= 0 at a temperature > 0, got {distill!r} and {temperature!r}')
-        self.distill, self.temperature = distill, temperature
+        self.distill, self.temperature, self.hidden = distill, temperature, hidden
         self.classifier = nn.ModuleList(self.build_exit(channels) for channels in self.in_channels)
 
     def build_exit(self, channels: int) -> nn.Module:
         """The layers of one exit, from its feature to logits."""
-        return PooledLinear(channels, self.num_classes)
+        if self.hidden is None:
+            return PooledLinear(channels, self.num_classes)
+        return nn.Sequential(
+            Convolution(channels, self.hidden, stride=2),
+            Convolution(self.hidden, self.hidden, stride=2),
+            PooledLinear(self.hidden, self.num_classes),
+        )
 
     def exit(self, number: int, feature: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of one exit."""

@@ -72,6 +72,16 @@ def resnet(backbone: Any) -> Levels:
     return _sequence([lambda x: layers[0](stem(x)), *layers[1:]])
 
 
+@LEVELS.register('CifarResNet')
+def cifar_resnet(backbone: Any) -> Levels:
+    """One level per stage of the networks of He et al. for CIFAR."""
+
+    def first(x: Tensor) -> Tensor:
+        return backbone.layer1(backbone.bn1(backbone.conv1(x)).relu())
+
+    return _sequence([first, backbone.layer2, backbone.layer3])
+
+
 @LEVELS.register('ConvNeXt')
 def convnext(backbone: Any) -> Levels:
     """One level per stage, normalised as the backbone does it."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcascade.models.members.exits.convolution import Convolution
 from mmcascade.models.members.exits.exit_backbone import ExitBackbone
 from mmcascade.models.members.exits.exit_heads import MultiExitHead
 from mmcascade.registry import MODELS
@@ -265,30 +266,6 @@ class Transition(nn.Module):
         return [layer(x) for layer, x in zip(self.m, scales, strict=True)]
 
 
-class Convolution(nn.Module):
-    """Convolution, batch norm and ReLU; optionally a 1x1 convolution of its own kind in front."""
-
-    def __init__(
-        self, channels: int, out: int, kernel: int = 3, stride: int = 1, bottleneck: int | None = None
-    ) -> None:
-        super().__init__()
-        parts: list[nn.Module] = []
-        if bottleneck is not None:
-            narrow = min(channels, bottleneck * out)
-            parts += _conv_norm_relu(channels, narrow, 1, 1)
-            channels = narrow
-        self.net = nn.Sequential(*parts, *_conv_norm_relu(channels, out, kernel, stride))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same map, or half of its size with a stride of 2."""
-        return self.net(x)
-
-
-def _conv_norm_relu(channels: int, out: int, kernel: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
-
-
 @MODELS.register_module()
 class MSDNetHead(MultiExitHead):
     """Two convolutions with stride 2, pooling and a linear layer per exit.
@@ -300,8 +277,7 @@ class MSDNetHead(MultiExitHead):
     """
 
     def __init__(self, num_classes: int, in_channels: Sequence[int], hidden: int | None = None, **kwargs: Any) -> None:
-        self.hidden = hidden
-        super().__init__(num_classes, in_channels, **kwargs)
+        super().__init__(num_classes, in_channels, hidden=hidden, **kwargs)
 
     def build_exit(self, channels: int) -> nn.Module:
         """The layers of one exit."""
