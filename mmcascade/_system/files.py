@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,3 +134,19 @@ def check_writable(path: str | Path) -> None:
         os.unlink(tried)
     except OSError as error:
         raise ValueError(f'{path} cannot be written: {error.strerror}') from None
+
+
+def close_names(path: str | Path) -> str:
+    """What lies beside a file or folder that is not there under nearly its name, as the end of a sentence.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / 'photos').mkdir()
+        >>> close_names(folder / 'fotos') == f"; close is {str(folder / 'photos')!r}", close_names(folder / 'scans')
+        (True, '')
+    """
+    path = Path(path).expanduser()
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    close = get_close_matches(path.name, names, 1)
+    return f'; close is {str(path.parent / close[0])!r}' if close else ''

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -46,7 +47,9 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.kind not in DECISIONS + ROUTINGS:
-            raise ValueError(f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}')
+            close = get_close_matches(self.kind, DECISIONS + ROUTINGS, 1)
+            hint = f'; did you mean {close[0]!r}?' if close else ''
+            raise ValueError(f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}{hint}')
         if self.kind not in ('macs', 'exits'):
             as_fraction(self.value, f'target {self.kind}', positive=self.kind not in ('risk', 'deferred'))
         elif not 0 < self.value < math.inf:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcascade._system.files import write_text
+from mmcascade._system.files import close_names, write_text
 
 _LISTS = ('.csv', '.txt')
 _WORDNET = re.compile(r'n\d{8}')
@@ -32,7 +32,7 @@ def labelled_images(data: str | Path, out: Path, classes: Sequence[str] | None) 
     if path.is_dir():
         return _folder(path, classes)
     if not path.is_file():
-        raise FileNotFoundError(f'there is no folder or list of images {str(data)!r}')
+        raise FileNotFoundError(f'there is no folder or list of images {str(data)!r}{close_names(data)}')
     if path.suffix not in _LISTS:
         raise ValueError(f'--data is a folder with a folder per class, or a list (.csv or .txt), got {data}')
     rows = _rows(path)

@@ -39,6 +39,7 @@ class Parser(argparse.ArgumentParser):
         if {'-h', '--help'} & set(words):  # while they are intermixed, positional arguments have no defaults to show
             self.print_help()
             self.exit()
+        self._words = words
         found, unknown = self.parse_known_intermixed_args(words, namespace)
         if unknown:
             self.error(self._unknown(unknown[0]))
@@ -52,6 +53,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error; exit with 2."""
+        if 'arguments are required' in message:  # maybe one is there, but mistyped
+            flags = [word for word in getattr(self, '_words', ()) if word.startswith('--')]
+            mistyped = [word for word in flags if word.partition('=')[0] not in self._option_string_actions]
+            close = [word for word in mistyped if get_close_matches(word, self._option_string_actions, 1)]
+            message = self._unknown(close[0]) if close else message
         self.print_usage()
         self.exit(2, f'error: {message}\n')
 

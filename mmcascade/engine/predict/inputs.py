@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcascade._system.extras import require
+from mmcascade._system.files import close_names
 
 _LISTS = ('.txt', '.list')
 _PARQUET = '.parquet'
@@ -79,7 +80,7 @@ def count_items(inputs: Sequence[str]) -> int:
         if not found:
             raise FileNotFoundError(f'there is no image in {name!r}')
         if found == 1 and not Path(name).expanduser().exists() and not glob.has_magic(name) and _PARQUET not in name:
-            raise FileNotFoundError(f'there is no image, folder or list {name!r}')
+            raise FileNotFoundError(f'there is no image, folder or list {name!r}{close_names(name)}')
         total += found
     return total
 
@@ -109,7 +110,7 @@ def _parquet(name: str) -> tuple[Path, str | None]:
 def _rows_in(name: str) -> int | None:
     path, _ = _parquet(name)
     if not path.is_file():
-        raise FileNotFoundError(f'there is no file {str(path)!r}')
+        raise FileNotFoundError(f'there is no file {str(path)!r}{close_names(path)}')
     require('pyarrow', 'reading Parquet files')
     import pyarrow.parquet
 

@@ -12,6 +12,7 @@ from typing import Any
 import mmcv
 import numpy as np
 
+from mmcascade._system.files import close_names
 from mmcascade.calibration.stores.store_identity import IGNORED
 from mmcascade.engine.predict.inputs import ENDINGS
 
@@ -41,7 +42,7 @@ def annotated_images(
     """
     root = Path(data).expanduser().resolve()
     if not root.is_dir():
-        raise FileNotFoundError(f'there is no folder {str(data)!r}')
+        raise FileNotFoundError(f'there is no folder {str(data)!r}{close_names(data)}')
     images, masks = _inner(root, IMAGES), _inner(root, MASKS)
     names = sorted(_files(images, ENDINGS))
     if not names:
