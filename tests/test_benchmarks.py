@@ -99,16 +99,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def test_no_benchmark_is_forgotten():
-    assert {path.stem for path in BENCHMARKS.glob('*.py')} == SMALL.keys() | OTHERS
+    assert {path.stem for path in BENCHMARKS.rglob('*.py')} == SMALL.keys() | OTHERS
 
 
 @pytest.mark.parametrize('name', SMALL)
 def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch, tmp_path, capsys):
     arguments = [word for argument in SMALL[name] for word in (stores if argument == STORES else [argument])]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = next(BENCHMARKS.rglob(f'{name}.py'))
+    monkeypatch.syspath_prepend(str(script.parent))
     monkeypatch.setattr(sys, 'argv', [name, *arguments, '--json', 'rows.json'])
-    runpy.run_path(str(BENCHMARKS / f'{name}.py'), run_name='__main__')
+    runpy.run_path(str(script), run_name='__main__')
     rows = rows_of(read(tmp_path / 'rows.json'))
     printed = capsys.readouterr().out
     assert all(key in printed for key in rows[0])
@@ -207,8 +208,7 @@ def test_router_overhead_was_measured_for_every_promise():
 
 def test_router_overhead_counts_what_is_not_a_member(monkeypatch):
     """All of a step but the calls of members is the router's."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    script = runpy.run_path(str(BENCHMARKS / 'router_overhead.py'))
+    script = runpy.run_path(str(BENCHMARKS / 'speed' / 'router_overhead.py'))
     ticks = itertools.count()
     monkeypatch.setattr('time.perf_counter', lambda: next(ticks))  # every look at the clock takes a second
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Tables of what calibrations give, from the files of benchmarks/{operating_points,guarantee,score_maps}.py."""
+"""Tables of what calibrations give, from the files of benchmarks/calibration."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def guarantee(results: dict[str, Any]) -> str:
     runs = results['rows'][0]['runs']
     after = (
         f'On the splits as they are, the calibrated threshold has a risk of {apart["calibrated"]:.2f} % and the '
-        f'certified one of {apart["certified"]:.2f} % (`python benchmarks/guarantee.py`): the test split is '
-        'another one than the calibration split, and its images are harder.'
+        f'certified one of {apart["certified"]:.2f} % (`python benchmarks/calibration/guarantee.py`): the test split '
+        'is another one than the calibration split, and its images are harder.'
     )
     return f'{runs:,} draws of each size:\n\n{Table.of(table[0], table[1:]).as_markdown()}\n\n{after}'
 

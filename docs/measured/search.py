@@ -49,7 +49,7 @@ def search_speed(results: dict[str, Any]) -> str:
     return (
         settings_per_second(results) + f'\n\n{results["rows"][0]["units"]:,} units on one core of '
         f'{results["machine"]["cpu"]}, sorting included; `pair_risk_curves` gives coverage and risk at 100 accept '
-        'thresholds for each setting (`benchmarks/search_speed.py`).'
+        'thresholds for each setting (`benchmarks/search/search_speed.py`).'
     )
 
 
@@ -58,5 +58,5 @@ def cell_search_speed(results: dict[str, Any]) -> str:
     return (
         settings_per_second(results) + f'\n\n{first["cells"]:,} cells with {first["classes"]} classes on one core '
         f'of {results["machine"]["cpu"]}, other work on the machine; each setting with its exact mIoU and cost '
-        '(`benchmarks/cell_search_speed.py`).'
+        '(`benchmarks/search/cell_search_speed.py`).'
     )

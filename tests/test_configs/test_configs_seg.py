@@ -7,7 +7,6 @@ import ast
 import copy
 import json
 import runpy
-import sys
 from pathlib import Path
 
 import mmcv
@@ -98,11 +97,7 @@ def test_members_are_in_the_zoo_and_trained_on_cityscapes(config):
 @pytest.fixture(scope='module')
 def counted() -> dict[str, dict]:
     """The rows of the benchmark, and what it built."""
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
-    try:
-        benchmark = runpy.run_path(str(ROOT / 'benchmarks' / 'cityscapes_macs.py'))
-    finally:
-        sys.path.remove(str(ROOT / 'benchmarks'))
+    benchmark = runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation' / 'cityscapes_macs.py'))
     with DefaultScope.overwrite_default_scope('mmseg'):
         models = {path.name: benchmark['build_without_weights'](path) for path in PATHS}
         return {name: dict(benchmark['costs'](name, model), model=model) for name, model in models.items()}

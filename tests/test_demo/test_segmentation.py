@@ -132,9 +132,8 @@ def test_other_cascades_are_refused(project):
 
 
 def run_benchmark(name, monkeypatch, *arguments):
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
     monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
-    runpy.run_path(str(ROOT / 'benchmarks' / f'{name}.py'), run_name='__main__')
+    runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation' / f'{name}.py'), run_name='__main__')
 
 
 def test_stride_benchmark(project, monkeypatch, tmp_path):
@@ -147,7 +146,7 @@ def test_stride_benchmark(project, monkeypatch, tmp_path):
 
 
 def test_segmentation_benchmark(project, monkeypatch, tmp_path):
-    script = runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation.py'))
+    script = runpy.run_path(str(ROOT / 'benchmarks' / 'segmentation' / 'segmentation.py'))
     monkeypatch.setitem(script['batch'].__globals__, 'peak_memory', lambda args, name: 1.0)
     monkeypatch.setattr(
         sys,

@@ -209,9 +209,8 @@ def test_bad_folders(store, search, tmp_path):
 
 
 def test_the_benchmark_writes_its_rows(monkeypatch, tmp_path, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
     monkeypatch.setattr(sys, 'argv', ['x', '--units', '600', '--repeats', '1', '--json', str(tmp_path / 'rows.json')])
-    runpy.run_path(str(ROOT / 'benchmarks' / 'search_speed.py'), run_name='__main__')
+    runpy.run_path(str(ROOT / 'benchmarks' / 'search' / 'search_speed.py'), run_name='__main__')
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert [row['name'] for row in rows] == ['pair_accuracy_cost', 'pair_risk_curves', 'chain3']
     assert all(row['settings_per_s'] > 0 for row in rows)

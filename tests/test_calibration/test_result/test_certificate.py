@@ -241,8 +241,8 @@ def test_what_is_certified_is_no_score_of_a_unit():
 @pytest.fixture(scope='module')
 def simulation():
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / 'benchmarks')  # which import each other as scripts do
-        return runpy.run_path(str(ROOT / 'benchmarks' / 'guarantee_simulation.py'))
+        patch.syspath_prepend(ROOT / 'benchmarks' / 'calibration')  # which import each other as scripts do
+        return runpy.run_path(str(ROOT / 'benchmarks' / 'calibration' / 'guarantee_simulation.py'))
 
 
 @pytest.mark.parametrize('risk', [0.05, 0.2])

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""benchmarks/metrics_speed.py gives others what they take, and does without those that are not installed."""
+"""benchmarks/speed/metrics_speed.py gives others what they take, and does without those that are not installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BENCHMARKS = ROOT / 'benchmarks'
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'speed'))
     import metrics_speed
 
     monkeypatch.setattr(metrics_speed, 'peak_bytes_elsewhere', lambda units, library, name: 0)

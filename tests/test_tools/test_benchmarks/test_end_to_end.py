@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""benchmarks/end_to_end.py runs the config and says how its parts add up, not how fast they are."""
+"""benchmarks/speed/end_to_end.py runs the config and says how its parts add up, not how fast they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import ROOT
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks' / 'speed'))
     import end_to_end
 
     return end_to_end

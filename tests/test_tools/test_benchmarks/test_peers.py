@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""benchmarks/peers.py compares like with like: every cascade in it takes the same decisions."""
+"""benchmarks/runtimes/peers.py compares like with like: every cascade in it takes the same decisions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.tiny_models import images, tiny
 @pytest.fixture(scope='module')
 def peers():
     pytest.importorskip('skfb', reason='needs requirements/benchmark.txt')
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
+    sys.path.insert(0, str(ROOT / 'benchmarks' / 'runtimes'))
     import peers
 
     yield peers
-    sys.path.remove(str(ROOT / 'benchmarks'))
+    sys.path.remove(str(ROOT / 'benchmarks' / 'runtimes'))
 
 
 @pytest.fixture(scope='module')

@@ -28,11 +28,11 @@ def stage():
 
 @pytest.fixture(scope='module')
 def precision_cascade():
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
+    sys.path.insert(0, str(ROOT / 'benchmarks' / 'runtimes'))
     import precision_cascade
 
     yield precision_cascade
-    sys.path.remove(str(ROOT / 'benchmarks'))
+    sys.path.remove(str(ROOT / 'benchmarks' / 'runtimes'))
 
 
 def test_a_stage_changes_its_runtime_and_leaves_the_options_of_torch(stage):

@@ -5,7 +5,7 @@ Time per image with its spread, the share of it spent outside of the members (ro
 peak memory of one image, each system in a process of its own. Weights do not matter for any of these, so members
 without a checkpoint keep random ones, images are noise, and a fixed random share of the cells goes on.
 
-Example: benchmarks/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
+Example: benchmarks/segmentation/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
 The committed file joins the rows of two runs: that one with one thread, and
 configs/cityscapes/pidnet-s_segformer-b2_cell512.py with two threads, 2 images and 2 repeats.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, print_table, write_rows
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
@@ -32,6 +32,9 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
 from mmcascade.routing.units.outcome import Outcome
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
 
 Run = partial[None]
 

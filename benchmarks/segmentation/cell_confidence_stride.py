@@ -5,22 +5,26 @@ The first stage of a cascade labels the test images of a config; for each stride
 those over every pixel: the largest and mean difference, and the share of cells that fall on the same side of the
 threshold below which a share of them lies.
 
-Example: benchmarks/cell_confidence_stride.py configs/quickstart_seg/cascade.py --json out.json
+Example: benchmarks/segmentation/cell_confidence_stride.py configs/quickstart_seg/cascade.py --json out.json
 """
 
 from __future__ import annotations
 
 import copy
+import sys
+from pathlib import Path
 
 import numpy as np
 import torch
-from common import arguments, print_table, write_rows
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.registry import MODELS
 from mmcascade.routing import CascadeState, CellConfidence, UnitBatch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
 
 STRIDES = (1, 2, 4, 8, 16)
 

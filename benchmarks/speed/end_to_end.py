@@ -2,7 +2,7 @@
 """A whole test, as tools/test.py runs it, beside the least that it could take: loading the data, and the members.
 
     make demo
-    python benchmarks/end_to_end.py --json benchmarks/results/end_to_end.json
+    python benchmarks/speed/end_to_end.py --json benchmarks/results/end_to_end.json
     python docs/update_tables.py
 
 The quickstart's cascade on its test split, in one process: everything from the first batch to the printed metrics,
@@ -16,6 +16,7 @@ import copy
 import gc
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, report
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
@@ -35,7 +35,10 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.models.runtimes.batch_sizes import best_size, sweep
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 
-CONFIG = Path(__file__).parents[1] / 'work_dirs' / 'quickstart' / 'systems' / 'cascade.py'
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
+
+CONFIG = Path(__file__).parents[2] / 'work_dirs' / 'quickstart' / 'systems' / 'cascade.py'
 SIZES = (8, 16, 32, 64, 128, 256, 512)
 
 

@@ -1,19 +1,21 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What each kind of target gives: fitted on one score store, measured on another.
+r"""What each kind of target gives: fitted on one score store, measured on another.
 
-    python benchmarks/operating_points.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
+    python benchmarks/calibration/operating_points.py work_dirs/quickstart/calibration_scores \
+        work_dirs/quickstart/test_scores
 
 The last rows keep a window, and let it follow the stream, on test images of which half are of one class.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
@@ -25,6 +27,9 @@ from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.routing import CachedStage
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 TARGETS = ('risk=0.05', 'coverage=0.8', 'tpr=0.95', 'deferred=0.2', 'accuracy=0.905', 'macs=7e5')
 CROWDED_CLASS = 6

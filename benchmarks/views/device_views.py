@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Views made on the device against views made by the pipeline: throughput from JPEG files.
 
-    python benchmarks/device_views.py [--json F] [--quick]
+    python benchmarks/views/device_views.py [--json F] [--quick]
 
 A self-cascade (two sizes) and a test-time-augmentation cascade (two sizes, each mirrored) of one network run over JPEG
 files of 500 x 375 pixels, with a fixed share of the images going on in the first gap, and everybody after it. Either
@@ -14,6 +14,7 @@ view_agreement.py.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections import deque
@@ -25,12 +26,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from common import arguments, report
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
 from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 SMALL, LARGE = 160, 224
 DEFERRED = 0.2

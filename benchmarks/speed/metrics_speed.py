@@ -2,7 +2,7 @@
 """Time every summary of mmcascade.evaluation.curves against one numpy.sort of the same scores, beside other libraries.
 
     pip install -r requirements/benchmark.txt
-    python benchmarks/metrics_speed.py --json benchmarks/results/metrics_speed.json
+    python benchmarks/speed/metrics_speed.py --json benchmarks/results/metrics_speed.json
     python docs/update_tables.py
 
 torch-uncertainty and scikit-learn get what they take: probabilities of two classes, or scores and labels. The memory
@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -25,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 
 from mmcascade.evaluation import curves
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 Scores = Callable[[np.random.Generator, int], np.ndarray]
 

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Members by themselves in every runtime that is installed, and with what torch offers without leaving it.
 
-    python benchmarks/member_runtimes.py --json benchmarks/results/member_runtimes.json
+    python benchmarks/runtimes/member_runtimes.py --json benchmarks/results/member_runtimes.json
 
 EfficientNet-Lite0 and Lite2 at 224 and 260 px and ResNet-50 at 224 px (random weights: its time depends on none of
 them), raw images in memory, preprocessing included. All ways of a member take turns, so that what else the machine does
@@ -15,14 +15,15 @@ the largest difference of a probability from eager torch on the photos.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, report
 from lites import lite, load_images
 from torch import Tensor, nn
 
@@ -34,6 +35,9 @@ from mmcascade.models.runtimes.engines import installed
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.routing.fusion.stage_output import StageOutput
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 BATCHES = (1, 8)
 #: Options of a stage by the name of the way.

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """How often a certified risk is exceeded where the true risk is known exactly, and how much of delta that is.
 
-    python benchmarks/guarantee_simulation.py --json benchmarks/results/guarantee_simulation.json
+    python benchmarks/calibration/guarantee_simulation.py --json benchmarks/results/guarantee_simulation.json
 
 Each population says with which probability a prediction of a given score is wrong, so the true risk above every
 threshold is known. Most are made to break the promise: risks just above the target at many thresholds at once, errors
@@ -11,16 +11,20 @@ is computed here to the package's own functions.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 from numpy.typing import NDArray
 from scipy.special import bdtr
 from scipy.stats import binom
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 SHARE = 0.7  # of the units, to certify on
 _NUMBERS = 2_000_000  # at once

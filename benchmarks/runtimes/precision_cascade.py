@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """One member in two stages: first in a fast precision, then in float32 where its decision is near a boundary.
 
-    python benchmarks/precision_cascade.py --json benchmarks/results/precision_cascade.json
+    python benchmarks/runtimes/precision_cascade.py --json benchmarks/results/precision_cascade.json
 
 EfficientNet-Lite0 and Lite2 on crops of the photos of `make demo-imagenet`, with noise; ResNet-50 (random weights) for
 its time. The decision is the label, whose boundary is where two classes are equally likely: an image goes on where the
@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, report
 from lites import lite, load_images
 from member_runtimes import MEMBERS, resnet
 from torch import Tensor
@@ -33,6 +34,9 @@ from mmcascade.engine.benchmark.timing import interleaved
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.runtimes.engines import installed
 from mmcascade.routing import WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 #: The fast stage, and the exact one behind it.
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -2,7 +2,7 @@
 """mmcascade beside what a user would pick instead, around the same member objects on the same images.
 
     pip install -r requirements/benchmark.txt
-    python benchmarks/peers.py --json benchmarks/results/peers.json
+    python benchmarks/runtimes/peers.py --json benchmarks/results/peers.json
     python docs/update_tables.py
 
 EfficientNet-Lite0 -> Lite2, 20 % deferred, images in memory; and Lite0 -> Lite0 on the mirrored image beside
@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, print_table, write_rows
 from lites import SIDES, lite, load_images
 from mmpretrain.models import AverageClsScoreTTA
 from torch import Tensor, nn
@@ -52,6 +53,9 @@ from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.runtimes.batch_sizes import best_size, sweep
 from mmcascade.models.runtimes.engines import TORCH, installed
 from mmcascade.routing import WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
 
 DEFERRED = 0.2
 

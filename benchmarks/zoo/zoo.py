@@ -2,13 +2,13 @@
 """Which networks of the zoos work as members: every config of both libraries, and two of every timm module.
 
 Each network gets two sets of random weights, is built as two members from two checkpoint files, and is routed beside
-the library's own test step, see benchmarks/zoo_checks.py for what is compared. Each runs in a process of its own with a
+the library's own test step, see zoo_checks.py for what is compared. Each runs in a process of its own with a
 time limit, which is forked, so run this on a processor. Entries of a metafile that build the same network are one.
 
 The file of --json is read first and written after each network, so a run that was stopped goes on:
 
-    nice -n 19 python benchmarks/zoo.py --json benchmarks/results/zoo.json
-    python benchmarks/zoo.py --json benchmarks/results/zoo.json --again fault time
+    nice -n 19 python benchmarks/zoo/zoo.py --json benchmarks/results/zoo.json
+    python benchmarks/zoo/zoo.py --json benchmarks/results/zoo.json --again fault time
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import re
 import resource
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -30,11 +31,13 @@ from typing import Any
 import timm
 import torch
 import yaml
-from common import arguments, print_table, write_rows
 from zoo_checks import Found, check_classifier, check_segmentor, smallest_of_timm
 
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.members.zoo import ZooModel, library_home, read_index
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
 
 Row = dict[str, Any]
 Job = tuple[str, str, Callable[[], Found]]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmcascade.engine.benchmark.systems import Images
 from mmcascade.models.members.members import build_member
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: Of the images that a network takes.
 SIDES = dict(lite0=224, lite2=260)
 

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Time how many settings of stored cascades a search evaluates per second, on one core.
 
-    python benchmarks/search_speed.py --units 50000 --json search_speed.json
+    python benchmarks/search/search_speed.py --units 50000 --json search_speed.json
 
 A setting is one window per gap. Every figure includes sorting the scores and building the tables. pair_risk_curves
 gives coverage and risk at each of 100 accept thresholds for every setting. The last column is the time of one setting
@@ -10,12 +10,13 @@ by replay through the router, over the same units with 10 classes.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, best_of, report
 
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import accepted_at
@@ -25,6 +26,9 @@ from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.grid.grid import Grid
 from mmcascade.calibration.search.grid.windows import Windows
 from mmcascade.routing import CachedStage, WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, best_of, report
 
 THRESHOLDS = 100
 _BLOCK = 1 << 16  # numbers at a time, which fit a processor's cache

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What a GPU makes of cascades: throughput, latency, memory, and the share of what the members could do.
 
-    bash benchmarks/gpu.sh work_dirs/gpu
+    bash benchmarks/speed/gpu.sh work_dirs/gpu
 
 runs all parts in one call of at most nine minutes, with nothing to download. The file is written after each part, and
 parts that are in it are not run again, so a call that was cut off goes on.

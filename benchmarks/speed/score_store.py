@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Write a large score store in batches, read it back, replay a cascade over it, and watch the memory.
 
-    OMP_NUM_THREADS=1 python benchmarks/score_store.py --json score_store.json
+    OMP_NUM_THREADS=1 python benchmarks/speed/score_store.py --json score_store.json
 
 Scores lie in memory-mapped files, which the system may drop from memory at any time; what counts is the anonymous
 memory (RssAnon of /proc/self/status, so Linux only), which it can't. The column is the highest value seen in a step.
@@ -9,6 +9,7 @@ memory (RssAnon of /proc/self/status, so Linux only), which it can't. The column
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
@@ -18,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
@@ -28,6 +28,9 @@ from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import StageOutput
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 
 def anonymous_bytes() -> int:

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What routing itself costs, beside what the members cost.
 
-    python benchmarks/router_overhead.py --json router_overhead.json
+    python benchmarks/speed/router_overhead.py --json router_overhead.json
 
 EfficientNet-Lite0 -> Lite2 on the CPU. A member's time is its own preprocessing and forward pass, taken around every
 such call inside test_step; the router's own time is the rest of the step: confidence, decision, gathering, bookkeeping
@@ -15,6 +15,7 @@ import functools
 import gc
 import os
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, report
 from mmengine.evaluator import BaseMetric
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -33,7 +33,10 @@ from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import build_member
 from mmcascade.routing import WindowPolicy
 
-WEIGHTS = Path(__file__).parents[1] / 'work_dirs' / 'efficientnet-lite'
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
+
+WEIGHTS = Path(__file__).parents[2] / 'work_dirs' / 'efficientnet-lite'
 SIZES = dict(lite0=224, lite2=260)
 DEFERRED = 0.2
 

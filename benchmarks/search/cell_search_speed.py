@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Time how many settings of stored segmentation cascades a search evaluates per second, on one core.
 
-    python benchmarks/cell_search_speed.py --images 500 --json cell_search_speed.json
+    python benchmarks/search/cell_search_speed.py --images 500 --json cell_search_speed.json
 
 Every image has 8 cells, as 1024 x 2048 pixels in cells of 512, with 19 classes. A setting is one threshold or one
 window per gap, and gets its exact mIoU and mean cost. Every figure includes sorting the scores and building the tables.
@@ -10,12 +10,13 @@ The last column is the time of one setting by replay, with the policy that route
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, best_of, report
 
 from mmcascade.calibration.fit.one_sided.shares import Shares
 from mmcascade.calibration.replay.quality import MeanIoU
@@ -29,6 +30,9 @@ from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, best_of, report
 
 CELLS, CLASSES, STAGES, AREA = 8, 19, 4, 512 * 512
 

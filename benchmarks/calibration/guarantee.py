@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """How often calibrated and certified risks hold where the truth is known, and which rule certifies the most.
 
-    python benchmarks/guarantee.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
+    python benchmarks/calibration/guarantee.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
 
 The images of both stores are one pool. Calibration sets are drawn from it with replacement, so they are independent
 draws from a distribution whose risk is that of the pool, exactly. Each time windows are fitted and a threshold is
@@ -10,13 +10,14 @@ placed, and the cascade is judged on the whole pool. The last rows keep the two 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import arguments, report
 from numpy.typing import NDArray
 from scipy.special import bdtr, xlogy
 
@@ -34,6 +35,9 @@ from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage, ExitPolicy, WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 #: From numbers of errors and of accepted units to the p-value of a risk above the target.
 PValue = Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.float64]]

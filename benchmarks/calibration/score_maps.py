@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What temperatures and score maps are worth: calibrate on one score store, judge on another.
 
-    python benchmarks/score_maps.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
+    python benchmarks/calibration/score_maps.py work_dirs/quickstart/calibration_scores work_dirs/quickstart/test_scores
 
 Every row is a chain of members with its options, next to the same chain without: differences of AURC, AUGRC and
 coverage at the risk (percent), with 95 % paired bootstrap intervals over the test units.
@@ -9,12 +9,13 @@ coverage at the risk (percent), with 95 % paired bootstrap intervals over the te
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
@@ -27,6 +28,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves import augrc, aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import CachedStage
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 OPTIONS = {
     'neither': ('none', 'none'),

@@ -1,24 +1,27 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Everything that the docs say about searching the stages of the quickstart, from their store.
+r"""Everything that the docs say about searching the stages of the quickstart, from their store.
 
     python tools/calibrate.py configs/quickstart/committee.py work_dirs/committee/all.json --target coverage=0.8 \
         --store work_dirs/committee/store
-    python benchmarks/search_quickstart.py work_dirs/committee/store --json benchmarks/results/search_quickstart.json
+    python benchmarks/search/search_quickstart.py work_dirs/committee/store \
+        --json benchmarks/results/search_quickstart.json
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from common import arguments, machine
 
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table
 from mmcascade.engine.runs.search import SearchRun
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, machine
 
 SCHEMA = 1
 

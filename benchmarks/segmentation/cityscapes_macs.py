@@ -1,18 +1,18 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """What the stages of the Cityscapes configs cost on an image of 1024x2048 pixels, counted without running them.
 
-    python benchmarks/cityscapes_macs.py [--json F]
+    python benchmarks/segmentation/cityscapes_macs.py [--json F]
 
 Needs neither weights nor images: the networks run on tensors that carry shapes only.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, report
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -23,7 +23,10 @@ from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import MODELS
 
-CONFIGS = Path(__file__).parents[1] / 'configs' / 'cityscapes'
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'cityscapes'
 SIZE = (1024, 2048)
 
 

@@ -7,12 +7,13 @@ a process of its own with a time limit, and in a cache of its own.
 
 The file of --json is read first and written after each network, so a run that was stopped goes on:
 
-    nice -n 19 python benchmarks/zoo_export.py --json benchmarks/results/zoo_export.json
+    nice -n 19 python benchmarks/zoo/zoo_export.py --json benchmarks/results/zoo_export.json
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, print_table, write_rows
 from zoo import Row, _metadata, _number, _own_size, _read, alone
 from zoo_checks import _images, _library_builds, _loaded, _weights
 
@@ -34,6 +34,9 @@ from mmcascade.models.runtimes.graphs.graph_cache import GraphCache
 from mmcascade.models.runtimes.graphs.subject import Subject
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
 
 #: How a network may end in a runtime, and what that means.
 STATUSES = {

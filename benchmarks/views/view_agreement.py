@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """How far the scores of a view made on the device are from those of the same view made by the pipeline.
 
-    python benchmarks/view_agreement.py [--json F] [--quick]
+    python benchmarks/views/view_agreement.py [--json F] [--quick]
 
 Runs EfficientNet-Lite0 on labelled photos (by default those of `make demo-imagenet`): once on images that the pipeline
 resizes and crops to each size, once on the same crop at 224 pixels that the stage shrinks to that size.
@@ -9,16 +9,19 @@ resizes and crops to each size, once on the same crop at 224 pixels that the sta
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
 import torch
-from common import arguments, report
 from device_views import Config, crop, loader_of, write_jpegs
 from mmengine.registry import DefaultScope
 
 from mmcascade.models.members.members import build_member
 from mmcascade.registry import MODELS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 SOURCE = 224
 SIZES = (128, 160, 192)
