@@ -117,10 +117,10 @@ def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch
 
 
 def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
     words = ['--stores', *stores, '--chain', 'small0', 'large', '--risk', '0.2', '--repeats', '20', '--draws', '3']
     monkeypatch.setattr(sys, 'argv', ['headline', *words, '--json', str(tmp_path / 'headline.json')])
-    runpy.run_path(str(BENCHMARKS / 'headline.py'), run_name='__main__')
+    runpy.run_path(str(BENCHMARKS / 'headline' / 'headline.py'), run_name='__main__')
     content = read(tmp_path / 'headline.json')
     systems = {row['system']: row for row in content['systems']}
     assert {'first member', 'ensemble', 'window', 'threshold', 'random', 'window, certified'} <= set(systems)
@@ -139,8 +139,8 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
 
 
 def test_what_the_headline_keeps_of_a_gain_is_worked_out_by_hand(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    script = runpy.run_path(str(BENCHMARKS / 'headline_figures.py'))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
+    script = runpy.run_path(str(BENCHMARKS / 'headline' / 'headline_figures.py'))
     own = {
         'accuracy': 80.0,
         'coverage': 60.0,
@@ -164,8 +164,8 @@ def test_what_the_headline_keeps_of_a_gain_is_worked_out_by_hand(monkeypatch):
 
 
 def test_only_what_lies_in_the_window_can_change_a_decision(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    script = runpy.run_path(str(BENCHMARKS / 'headline_figures.py'))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
+    script = runpy.run_path(str(BENCHMARKS / 'headline' / 'headline_figures.py'))
     decided = script['Decided']
 
     def system(accepted, macs):

@@ -17,7 +17,7 @@ from tests.test_docs.pages import PAGES, commands, files_in_pages, name_of
 
 def flags_of(tool: Path) -> set[str]:
     """The flags in the source of a tool and those it shares; shell scripts pass theirs on to tools/test.py."""
-    sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parent / 'common.py']
+    sources = [tool if tool.suffix == '.py' else ROOT / 'tools' / 'test.py', tool.parents[1] / 'common.py']
     sources += [ROOT / 'mmcascade' / 'engine' / 'console' / 'arguments.py']
     return {'--help'} | {
         node.value

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """The headline claims of both papers, per data set, on real networks.
 
-    python benchmarks/headline.py --json benchmarks/results/headline.json
+    python benchmarks/headline/headline.py --json benchmarks/results/headline.json
 
 Scores are stored once (work_dirs/headline), and everything else is replayed from them: how much of the ensemble's gain
 a cascade keeps and at what cost, window against threshold against random deferral of equal shares, and what deployed
@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import SCHEMA, arguments, print_table
 from headline_figures import Figures, once, over_draws, over_images
 from headline_systems import Pool, Setting, decide
 from mmengine.config import Config
@@ -31,6 +31,9 @@ from mmcascade._system.machine import machine
 from mmcascade.calibration.fit.request import TEMPERATURES
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.stores import own_store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import SCHEMA, arguments, print_table
 
 #: Takes a second to fit, so that it is not fitted anew in every draw.
 SLOW = ('scikit-fallback',)

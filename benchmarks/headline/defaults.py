@@ -1,20 +1,21 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Whether another fusion, confidence or temperature ranks predictions better than the default, over three families.
 
-    python benchmarks/defaults.py --json benchmarks/results/defaults.json
+    python benchmarks/headline/defaults.py --json benchmarks/results/defaults.json
 
-It reads the stores of benchmarks/headline.py. Per family and choice: AURC and coverage at the risk of the ensembles and
+It reads the stores of headline.py. Per family and choice: AURC and coverage at the risk of the ensembles and
 of the window cascades, each a mean over the family's chains, and their differences to the default (probabilities
 averaged, max_prob, temperatures) with 95 % paired bootstrap intervals over the test images; percent.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 from headline import DATA, stores_of
 from headline_systems import Pool, Setting
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.curves.ranking.summaries import largest_coverage, mean_risk
 from mmcascade.routing import CONFIDENCES, WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 #: Fusion, confidence and temperatures.
 Choice = tuple[str, str, str]
