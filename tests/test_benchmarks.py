@@ -67,6 +67,7 @@ OTHERS = {
     'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',
+    'moving_garments',
     'precision_cascade',
     'zoo',
     'zoo_checks',

@@ -91,7 +91,7 @@ class Benchmark:
         if any(isinstance(stage, ExitStage) for stage in cascade.stages):
             raise ValueError(
                 'stages of this cascade are exits of a network, which have no time of their own: what one takes '
-                'depends on where it goes on from. Time the whole cascade with benchmarks/multi_exit.py'
+                'depends on where it goes on from. Time whole tests of it with tools/test.py'
             )
         self.model = cascade
         pixels = cascade.task == 'segmentation'
