@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from mmcascade._system.files import write_json
@@ -23,12 +21,11 @@ from mmcascade.comparison.exits.plot import plot_exits
 from mmcascade.comparison.exits.systems import POLICIES, Stored, policies_at_equal_cost
 from mmcascade.comparison.stores import own_store
 from mmcascade.engine.console.progress import Say
-from mmcascade.engine.runs.calibrate import build_without_calibration
 from mmcascade.evaluation.curves import aurc
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.routing import CascadeRouter, ExitPolicy, WindowPolicy
+from mmcascade.routing import WindowPolicy
 from mmcascade.visualization.style import save
 
 SCHEMA = 1
@@ -158,29 +155,6 @@ def exits_table(results: Mapping[str, Any]) -> Table:
             [name, row['accuracy']['estimate'], _shown(row['coverage']), row['aurc'], row['macs'] / 1e6, _shown(less)]
         )
     return Table.of(COLUMNS, rows)
-
-
-@torch.no_grad()
-def images_per_second(cfg: Config, policies: Mapping[str, tuple[Chain, ExitPolicy]], images: torch.Tensor) -> dict:
-    """Of the router on real members, from images in memory: the best of three runs.
-
-    Args:
-        cfg: config of a cascade of exits.
-        policies: per name a chain and its policy.
-        images: one batch ``(N, C, H, W)``.
-    """
-    model = build_without_calibration(cfg)
-    found = {}
-    for name, (chain, policy) in policies.items():
-        router = CascadeRouter([model.stages[k] for k in chain], policy, model.confidence, model.fusion)
-        router.route([images[:2]])  # counts multiply-adds
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            router.route([images])
-            seconds.append(time.perf_counter() - start)
-        found[name] = len(images) / min(seconds)
-    return found
 
 
 def _stored(cfg: Config, folder: Path, say: Say) -> tuple[Stored, Stored]:

@@ -24,17 +24,16 @@ class ExitNetwork(Network):
     Args:
         module: the member, in eval mode.
         exit: which exit.
-
-    Raises:
-        TypeError: if the member offers no exits.
-        ValueError: if it has no such exit.
     """
-
-    gives_logits = True
 
     def __init__(self, module: nn.Module, exit: int) -> None:
         super().__init__(module)
         self.exit = exit
+
+    @property
+    def gives_logits(self) -> bool:
+        """Always: exits give no probabilities."""
+        return True
 
     @property
     def offers(self) -> MultiExit:

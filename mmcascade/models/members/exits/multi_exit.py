@@ -88,8 +88,8 @@ class Blocks(nn.Module, ABC):
 class BlocksAndHeads(Protocol):
     """What :func:`step` needs of a network."""
 
-    exits: int
-
+    @property
+    def exits(self) -> int: ...  # noqa: D102
     def block(self, exit: int, rows: Tree) -> Tree: ...  # noqa: D102
     def head(self, exit: int, rows: Tree) -> Tensor: ...  # noqa: D102
 
