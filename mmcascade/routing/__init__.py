@@ -17,6 +17,7 @@ from mmcascade.routing.confidences.confidence import (
     neg_entropy,
     prob_gap,
 )
+from mmcascade.routing.confidences.disagreement import Agreement, NegMutualInformation, NegVariationRatio
 from mmcascade.routing.confidences.feature_confidence import FeatureConfidence
 from mmcascade.routing.confidences.pixel_reducers import (
     REDUCERS,
@@ -48,12 +49,15 @@ from mmcascade.routing.units.sources import Source, ViewRows
 from mmcascade.routing.units.unit_batch import UnitBatch
 
 __all__ = [
+    'NegMutualInformation',
+    'NegVariationRatio',
     'CONFIDENCES',
     'CONFIDENCE_TYPES',
     'FUSIONS',
     'POLICIES',
     'REDUCERS',
     'AdjustedWindowPolicy',
+    'Agreement',
     'CachedStage',
     'CascadeRouter',
     'CascadeState',

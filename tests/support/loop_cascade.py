@@ -55,11 +55,28 @@ def confidence_of(name, fusion, members):
     elif name == 'logit_gap':
         top = np.sort(mean if fusion == 'logit' else log_p)
         value = top[-1] - top[-2]
+    elif name in ('neg_mutual_information', 'neg_variation_ratio', 'agreement'):
+        value = agreement_of(name, [softmax(z) for z in (members[-1:] if fusion == 'replace' else members)], p)
     else:
         score = logsumexp if name == 'energy' else np.max
         scored = [mean] if fusion in ('logit', 'replace') else members
         value = sum(np.float32(score(z)) for z in scored) / np.float32(len(scored))
     return value, p
+
+
+def agreement_of(name, probs, fused):
+    """How far members with these distributions agree."""
+    if name == 'neg_mutual_information':
+        mean, own = sum(probs) / np.float32(len(probs)), sum(neg_entropy(p) for p in probs) / np.float32(len(probs))
+        return min(neg_entropy(mean) - own, np.float32(0))
+    votes = [int(p.argmax()) for p in probs]
+    count = max(votes.count(c) for c in votes) if name == 'neg_variation_ratio' else votes.count(int(fused.argmax()))
+    share = np.float32(count) / np.float32(len(votes))
+    return share - np.float32(1) if name == 'neg_variation_ratio' else share
+
+
+def neg_entropy(p):
+    return rowwise(lambda t: t.sum(1, keepdim=True), p * log(p))[0]
 
 
 def goes_on(rule, confidence):

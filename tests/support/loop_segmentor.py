@@ -75,10 +75,24 @@ def pixel_confidence(name, scores, fusion):
     if name in ('prob_gap', 'logit_gap'):
         ordered = np.sort(probs if name == 'prob_gap' else log_probs, axis=0)
         return ordered[-1] - ordered[-2]
+    if name in ('neg_mutual_information', 'neg_variation_ratio', 'agreement'):
+        return pixel_agreement(name, [softmax(z) for z in (scores[-1:] if fusion == 'replace' else scores)], probs)
     judged = {'prob': scores, 'logit': [sum(scores) / len(scores)], 'replace': scores[-1:]}[fusion]
     if name == 'max_logit':
         return sum(z.max(0) for z in judged) / len(judged)
     return sum(np.log(np.exp(z).sum(0)) for z in judged) / len(judged)
+
+
+def pixel_agreement(name, members, fused):
+    """How far members agree on each pixel, from their probabilities (C, h, w)."""
+    if name == 'neg_mutual_information':
+        own = sum((p * np.log(np.maximum(p, np.finfo(np.float32).tiny))).sum(0) for p in members) / len(members)
+        mean = sum(members) / len(members)
+        return (mean * np.log(np.maximum(mean, np.finfo(np.float32).tiny))).sum(0) - own
+    votes = sum((p.argmax(0) == np.arange(len(p))[:, None, None]).astype(float) for p in members) / len(members)
+    if name == 'neg_variation_ratio':
+        return votes.max(0) - 1
+    return np.take_along_axis(votes, fused.argmax(0)[None], 0)[0]
 
 
 def cell_score(name, scores, fusion, t_unk=0.5, reduce=np.mean):

@@ -192,7 +192,7 @@ def test_every_file_that_pages_tell_to_write_is_tested(folder):
         'cascade.py',
         'flowers_cascade.py',
         'extended.py',
-        'agreement_confidence.py',
+        'collision_confidence.py',
         'several_windows.py',
         'accuracy_by_exit.py',
     }

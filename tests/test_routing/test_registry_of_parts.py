@@ -96,7 +96,17 @@ def test_a_function_becomes_a_confidence_that_is_called_as_registered(monkeypatc
 
 
 def test_known_names():
-    assert list(CONFIDENCES) == ['max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'energy', 'max_logit']
+    assert list(CONFIDENCES) == [
+        'max_prob',
+        'prob_gap',
+        'neg_entropy',
+        'logit_gap',
+        'energy',
+        'max_logit',
+        'neg_mutual_information',
+        'neg_variation_ratio',
+        'agreement',
+    ]
     assert all(confidence.name == name for name, confidence in CONFIDENCES.items())
     assert {'WindowPolicy', 'ThresholdPolicy', 'RandomPolicy'} <= POLICIES.keys()
     assert list(REDUCERS) == ['mean', 'quantile', 'fraction_below'] and REDUCERS['mean'] is MeanReducer

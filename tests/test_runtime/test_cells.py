@@ -17,13 +17,13 @@ from mmcascade.models.cells.crops import resize_bilinear, scaled
 from mmcascade.models.export.policies import policy_json
 from mmcascade.models.export.segmentor_writer import _cells_json
 from mmcascade.registry import MODELS
-from mmcascade.routing import CascadeState, ScoreMap, StageOutput
+from mmcascade.routing import CONFIDENCES, CascadeState, ScoreMap, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence as TorchCellConfidence
 from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, QuantileReducer
 from mmcascade.runtime.cells.confidence import CellConfidence
 from mmcascade.runtime.cells.grid import Crops, Grid, enlarged
 from mmcascade.runtime.cells.route import CellOutput, label
-from mmcascade.runtime.decision.confidence import member_score, needs_member_score
+from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import State
 from mmcascade.runtime.decision.policies import read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap as NumpyScoreMap
@@ -91,7 +91,7 @@ REDUCERS = {
 
 @settings(max_examples=60)
 @given(
-    pixel=st.sampled_from(['max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'energy', 'max_logit']),
+    pixel=st.sampled_from(sorted(CONFIDENCES)),
     fusion=st.sampled_from(['prob', 'logit', 'replace']),
     reducer=st.sampled_from(sorted(REDUCERS)),
     t_unk=st.sampled_from([None, 0.0, 0.5, 0.9]),
@@ -105,13 +105,13 @@ def test_confidences_of_cells_are_those_of_torch(pixel, fusion, reducer, t_unk, 
     generator = torch.Generator().manual_seed(seed)
     outputs = [2 * torch.randn(1, 3, 6, 5, generator=generator) for _ in range(2)]
     outputs[0][0, 0, 2, 3] = torch.nan if seed % 3 == 0 else 1.0  # one bad pixel spoils a member's cell
-    scored = needs_member_score(pixel, fusion)
+    width = carried_width(pixel, fusion, 3)
     state = CascadeState.start(StageOutput(logits=outputs[0]), fusion, 1.5, theirs.member_score(fusion))
     state = state.add(StageOutput(logits=outputs[1]), 1.0, theirs.member_score(fusion))
-    mine = State.empty(fusion, 30, 3, scored)
+    mine = State.empty(fusion, 30, 3, width)
     for maps, temperature in zip(outputs, (1.5, 1.0), strict=True):
         output = CellOutput(maps[0].numpy().reshape(3, -1).T, 'logits', temperature)
-        mine = mine.add(output, member_score(pixel, output) if scored else None)
+        mine = mine.add(output, None if width is None else member_score(pixel, output, fusion))
     np.testing.assert_allclose(ours(mine, (6, 5)).value, float(theirs(state)), rtol=1e-5, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmcascade import routing
 from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.routing import (
     CachedStage,
@@ -25,7 +26,7 @@ from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.manifest import Manifest
 from tests.support.bundles import manifest, numbered_images
 
-CONFIDENCES = ('max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'energy', 'max_logit')
+CONFIDENCES = tuple(routing.CONFIDENCES)
 MAP = {'scores': [0.2, 0.5, 0.9], 'values': [0.1, 0.6, 0.8]}
 
 

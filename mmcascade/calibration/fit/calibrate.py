@@ -24,7 +24,7 @@ from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.routing import ExitPolicy, WindowPolicy
+from mmcascade.routing import ExitPolicy, WindowPolicy, build_confidence
 
 
 def calibrate(
@@ -72,7 +72,8 @@ def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | No
     """The same as :func:`calibrate`, on exits that are there already."""
     fitted_on = evidence.fitted_on
     if request.wanted.is_decision:
-        fitted = fit_windows(fitted_on.exits, fitted_on.units, request)
+        least_members = build_confidence(evidence.cascade.scoring).least_members
+        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, least_members)
     elif request.wanted.kind == 'exits':
         fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
     else:

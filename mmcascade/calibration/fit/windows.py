@@ -25,7 +25,9 @@ class FittedWindows:
     tau: list[float]
 
 
-def fit_windows(exits: Sequence[Exit], units: Units, request: CalibrationRequest) -> FittedWindows:
+def fit_windows(
+    exits: Sequence[Exit], units: Units, request: CalibrationRequest, least_members: int = 1
+) -> FittedWindows:
     """Place a window in every gap (Xia & Bouganis 2023, section 3.3), from the first gap to the last.
 
     Accepting is one decision about all units. So tau of gap k is where the target is reached by *all* units as they
@@ -42,6 +44,7 @@ def fit_windows(exits: Sequence[Exit], units: Units, request: CalibrationRequest
         request: its ``target``, what the decision should reach, such as 'risk=0.05'; ``half_width``, the share of the
             units on each side of tau; ``rule``, 'safe' or 'paper', see
             :func:`~mmcascade.calibration.fit.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
+        least_members: how many members have to run before the confidence tells units apart; everybody goes on before.
 
     Raises:
         ValueError: if the target cannot be reached, no unit reaches a gap, or the scores in a gap are all the same.
@@ -49,6 +52,9 @@ def fit_windows(exits: Sequence[Exit], units: Units, request: CalibrationRequest
     windows: list[Window | None] = []
     taus = []
     for gap in range(len(exits) - 1):
+        if gap + 1 < least_members:
+            windows.append((None, None))
+            continue
         before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
         routes = route(exits[: gap + 1], WindowPolicy(before), units)
         here = routes.confidence[routes.exit_stage == gap]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
 from mmcascade.evaluation.metrics.sample_fields import require_number, required_field
 from mmcascade.evaluation.metrics.sample_metric import SampleMetric
 from mmcascade.evaluation.metrics.sample_sets import dataset_name
@@ -41,6 +42,10 @@ class CascadeCost(SampleMetric[Spent]):
     - ``cost/nonfinite@stage1``, ..., only where it is not 0: number of samples, or of grid cells, that ran the stage
       and got no finite output from it. A stage that never gave any is warned of: it costs and changes nothing.
 
+    - ``cost/expected@stage1``, ..., if ``calibration`` is given: percent of the calibration images that ran the stage;
+      ``.../low`` and ``.../high``, between what ``reached`` lies here if nothing has changed; and ``cost/drifted``, for
+      how many stages it does not.
+
     Samples carry ``macs`` and ``exit_stage``, the last stage that ran (from 0). ``num_stages``
     lets a stage that no sample reached be printed too, ``finite_stages`` says how many stages gave
     finite output; without it a confidence of -inf counts as non-finite. Samples of segmentation
@@ -49,12 +54,25 @@ class CascadeCost(SampleMetric[Spent]):
     got nothing finite from it, where there are any.
 
     Args:
+        calibration: path of the calibration file of a cascade of classifiers, whose shares are compared with.
+        drift_level: probability that a share stays inside of its interval if nothing has changed.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: Replaces ``cost`` in the keys.
         collect_dir: As in mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'cost'
+
+    def __init__(
+        self,
+        calibration: str | None = None,
+        drift_level: float = 0.999,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.calibrated = None if calibration is None else CalibratedShares(calibration, drift_level)
 
     def keep(self, sample: Mapping[str, Any]) -> Spent:
         """(macs, reached, number of stages, non-finite units, data set, missed)."""
@@ -76,7 +94,19 @@ class CascadeCost(SampleMetric[Spent]):
             shares = [_share(spent[1], stage) for spent in kept]
             values[f'reached@stage{stage}'] = 100 * float(np.mean(shares))
         values['nonfinite'] = sum(spent[3] for spent in kept)
-        return values | _missed(kept, stages)
+        return values | self._drift(kept) | _missed(kept, stages)
+
+    def _drift(self, kept: list[Spent]) -> dict[str, float]:
+        if self.calibrated is None:
+            return {}
+        exits = [spent[1] for spent in kept if isinstance(spent[1], int)]
+        if len(exits) < len(kept):
+            raise ValueError(
+                'the cells of an image are no independent draws, so chance says nothing of their shares; leave '
+                'calibration= out of CascadeCost for cascades of segmentors'
+            )
+        drifts = self.calibrated.drifts(exits)
+        return drift_keys(drifts, {drift.name: f'expected@{drift.name}' for drift in drifts})
 
 
 def _missed(kept: list[Spent], stages: int) -> dict[str, float]:

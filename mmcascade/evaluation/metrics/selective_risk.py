@@ -22,6 +22,7 @@ from mmcascade.evaluation.curves.ranking.summaries import (
     mean_risk,
     risk_at,
 )
+from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
 from mmcascade.evaluation.metrics.sample_fields import percent_name, require_number, target_list
 from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
 from mmcascade.evaluation.metrics.sample_sets import check_marked, judged_confidence, ranked_confidence
@@ -50,13 +51,18 @@ class SelectiveRisk(SampleMetric[Judged]):
       threshold: share of accepted samples, and of errors among them (NaN if none is accepted).
       All other keys choose their threshold on the evaluated data.
     - ``selective/nonfinite``, only where a plain classifier gave NaN: the number of such samples. They rank last.
-    - ``<key>/low`` and ``<key>/high`` of every key above but the last, if ``interval`` is given: percentile bootstrap
+    - ``selective/expected_coverage``, if ``calibration`` is given: percent of the calibration images that were
+      accepted; ``.../low`` and ``.../high``, between what ``deployed_coverage`` lies here if nothing has changed; and
+      ``selective/drifted``, 1 where it does not, else 0.
+    - ``<key>/low`` and ``<key>/high`` of every key above ``nonfinite``, if ``interval`` is given: percentile bootstrap
       over the samples.
 
     Args:
         risks: Risk targets in [0, 1].
         coverages: Coverage targets in (0, 1].
         interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
+        calibration: Path of the calibration file of a cascade of classifiers, whose coverage is compared with.
+        drift_level: Probability that the coverage stays inside of its interval if nothing has changed.
         collect_device: As in mmengine's ``BaseMetric``.
         prefix: Replaces ``selective`` in the keys.
         collect_dir: As in mmengine's ``BaseMetric``.
@@ -69,12 +75,15 @@ class SelectiveRisk(SampleMetric[Judged]):
         risks: Sequence[float] = (0.05, 0.10),
         coverages: Sequence[float] = (0.5, 0.8),
         interval: float | None = None,
+        calibration: str | None = None,
+        drift_level: float = 0.999,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.interval = checked_interval(interval)
+        self.calibrated = None if calibration is None else CalibratedShares(calibration, drift_level)
         self.statistics: dict[str, RankedStatistic] = {
             'aurc': mean_risk,
             'augrc': generalised_risk,
@@ -115,7 +124,18 @@ class SelectiveRisk(SampleMetric[Judged]):
         if all(unit[2] is not None for unit in units):
             accepted = np.array([unit[2] for unit in units], dtype=bool)
         values = {key: 100 * value for key, value in self._fractions(confidence, wrong, accepted).items()}
-        return values | ({'nonfinite': missing} if missing else {})
+        return values | self._drift(accepted) | ({'nonfinite': missing} if missing else {})
+
+    def _drift(self, accepted: NDArray[np.bool_] | None) -> dict[str, float]:
+        if self.calibrated is None:
+            return {}
+        if accepted is None or self.calibrated.expected.accepted is None:
+            raise ValueError(
+                'acceptance can be compared with a calibration only where both have a threshold: test with '
+                'model.calibration and give SelectiveRisk the same file'
+            )
+        drifts = self.calibrated.drifts([0] * len(accepted), accepted.tolist())
+        return drift_keys([drift for drift in drifts if drift.name == 'accepted'], {'accepted': 'expected_coverage'})
 
     def _fractions(
         self, confidence: NDArray[np.float64], wrong: NDArray[np.bool_], accepted: NDArray[np.bool_] | None

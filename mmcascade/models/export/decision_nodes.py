@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from mmcascade.models.export.nodes import Nodes
-from mmcascade.runtime.decision.confidence import MEMBER, needs_member_score
+from mmcascade.runtime.decision.confidence import DISAGREEMENT, MEMBER, carried_width
 from mmcascade.runtime.manifest import Manifest
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -39,8 +39,12 @@ def fuse(nodes: Nodes, manifest: Manifest, index: int, values: str, before: Stat
     broken = nodes('ReduceMax', nodes('Cast', nodes('IsNaN', values), to=TensorProto.INT64), nodes.classes, keepdims=0)
     finite = nodes('Not', nodes('Or', infinite, nodes('Cast', broken, to=TensorProto.BOOL)))
     number = nodes('Cast', finite, to=TensorProto.FLOAT)
-    state = State(added, number, _member_score(nodes, manifest, index, logits))
-    state = _added(nodes, manifest.fusion, state, finite, before)
+    width = carried_width(manifest.confidence, manifest.fusion, manifest.num_classes)
+    own = None
+    if width is not None:
+        stage_probs = values if as_given else nodes('Softmax', logits, axis=1)
+        own = _member_score(nodes, manifest, index, logits, stage_probs)
+    state = _added(nodes, manifest.fusion, State(added, number, own), finite, before, wide=bool(width))
     divisor = nodes('Max', state.finite, nodes.constant(1.0))
     if manifest.fusion == 'replace':
         divisor = nodes('Identity', nodes.constant([1.0]))
@@ -50,13 +54,15 @@ def fuse(nodes: Nodes, manifest: Manifest, index: int, values: str, before: Stat
         uniform = nodes.constant(1 / manifest.num_classes)
         mean = nodes('Where', nodes('Unsqueeze', any_finite, nodes.classes), mean, uniform)
     probs = nodes('Softmax', mean, axis=1) if manifest.fusion == 'logit' else mean
-    own = None if state.score is None else nodes('Div', state.score, divisor)
+    own = None
+    if state.score is not None:
+        own = nodes('Div', state.score, nodes('Unsqueeze', divisor, nodes.classes) if width else divisor)
     score = _confidence(nodes, manifest, mean, probs, own)
     return state, probs, nodes('Where', any_finite, score, nodes.constant(-np.inf))
 
 
-def _added(nodes: Nodes, fusion: str, now: State, finite: str, before: State | None) -> State:
-    """The state after one more stage; output that is not finite adds nothing."""
+def _added(nodes: Nodes, fusion: str, now: State, finite: str, before: State | None, *, wide: bool) -> State:
+    """The state after one more stage; output that is not finite adds nothing. ``wide``: scores are rows of numbers."""
     if before is None:
         zero = nodes.constant(0.0)
         before = State(zero, zero, zero)
@@ -68,7 +74,7 @@ def _added(nodes: Nodes, fusion: str, now: State, finite: str, before: State | N
     score = None
     if now.score is not None:
         assert before.score is not None  # the confidence is one for all stages
-        score = kept(now.score, before.score, finite)
+        score = kept(now.score, before.score, nodes('Unsqueeze', finite, nodes.classes) if wide else finite)
     return State(
         kept(now.total, before.total, nodes('Unsqueeze', finite, nodes.classes)),
         nodes('Add', before.finite, now.finite),
@@ -76,10 +82,15 @@ def _added(nodes: Nodes, fusion: str, now: State, finite: str, before: State | N
     )
 
 
-def _member_score(nodes: Nodes, manifest: Manifest, index: int, logits: str) -> str | None:
-    """The member's own score of each image, where the confidence asks for it."""
-    if not needs_member_score(manifest.confidence, manifest.fusion):
-        return None
+def _member_score(nodes: Nodes, manifest: Manifest, index: int, logits: str, probs: str) -> str:
+    """What the member brings of its own, as the confidence asks for it."""
+    if manifest.confidence == 'neg_mutual_information':
+        own = _neg_entropy(nodes, probs)
+        if manifest.fusion != 'logit':
+            return own
+        return nodes('Concat', probs, nodes('Unsqueeze', own, nodes.classes), axis=1)
+    if manifest.confidence in DISAGREEMENT:
+        return _is_best(nodes, manifest, probs)
     if manifest.confidence == 'energy':
         scale = nodes.constant(manifest.stages[index].temperature)
         return nodes('Mul', nodes('ReduceLogSumExp', logits, nodes.classes, keepdims=0), scale)
@@ -88,6 +99,9 @@ def _member_score(nodes: Nodes, manifest: Manifest, index: int, logits: str) -> 
 
 def _confidence(nodes: Nodes, manifest: Manifest, mean: str, probs: str, member_score: str | None) -> str:
     name = manifest.confidence
+    if name in DISAGREEMENT:
+        assert member_score is not None
+        return _disagreement(nodes, manifest, probs, member_score)
     if name in MEMBER:
         if member_score is not None:
             return member_score
@@ -104,6 +118,31 @@ def _confidence(nodes: Nodes, manifest: Manifest, mean: str, probs: str, member_
     if name == 'neg_entropy':
         return nodes('ReduceSum', nodes('Mul', probs, log_probs), nodes.classes, keepdims=0)
     return _gap(nodes, mean if manifest.fusion == 'logit' else log_probs)
+
+
+def _disagreement(nodes: Nodes, manifest: Manifest, probs: str, own: str) -> str:
+    if manifest.confidence == 'neg_mutual_information':
+        if manifest.fusion == 'logit':
+            places = nodes.constant([manifest.num_classes, 1], np.int64)
+            probs, own = nodes.several('Split', 2, own, places, axis=1)
+            own = nodes('Squeeze', own, nodes.classes)
+        return nodes('Min', nodes('Sub', _neg_entropy(nodes, probs), own), nodes.constant(0.0))
+    if manifest.confidence == 'neg_variation_ratio':
+        return nodes('Sub', nodes('ReduceMax', own, nodes.classes, keepdims=0), nodes.constant(1.0))
+    chosen = nodes('Mul', own, _is_best(nodes, manifest, probs))
+    return nodes('ReduceSum', chosen, nodes.classes, keepdims=0)
+
+
+def _neg_entropy(nodes: Nodes, probs: str) -> str:
+    logs = nodes('Log', nodes('Max', probs, nodes.constant(_TINY)))
+    return nodes('ReduceSum', nodes('Mul', probs, logs), nodes.classes, keepdims=0)
+
+
+def _is_best(nodes: Nodes, manifest: Manifest, probs: str) -> str:
+    """1 for the most probable class, the first one of several, else 0."""
+    best = nodes('ArgMax', probs, axis=1, keepdims=1)
+    classes = nodes.constant(np.arange(manifest.num_classes), np.int64)
+    return nodes('Cast', nodes('Equal', classes, best), to=TensorProto.FLOAT)
 
 
 def _gap(nodes: Nodes, values: str) -> str:

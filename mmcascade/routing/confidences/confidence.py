@@ -74,6 +74,8 @@ class Confidence(ABC):
 
     needs_logits = False
     needs_features = False
+    #: How many members have to run before it tells units apart.
+    least_members = 1
     #: The least and the largest number that it can give, both included.
     range: tuple[float, float] = (-math.inf, math.inf)
     #: What a unit does whose score is NaN because nothing of it counts: 'go_on' or 'exit'; None = there is no such.

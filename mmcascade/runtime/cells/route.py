@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.cells.confidence import CellScore
 from mmcascade.runtime.cells.grid import MAX_CELLS, Crops, Grid, Size, enlarged
-from mmcascade.runtime.decision.confidence import member_score, needs_member_score
+from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
 from mmcascade.runtime.errors import ImageError
 from mmcascade.runtime.manifest import CellRules, Manifest, Stage
@@ -96,16 +96,15 @@ def label(
         np.full(count, np.inf),
         np.zeros((classes, *original), np.float32) if with_probs else None,
     )
-    scored = needs_member_score(manifest.confidence, manifest.fusion)
-    cells = {
-        index: _Cell(State.empty(manifest.fusion, grid.box(index).area, classes, scored)) for index in range(count)
-    }
+    width = carried_width(manifest.confidence, manifest.fusion, classes)
+    cells = {index: _Cell(State.empty(manifest.fusion, grid.box(index).area, classes, width)) for index in range(count)}
     for index, stage in enumerate(manifest.stages):
         going: dict[int, _Cell] = {}
         for place, values, macs in _scores(stage, runs[index], rules, grid, pixels, list(cells)):
             cell = cells[place]
             output = CellOutput(values.reshape(classes, -1).T, stage.output, stage.temperature)
-            cell.state = cell.state.add(output, member_score(manifest.confidence, output) if scored else None)
+            own = None if width is None else member_score(manifest.confidence, output, manifest.fusion)
+            cell.state = cell.state.add(output, own)
             cell.macs += macs
             score = rules.confidence(cell.state, _size(grid, place))
             if _goes_on(manifest, rules, index, cell, score, number * MAX_CELLS + place):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.decision.confidence import confidence, member_score, needs_member_score
+from mmcascade.runtime.decision.confidence import carried_width, confidence, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
 from mmcascade.runtime.manifest import Manifest
 from mmcascade.runtime.preprocessing.step import Pixels
@@ -79,8 +79,8 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
         np.full(count, np.inf),
     )
     rows = np.arange(count)
-    scored = needs_member_score(manifest.confidence, manifest.fusion)
-    state = State.empty(manifest.fusion, count, manifest.num_classes, scored)
+    width = carried_width(manifest.confidence, manifest.fusion, manifest.num_classes)
+    state = State.empty(manifest.fusion, count, manifest.num_classes, width)
     for index, stage in enumerate(manifest.stages):
         if not len(rows):
             break
@@ -89,7 +89,8 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
             stage.output,
             stage.temperature,
         )
-        state = state.add(output, member_score(manifest.confidence, output) if scored else None)
+        own = None if width is None else member_score(manifest.confidence, output, manifest.fusion)
+        state = state.add(output, own)
         done.macs[rows] += stage.macs
         score = confidence(manifest.confidence, state)
         done.running.append(Running(rows, state.probs.argmax(1), score))

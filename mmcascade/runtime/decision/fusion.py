@@ -61,7 +61,8 @@ class State:
     Attributes:
         fusion: one of :data:`FUSIONS`.
         total: float32 ``(N, C)``: the sum of probabilities or of logits, or the last finite probabilities.
-        score_total: float32 ``(N)``, the members' own scores, summed or last like ``total``; None if nobody asks.
+        score_total: float32 ``(N)`` or ``(N, width)``, what members bring of their own, summed or last like ``total``;
+            None if nobody asks.
         finite: int64 ``(N)``, how many stages gave finite output.
     """
 
@@ -71,10 +72,11 @@ class State:
     finite: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, fusion: str, count: int, classes: int, scored: bool) -> State:
-        """The state before the first stage."""
+    def empty(cls, fusion: str, count: int, classes: int, width: int | None) -> State:
+        """The state before the first stage; ``width`` numbers are of the members' own, 0 = one, None = none."""
         zeros = np.zeros((count, classes), np.float32)
-        return cls(fusion, zeros, np.zeros(count, np.float32) if scored else None, np.zeros(count, np.int64))
+        score = None if width is None else np.zeros((count, width) if width else count, np.float32)
+        return cls(fusion, zeros, score, np.zeros(count, np.int64))
 
     def add(self, output: Output, score: Floats | None) -> State:
         """The state after one more stage over the same images; output that is not finite adds nothing."""
@@ -82,13 +84,13 @@ class State:
         added = output.logits if self.fusion == 'logit' else output.probs
         return State(
             self.fusion,
-            self._with(self.total, added, finite[:, None]),
+            self._with(self.total, added, finite),
             None if self.score_total is None or score is None else self._with(self.score_total, score, finite),
             self.finite + finite,
         )
 
     def _with(self, before: Floats, added: Floats, finite: NDArray[np.bool_]) -> Floats:
-        return np.where(finite, added if self.fusion == 'replace' else before + added, before)
+        return np.where(_like(finite, before), added if self.fusion == 'replace' else before + added, before)
 
     def select(self, rows: NDArray[np.int64]) -> State:
         """The state of some images."""
@@ -98,7 +100,7 @@ class State:
     @cached_property
     def mean(self) -> Floats:
         """Averaged logits in 'logit' fusion, else fused probabilities, uniform where nothing was finite; ``(N, C)``."""
-        mean = self._mean(self.total, self.finite[:, None])
+        mean = self._mean(self.total)
         if self.fusion == 'logit':
             return mean
         return np.where(self.finite[:, None] > 0, mean, np.float32(1 / mean.shape[1]))
@@ -117,12 +119,19 @@ class State:
 
     @cached_property
     def member_score(self) -> Floats:
-        """The mean, or with 'replace' the last, of the members' own scores, ``(N)``."""
+        """The mean, or with 'replace' the last, of what members bring of their own, as ``score_total``."""
         assert self.score_total is not None
-        return self._mean(self.score_total, self.finite)
+        return self._mean(self.score_total)
 
-    def _mean(self, total: Floats, finite: NDArray[np.int64]) -> Floats:
-        return total if self.fusion == 'replace' else np.asarray(total / np.maximum(finite, 1).astype(np.float32))
+    def _mean(self, total: Floats) -> Floats:
+        if self.fusion == 'replace':
+            return total
+        return np.asarray(total / _like(np.maximum(self.finite, 1).astype(np.float32), total))
+
+
+def _like(per_image: NDArray, x: Floats) -> NDArray:
+    """``(N)`` shaped to broadcast against ``(N, ...)``."""
+    return per_image.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def softmax(logits: Floats) -> Floats:

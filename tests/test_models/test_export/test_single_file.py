@@ -7,11 +7,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from mmcascade import routing
 from mmcascade.models.export.single_file import bounds_of, single_file, write_single_file
 from mmcascade.runtime import Bundle, BundleError
 from tests.support.bundles import numbered_images, write_bundle
 
-CONFIDENCES = ('max_prob', 'prob_gap', 'neg_entropy', 'logit_gap', 'energy', 'max_logit')
+CONFIDENCES = tuple(routing.CONFIDENCES)
+DISAGREEMENT = ('neg_mutual_information', 'neg_variation_ratio', 'agreement')
 WINDOWS = {
     'max_prob': [0.4, 0.8],
     'prob_gap': [0.1, 0.6],
@@ -19,6 +21,9 @@ WINDOWS = {
     'logit_gap': [0.2, 1.5],
     'energy': [0.5, 2.5],
     'max_logit': [0.3, 2.0],
+    'neg_mutual_information': [-0.5, 0.0],
+    'neg_variation_ratio': [-0.7, 0.0],
+    'agreement': [0.4, 1.0],
 }
 
 
@@ -60,7 +65,8 @@ def run_openvino(model, inputs):
 @pytest.mark.parametrize('confidence', CONFIDENCES)
 def test_decides_as_the_bundle(tmp_path, confidence, fusion):
     window = WINDOWS[confidence]
-    policy = {'type': 'window', 'windows': [window, [window[0], None]]}
+    second = [None, (window[0] + window[1]) / 2] if confidence in DISAGREEMENT else [window[0], None]
+    policy = {'type': 'window', 'windows': [window, second]}
     folder = write_bundle(tmp_path, scores(), confidence=confidence, fusion=fusion, policy=policy, accept=None)
     bundle, pixels = views(folder, 40)
     with np.errstate(all='ignore'):

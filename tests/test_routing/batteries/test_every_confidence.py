@@ -58,6 +58,21 @@ def logit_gap(members: list[Vector], fusion: str) -> float:
     return gap(np.maximum(np.log(fused(members, fusion)), FLOOR))
 
 
+def that_count(members: list[Vector], fusion: str) -> list[Vector]:
+    return [special.softmax(z) for z in (members[-1:] if fusion == 'replace' else members)]
+
+
+def neg_mutual_information(members: list[Vector], fusion: str) -> float:
+    probs = that_count(members, fusion)
+    return float(np.mean([special.entr(p).sum() for p in probs]) - special.entr(np.mean(probs, axis=0)).sum())
+
+
+def shares(members: list[Vector], fusion: str) -> list[float]:
+    """Per class, the share of members that find it the most probable one."""
+    votes = [int(p.argmax()) for p in that_count(members, fusion)]
+    return [votes.count(c) / len(votes) for c in range(len(members[0]))]
+
+
 # The slow rule for one unit, from its members' logits in float64.
 REFERENCES: dict[str, Callable[[list[Vector], str], float]] = {
     'max_prob': of_fused(lambda p: float(p.max())),
@@ -66,6 +81,9 @@ REFERENCES: dict[str, Callable[[list[Vector], str], float]] = {
     'logit_gap': logit_gap,
     'energy': of_members(lambda z: float(special.logsumexp(z))),
     'max_logit': of_members(lambda z: float(z.max())),
+    'neg_mutual_information': neg_mutual_information,
+    'neg_variation_ratio': lambda members, fusion: max(shares(members, fusion)) - 1,
+    'agreement': lambda members, fusion: shares(members, fusion)[int(fused(members, fusion).argmax())],
 }
 MEMBERS = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(2, 6), st.integers(0, 10**6))
 

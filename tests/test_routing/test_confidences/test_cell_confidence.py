@@ -121,9 +121,13 @@ def test_a_stride_agrees_where_maps_were_enlarged_by_it(pixel, fusion):
     logits = [torch.nn.functional.interpolate(x * certain, scale_factor=4, mode='bilinear') for x in features]
     every, fourth = CellConfidence(pixel, t_unk=None), CellConfidence(pixel, t_unk=None, stride=4)
     full, thinned = (c(state_of(logits, fusion, c)) for c in (every, fourth))
+    if fusion == 'replace' and CONFIDENCES[pixel].least_members > 1:
+        assert full.eq(full[0]).all() and torch.equal(full, thinned), 'the last member speaks alone'
+        return
     assert not torch.equal(full, thinned)
-    assert np.corrcoef(full, thinned)[0, 1] > 0.99
-    assert (full - thinned).abs().max() < 0.05 * (full.max() - full.min())
+    steps = pixel in ('neg_variation_ratio', 'agreement')  # between two pixels votes jump
+    assert np.corrcoef(full, thinned)[0, 1] > (0.97 if steps else 0.99)
+    assert (full - thinned).abs().max() < (0.1 if steps else 0.05) * (full.max() - full.min())
 
 
 POLICIES = [

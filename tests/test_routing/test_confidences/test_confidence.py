@@ -39,6 +39,9 @@ def test_against_scipy(fusion):
         'logit_gap': (s := torch.from_numpy(z).sort(1).values.numpy())[:, -1] - s[:, -2],
         'energy': special.logsumexp(z, axis=1),
         'max_logit': z.max(1),
+        'neg_mutual_information': 0 * z[:, 0],  # one member agrees with itself
+        'neg_variation_ratio': 0 * z[:, 0],
+        'agreement': 1 + 0 * z[:, 0],
     }
     assert expected.keys() == CONFIDENCES.keys()
     for name, value in expected.items():
