@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ray test-slow test-ranges mutation docs docs-images lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ray test-slow test-ranges test-openmmlab mutation docs docs-images lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
@@ -86,6 +86,13 @@ test-ranges:
 	$(RANGES)/bin/python -m pip install --disable-pip-version-check -e '.[onedl,onnx,openvino,serve,parquet,tensorboard,torchmetrics,demo,tests]'
 	OMP_NUM_THREADS=1 $(RANGES)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
+# The same tests with the original packages of OpenMMLab and mmcv-lite. By hand: their pins ask for other versions than ours.
+OPENMMLAB := .venv-openmmlab
+test-openmmlab:
+	$(PYTHON) -m venv $(OPENMMLAB)
+	$(OPENMMLAB)/bin/python -m pip install --disable-pip-version-check -e '.[openmmlab,onnx,openvino,demo,tests]'
+	OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
 # Change what decides, one token at a time, and see whether a test fails: see docs/en/advanced_guides/mutations.md. It takes
 # hours, goes on where it was stopped, and MUTATE="mmcascade.routing.policies*" takes a part of it.
 MUTATE :=
@@ -108,7 +115,8 @@ lint: $(READY)
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-# The wheel and the source distribution in dist/, and what PyPI would say of their metadata. In an environment of its own.
+# The wheel and the source distribution in dist/, what PyPI would say of their metadata, and the wheel in an empty
+# environment. In environments of their own.
 RELEASE := .venv-release
 dist:
 	$(PYTHON) -m venv $(RELEASE)
@@ -116,6 +124,9 @@ dist:
 	rm -rf dist
 	$(RELEASE)/bin/python -m build
 	$(RELEASE)/bin/python -m twine check --strict dist/*
+	rm -rf $(RELEASE)-empty && $(PYTHON) -m venv $(RELEASE)-empty
+	$(RELEASE)-empty/bin/python -m pip install --disable-pip-version-check dist/*.whl
+	cd dist && ../$(RELEASE)-empty/bin/mmcascade --version && ../$(RELEASE)-empty/bin/mmcascade list > /dev/null
 
 # The lock is complete, so pip has nothing to resolve (--no-deps); as a constraint it also pins what
 # the source distributions are built with.

@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-RESOURCES = ('configs', 'tools')
+RESOURCES = ('configs', 'tools', 'model-index.yml')
 # What CONTRIBUTING.md says was tried, and how.
 PYTHONS = ('3.11', '3.12', '3.13')
 
@@ -28,7 +28,10 @@ class BuildWithResources(build_py):
         for name in RESOURCES:
             target = Path(self.build_lib, 'mmcascade', '.mim', name)
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copyfile(ROOT / name, target)
 
 
 def requirements(name: str) -> list[str]:

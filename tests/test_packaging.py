@@ -64,6 +64,12 @@ def test_wheel_carries_every_config_and_tool(installed):
     assert resources(installed / 'mmcascade' / '.mim') == expected
 
 
+def test_wheel_carries_the_page_and_the_list_of_models(installed):
+    page = {path.name for path in (ROOT / 'mmcascade' / 'visualization' / 'report' / 'template').iterdir()}
+    assert {path.name for path in (installed / 'mmcascade/visualization/report/template').iterdir()} == page
+    assert (installed / 'mmcascade' / '.mim' / 'model-index.yml').read_text() == (ROOT / 'model-index.yml').read_text()
+
+
 def test_wheel_carries_every_module_and_the_type_marker(installed):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcascade').rglob('*.py')}
     found = {

@@ -16,6 +16,7 @@ SOURCES = (
     'configs',
     'tools',
     'requirements',
+    'model-index.yml',
     'setup.py',
     'pyproject.toml',
     'MANIFEST.in',
