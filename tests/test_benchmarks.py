@@ -8,6 +8,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,12 @@ OTHERS = {
     'segmentation',
     'cell_confidence_stride',
     'ways',
+    'drift',
     'gpu',
     'headline',
     'headline_figures',
     'headline_systems',
+    'headline_time',
     'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',
@@ -137,6 +140,33 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
     (gaps,) = content['differences']
     assert gaps['window_minus_random'] == pytest.approx(window['coverage'] - systems['random']['coverage'], abs=0.02)
     assert 0 < gaps['changed_inside_window'] <= 100
+
+
+def test_changed_photographs_are_flagged_and_clean_ones_are_not(monkeypatch):
+    """The whole run needs the photographs; here its corruptions, and its count of windows on known exits."""
+    pytest.importorskip('mmpretrain')
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = runpy.run_path(str(BENCHMARKS / 'drift.py'))
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    for name, (change, strengths) in script['CORRUPTIONS'].items():
+        changed = [np.abs(change(pixels, strength) - pixels).mean() for strength in strengths]
+        assert 0 < changed[0] < changed[1] < changed[2], name
+        assert all(change(pixels, strength).shape == pixels.shape for strength in strengths)
+
+    replay = script['Replay']
+    calibration = SimpleNamespace(accept=0.5, measured=dict(units=5000, reached=[1.0, 0.2], coverage=0.7))
+    rng = np.random.default_rng(0)
+
+    def flagged(deferred, accepted):
+        confidence = np.where(rng.random(2000) < accepted, 0.9, 0.1)
+        stages = (rng.random(2000) < deferred).astype(np.int64)
+        result = replay(confidence, np.zeros(2000, np.int64), stages, np.ones(2000))
+        return script['windows_flagged'](calibration, result, np.zeros(2000, bool), 500, 20)
+
+    assert flagged(0.2, 0.7)['flagged'] == 0
+    found = flagged(0.4, 0.7)
+    assert found['flagged'] == 20 and found['by'] == 'stage1'
+    assert flagged(0.2, 0.5)['by'] == 'accepted'
 
 
 def test_what_the_headline_keeps_of_a_gain_is_worked_out_by_hand(monkeypatch):

@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument('--data', nargs='+', choices=list(DATA), default=list(DATA), help='default: all')
     parser.add_argument('--stores', nargs=2, metavar='STORE', help='of your own: to calibrate on, and to judge on')
     parser.add_argument('--chain', nargs='+', help='of members, with --stores')
-    parser.add_argument('--temperatures', nargs='+', default=['fit', 'none'])
+    parser.add_argument('--temperatures', nargs='+', default=['auto', 'none'])
     parser.add_argument('--risk', type=float, default=0.05)
     parser.add_argument('--repeats', type=int, default=300, help='draws of images')
     args = parser.parse_args()

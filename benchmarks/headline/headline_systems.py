@@ -16,7 +16,7 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.held_out import hold_out_at_random
 from mmcascade.calibration.fit.operating_point import place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.fit.temperatures import fit_temperature, try_temperature
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
@@ -44,7 +44,7 @@ class Setting:
     risk: float = 0.05
     delta: float = 0.1
     half_width: float = 0.10
-    temperatures: str = 'fit'
+    temperatures: str = 'auto'
 
     @property
     def target(self) -> str:
@@ -110,9 +110,9 @@ class Pool:
 
 def temperature_of(stage: CachedStage, labels: NDArray[np.int64], units: Rows, how: str) -> float:
     """As a calibration finds it."""
-    if how == 'none':
-        return 1.0
-    return fit_temperature(stage, labels, units) if how == 'fit' else fit_temperature(stage, labels, units)
+    if how == 'auto':
+        return try_temperature(stage, labels, units).temperature
+    return 1.0 if how == 'none' else fit_temperature(stage, labels, units)
 
 
 def decide(
