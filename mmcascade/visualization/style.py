@@ -115,6 +115,15 @@ def line_styles(systems: Sequence[str]) -> dict[str, dict[str, Any]]:
     return styles
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows where it ends a cell, although pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format='png')
+        return buffer.getvalue()
+
+
 def figure_of(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.6)) -> tuple[Figure, list[Axes]]:
     """A figure of its own with its axes, row by row.
 
@@ -123,7 +132,7 @@ def figure_of(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4,
         columns: of panels.
         size: of one panel, in inches.
     """
-    figure = Figure((columns * size[0], rows * size[1]), dpi=DPI, layout='constrained')
+    figure = ShownFigure((columns * size[0], rows * size[1]), dpi=DPI, layout='constrained')
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel().tolist()
     for axis in axes:

@@ -181,3 +181,9 @@ def test_a_lone_label_stands_beside_its_point():
     assert np.linalg.norm(spot.clip(box[:2], box[2:]) - spot) < 20
     assert overlap(box, np.r_[spot - 5, spot + 5]) == 0
     assert place_labels(axis, []) == []
+
+
+def test_a_notebook_shows_a_figure_that_pyplot_does_not_know():
+    figure, (axis,) = figure_of()
+    axis.plot([1, 2])
+    assert figure._repr_png_().startswith(b'\x89PNG')
