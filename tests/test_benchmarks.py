@@ -72,6 +72,7 @@ OTHERS = {
     'member_runtimes',
     'moving_garments',
     'precision_cascade',
+    'serve_load',
     'zoo',
     'zoo_checks',
     'zoo_export',
