@@ -36,6 +36,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'device views table': ('device_views.json', speed.device_views),
     'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
+    'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),
     'router overhead table': ('router_overhead.json', speed.router_overhead),

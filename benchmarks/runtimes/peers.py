@@ -254,6 +254,9 @@ def self_cascade(count: int, batch: int, trials: Sequence[int], runtimes: Sequen
     return group
 
 
+GROUPS = {'pair': two_members, 'mirrored': self_cascade}
+
+
 @torch.no_grad()
 def main() -> None:
     parser = arguments(__doc__)
@@ -261,13 +264,19 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=32, help='of the loader')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--runtimes', nargs='+', default=[TORCH, *installed()], help='torch, and others beside it')
+    parser.add_argument('--trials', nargs='+', type=int, default=TRIALS, help='batch sizes that are tried')
+    parser.add_argument('--only', nargs='+', help='ways whose names begin with one of these')
+    parser.add_argument('--groups', nargs='+', choices=GROUPS, default=list(GROUPS))
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     args = parser.parse_args()
     keep_freed_memory()  # or else what ran before decides how fast a batch size is
-    count, repeats, trials = (20, 1, (4,)) if args.quick else (args.images, args.repeats, TRIALS)
+    count, repeats, trials = (20, 1, (4,)) if args.quick else (args.images, args.repeats, args.trials)
     rows = []
-    for make in (two_members, self_cascade):
-        rows += make(count, args.batch, trials, args.runtimes).measure(repeats)
+    for name in args.groups:
+        group = GROUPS[name](count, args.batch, trials, args.runtimes)
+        if args.only:
+            group.ways = {way: run for way, run in group.ways.items() if way.startswith(tuple(args.only))}
+        rows += group.measure(repeats)
     print_table(
         [
             {

@@ -136,3 +136,43 @@ def device_views(results: dict[str, Any]) -> str:
 def view_agreement(results: dict[str, Any]) -> str:
     columns = {'size': '', 'same_label': '.2f', 'top1_pipeline': '.2f', 'top1_device': '.2f'}
     return rows_of(results, {**columns, 'mean_change_of_max_prob': '.3f'})
+
+
+def member_runtimes(results: dict[str, Any]) -> str:
+    """Every way to run a member, at the largest batch that was timed, and alone."""
+    rows = results['rows']
+    single = {(row['member'], row['way']): row for row in rows if row['batch'] == 1}
+    full = max(row['batch'] for row in rows)
+    table = Table.of(
+        [
+            *(Column(title, left=True) for title in ('member', 'way')),
+            f'ms an image, batch {full}',
+            'times eager',
+            'ms, batch 1',
+            Column('first start, s', '.1f'),
+            Column('next start, s', '.1f'),
+            Column('probability differs by', '.0e'),
+        ],
+        [
+            [
+                row['member'],
+                row['way'],
+                f'{row["ms"]:.1f} ({row["lowest"]:.1f} to {row["highest"]:.1f})',
+                f'{row["times_eager"]:.2f}',
+                f'{single[row["member"], row["way"]]["ms"]:.1f}',
+                row['first_start_s'],
+                row['next_start_s'],
+                row['probability_difference'],
+            ]
+            for row in rows
+            if row['batch'] == full
+        ],
+    )
+    return f'{table.as_markdown()}\n\n{_where(results["machine"])}'
+
+
+def _where(machine: dict[str, Any]) -> str:
+    return (
+        f'One process on {machine["threads"]} of {machine["cores"]} cores of {machine["cpu"]}, torch '
+        f'{machine["torch"]}; medians (lowest to highest).'
+    )
