@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ALL_MODELS
@@ -77,8 +77,8 @@ class LevelExits(ExitBackbone):
             config = dict(backbone)
             if out_indices is not None and str(config.get('type')).rpartition('.')[2] not in _WITHOUT_INDICES:
                 config['out_indices'] = tuple(out_indices)
-            backbone = ALL_MODELS.build(config)
-        self.backbone = backbone
+            backbone = cast(nn.Module, ALL_MODELS.build(config))
+        self.backbone: nn.Module = backbone
         count = len(levels_of(backbone).blocks)
         given = getattr(backbone, 'out_indices', None) if out_indices is None else out_indices
         self.out_indices = tuple(range(count)) if given is None or not _are_levels(given, count) else tuple(given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mmpretrain.models.classifiers import ImageClassifier
@@ -83,8 +84,8 @@ class MultiExitClassifier(ImageClassifier):
             rows = self.backbone.block(exit, rows)
             left = self.exits - exit
             # Before the feature is taken: layers of a tap belong to the exit.
-            found.append(self.backbone.feature(exit, map_leaves(lambda x, part=1 / left: _scaled(x, part), rows)))
-            rows = map_leaves(lambda x, part=(left - 1) / left: _scaled(x, part), rows)
+            found.append(self.backbone.feature(exit, map_leaves(partial(_scaled, factor=1 / left), rows)))
+            rows = map_leaves(partial(_scaled, factor=(left - 1) / left), rows)
         return self.head.loss(tuple(found), data_samples)
 
 
