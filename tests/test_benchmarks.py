@@ -147,7 +147,7 @@ def test_changed_photographs_are_flagged_and_clean_ones_are_not(monkeypatch):
     """The whole run needs the photographs; here its corruptions, and its count of windows on known exits."""
     pytest.importorskip('mmpretrain')
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    script = runpy.run_path(str(BENCHMARKS / 'drift.py'))
+    script = runpy.run_path(str(BENCHMARKS / 'headline' / 'drift.py'))
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     for name, (change, strengths) in script['CORRUPTIONS'].items():
         changed = [np.abs(change(pixels, strength) - pixels).mean() for strength in strengths]

@@ -1,9 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Whether DriftMonitor notices blur, noise and low contrast, and is silent where nothing has changed.
 
-    python benchmarks/drift.py --json benchmarks/results/drift.json
+    python benchmarks/headline/drift.py --json benchmarks/results/drift.json
 
-A cascade of the ResNets for CIFAR-10 is calibrated on the stored scores of benchmarks/headline.py, and its members run
+A cascade of the ResNets for CIFAR-10 is calibrated on the stored scores of headline.py, and its members run
 on test photographs that were changed. Each row says how many of several windows of images were flagged, and what the
 corruption does to the risk among accepted images, which nobody sees without labels. `mmcascade data cifar10` brings the
 photographs.
@@ -11,13 +11,14 @@ photographs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from common import arguments, report
 from headline import stores_of
 from headline_systems import Pool, Setting
 from mmengine.config import Config
@@ -32,6 +33,9 @@ from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.models.members.members import build_member
 from mmcascade.routing import CachedStage
 from mmcascade.runtime import DriftMonitor, Expected
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 Pixels = NDArray[np.float32]
 

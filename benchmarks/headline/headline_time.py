@@ -1,18 +1,19 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Measured time of the cascades of benchmarks/headline.py, beside their members and ensembles; on a quiet machine.
+"""Measured time of the cascades of headline.py, beside their members and ensembles; on a quiet machine.
 
-    OMP_NUM_THREADS=1 python benchmarks/headline_time.py --json benchmarks/results/headline_time.json
+    OMP_NUM_THREADS=1 python benchmarks/headline/headline_time.py --json benchmarks/results/headline_time.json
 
 Windows are placed on the stored calibration scores. Members run on images in memory, each at its best batch size.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, report
 from headline import DATA, stores_of
 from headline_systems import Pool, Setting
 from mmengine.config import Config
@@ -21,6 +22,9 @@ from mmcascade._system.quiet import quiet_libraries
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.windows import fit_windows
 from mmcascade.engine.benchmark.benchmark import Benchmark
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
 
 #: Configs that know all members of the chains.
 CONFIGS = {name: data.config for name, data in DATA.items()} | {'quickstart': 'configs/quickstart/committee.py'}
