@@ -146,7 +146,7 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
 def test_changed_photographs_are_flagged_and_clean_ones_are_not(monkeypatch):
     """The whole run needs the photographs; here its corruptions, and its count of windows on known exits."""
     pytest.importorskip('mmpretrain')
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
     script = runpy.run_path(str(BENCHMARKS / 'headline' / 'drift.py'))
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     for name, (change, strengths) in script['CORRUPTIONS'].items():
