@@ -49,8 +49,8 @@ def test_every_page_is_in_the_index(page):
     assert page == index or page in linked
 
 
-def test_readme_is_short_and_keeps_the_place_of_the_quickstart_table():
+def test_readme_is_short_and_keeps_the_place_of_the_headline():
     text = (ROOT / 'README.md').read_text()
     assert len(text.splitlines()) <= 270
-    before, _, after = text.partition('<!-- quickstart table -->')
-    assert '<!-- end of quickstart table -->' in after
+    before, _, after = text.partition('<!-- headline table -->')
+    assert '<!-- end of headline table -->' in after
