@@ -83,7 +83,7 @@ def rows_of(
         found = np.array([figures(chains, times, risk) for times in draws])
         default = found if default is None else default
         low, high = np.quantile((found - default)[1:], [0.025, 0.975], axis=0)
-        row = dict(family=family, fusion=choice[0], confidence=choice[1], temperatures=choice[2])
+        row: dict[str, Any] = dict(family=family, fusion=choice[0], confidence=choice[1], temperatures=choice[2])
         for s, system in enumerate(SYSTEMS):
             for f, figure in enumerate(FIGURES):
                 name = f'{system}_{figure}'

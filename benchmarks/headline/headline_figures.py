@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from headline_systems import Decided
@@ -128,7 +129,7 @@ def with_ends(figures: Mapping[str, Figures], draws: Sequence[Mapping[str, Figur
     made = {}
     for name, own in figures.items():
         there = [draw[name] for draw in draws if name in draw]
-        low, high = (_each(lambda values, q=q: np.nanquantile(values, q), there) for q in (0.025, 0.975))
+        low, high = (_each(partial(np.nanquantile, q=q), there) for q in (0.025, 0.975))
         made[name] = {
             **own,
             **{f'{key}_{kind}_low': value for key, value in low.items()},

@@ -53,7 +53,7 @@ def overview(results: dict[str, Any]) -> str:
                 _certified(systems),
             ]
         )
-    columns = [
+    columns: list[Column | str] = [
         Column('photographs', left=True),
         Column('members', left=True),
         'coverage of the first, the last',
@@ -86,7 +86,7 @@ def readme(results: dict[str, Any]) -> str:
                 _short(gaps, 'window_minus_threshold', '+.1f'),
             ]
         )
-    columns = [
+    columns: list[Column | str] = [
         Column('cascade', left=True),
         'first / last / ensemble',
         'cascade',
@@ -134,7 +134,7 @@ def widths(results: dict[str, Any]) -> str:
                 f'{gaps["changed_inside_window"]:.0f} %',
             ]
         )
-    columns = [
+    columns: list[Column | str] = [
         Column('cascade', left=True),
         *(f'{percent} % to each side' for percent in WIDTHS.values()),
         'ensemble decides otherwise',
@@ -159,7 +159,7 @@ def draws(results: dict[str, Any]) -> str:
                 _drawn(systems.get("window, the paper's rule"), 'deployed_risk', '.2f'),
             ]
         )
-    columns = [
+    columns: list[Column | str] = [
         Column('cascade', left=True),
         'gain kept, %',
         'window - threshold',
@@ -184,7 +184,10 @@ def defaults(results: dict[str, Any]) -> str:
             [' '.join((fusion, confidence, f'T {how}')), *(_change(found[family], system) for family in families)]
             for (fusion, confidence, how), found in by_choice.items()
         ]
-        columns = [Column('fusion, confidence, T', left=True), *(DATA.get(name, name) for name in families)]
+        columns: list[Column | str] = [
+            Column('fusion, confidence, T', left=True),
+            *(DATA.get(name, name) for name in families),
+        ]
         parts.append(f'{words}:\n\n{Table.of(columns, rows).as_markdown()}')
     return '\n\n'.join(parts)
 
@@ -217,7 +220,7 @@ def drift(results: dict[str, Any]) -> str:
         ]
         for row in results['rows']
     ]
-    columns = [
+    columns: list[Column | str] = [
         Column('corruption', left=True),
         'images seen',
         'flagged',
@@ -246,7 +249,7 @@ def _systems_table(systems: dict[str, Row]) -> str:
         for name, row in systems.items()
         if name in SYSTEMS
     ]
-    columns = [
+    columns: list[Column | str] = [
         Column('system', left=True),
         'accuracy',
         'coverage',
@@ -274,12 +277,12 @@ def _short(row: Row, key: str, form: str) -> str:
     if row[key] is None:
         return '-'
     ends = row.get(f'{key}_images')
-    return format(row[key], form) if not ends or None in ends else with_interval(row[key], *ends, form)
+    return format(row[key], form) if not ends or None in ends else with_interval(row[key], ends[0], ends[1], form)
 
 
 def _drawn(row: Row | None, key: str, form: str) -> str:
     found = (row or {}).get(f'{key}_draws')
-    return '-' if not found or None in found else with_interval(*found, form)
+    return '-' if not found or None in found else with_interval(found[0], found[1], found[2], form)
 
 
 def _or(value: float | None, form: str) -> str:
