@@ -110,12 +110,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--clips', type=int, default=6000, help='to train on; half as many to fit on and to test on')
     parser.add_argument('--epochs', type=int, default=4)
     args = parser.parse_args(argv)
-    clips = {}
+    clips: dict[str, tuple[Tensor, Tensor]] = {}
     for seed, (split, count) in enumerate((('train', args.clips), ('val', args.clips // 2), ('test', args.clips // 2))):
         made = moving_garments(*source_garments(args.data, split), count=count, frames=FRAMES, seed=seed)
-        clips[split] = tuple(map(torch.from_numpy, made))
+        images, classes = map(torch.from_numpy, made)
+        clips[split] = images, classes
     members = {name: dict(model=trained(*clips['train'], seed, args.epochs)) for seed, name in enumerate('ab')}
-    model = WindowCascadeClassifier(members, STAGES, policy=WindowPolicy([(None, None)] * (len(STAGES) - 1)))
+    model = WindowCascadeClassifier(
+        members, list(map(dict, STAGES)), policy=WindowPolicy([(None, None)] * (len(STAGES) - 1))
+    )
     report(rows_of(model, clips), args.json)
 
 

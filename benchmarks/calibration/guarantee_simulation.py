@@ -136,8 +136,8 @@ def simulate(population: Population, units: int, risk: float, delta: float, runs
     """
     rng, held = np.random.default_rng(seed), round(units * SHARE)
     limit = _most_errors(held, risk, delta)
-    parts = []
-    while (left := runs - sum(map(len, parts))) > 0:
+    parts: list[NDArray[Any]] = []
+    while (left := runs - sum(len(part) for part in parts)) > 0:
         batch = min(left, max(1, _NUMBERS // units))
         starts = _starts(*population.draw(rng, (batch, units - held)), risk)
         parts.append(_ends(*population.draw(rng, (batch, held)), starts, limit))
@@ -164,7 +164,7 @@ def _below(scores: NDArray, ends: NDArray[np.bool_], rank: NDArray[np.int64]) ->
         scores[row, np.minimum(rank + 1, scores.shape[1] - 1)],
         here - 2e-4 * np.abs(here),
     )
-    return np.float32((here + following) / 2).astype(np.float64)
+    return np.asarray((here + following) / 2, np.float32).astype(np.float64)
 
 
 def _starts(scores: NDArray, wrong: NDArray[np.bool_], risk: float) -> NDArray[np.float64]:

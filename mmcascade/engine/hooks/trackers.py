@@ -9,4 +9,8 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 
 def trackers_of(visualizer: Visualizer) -> list[BaseVisBackend]:
     """TensorBoard, WandB, MLflow, ...: all backends but those that write into a folder only."""
-    return [backend for backend in visualizer._vis_backends.values() if not isinstance(backend, LocalVisBackend)]
+    return [
+        backend
+        for backend in getattr(visualizer, '_vis_backends', {}).values()
+        if not isinstance(backend, LocalVisBackend)
+    ]

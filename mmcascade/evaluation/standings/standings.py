@@ -93,7 +93,7 @@ class Standings:
         right = [known * ~system.wrong for known, system in zip(inside, systems, strict=True)]
 
         def figures(times: NDArray[np.int64]) -> NDArray[np.float64]:
-            level = [_share(times @ hits, times @ known) for hits, known in zip(right, inside, strict=True)]
+            level = [_share(int(times @ hits), int(times @ known)) for hits, known in zip(right, inside, strict=True)]
             return np.array([level, [measure.of(ranking.counted(times)) for ranking in rankings]])
 
         names = [system.name for system in systems]

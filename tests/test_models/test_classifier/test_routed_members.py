@@ -37,6 +37,9 @@ def windows_away_from_scores(logits, confidence, fusion, generator):
         ).astype(float)
         gaps = np.diff(scores)
         wide = np.flatnonzero(gaps > 1e-4 * (1 + np.abs(scores[1:])))
+        if len(wide) < 3:  # a single member agrees with itself on everything
+            windows.append((None, None))
+            continue
         low = generator.choice(wide[: len(wide) // 3])
         high = generator.choice(wide[len(wide) // 2 :])
         windows.append(tuple((scores[[low, high]] + scores[[low + 1, high + 1]]) / 2))

@@ -112,6 +112,6 @@ def test_a_copy_compiles_its_own_weights():
 def test_probabilities_cannot_be_compiled(monkeypatch, member):
     with pytest.raises(ValueError, match='class scores only; leave it out where the confidence reads features'):
         CompiledRuntime(ClassifierNetwork(member, feature_output), Execution(compile=True))
-    monkeypatch.setattr('mmcascade.models.stages.classifier_network.gives_logits', lambda module: False)
+    monkeypatch.setattr('mmcascade.models.stages.classifier_network.classifier_gives_logits', lambda module: False)
     with pytest.raises(ValueError, match='only predicts probabilities; leave compile= out'):
         compiled(member)
