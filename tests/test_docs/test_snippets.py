@@ -8,6 +8,7 @@ import io
 import os
 import runpy
 import shutil
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,7 @@ def run_config(path: Path) -> tuple[MODELS, dict[str, float]]:
 def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monkeypatch):
     for registry in (REDUCERS, QUALITIES):
         monkeypatch.setattr(registry, '_parts', dict(registry))
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())  # as in a reader's new interpreter
     namespace: dict = {'__name__': 'snippets'}
     content = blocks(page)
     if any('flowers_hf' in code for _, code in content):
