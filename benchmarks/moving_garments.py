@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import CachedStage, UnitBatch, WindowPolicy
 
 FRAMES = 16
-STAGES = [
+STAGES: list[dict[str, Any]] = [
     dict(member='a', frames=1),
     dict(member='a', frames=2),
     dict(member='a', frames=4),
@@ -116,9 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         images, classes = map(torch.from_numpy, made)
         clips[split] = images, classes
     members = {name: dict(model=trained(*clips['train'], seed, args.epochs)) for seed, name in enumerate('ab')}
-    model = WindowCascadeClassifier(
-        members, list(map(dict, STAGES)), policy=WindowPolicy([(None, None)] * (len(STAGES) - 1))
-    )
+    model = WindowCascadeClassifier(members, STAGES, policy=WindowPolicy([(None, None)] * (len(STAGES) - 1)))
     report(rows_of(model, clips), args.json)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,7 +97,7 @@ def _check_images(folder: Path) -> None:
 
 
 @contextmanager
-def _clone(source: Path | None, address: str, paths: list[str], log: Log):  # noqa: ANN202
+def _clone(source: Path | None, address: str, paths: list[str], log: Log) -> Iterator[Path]:
     if source is not None:
         yield source
         return

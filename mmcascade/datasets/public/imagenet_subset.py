@@ -8,7 +8,7 @@ later. A position counts from 0. They are easier than the whole validation set.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,7 +93,7 @@ def _chosen(entries: list[Entry], positions: str) -> list[Entry]:
 
 
 @contextmanager
-def _clone(source: Path | None, log: Callable[[str], None]):  # noqa: ANN202
+def _clone(source: Path | None, log: Callable[[str], None]) -> Iterator[Path]:
     if source is not None:
         yield source
         return

@@ -75,10 +75,9 @@ def _check_exit(index: int, name: str, member: nn.Module, options: Mapping[str, 
             f'stage {index} ends at exit {exit} of member {name!r}, but a {type(member).__name__} has no exits; leave '
             'exit= out, or take a network that has some, such as mmcascade.MultiExitClassifier'
         )
-    if exit >= member.exits:
-        raise ValueError(
-            f'stage {index} ends at exit {exit}, but member {name!r} has {member.exits} exits, 0 to {member.exits - 1}'
-        )
+    exits = int(member.exits)  # type: ignore[arg-type]
+    if exit >= exits:
+        raise ValueError(f'stage {index} ends at exit {exit}, but member {name!r} has {exits} exits, 0 to {exits - 1}')
     if 'waits_with' in options and 'continues' not in options:
         raise ValueError(f'stage {index} has waits_with=, but continues no stage, so it waits with its input')
 

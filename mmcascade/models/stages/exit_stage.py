@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,8 @@ class ExitStage(ClassifierStage):
         device_view: DeviceView | None = None,
         course: Course | None = None,
     ) -> None:
-        super().__init__(member, costs.network, costs.whole, options, view, device_view)
+        network: Any = costs.network  # runs in the place of a whole classifier
+        super().__init__(member, network, costs.whole, options, view, device_view)
         course = Course() if course is None else course
         self.exit = costs.network.exit
         self.costs = costs
