@@ -30,18 +30,34 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         action='store_true',
         help='write the whole cascade as one ONNX graph with If, too: cascade.onnx',
     )
+    made.add_argument(
+        '--triton',
+        type=Path,
+        metavar='DIR',
+        help='folder for a model repository of Triton, which needs the runtime extra',
+    )
+    made.add_argument(
+        '--hub', action='store_true', help='write the metadata that the Hugging Face Hub reads; pushing it is yours'
+    )
     made.add_argument('--title', help="the cascade's name on the card (default: name of the config)")
     return made
 
 
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade export'):
-        from mmcascade.engine.runs.export import run_export
+        from mmcascade.engine.runs.export import add_hub_files, run_export
+        from mmcascade.models.export.triton_repository import write_triton
+        from mmcascade.runtime import Bundle
 
     cfg = read_config(args.config, args.cfg_options)
     title = args.title or Path(args.config).stem
     report, single = run_export(cfg, Path(args.out_dir), title, args.images, args.single_file)
     print('\n'.join([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()]))
+    if args.hub:
+        add_hub_files(Path(args.out_dir))
+    if args.triton is not None:
+        models = write_triton(Bundle(args.out_dir), args.triton)
+        print(f'{args.triton}: models {", ".join(models)} for Triton')
     if single is not None:
         print(f'cascade.onnx: the whole cascade, which agrees to {single:.1e} in probability.')
 

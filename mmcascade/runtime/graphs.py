@@ -122,6 +122,8 @@ class OnnxRuntimeGraph(Graph):
                 f'it has {len(inputs)} inputs and {len(self._session.get_outputs())} outputs, not one each'
             )
         self._input = inputs[0].name
+        #: Of the images that it takes; names stand for what is open.
+        self.input_shape = tuple(inputs[0].shape)
         self._dtype = np.uint8 if inputs[0].type == 'tensor(uint8)' else np.float32
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:

@@ -21,14 +21,14 @@ def lookup_graph(values: NDArray[np.float32]) -> bytes:
         helper.make_node('Gather', ['whole', 'zero'], ['by_row'], axis=3),
         helper.make_node('Gather', ['by_row', 'zero'], ['pixel'], axis=2),
         helper.make_node('Gather', ['pixel', 'zero'], ['unit'], axis=1),
-        helper.make_node('Gather', ['values', 'unit'], ['scores'], axis=0),
+        helper.make_node('Gather', ['table', 'unit'], ['values'], axis=0),
     ]
     graph = helper.make_graph(
         nodes,
         'lookup',
         [helper.make_tensor_value_info('images', TensorProto.UINT8, ['batch', 3, 'height', 'width'])],
-        [helper.make_tensor_value_info('scores', TensorProto.FLOAT, ['batch', values.shape[1]])],
-        [numpy_helper.from_array(values, 'values'), numpy_helper.from_array(np.array(0, np.int64), 'zero')],
+        [helper.make_tensor_value_info('values', TensorProto.FLOAT, ['batch', values.shape[1]])],
+        [numpy_helper.from_array(values, 'table'), numpy_helper.from_array(np.array(0, np.int64), 'zero')],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 20)], ir_version=10)
     onnx.checker.check_model(model)

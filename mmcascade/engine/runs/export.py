@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +17,12 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.export.bundle_writer import ExportReport, export_bundle
+from mmcascade.models.export.card import hub_card
 from mmcascade.models.export.single_file import write_single_file
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle
+from mmcascade.runtime.manifest import NAME
 
 if TYPE_CHECKING:
     from mmcascade.models.export.segmentor_writer import SegmentationReport
@@ -105,3 +108,11 @@ def image_files(dataset: Any, count: int) -> list[Path]:
             'image files, such as CustomDataset'
         )
     return [Path(file) for file in files]
+
+
+def add_hub_files(folder: Path) -> None:
+    """Make a bundle's folder one that the Hugging Face Hub understands: metadata on the card, graphs as large files."""
+    manifest = json.loads((folder / NAME).read_text())
+    card = folder / 'README.md'
+    card.write_text(hub_card(manifest, card.read_text()))
+    (folder / '.gitattributes').write_text('*.onnx filter=lfs diff=lfs merge=lfs -text\n')

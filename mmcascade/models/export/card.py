@@ -75,6 +75,17 @@ def _judged(manifest: Mapping[str, Any]) -> str:
     return f'the {cells["reduce"]}{number} over the pixels of a cell of `{manifest["confidence"]}`'
 
 
+def hub_card(manifest: Mapping[str, Any], card_text: str) -> str:
+    """A bundle's card with the metadata that the Hugging Face Hub reads at its head."""
+    lines = [
+        'library_name: mmcascade',
+        f'pipeline_tag: image-{manifest["task"]}',
+        'tags:',
+        *(f'- {tag}' for tag in ('mmcascade', 'cascade', 'early-exit', 'selective-prediction', 'onnx')),
+    ]
+    return '\n'.join(['---', *lines, '---', '', card_text])
+
+
 def _rules(policy: Mapping[str, Any], stages: int) -> list[str]:
     if policy['type'] == 'window':
         rules = ['nobody' if w is None else f'[{_bound(w[0])}, {_bound(w[1])}]' for w in policy['windows']]

@@ -210,6 +210,13 @@ def test_a_member_that_does_not_export_is_named():
 def test_the_tool(run_tool, project, tmp_path):
     done = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', '--images', 5, '--single-file')
     assert 'cascade.onnx: the whole cascade' in done.stdout
+    others = ('--triton', tmp_path / 'models', '--hub')
+    handed = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'other', '--images', 5, *others)
+    assert 'models small, large, cascade for Triton' in handed.stdout
+    assert sorted(path.name for path in (tmp_path / 'models').iterdir()) == ['cascade', 'large', 'small']
+    assert (tmp_path / 'other' / 'README.md').read_text().startswith('---\nlibrary_name: mmcascade')
+    config = (tmp_path / 'models' / 'small' / 'config.pbtxt').read_text()
+    assert 'dims: [3, 32, 32]' in config and 'dims: [5]' in config
     assert 'On 5 images the bundle and torch agree' in done.stdout
     again = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', ok=False)
     assert again.returncode == 1 and again.stderr.strip().startswith('error: ') and 'not empty' in again.stderr

@@ -1,0 +1,19 @@
+# The server of a bundle on processors, without torch:
+#   docker build -t mmcascade .
+#   docker run --rm -p 8000:8000 -v "$PWD/work_dirs/bundle:/bundle:ro" mmcascade
+FROM python:3.11-slim AS build
+COPY . /src
+RUN python -m venv /opt/mmcascade \
+    && PIP_CONSTRAINT=/src/requirements/lock.txt /opt/mmcascade/bin/pip install --no-cache-dir "/src[serve]"
+
+FROM python:3.11-slim
+COPY --from=build /opt/mmcascade /opt/mmcascade
+RUN useradd --system --no-create-home server
+USER server
+EXPOSE 8000
+ENV OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["/opt/mmcascade/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz')"]
+# In a container the outside is reached through its own port only.
+ENTRYPOINT ["/opt/mmcascade/bin/mmcascade", "serve", "--host", "0.0.0.0"]
+CMD ["/bundle"]
