@@ -104,7 +104,7 @@ def test_every_mutation_is_refused_or_changes_nothing(stores, kind, part, tmp_pa
 
 @pytest.mark.parametrize('kind', ['scores', 'cells'])
 def test_headers_of_0_1_have_no_digest_and_are_checked_entry_by_entry(kind, tmp_path):
-    written = Path(__file__).parents[1] / 'test_calibration' / 'stores_of_0_1' / kind
+    written = Path(__file__).parents[1] / 'test_calibration' / 'test_stores' / 'stores_of_0_1' / kind
     for number in range(MUTATIONS):
         folder = tmp_path / str(number)
         shutil.copytree(written, folder)
