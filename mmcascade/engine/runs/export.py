@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -16,16 +16,14 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.cascades import cascade_class
-from mmcascade.models.export.bundle_writer import ExportReport, export_bundle
+from mmcascade.models.export.bundle_writer import export_bundle
 from mmcascade.models.export.card import hub_card
+from mmcascade.models.export.reports import ExportReport, SegmentationReport
 from mmcascade.models.export.single_file import write_single_file
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle
 from mmcascade.runtime.manifest import NAME
-
-if TYPE_CHECKING:
-    from mmcascade.models.export.segmentor_writer import SegmentationReport
 
 
 def run_export(

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.export.card import card
 from mmcascade.models.export.policies import maps_json, policy_json
+from mmcascade.models.export.reports import ExportReport
 from mmcascade.models.export.stage_graphs import StageGraph, stage_graph
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES, CascadeRouter
@@ -40,47 +40,6 @@ SAMPLE_COUNT, SAMPLE_BYTES = 8, 1 << 20
 #: How far from every bound the scores of a sample are, so that other processors decide alike.
 SAMPLE_MARGIN = 1e-3
 _CHUNK = 32
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What the export found on the images that it was checked on.
-
-    Attributes:
-        images: how many there were.
-        largest_difference: of a fused probability to torch's, among images that left after the same stage.
-        other_decisions: images that left after another stage or were accepted otherwise; all lie on a bound.
-        reached: share of the images that got to each stage but the first.
-        accepted: share that was accepted; None without a threshold.
-        graphs: file names of the graphs.
-        fixed: members whose graph holds at one batch size only.
-    """
-
-    images: int
-    largest_difference: float
-    other_decisions: int
-    reached: tuple[float, ...]
-    accepted: float | None
-    graphs: tuple[str, ...]
-    fixed: tuple[str, ...]
-
-    def sentences(self) -> list[str]:
-        """The report in words."""
-        others = 'no decision differs'
-        if self.other_decisions:
-            others = f'{self.other_decisions} decision(s) differ, each within rounding of a bound'
-        lines = [
-            f'On {self.images} images the bundle and torch agree to {self.largest_difference:.1e} in probability; '
-            f'{others}.'
-        ]
-        if self.reached:
-            shares = ', '.join(f'{100 * share:.1f} % to stage {index + 1}' for index, share in enumerate(self.reached))
-            lines.append(f'Images that went on: {shares}.')
-        if self.accepted is not None:
-            lines.append(f'{100 * self.accepted:.1f} % of them were accepted.')
-        if self.fixed:
-            lines.append(f'Graphs that hold at one batch size and are padded: {", ".join(self.fixed)}.')
-        return lines
 
 
 def export_bundle(

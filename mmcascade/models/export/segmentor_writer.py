@@ -28,6 +28,7 @@ from mmcascade.models.export.bundle_writer import (
     plain_name,
 )
 from mmcascade.models.export.card import card
+from mmcascade.models.export.reports import SegmentationReport
 from mmcascade.models.export.segmentor_graphs import SegmentorGraph, segmentor_graph
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.routing import CascadeRouter
@@ -57,49 +58,6 @@ class _Found:
     other_labels: int = 0
     reached: list[float] = field(default_factory=list)
     accepted: int = 0
-
-
-@dataclass(frozen=True)
-class SegmentationReport:
-    """What the export found on the images that it was checked on.
-
-    Attributes:
-        images: how many there were.
-        cells: in all of them.
-        largest_difference: of a fused probability to torch's, in cells that left after the same stage.
-        other_decisions: cells that left after another stage or were accepted otherwise; all lie on a bound.
-        other_labels: share of pixels with another label, in cells that left after the same stage; their best two
-            classes are as good as equal.
-        reached: share of the cells that got to each stage but the first.
-        accepted: share of the cells that was accepted; None without a threshold.
-        graphs: file names of the graphs.
-    """
-
-    images: int
-    cells: int
-    largest_difference: float
-    other_decisions: int
-    other_labels: float
-    reached: tuple[float, ...]
-    accepted: float | None
-    graphs: tuple[str, ...]
-
-    def sentences(self) -> list[str]:
-        """The report in words."""
-        others = 'no decision differs'
-        if self.other_decisions:
-            others = f'{self.other_decisions} decision(s) differ, each within rounding of a bound'
-        lines = [
-            f'On {self.cells:,} cells of {self.images} images the bundle and torch agree to '
-            f'{self.largest_difference:.1e} in probability; {others}. '
-            f'{100 * self.other_labels:.2g} % of the pixels are labelled otherwise.'
-        ]
-        if self.reached:
-            shares = ', '.join(f'{100 * share:.1f} % to stage {index + 1}' for index, share in enumerate(self.reached))
-            lines.append(f'Cells that went on: {shares}.')
-        if self.accepted is not None:
-            lines.append(f'{100 * self.accepted:.1f} % of them were accepted.')
-        return lines
 
 
 def export_segmentor(
