@@ -40,6 +40,13 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         '0 of a segmentation cascade, which bounds the cost of the worst image',
     )
     made.add_argument(
+        '--windows',
+        default=argparse.SUPPRESS,
+        choices=['one-sided', 'two-sided'],
+        help='which cells of a segmentation cascade go on: the least confident ones (default), or those between two '
+        'bounds, so that cells that the next stage does not help stay',
+    )
+    made.add_argument(
         '--accept',
         default=argparse.SUPPRESS,
         help='what the accept threshold should reach, where the target does not say it: risk=, coverage= or tpr=',

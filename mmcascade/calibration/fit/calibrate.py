@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.exit_maps import fit_maps
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
@@ -20,6 +21,7 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
+from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
@@ -76,6 +78,8 @@ def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | No
         fitted = fit_windows(fitted_on.exits, fitted_on.units, request, least_members)
     elif request.wanted.kind == 'exits':
         fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
+    elif request.windows == 'two-sided':
+        fitted = fit_two_sided(fitted_on.exits, fitted_on.units, request.wanted, MeanIoU(), request.max_cells)
     else:
         known = fitted_on.known
         fitted = fit_shares(known.exits, known.units, request.wanted, request.max_cells)

@@ -13,6 +13,7 @@ RULES = ('safe', 'paper')
 FIT_ON = ('reached', 'all')
 MAPS = ('none', 'isotonic')
 TEMPERATURES = ('auto', 'fit', 'none')
+WINDOWS = ('one-sided', 'two-sided')
 
 #: What places windows around a decision to accept, and so means nothing where there is none.
 _WINDOWS = ('rule', 'fit_on', 'half_width')
@@ -42,6 +43,8 @@ class CalibrationRequest:
             keeps its windows.
         max_cells: how many cells of an image may go on after stage 0 of a segmentation cascade, which bounds the cost
             of the worst image; None = any number.
+        windows: of a segmentation cascade, 'one-sided': the least confident cells go on; or 'two-sided': not those
+            that are so uncertain that the next stage does not help.
 
     Raises:
         ValueError: if what is asked for is out of range or contradicts itself.
@@ -64,9 +67,16 @@ class CalibrationRequest:
     adjust_on: str | None = None
     adapt: int | None = None
     max_cells: int | None = None
+    windows: str = 'one-sided'
 
     def __post_init__(self) -> None:
-        for name, known in (('rule', RULES), ('fit_on', FIT_ON), ('maps', MAPS), ('temperatures', TEMPERATURES)):
+        for name, known in (
+            ('rule', RULES),
+            ('fit_on', FIT_ON),
+            ('maps', MAPS),
+            ('temperatures', TEMPERATURES),
+            ('windows', WINDOWS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f'{name} must be one of {known}, got {getattr(self, name)!r}')
         as_fraction(self.half_width, 'half_width')
@@ -105,7 +115,10 @@ class CalibrationRequest:
 
     def check_classifier(self) -> None:
         """Raise ValueError if something is asked for that a cascade of classifiers has not."""
-        self._refuse(('max_cells',), 'a cascade of classifiers has no cells')
+        self._refuse(
+            ('max_cells', 'windows'),
+            'a cascade of classifiers has no cells; the target says of which kind its windows are',
+        )
         if self.wanted.kind == 'miou':
             raise ValueError(
                 f'{self.target} is a target of segmentation cascades; a classifier has accuracy=, macs=, deferred= or '

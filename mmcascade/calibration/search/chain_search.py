@@ -17,7 +17,7 @@ from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.grid.grid import Grid
 from mmcascade.calibration.search.grid.windows import Windows, bounds
-from mmcascade.calibration.search.pareto import pareto_front
+from mmcascade.calibration.search.pareto import pareto_front, spread_out
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.routing.policies.policies import Window
 
@@ -177,3 +177,16 @@ class ChainSearch:
 def front(settings: Sequence[Setting]) -> list[Setting]:
     """The settings that no other beats, by rising cost."""
     return [settings[k] for k in pareto_front([s.cost for s in settings], [s.gain for s in settings])]
+
+
+def two_fronts(settings: Sequence[Setting]) -> list[Setting]:
+    """Those, and the front of the others behind them."""
+    first = front(settings)
+    taken = {id(setting) for setting in first}
+    return first + front([setting for setting in settings if id(setting) not in taken])
+
+
+def some_of(settings: list[Setting], count: int) -> list[Setting]:
+    """At most so many, evenly spread over their costs."""
+    settings = sorted(settings, key=lambda setting: setting.cost)
+    return [settings[k] for k in spread_out([setting.cost for setting in settings], count)]

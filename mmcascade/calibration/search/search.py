@@ -26,10 +26,9 @@ from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import ChainSearch, Setting, front
+from mmcascade.calibration.search.chain_search import ChainSearch, Setting, front, some_of, two_fronts
 from mmcascade.calibration.search.chains import count_chains, extended
 from mmcascade.calibration.search.found import Covered, Found
-from mmcascade.calibration.search.pareto import spread_out
 from mmcascade.calibration.search.plan import TOLERANCE, InfeasibleError, Plan
 
 MAX_CHAINS = 1000
@@ -135,7 +134,7 @@ class _Search:
         """Move the bounds of what is on the two fronts, by ever smaller steps."""
         step = max(self.steps.values(), default=1) // 2
         while step:
-            for setting in _some(_two_fronts(self.found), _REFINED):
+            for setting in some_of(two_fronts(self.found), _REFINED):
                 if self.steps[setting.chain] > step:
                     self.found += self.searches[setting.chain].refine(setting, step)
             step //= 2
@@ -146,7 +145,7 @@ class _Search:
             covered.settings = sum(s.evaluated for chain, s in self.searches.items() if len(chain) == covered.stages)
         if not self.found:
             raise InfeasibleError(self._what_is_feasible())
-        exact = [self.searches[setting.chain].exact(setting) for setting in _two_fronts(self.found)]
+        exact = [self.searches[setting.chain].exact(setting) for setting in two_fronts(self.found)]
         quality, reach = self.plan.quality, self.plan.limits.reach
         reasons = [quality.empty_handed(setting.gain) for setting in exact]
         exact = [setting for setting, reason in zip(exact, reasons, strict=True) if reason is None]
@@ -233,14 +232,3 @@ class _Search:
             f'no cascade has {" and ".join(asked)}; the lowest mean cost is {cost:g}, and the best {kind} at '
             f'any cost is {accuracy:.4f}'
         )
-
-
-def _two_fronts(settings: Sequence[Setting]) -> list[Setting]:
-    first = front(settings)
-    taken = {id(setting) for setting in first}
-    return first + front([setting for setting in settings if id(setting) not in taken])
-
-
-def _some(settings: list[Setting], count: int) -> list[Setting]:
-    settings = sorted(settings, key=lambda setting: setting.cost)
-    return [settings[k] for k in spread_out([setting.cost for setting in settings], count)]

@@ -30,7 +30,13 @@ _WORK, _LEAST_STEPS = 1 << 27, 1000
 _BLOCK = 1 << 22  # units times shares at a time
 
 
-def fit_shares(exits: Sequence[Exit], units: Units, target: Target, max_cells: int | None = None) -> FittedWindows:
+def fit_shares(
+    exits: Sequence[Exit],
+    units: Units,
+    target: Target,
+    max_cells: int | None = None,
+    quality: Quality | None = None,
+) -> FittedWindows:
     """The one-sided windows ``(None, t)`` that meet a target on the calibration units.
 
     ``accuracy`` or ``miou``: of all shares that reach it, the one with the least multiply-adds. ``macs``: of all shares
@@ -43,13 +49,14 @@ def fit_shares(exits: Sequence[Exit], units: Units, target: Target, max_cells: i
         units: the units.
         target: one of these.
         max_cells: how many units of an image may go on after stage 0; None = any number.
+        quality: what is to be reached, or is best; default the accuracy, or the mIoU.
 
     Raises:
         ValueError: if no share meets the target, with what is feasible, or the scores in a gap are all the same.
     """
     for gap, exit_ in enumerate(exits[:-1]):
         check_spread(exit_.confidence, gap)
-    shares = Shares(exits, units, max_cells)
+    shares = Shares(exits, units, max_cells, quality)
     return FittedWindows(shares.windows(_share(shares, target, max_cells)), [])
 
 
@@ -60,15 +67,18 @@ class Shares:
         exits: after each stage.
         units: the units.
         max_cells: how many units of a group may go on after stage 0; None = all.
+        quality: default the accuracy, or the mIoU.
 
     Attributes:
         able: share of the units that can go on after stage 0.
         quality: what the sums of what units carry are worth.
     """
 
-    def __init__(self, exits: Sequence[Exit], units: Units, max_cells: int | None = None) -> None:
+    def __init__(
+        self, exits: Sequence[Exit], units: Units, max_cells: int | None = None, quality: Quality | None = None
+    ) -> None:
         self.units = units
-        self.quality: Quality = Accuracy() if units.label is None else MeanIoU()
+        self.quality: Quality = quality or (Accuracy() if units.label is None else MeanIoU())
         self.stages = len(exits)
         self._scores = [deferral_scores(exit_.confidence, units.empty) for exit_ in exits[:-1]]
         if max_cells is not None and self._scores:

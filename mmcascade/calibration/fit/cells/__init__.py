@@ -1,0 +1,2 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What is fitted on the cells of segmented images only."""
