@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mmcascade import WindowCascadeClassifier
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.datasets.quickstart.canvases import source_garments
 from mmcascade.datasets.quickstart.moving_garments import CLASSES, moving_garments

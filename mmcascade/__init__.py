@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mmcascade.apis.cascade_inferencer import CascadeInferencer
     from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
     from mmcascade.calibration.fit.calibrate import calibrate
-    from mmcascade.calibration.fit.certificate import certify
+    from mmcascade.calibration.fit.certificates.certificate import certify
     from mmcascade.calibration.fit.operating_point import place_tau
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.calibration_file import Calibration
@@ -92,7 +92,7 @@ _MODULES = {
     'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
     'calibration.fit.calibrate': ['calibrate'],
     'calibration.fit.result.calibration_file': ['Calibration'],
-    'calibration.fit.certificate': ['certify'],
+    'calibration.fit.certificates.certificate': ['certify'],
     'calibration.fit.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
     'calibration.search.plan': ['Plan'],

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, xlogy
 
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.certificate import Counts, certify
+from mmcascade.calibration.fit.certificates.certificate import Counts, certify
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.held_out import hold_out_at_random
 from mmcascade.calibration.fit.operating_point import operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.windows import fit_windows

@@ -19,9 +19,9 @@ import numpy as np
 
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.calibrate import calibration_of, fit
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.held_out import hold_out_at_random
 from mmcascade.calibration.fit.operating_point import place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.temperatures import fit_temperature, try_temperature

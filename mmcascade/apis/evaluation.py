@@ -11,8 +11,8 @@ import numpy as np
 
 from mmcascade._system.tables import Table
 from mmcascade.apis.member_outputs import MemberOutputs
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.worth.systems import systems_of
 from mmcascade.evaluation.standings.measure import ACCURACY, measure_for

@@ -21,7 +21,7 @@ from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.stores.score_store import ScoreStore

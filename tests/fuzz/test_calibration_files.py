@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mmcascade.calibration.fit.certificate import risk_upper_bound
+from mmcascade.calibration.fit.certificates.certificate import risk_upper_bound
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.guarantee import Guarantee
 

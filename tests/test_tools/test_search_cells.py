@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy

@@ -15,13 +15,13 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.exit_maps import fit_maps
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
-from mmcascade.calibration.fit.operating_point import Target, accept_threshold, operating_point, place_tau
+from mmcascade.calibration.fit.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
-from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
@@ -79,10 +79,11 @@ def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | No
     elif request.wanted.kind == 'exits':
         fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
     elif request.windows == 'two-sided':
-        fitted = fit_two_sided(fitted_on.exits, fitted_on.units, request.wanted, MeanIoU(), request.max_cells)
+        quality = fitted_on.quality(request.wanted)
+        fitted = fit_two_sided(fitted_on.exits, fitted_on.units, request.wanted, quality, request.max_cells)
     else:
-        known = fitted_on.known
-        fitted = fit_shares(known.exits, known.units, request.wanted, request.max_cells)
+        known, wanted = fitted_on.known, request.wanted
+        fitted = fit_shares(known.exits, known.units, wanted, request.max_cells, known.quality(wanted))
     calibration = calibration_of(fitted, evidence, request)
     if stream is not None:
         moved = adjust(calibration, stream.stages()[0], stream.units)
@@ -124,7 +125,8 @@ def calibration_of(
     fitted_on, judged = evidence.fitted_on, evidence.judged_on
     maps = None if request.maps == 'none' else fit_maps(fitted_on.exits, policy, fitted_on.units)
     routes = route(judged.exits, policy, judged.units, maps=maps)
-    plain = replace(plain, measured=measured(routes, policy))
+    of_a_class = None if request.wanted.class_name is None else evidence.quality(request.wanted)
+    plain = replace(plain, measured=measured(routes, policy, quality=of_a_class))
     if evidence.units.label is not None:  # a label map is not accepted or rejected
         return plain
     threshold, promise = None, None

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcascade.calibration.fit.certificate import MIN_UNITS
-from mmcascade.calibration.fit.held_out import hold_out_at_random
+from mmcascade.calibration.fit.certificates.certificate import MIN_UNITS
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.temperatures import TemperatureTrial, fit_temperature, try_temperature
+from mmcascade.calibration.replay.quality import Accuracy, ClassIoU, MeanIoU, Quality, class_number
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.stores.cell_store import CellStore
@@ -35,6 +37,7 @@ class Evidence:
         data: their number and fingerprint.
         held: units that nothing is fitted on but an accept threshold with a guarantee; None = there are none.
         trials: how the temperatures were found, one per stage; None where they were given or asked for.
+        classes: of segmented images, their names, or how many there are; None of classified ones.
     """
 
     cascade: CascadeIdentity
@@ -44,6 +47,7 @@ class Evidence:
     data: dict[str, Any] = field(default_factory=dict)
     held: NDArray[np.int64] | None = None
     trials: list[TemperatureTrial] | None = None
+    classes: Sequence[str] | int | None = None
 
     @classmethod
     def of(cls, store: ScoreStore | CellStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
@@ -120,13 +124,32 @@ class Evidence:
             )
         source = CellSource(store)
         exits = source.along(tuple(range(store.stages)))
-        return cls(cascade, list(header.temperatures), exits, source.units, header.identity.data.summary())
+        data, classes = header.identity.data.summary(), header.classes
+        return cls(cascade, list(header.temperatures), exits, source.units, data, classes=classes)
 
     def only(self, groups: ArrayLike) -> Evidence:
         """Some of the images."""
         rows = self.units.rows(groups)
         exits = [exit_.select(rows) for exit_ in self.exits]
         return replace(self, exits=exits, units=self.units.of_groups(groups), held=None)
+
+    def quality(self, target: Target) -> Quality:
+        """What a target of the routing judges cascades by.
+
+        Raises:
+            ValueError: if it names a class that there is not, or of which no pixel is labelled.
+        """
+        if self.units.label is None or self.classes is None:
+            return Accuracy()
+        if target.class_name is None:
+            return MeanIoU()
+        index = class_number(target.class_name, self.classes)
+        name = str(index) if isinstance(self.classes, int) else self.classes[index]
+        if not self.units.labelled[index]:
+            raise ValueError(
+                f'{target} cannot be reached: no calibration image has a pixel of {name!r}; calibrate on images that do'
+            )
+        return ClassIoU(index, name)
 
     @cached_property
     def fitted_on(self) -> Evidence:

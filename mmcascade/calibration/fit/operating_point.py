@@ -12,70 +12,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmcascade.calibration.fit.target import DECISIONS, Target
 from mmcascade.evaluation.curves import NEAREST_POINT_SKIP, nearest_rank, risk_coverage
 from mmcascade.evaluation.curves.inputs import as_flags, as_fraction, as_scores, target_rank
-
-#: Goals of a decision: accept or reject a prediction.
-DECISIONS = ('risk', 'coverage', 'tpr')
-#: Goals of the routing itself (Wang et al. 2022, section 3.3: match the accuracy, or match the cost).
-ROUTINGS = ('accuracy', 'miou', 'macs', 'deferred', 'exits')
-
-
-@dataclass(frozen=True)
-class Target:
-    """What an operating point should reach.
-
-    Attributes:
-        kind: ``'risk'``, the share of errors among accepted units; ``'coverage'``, the share of
-            accepted units; ``'tpr'``, the share of in-distribution units that is accepted;
-            ``'accuracy'``, or ``'miou'`` of segmentations, at the lowest cost; ``'macs'``, a budget
-            of multiply-adds per unit on average, at the best accuracy; ``'deferred'``, the share
-            of the units that reach a gap and go on; or ``'exits'``, how many times as many units
-            leave at an exit as at the one before (Huang et al. 2018).
-        value: Multiply-adds, a ratio above 0, or a fraction: in [0, 1] for a risk and a deferred share, in (0, 1]
-            otherwise.
-    """
-
-    kind: str
-    value: float
-
-    def __post_init__(self) -> None:
-        if self.kind not in DECISIONS + ROUTINGS:
-            close = get_close_matches(self.kind, DECISIONS + ROUTINGS, 1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise ValueError(f'a target is one of {", ".join(DECISIONS + ROUTINGS)}, got {self.kind!r}{hint}')
-        if self.kind not in ('macs', 'exits'):
-            as_fraction(self.value, f'target {self.kind}', positive=self.kind not in ('risk', 'deferred'))
-        elif not 0 < self.value < math.inf:
-            what = 'number of multiply-adds' if self.kind == 'macs' else 'ratio of neighbouring shares'
-            raise ValueError(f'target {self.kind} must be a positive {what}, got {self.value!r}')
-
-    @property
-    def is_decision(self) -> bool:
-        """Whether it asks for an accept threshold, rather than for a route."""
-        return self.kind in DECISIONS
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """Read a target such as ``'risk=0.05'``, ``'coverage=0.8'`` or ``'macs=3e8'``.
-
-        Raises:
-            ValueError: On another kind, on what is no number, and on a value out of range.
-        """
-        kind, _, value = text.partition('=')
-        try:
-            number = float(value)
-        except ValueError:
-            raise ValueError(
-                f"a target is written like 'risk=0.05', 'coverage=0.8' or 'macs=3e8', got {text!r}"
-            ) from None
-        return cls(kind.strip(), number)
 
 
 @dataclass(frozen=True)

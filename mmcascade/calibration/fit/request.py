@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.evaluation.curves.inputs import as_fraction
 from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES
 
@@ -27,7 +27,7 @@ class CalibrationRequest:
 
     Attributes:
         target: what to reach on the calibration data: 'risk=', 'coverage=' or 'tpr=' for windows around that decision;
-            'accuracy=', 'miou=', 'macs=', 'deferred=' or 'exits=' for one-sided thresholds.
+            'accuracy=', 'miou=', 'iou[class]=', 'macs=', 'deferred=' or 'exits=' for one-sided thresholds.
         accept: target of the accept threshold. By default the target itself if it is a decision, else there is none.
         half_width, rule, fit_on: see :func:`~mmcascade.calibration.fit.windows.fit_windows`.
         maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
@@ -119,7 +119,7 @@ class CalibrationRequest:
             ('max_cells', 'windows'),
             'a cascade of classifiers has no cells; the target says of which kind its windows are',
         )
-        if self.wanted.kind == 'miou':
+        if self.wanted.kind in ('miou', 'iou'):
             raise ValueError(
                 f'{self.target} is a target of segmentation cascades; a classifier has accuracy=, macs=, deferred= or '
                 'exits='
@@ -135,14 +135,16 @@ class CalibrationRequest:
         if self.wanted.is_decision:
             raise ValueError(
                 f'{self.target} asks for a decision to accept a prediction, and a label map is not accepted or '
-                'rejected as a whole; the targets of segmentation cascades are miou=, macs= and deferred='
+                'rejected as a whole; the targets of segmentation cascades are miou=, iou[class]=, macs= and deferred='
             )
         if self.wanted.kind == 'exits':
             raise ValueError(
                 f'{self.target} is a target of classifiers, whose images leave one by one; for cells take deferred='
             )
         if self.wanted.kind == 'accuracy':
-            raise ValueError(f'{self.target} is a target of classifiers; the quality of segmentations is miou=')
+            raise ValueError(
+                f'{self.target} is a target of classifiers; the quality of segmentations is miou= or iou[class]='
+            )
         self._refuse(_IMAGES, 'a label map is not accepted or rejected, and its cells follow one-sided thresholds')
         self._refuse(
             ('maps', 'temperatures', *_WINDOWS),

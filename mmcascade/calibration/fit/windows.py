@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import Target, check_spread, place_tau, quantile_window
+from mmcascade.calibration.fit.operating_point import check_spread, place_tau, quantile_window
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing import WindowPolicy

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade._system.tables import Table
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, area_systems_of, stored, systems_of

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.comparison.build.images import labelled_images
 from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.predict.deciders.decider import Decider

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmcascade._system.files import folder_written_whole, write_json
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.chain_search import Setting, front

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmcascade._system.files import written_whole
 from mmcascade._system.tables import Column, Table, with_interval
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.evaluation.standings.table import standings_table

@@ -10,8 +10,8 @@ from typing import Any
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade._system.tables import Table
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings

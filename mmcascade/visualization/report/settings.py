@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.standings.measure import Measure
 from mmcascade.visualization.report.judged import StoredSplit

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.one_sided.shares import Shares
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.summary import summary_lines
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy

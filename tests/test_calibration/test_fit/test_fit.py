@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.certificate import certify, safest_start
-from mmcascade.calibration.fit.held_out import hold_out_at_random
+from mmcascade.calibration.fit.certificates.certificate import certify, safest_start
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration

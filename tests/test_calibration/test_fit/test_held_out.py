@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.held_out import hold_out, hold_out_at_random
+from mmcascade.calibration.fit.certificates.held_out import hold_out, hold_out_at_random
 
 
 @given(st.lists(st.integers(0, 5), min_size=4, max_size=200), st.sampled_from([0.3, 0.5, 0.8]), st.integers(0, 99))

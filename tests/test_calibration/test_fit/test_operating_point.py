@@ -195,7 +195,7 @@ def test_tau_is_never_infinite():
         ('', 'written like'),
         ('risk=five', "got 'risk=five'"),
         ('risk=5%', "got 'risk=5%'"),
-        ('recall=0.9', "one of risk, coverage, tpr, accuracy, miou, macs, deferred, exits, got 'recall'"),
+        ('recall=0.9', "one of risk, coverage, tpr, accuracy, miou, iou, macs, deferred, exits, got 'recall'"),
         ('risk=5', r'target risk must be a fraction in \[0, 1\], got 5.0 \(5 % is written 0.05\)'),
         ('risk=-0.1', 'got -0.1'),
         ('risk=nan', 'got nan'),

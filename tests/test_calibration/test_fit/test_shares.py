@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.one_sided.shares import lowest_share, midway
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.calibrating import shares_of

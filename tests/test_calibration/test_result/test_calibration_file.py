@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mmcascade.calibration.fit.certificate import risk_upper_bound
+from mmcascade.calibration.fit.certificates.certificate import risk_upper_bound
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from mmcascade.calibration.fit.certificate import certify, risk_upper_bound, safest_start, sharing_starts
+from mmcascade.calibration.fit.certificates.certificate import certify, risk_upper_bound, safest_start, sharing_starts
 from mmcascade.evaluation import curves
 from tests.support import ROOT
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from mmcascade.calibration.fit.certificate import certify, safest_start
+from mmcascade.calibration.fit.certificates.certificate import certify, safest_start
 from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee, lowest_certified_risk
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import CoverageAtRisk, Quality
 from mmcascade.calibration.replay.replay import replay

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.fit.held_out import hold_out
+from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.replay.quality import CoverageAtRisk, Quality
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan

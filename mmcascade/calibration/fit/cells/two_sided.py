@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
-from mmcascade.calibration.fit.operating_point import Target
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.windows import FittedWindows
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import Quality

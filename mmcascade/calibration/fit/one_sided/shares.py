@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import Target, check_spread
+from mmcascade.calibration.fit.operating_point import check_spread
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.windows import FittedWindows
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
@@ -39,10 +40,10 @@ def fit_shares(
 ) -> FittedWindows:
     """The one-sided windows ``(None, t)`` that meet a target on the calibration units.
 
-    ``accuracy`` or ``miou``: of all shares that reach it, the one with the least multiply-adds. ``macs``: of all shares
-    within the budget, which is a mean per image, the one with the best quality. ``deferred``: that share; a tie at its
-    end goes on as a whole. A share of 0 closes the gaps, a share of 1 is the full ensemble. The figures are exact, ties
-    and budget included.
+    ``accuracy``, ``miou`` or ``iou[class]``: of all shares that reach it, the one with the least multiply-adds.
+    ``macs``: of all shares within the budget, which is a mean per image, the one with the best quality. ``deferred``:
+    that share; a tie at its end goes on as a whole. A share of 0 closes the gaps, a share of 1 is the full ensemble.
+    The figures are exact, ties and budget included.
 
     Args:
         exits: after each stage.
@@ -222,7 +223,7 @@ def _share(shares: Shares, target: Target, max_cells: int | None) -> float:
         feasible, order = quality >= target.value - 1e-12, np.lexsort((-quality, costs))
     if not feasible.any():
         raise ValueError(
-            f'{target.kind}={target.value:g} cannot be reached: from stage 0 alone to as many units as may go on, the '
+            f'{target} cannot be reached: from stage 0 alone to as many units as may go on, the '
             f'{shares.quality.kind} lies between {quality.min():.4f} and {quality.max():.4f} and the cost between '
             f'{costs.min():.6g} and {costs.max():.6g} multiply-adds per image'
         )

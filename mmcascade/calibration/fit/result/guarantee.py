@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.certificate import Counts, certify, every_start, risk_upper_bound
+from mmcascade.calibration.fit.certificates.certificate import Counts, certify, every_start, risk_upper_bound
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, sha
 
     Args:
         fitted_on: gives the threshold that is tested first, and nothing else.
-        held: units that nothing was fitted on, see :func:`~mmcascade.calibration.fit.certificate.certify`.
+        held: units that nothing was fitted on, see :func:`~mmcascade.calibration.fit.certificates.certificate.certify`.
         risk, delta: what to promise.
         share, seed: how the units were held out, for the record.
     """

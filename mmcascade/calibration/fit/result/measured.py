@@ -23,12 +23,12 @@ def measured(
         routes: what it does.
         policy: who goes on.
         chain: which stages of the units' costs these are; default all, in order.
-        quality: what else to say of classified images.
+        quality: what else to say.
     """
     units = routes.units
+    further = {} if quality is None else {str(quality): quality.measure(routes)}
     if units.label is None:
         known = slice(None) if units.ood is None else ~units.ood
-        further = {} if quality is None else {str(quality): quality.measure(routes)}
         return {
             'units': len(units),
             'accuracy': float(1 - routes.wrong[known].mean()),
@@ -43,6 +43,7 @@ def measured(
         'images': units.groups,
         'cells': len(units),
         'miou': MeanIoU().measure(routes),
+        **further,
         'macs': float(routes.cost.mean()),
         'reached': routes.reached(),
         'deferred': routes.deferred,

@@ -47,9 +47,10 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
     if calibration.max_cells is not None:
         lines.append(f'at most {calibration.max_cells} cells of an image go on, the least confident ones')
     shares = _percent(*measured['deferred']) if measured['deferred'] else ''
+    classes = ''.join(f'{name} {_percent(value)}, ' for name, value in measured.items() if name.startswith('iou['))
     return [
         *lines,
-        f'on {measured["images"]} calibration images: mIoU {_percent(measured["miou"])}, '
+        f'on {measured["images"]} calibration images: mIoU {_percent(measured["miou"])}, {classes}'
         f'{with_prefix(measured["macs"])} multiply-adds per image (at most {with_prefix(measured["worst_case"])}), '
         f'reached {reached} of the area',
         f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}',

@@ -2,6 +2,7 @@
 """How good a cascade is. Each module registers what it holds, so all qualities are known once this is imported."""
 
 from mmcascade.calibration.replay.quality.accuracy import Accuracy
+from mmcascade.calibration.replay.quality.class_iou import ClassIoU, class_number
 from mmcascade.calibration.replay.quality.miou import MeanIoU, class_iou, mean_iou, pixel_counts, pixels_per_image
 from mmcascade.calibration.replay.quality.quality import NAMES, QUALITIES, Quality
 from mmcascade.calibration.replay.quality.score_qualities import (
@@ -19,6 +20,7 @@ __all__ = [
     'Accuracy',
     'Augrc',
     'Aurc',
+    'ClassIoU',
     'CoverageAtRisk',
     'MeanIoU',
     'Quality',
@@ -26,6 +28,7 @@ __all__ = [
     'ScoreQuality',
     'accepted_at',
     'class_iou',
+    'class_number',
     'mean_iou',
     'pixel_counts',
     'pixels_per_image',

@@ -29,7 +29,7 @@ class Quality(ABC):
     #: Whether it depends on the scores that are judged, so that sums at some thresholds only estimate it.
     needs_scores: ClassVar[bool] = False
     #: What units are judged by where no scores count; of this a search may keep a least value.
-    kind: ClassVar[str] = 'accuracy'
+    kind: str = 'accuracy'
 
     @staticmethod
     def parse(text: str) -> Quality:

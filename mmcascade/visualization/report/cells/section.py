@@ -13,9 +13,9 @@ from mmcascade._system.progress import Progress, no_progress
 from mmcascade._system.tables import Column, Table, with_interval, with_prefix
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.operating_point import Target
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval

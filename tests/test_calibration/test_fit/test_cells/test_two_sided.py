@@ -39,9 +39,12 @@ def policy_of(windows, max_cells):
 
 
 def all_windows(scores):
-    """Every window that holds other cells than the others, with bounds on scores; and a closed gap."""
+    """Every window that holds other cells than the others, with bounds on scores; and a closed gap.
+
+    Cells without a score go on in any window, so one that holds no score is another one than a closed gap.
+    """
     found = sorted({float(score) for score in scores if np.isfinite(score)})
-    return [None, *((low, high) for k, low in enumerate(found) for high in found[k:])]
+    return [None, (2.0, 3.0), *((low, high) for k, low in enumerate(found) for high in found[k:])]
 
 
 def every_point(store, chain, max_cells=None):
@@ -51,7 +54,7 @@ def every_point(store, chain, max_cells=None):
     points = []
     for windows in itertools.product(*options):
         routed = replay_cells(store, chain, policy_of(list(windows), max_cells))
-        points.append((routed.deferred[0], routed.miou(), routed.macs.mean()))
+        points.append((routed.deferred[0], routed.miou(), float(routed.macs.mean())))
     return points
 
 
