@@ -46,6 +46,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
     'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
+    'exit times table': ('exit_times.json', speed.exit_times),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),
     'router overhead table': ('router_overhead.json', speed.router_overhead),

@@ -176,3 +176,30 @@ def _where(machine: dict[str, Any]) -> str:
         f'One process on {machine["threads"]} of {machine["cores"]} cores of {machine["cpu"]}, torch '
         f'{machine["torch"]}; medians (lowest to highest).'
     )
+
+
+def exit_times(results: dict[str, Any]) -> str:
+    """Times and multiply-adds of exits by themselves, and of the systems made of them."""
+    machine, rows = results['machine'], results['rows']
+    names = [Column(title, left=True) for title in ('cascade', 'exits', 'what runs')]
+    table = Table.of(
+        [*names, 'MMACs', 'of the last exit', 'ms per image', 'of the last exit', 'share of the limit'],
+        [
+            [
+                row['data'],
+                row['exits'],
+                row['what'],
+                f'{row["mmacs"]:.3g}',
+                f'{row["macs_share"]:.2f}',
+                f'{row["ms"]:.3g} ({row["lowest"]:.3g} to {row["highest"]:.3g})',
+                f'{row["time_share"]:.2f}',
+                '' if row['limit_share'] is None else f'{row["limit_share"]:.0%}',
+            ]
+            for row in rows
+        ],
+    )
+    return table.as_markdown() + (
+        f'\n\n{rows[0]["images"]:,} images in memory, {machine["threads"]} thread(s) of {machine["cpu"]}, torch '
+        f'{machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the machine: up to '
+        f'{max(row["load"] for row in rows):.1f}.'
+    )

@@ -19,7 +19,7 @@ def plot_benchmark(result: Mapping[str, Any]) -> Figure:
         colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
         left.plot(sizes, list(member['ms'].values()), marker='.', color=colour, label=member['name'])
         left.axvline(member['batch_size'], color=colour, linestyle=':', linewidth=1)
-    crops = any(member['stage'] is None for member in result['members'])
+    crops = any(member['name'].endswith(' on cells') for member in result['members'])
     left.set(
         xlabel='batch size (dotted: used)',
         ylabel='ms per image or crop' if crops else 'ms per image',

@@ -72,7 +72,7 @@ class ExitComparison:
         calibration, test = _stored(cfg, work_dir / 'scores', say)
         chain: Chain = tuple(range(len(test.stages)))
         systems = [test.system(f'exit {k} alone', (k,), WindowPolicy([])) for k in chain]
-        chains = self._chains(len(chain))
+        chains = self.chains(len(chain))
         for name, some in chains.items():
             policies = policies_at_equal_cost(calibration, some, self._target, self.half_width)
             systems += [test.system(f'{policy}, {name}', some, rule) for policy, rule in policies.items()]
@@ -103,8 +103,8 @@ class ExitComparison:
     def _target(self) -> str:
         return f'risk={self.risk:g}'
 
-    def _chains(self, count: int) -> dict[str, Chain]:
-        """The middle exit and the last, as in the paper's study of two exits, and all of them."""
+    def chains(self, count: int) -> dict[str, Chain]:
+        """The middle exit and the last, as in the paper's study of two exits, and all of them; by name."""
         everything = tuple(range(count))
         pair = ((count - 1) // 2, count - 1)
         chains = {f'exits {pair[0]} and {pair[1]}': pair} if count > 2 else {}

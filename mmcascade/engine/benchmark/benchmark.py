@@ -36,13 +36,15 @@ from mmcascade.engine.benchmark.systems import (
 from mmcascade.engine.benchmark.timing import Latencies, interleaved, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
-from mmcascade.models.runtimes.batch_sizes import sizes_for, sweep
-from mmcascade.models.stages.exit_stage import ExitStage
+from mmcascade.models.runtimes.batch_sizes import Inputs, one_row, sizes_for, sweep
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
+
+#: Of what is made ready for one stage: what exits leave behind may be many times an image.
+_MOST_BYTES = 2**29
 
 
 class Benchmark:
@@ -87,11 +89,6 @@ class Benchmark:
         if cascade is None:
             raise ValueError(
                 f'{type(model).__name__} is no cascade; to time a single model, make it a cascade of one stage'
-            )
-        if any(isinstance(stage, ExitStage) for stage in cascade.stages):
-            raise ValueError(
-                'stages of this cascade are exits of a network, which have no time of their own: what one takes '
-                'depends on where it goes on from. Time whole tests of it with tools/test.py'
             )
         self.model = cascade
         pixels = cascade.task == 'segmentation'
@@ -177,15 +174,16 @@ class Benchmark:
         )
 
     def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
-        """The stages, and members that stages run on crops on whole images; and for each stage its member alone."""
+        """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
         given = list(self.model.stages)
         alone = [stage.alone() for stage in given]
         most = max(self._kinds(), key=len)
 
         def curve_of(stage: MemberStage) -> Curve:
-            row = _inputs(stage, most, 1)[0][0]
-            stage.runtime.settle(row[None])
-            return sweep(stage.forward, row, self._sizes_for(stage), device=self.device)
+            inputs = _inputs(stage, most, 1)[0]
+            if isinstance(inputs, Tensor):
+                stage.runtime.settle(inputs[:1])
+            return sweep(stage.forward, one_row(inputs), self._sizes_for(stage), device=self.device)
 
         timed = [*given, *(stage for stage in alone if stage not in given)]
         members = []
@@ -270,7 +268,7 @@ class Benchmark:
         return torch.cuda.max_memory_allocated(self.device)
 
 
-def _inputs(stage: MemberStage, sources: Sequence[Source], count: int) -> list[Tensor]:
+def _inputs(stage: MemberStage, sources: Sequence[Source], count: int) -> list[Inputs]:
     """What a stage sees of sources of one kind in full batches, about so many images or crops, one batch at least."""
     size = stage.batch_size or 1
     queue, waiting = WaitingUnits(stage.by_source), 0
@@ -281,12 +279,17 @@ def _inputs(stage: MemberStage, sources: Sequence[Source], count: int) -> list[T
         queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
         waiting += 1 if stage.by_source else len(source)
     batches = list(queue.batches(size, flush=False))
-    return [stage.images_of(batch) for batch in batches[: max(1, count // size)]]
+    found: list[Inputs] = []
+    for batch in batches[: max(1, count // size)]:
+        found.append(stage.inputs_of(batch))
+        if sum(x.nbytes for x in found) > _MOST_BYTES:
+            break
+    return found
 
 
-def _run_bare(stage: MemberStage, inputs: Sequence[Tensor]) -> None:
-    for images in inputs:
-        stage.forward(images)
+def _run_bare(stage: MemberStage, inputs: Sequence[Inputs]) -> None:
+    for rows in inputs:
+        stage.forward(rows)
 
 
 def _peak_process_bytes() -> int:

@@ -34,7 +34,8 @@ class MemberSpeed:
     """A member by itself, without loading, routing and writing of results.
 
     Attributes:
-        stage: its number in the cascade; None for a member that the cascade runs on crops, on whole images.
+        stage: its number in the cascade; None for what it runs otherwise: on whole images where the cascade runs it on
+            crops, or from its input where it goes on from an earlier exit of its network.
         name: of the stage.
         batch_size: that systems use.
         runtime, fastest: of the config, and the fastest one that computes the same.
@@ -105,7 +106,8 @@ class BenchmarkResult:
         batch_size: of the loader.
         repeats: rounds.
         precision: of the members' arithmetic.
-        members: stages in order, then members that stages run on crops, on whole images.
+        members: stages in order, then members that stages run on crops, on whole images, and exits that go on from
+            earlier ones, from their input.
         limit_ms: milliseconds per image that the members of the cascade take by themselves.
         other_exits_when_deferred: units that leave elsewhere in the deferred run than in the plain one.
         loading_units_per_s: images per second of the loader alone.
@@ -126,8 +128,13 @@ class BenchmarkResult:
     systems: Sequence[SystemSpeed]
 
     def costs(self) -> dict[str, float]:
-        """Milliseconds of every stage, per image or per cell, as tools/search.py takes them with --costs."""
-        return {member.name: member.best_ms['median'] for member in self.members if member.stage is not None}
+        """Milliseconds of every stage, per image or per cell, as tools/search.py takes them with --costs.
+
+        Those of an exit are from its input: what it saves after an earlier one depends on the chain.
+        """
+        names = [member.name for member in self.members if member.stage is not None]
+        alone = {member.name.removesuffix(' alone'): member.best_ms['median'] for member in self.members}
+        return {name: alone[name] for name in names}  # a member alone comes after the stage of its name
 
     def to_json(self) -> dict[str, Any]:
         """What a JSON file holds of it."""

@@ -66,6 +66,8 @@ def in_runtime(stage: MemberStage, runtime: str) -> MemberStage:
         ValueError: if the member cannot run there.
     """
     engine = engine_from(runtime)
+    if engine is not None and stage.torch_only:
+        raise ValueError(f'runs in torch only: {stage.torch_only}')
     changes: dict[str, Any] = {} if engine is None else dict(amp=None, compile=False, channels_last=False)
     other = copy.copy(stage)
     other.execution = replace(stage.execution, runtime=engine, **changes)

@@ -144,7 +144,7 @@ def systems_of(
     everybody = WindowPolicy([(None, None)] * (len(stages) - 1))
     return {
         **{
-            f'{index}: {stage.member} alone': TimedSystem.of(model, [stage], WindowPolicy([]))
+            f'{index}: {stage.title} alone': TimedSystem.of(model, [stage], WindowPolicy([]))
             for index, stage in enumerate(alone)
         },
         'ensemble': TimedSystem.of(model, stages, everybody),

@@ -19,6 +19,8 @@ from mmcascade._system.machine import cpu_model, synchronise
 from mmcascade._system.memory import freed_memory_is_kept
 from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.models.runtimes.runtime import Runtime
+from mmcascade.routing import ExitState
+from mmcascade.routing.units.trees import leaves
 
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'
@@ -28,10 +30,19 @@ PIXEL_SIZES = SIZES[:4]
 SCHEMA = 1
 
 
+#: What a stage's forward pass takes: images ``(N, ...)``, or what an earlier exit left behind of N of them.
+Inputs = Tensor | ExitState
+
+
+def one_row(inputs: Inputs) -> Inputs:
+    """The first of some inputs, as :func:`sweep` takes it."""
+    return inputs[0] if isinstance(inputs, Tensor) else inputs.pick(lambda x: x[:1])
+
+
 @torch.no_grad()
 def sweep(
-    run: Callable[[Tensor], Any],
-    row: Tensor,
+    run: Callable[[Any], Any],
+    row: Inputs,
     sizes: Sequence[int] = SIZES,
     *,
     device: torch.device | None = None,
@@ -45,11 +56,12 @@ def sweep(
 
     Args:
         run: a forward pass over ``(N, ...)``.
-        row: one input, ``(...)``.
+        row: one input, ``(...)``; of what an exit left behind, that of one unit.
         device: where it runs; by default where ``row`` lies.
         seconds: how long a size is repeated, after one run to warm up and at least twice.
     """
-    device = row.device if device is None else device
+    if device is None:
+        device = row.device if isinstance(row, Tensor) else next(leaves(row.rows)).device
     found: dict[int, float] = {}
     worse = 0
     for size in sizes:
@@ -138,8 +150,24 @@ class SizeCache:
         return content['sizes'] if known and isinstance(content.get('sizes'), dict) else {}
 
 
-def _best_time(run: Callable[[Tensor], Any], row: Tensor, size: int, device: torch.device, seconds: float) -> float:
-    batch = row.expand(size, *row.shape).contiguous()
+def _repeated(row: Inputs, size: int) -> Inputs:
+    if isinstance(row, Tensor):
+        return row.expand(size, *row.shape).contiguous()
+    return row.pick(lambda x: torch.cat([x] * size))  # keeps the memory order
+
+
+def _split(inputs: Inputs, size: int, count: int) -> list[Inputs]:
+    """As many full batches as so many inputs make."""
+
+    def cut(start: int) -> Inputs:
+        stop = start + size
+        return inputs[start:stop] if isinstance(inputs, Tensor) else inputs.pick(lambda x: x[start:stop])
+
+    return [cut(start) for start in range(0, count // size * size, size)]
+
+
+def _best_time(run: Callable[[Any], Any], row: Inputs, size: int, device: torch.device, seconds: float) -> float:
+    batch = _repeated(row, size)
     run(batch)
     times: list[float] = []
     while len(times) < 2 or sum(times) < seconds:
@@ -148,15 +176,15 @@ def _best_time(run: Callable[[Tensor], Any], row: Tensor, size: int, device: tor
 
 
 def _compared(
-    run: Callable[[Tensor], Any], row: Tensor, sizes: Sequence[int], device: torch.device, seconds: float
+    run: Callable[[Any], Any], row: Inputs, sizes: Sequence[int], device: torch.device, seconds: float
 ) -> dict[int, float]:
     """Seconds per image, the best of rounds in which every size runs as many images as the largest one.
 
     The best of many short runs is lower than that of a few long ones wherever something else uses the machine, and so
     favours small batches; and a batch that is run again and again lies in the cache, as none in a test does.
     """
-    images = row.expand(max(sizes), *row.shape).contiguous()
-    batches = {size: images[: max(sizes) // size * size].split(size) for size in sizes}
+    rows = _repeated(row, max(sizes))
+    batches = {size: _split(rows, size, max(sizes)) for size in sizes}
     times: dict[int, list[float]] = {size: [] for size in sizes}
     while any(len(taken) < 3 or sum(taken) < seconds for taken in times.values()):
         for size, taken in times.items():
@@ -164,7 +192,7 @@ def _compared(
     return {size: min(taken) / (size * len(batches[size])) for size, taken in times.items()}
 
 
-def _seconds(run: Callable[[Tensor], Any], batches: Sequence[Tensor], device: torch.device) -> float:
+def _seconds(run: Callable[[Any], Any], batches: Sequence[Inputs], device: torch.device) -> float:
     synchronise(device)
     start = time.perf_counter()
     for batch in batches:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,6 +51,7 @@ class ExitStage(ClassifierStage):
         course: where it goes on from, and whether anything goes on from it.
     """
 
+    torch_only = 'what it leaves behind for later exits is no output of a graph'
     network: ExitNetwork
 
     def __init__(
@@ -81,12 +83,37 @@ class ExitStage(ClassifierStage):
         origin = empty_row(before.origin)
         macs = self.counted(origin) - float(before.spent)
         self.macs_by_shape[tuple(origin.shape[1:])] = macs
-        with self.execution.precision(self.device.type):
-            output = self.network.go_on(before)
+        output = self.forward(before)
         assert output.state is not None
         output.state.check(len(batch), self.member)
         left = replace(output.state, spent=self.costs.spent(origin)) if self.trunk is not None else None
         return replace(self.placed(output, batch, macs), state=left)
+
+    def forward(self, inputs: Any) -> StageOutput:
+        """The exit's scores and what it leaves behind, of raw images or of what an earlier exit left behind."""
+        state = inputs if isinstance(inputs, ExitState) else self._start(inputs)
+        with self.execution.precision(self.device.type):
+            return self.network.go_on(state)
+
+    def inputs_of(self, batch: UnitBatch[ViewRows]) -> Any:
+        """Raw images, or what the exit that it goes on from leaves behind of them."""
+        if self.before is None:
+            return self.images_of(batch)
+        return self.before.forward(self.before.inputs_of(batch)).state
+
+    @property
+    def title(self) -> str:
+        """The member and the exit."""
+        return f'{self.member}, exit {self.exit}'
+
+    def alone(self) -> ExitStage:
+        """The same exit, run from its input."""
+        if self.before is None:
+            return self
+        alone = copy.copy(self)
+        alone.before, alone.trunk, alone.views, alone.waits_with_input = None, None, (self.view,), False
+        alone.macs_by_shape = {}
+        return alone
 
     def _start(self, images: Tensor) -> ExitState:
         state = self.network.start(images)

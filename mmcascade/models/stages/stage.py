@@ -80,6 +80,8 @@ class MemberStage(ABC, Generic[SourceT]):
 
     on = 'image'
     by_source = False
+    #: Why it runs in torch only, and can have no other runtime; None = it can.
+    torch_only: str | None = None
     #: What the member is run on, and what to do where it does not take those, in messages.
     runs_on = 'images'
 
@@ -106,9 +108,13 @@ class MemberStage(ABC, Generic[SourceT]):
         self.macs_by_shape[tuple(images.shape[1:])] = macs
         return self.placed(self.forward(images), batch, macs)
 
-    def forward(self, images: Tensor) -> StageOutput:
-        """The member's scores of raw images ``(N, 3, H, W)`` at the size that it sees."""
-        return self.runtime(images, self.batch_size)
+    def forward(self, inputs: Any) -> StageOutput:
+        """The member's scores of what :meth:`inputs_of` gives: raw images ``(N, 3, H, W)`` at the size that it sees."""
+        return self.runtime(inputs, self.batch_size)
+
+    def inputs_of(self, batch: UnitBatch[SourceT]) -> Any:
+        """What :meth:`forward` takes of some units of which no stage has run."""
+        return self.images_of(batch)
 
     @abstractmethod
     def images_of(self, batch: UnitBatch[SourceT]) -> Tensor:
@@ -154,6 +160,11 @@ class MemberStage(ABC, Generic[SourceT]):
     def waiting_bytes(self, source: SourceT) -> int:
         """Memory of a unit of a source that waits for the stage."""
         return source.unit_bytes(self.views)
+
+    @property
+    def title(self) -> str:
+        """What it runs, in a word or two for tables."""
+        return self.member
 
     def alone(self) -> MemberStage[SourceT]:
         """What runs this member without a cascade."""

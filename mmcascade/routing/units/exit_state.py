@@ -37,6 +37,10 @@ class ExitState:
     origin: Tensor | None = None
     spent: float | Tensor = 0.0
 
+    def __len__(self) -> int:
+        """How many units."""
+        return next((len(x) for x in leaves(self.rows)), 0)
+
     def pick(self, pick: Callable[[Tensor], Tensor]) -> ExitState:
         """The state of some of the units."""
         spent = pick(self.spent) if isinstance(self.spent, Tensor) else self.spent
@@ -86,7 +90,7 @@ class ExitState:
             return replace(first, rows=rows)
         # Images of several sizes have spent different sums; replay tells them unit by unit.
         spent = [
-            x if isinstance(x, Tensor) else torch.full((_count(s),), x, dtype=torch.float64)
+            x if isinstance(x, Tensor) else torch.full((len(s),), x, dtype=torch.float64)
             for s, x in ((s, s.spent) for s in states)
         ]
         return replace(first, rows=rows, spent=torch.cat(spent))
@@ -114,7 +118,3 @@ def left_behind(
 def trunk_of(stage: object) -> Hashable:
     """The network whose exits a stage is one of; None if it stands alone."""
     return getattr(stage, 'trunk', None)
-
-
-def _count(state: ExitState) -> int:
-    return next((len(x) for x in leaves(state.rows)), 0)

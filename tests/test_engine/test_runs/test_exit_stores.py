@@ -183,12 +183,9 @@ def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path
         assert metrics[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
 
 
-def test_a_bundle_and_a_benchmark_say_why_not(project, tmp_path):
-    from mmcascade.engine.benchmark.benchmark import Benchmark
+def test_a_bundle_says_why_not(project, tmp_path):
     from mmcascade.engine.runs.export import run_export
 
     cfg = Config.fromfile(str(project))
     with pytest.raises(ValueError, match='is an exit of a network; what an exit leaves behind'):
         run_export(cfg, tmp_path / 'bundle', 'exits')
-    with pytest.raises(ValueError, match='have no time of their own'):
-        Benchmark(Config.fromfile(str(project)), images=4, batch_size=2)
