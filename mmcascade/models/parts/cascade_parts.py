@@ -27,7 +27,7 @@ from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.class_outputs import ScoreFunction, class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
-from mmcascade.models.stages.clip_frames import Frames
+from mmcascade.models.stages.clip_frames import LAYOUTS, Frames, Layout
 from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
 from mmcascade.models.stages.exit_stage import Course, ExitStage
 from mmcascade.models.stages.features import feature_output, no_features
@@ -92,7 +92,7 @@ def build_stages(
     for index, (name, config) in enumerate(configs):
         at_exit = {key: config.pop(key) for key in EXIT_KEYS if key in config}
         options, own = StageOptions.split(config)
-        view, changes = own.pop('view', 0), _device_view(own)
+        view, changes = own.pop('view', 0), _device_view(own, members[name])
         if 'exit' in at_exit:
             check_exit_options(index, options, gives_features=scores is not class_output)
             before = at_exit.get('continues')
@@ -111,12 +111,15 @@ def build_stages(
     return built
 
 
-def _device_view(options: Mapping[str, Any]) -> DeviceView:
+def _device_view(options: Mapping[str, Any], member: nn.Module) -> DeviceView:
     """What is done to a view, from the options of a stage."""
     own = dict(options)
+    of_view = own.pop('layout', 'NTCHW')
+    # Networks of the libraries take the usual order and bring it to their own; other modules get that of the view.
+    layout = Layout(of_view, of_view if getattr(member, 'clip', None) is None else 'NTCHW')
     count, part = own.pop('frames', None), own.pop('part', None)
     frames = None if count is None and part is None else Frames(count, (0, 1) if part is None else tuple(part))
-    return DeviceView(**own, frames=frames)
+    return DeviceView(**own, frames=frames, layout=layout)
 
 
 def stage_options(members: nn.ModuleDict, stages: Any, checks: Options) -> list[tuple[str, dict[str, Any]]]:
@@ -185,6 +188,7 @@ _OPTIONS: Options = {
     'interpolation': (f'one of {INTERPOLATIONS}', lambda v: v in INTERPOLATIONS),
     'frames': ('a number of frames >= 1 or None', lambda v: v is None or is_whole(v, 1)),
     'part': ('(number, of how many), such as (0, 3) for the first third of a clip', _is_part),
+    'layout': (f'the order of the dimensions of clips, one of {sorted(LAYOUTS)}', lambda v: v in LAYOUTS),
     **EXIT_OPTIONS,
 }
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from mmcascade.models.members.exits.multi_exit import is_multi_exit
 from mmcascade.models.runtimes.batch_sizes import AUTO
-from mmcascade.models.stages.exit_stage import WAITS_WITH
+from mmcascade.models.stages.exit_stage import WAITS_WITH, ExitStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.routing.checks import is_whole
 
@@ -24,7 +24,7 @@ EXIT_OPTIONS: Options = {
 }
 EXIT_KEYS = tuple(EXIT_OPTIONS)
 #: What a stage must have in common with the one that it goes on from: it never sees the image itself.
-_SAME = ('view', 'frames', 'part', 'resize', 'flip', 'interpolation', 'channels_last', 'amp')
+_SAME = ('view', 'frames', 'part', 'layout', 'resize', 'flip', 'interpolation', 'channels_last', 'amp')
 
 
 def checked_trunks(members: nn.ModuleDict, stages: Sequence[tuple[str, Mapping[str, Any]]]) -> list[int | None]:
@@ -110,8 +110,8 @@ def check_exit_options(index: int, options: StageOptions, gives_features: bool) 
     if options.execution.runtime is not None or options.execution.compile:
         asked = 'runtime' if options.execution.runtime is not None else 'compile'
         raise ValueError(
-            f'stage {index} is an exit of a network, which runs in torch only: what it leaves behind for later exits '
-            f'is no output of a graph. Leave {asked}= out'
+            f'stage {index} is an exit of a network, which runs in torch only: {ExitStage.torch_only}. Leave {asked}= '
+            'out'
         )
     if options.macs is not None:
         raise ValueError(

@@ -8,6 +8,44 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+#: Orders of the dimensions of clips, and where the frames are in each.
+LAYOUTS = {'NTCHW': 1, 'NCTHW': 2}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The order of the dimensions of the clips of a view, and of those that the member takes.
+
+    Attributes:
+        view, member: keys of :data:`LAYOUTS`.
+
+    Example:
+        >>> Layout('NCTHW', 'NTCHW')(torch.zeros(2, 3, 16, 8, 8)).shape
+        torch.Size([2, 16, 3, 8, 8])
+    """
+
+    view: str = 'NTCHW'
+    member: str = 'NTCHW'
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.view != self.member
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """The clips of a view as the member takes them, in the same memory.
+
+        Raises:
+            ValueError: if these are no clips.
+        """
+        if clips.dim() != 5:
+            raise ValueError(f'layout= is for clips, and this view is a tensor of shape {tuple(clips.shape)}')
+        return clips.transpose(1, 2) if self.changes else clips
+
+    def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a clip as the member takes it."""
+        return (source[1], source[0], *source[2:]) if self.changes else source
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -42,25 +80,31 @@ class Frames:
             )
         return [first + (2 * k + 1) * (stop - first) // (2 * count) for k in range(count)]
 
-    def __call__(self, clips: Tensor) -> Tensor:
-        """The frames of clips ``(N, T, C, H, W)``.
+    def __call__(self, clips: Tensor, layout: str = 'NTCHW') -> Tensor:
+        """The frames of clips.
+
+        Args:
+            clips: in the order that ``layout`` names.
+            layout: a key of :data:`LAYOUTS`.
 
         Raises:
             ValueError: if these are no clips, or too short.
         """
         if clips.dim() != 5:
             raise ValueError(
-                f'frames= is for clips (N, T, C, H, W), and this view is a tensor of shape {tuple(clips.shape)}; load '
-                'clips in the data pipeline, such as with mmcascade.LoadFrames'
+                f'frames= is for clips (N, T, C, H, W) or (N, C, T, H, W), and this view is a tensor of shape '
+                f'{tuple(clips.shape)}; load clips in the data pipeline, such as with mmcascade.LoadFrames'
             )
-        chosen = self.indexes(clips.shape[1])
-        if chosen == list(range(clips.shape[1])):
+        dim = LAYOUTS[layout]
+        chosen = self.indexes(clips.shape[dim])
+        if chosen == list(range(clips.shape[dim])):
             return clips
-        return clips.index_select(1, torch.as_tensor(chosen, device=clips.device))
+        return clips.index_select(dim, torch.as_tensor(chosen, device=clips.device))
 
-    def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape ``(T, C, H, W)`` of a clip after they are taken."""
-        return (len(self.indexes(source[0])), *source[1:])
+    def shape(self, source: tuple[int, ...], layout: str = 'NTCHW') -> tuple[int, ...]:
+        """The shape of a clip, ``(T, C, H, W)`` or as ``layout`` has it, after they are taken."""
+        dim = LAYOUTS[layout] - 1
+        return (*source[:dim], len(self.indexes(source[dim])), *source[dim + 1 :])
 
     def __str__(self) -> str:
         number, parts = self.part

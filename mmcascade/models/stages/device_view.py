@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmcascade.models.stages.clip_frames import Frames
+from mmcascade.models.stages.clip_frames import Frames, Layout
 from mmcascade.routing.checks import is_whole
 
 INTERPOLATIONS = ('bicubic', 'bilinear')
@@ -20,7 +20,7 @@ def resize_antialiased(images: Tensor, size: tuple[int, int], interpolation: str
     """Images at another size, with the filter widened when it shrinks (antialiasing), as Pillow does.
 
     Args:
-        images: ``(N, C, H, W)``, or clips ``(N, T, C, H, W)``; uint8, or floats of any range.
+        images: ``(N, C, H, W)``, or clips ``(N, T, C, H, W)`` or ``(N, C, T, H, W)``; uint8, or floats of any range.
         size: height and width; the aspect ratio is the caller's business.
         interpolation: 'bicubic' or 'bilinear'.
 
@@ -49,6 +49,7 @@ class DeviceView:
         flip: mirror left and right, after resizing.
         interpolation: 'bicubic' or 'bilinear', antialiased.
         frames: which frames of a clip, taken first; None = the view as it is.
+        layout: of clips: the order of their dimensions, which is brought to that of the member at the end.
 
     Raises:
         ValueError: on a size that is no whole number from 1, or an unknown interpolation.
@@ -60,33 +61,36 @@ class DeviceView:
         flip: bool = False,
         interpolation: str = 'bicubic',
         frames: Frames | None = None,
+        layout: Layout = Layout(),  # noqa: B008  # frozen
     ) -> None:
         self.size = None if resize is None else checked_size(resize)
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f'interpolation is one of {INTERPOLATIONS}, got {interpolation!r}')
         self.flip = flip
         self.frames = frames
+        self.layout = layout
         self.interpolation = interpolation
         self._warned = False
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return self.size is not None or self.flip or self.frames is not None
+        return self.size is not None or self.flip or self.frames is not None or self.layout.changes
 
     def __call__(self, images: Tensor, device: torch.device) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, *size)`` on a device; images stay where they are if there is nothing to do."""
         if self.frames is not None:
-            images = self.frames(images)
+            images = self.frames(images, self.layout.view)
         if self.size is not None:
             self._warn_if_larger(tuple(images.shape[-2:]))
             images = resize_antialiased(images.to(device), self.size, self.interpolation)
-        return images.to(device).flip(-1) if self.flip else images
+        images = images.to(device).flip(-1) if self.flip else images
+        return self.layout(images) if self.layout.changes else images
 
     def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape ``(C, H, W)`` of an image, or ``(T, C, H, W)`` of a clip, after the view is taken."""
-        source = source if self.frames is None else self.frames.shape(source)
-        return source if self.size is None else (*source[:-2], *self.size)
+        """The shape ``(C, H, W)`` of an image, or ``(T, C, H, W)`` of a clip, as the member takes it."""
+        source = source if self.frames is None else self.frames.shape(source, self.layout.view)
+        return self.layout.shape(source if self.size is None else (*source[:-2], *self.size))
 
     @property
     def resizing(self) -> str | None:

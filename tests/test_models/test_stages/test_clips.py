@@ -16,7 +16,7 @@ from mmcascade import WindowCascadeClassifier
 from mmcascade.datasets.load_frames import LoadFrames
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.recipes.recipe import NormalizedNetwork, Recipe
-from mmcascade.models.stages.clip_frames import Frames
+from mmcascade.models.stages.clip_frames import Frames, Layout
 from mmcascade.models.stages.device_view import DeviceView, resize_antialiased
 from mmcascade.routing import MacCounter, WindowPolicy
 
@@ -118,6 +118,41 @@ def test_views_on_the_device_take_every_frame_by_itself():
     torch.testing.assert_close(made, resize_antialiased(batch[:, [0, 2]], (10, 10)).flip(-1), rtol=0, atol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('takes', ['NCTHW', 'NTCHW', None])
+def test_clips_with_channels_first_are_the_same_clips(takes):
+    """Whatever order the view has, and the member takes; three frames of three channels tell the two apart."""
+
+    class TimeFirst(TinyClips):
+        def forward(self, clips):
+            return super().forward(clips.transpose(1, 2))
+
+    class AsItIs(TinyClips):  # says nothing of clips, so it gets the order of the view
+        def forward(self, clips):
+            return super().forward(clips.float())
+
+    def route(net, view, **layout):
+        stages = [dict(member='net', frames=2, resize=10, flip=True, **layout), dict(member='net', **layout)]
+        model = WindowCascadeClassifier(
+            members=dict(net=dict(model=net)), stages=stages, policy=WindowPolicy([OPEN]), fusion='prob'
+        )
+        return model.router.route([view])
+
+    batch = clips(5, 3)
+    channels_first = batch.transpose(1, 2).contiguous()
+    if takes is None:
+        seen = DeviceView(10, True, frames=Frames(2))(batch, batch.device)
+        expected = sum(AsItIs()(x.transpose(1, 2)).softmax(1) for x in (seen, batch)) / 2
+        torch.testing.assert_close(route(AsItIs(), channels_first, layout='NCTHW').probs, expected)
+        return
+    recipe = Recipe((), (110.0, 90.0, 70.0), (60.0,) * 3, clip=takes)
+    network = NormalizedNetwork(TinyClips() if takes == 'NCTHW' else TimeFirst(), recipe, 4).eval()
+    expected, ours = route(network, batch), route(network, channels_first, layout='NCTHW')
+    torch.testing.assert_close(ours.probs, expected.probs)
+    assert ours.macs.tolist() == expected.macs.tolist()
+    assert not torch.allclose(route(network, channels_first).probs, expected.probs)
+
+
 def test_images_for_a_network_of_clips_and_the_other_way_round_are_refused():
     image = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r'takes clips \(N, T, C, H, W\), got a tensor of shape'):
@@ -126,7 +161,9 @@ def test_images_for_a_network_of_clips_and_the_other_way_round_are_refused():
         NormalizedNetwork(nn.Flatten(), Recipe(()))(clips())
     with pytest.raises(ValueError, match='frames= is for clips'):
         Frames(2)(image)
-    for wrong in (dict(frames=0), dict(part=(3, 3)), dict(part=2), dict(frames=1.5)):
+    with pytest.raises(ValueError, match='layout= is for clips'):
+        Layout('NCTHW')(image)
+    for wrong in (dict(frames=0), dict(part=(3, 3)), dict(part=2), dict(frames=1.5), dict(layout='NHWC')):
         with pytest.raises(ValueError, match=f'{next(iter(wrong))} of stage 0 is'):
             WindowCascadeClassifier(members=dict(net=dict(model=member())), stages=[dict(member='net', **wrong)])
 
