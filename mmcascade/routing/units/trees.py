@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: A tensor, or a tuple, list or dict of trees. What is none of these (a number, None) is the same for all units.
+#: A tensor, or a tuple (named ones, too), list or dict of trees. What is none of these (a number, None) is the same for
+#: all units.
 Tree = Any
 
 
@@ -38,7 +39,7 @@ def map_leaves(function: Callable[[Tensor], Any], tree: Tree) -> Tree:
     if isinstance(tree, Mapping):
         return {key: map_leaves(function, branch) for key, branch in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)(map_leaves(function, branch) for branch in tree)
+        return _like(tree, [map_leaves(function, branch) for branch in tree])
     return tree
 
 
@@ -50,5 +51,11 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
     if isinstance(first, Mapping):
         return {key: join_trees([tree[key] for tree in trees]) for key in first}
     if isinstance(first, (list, tuple)):
-        return type(first)(join_trees(branches) for branches in zip(*trees, strict=True))
+        return _like(first, [join_trees(branches) for branches in zip(*trees, strict=True)])
     return first
+
+
+def _like(tree: Sequence[Any], branches: Sequence[Tree]) -> Tree:
+    """A tuple, named tuple or list of the kind of another one."""
+    make = getattr(type(tree), '_make', type(tree))
+    return make(branches)
