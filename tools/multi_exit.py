@@ -38,12 +38,14 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    from mmcascade._system.memory import keep_freed_memory
     from mmcascade.comparison.exits.comparison import ExitComparison, exits_table
     from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
     from mmcascade.demo.members import trained
     from mmcascade.engine.console.progress import timed_say
     from mmcascade.engine.runs.training import last_checkpoint
 
+    keep_freed_memory()
     say = timed_say('multi_exit')
     if args.config == DEFAULT:
         fetch_fashion_mnist(args.data)

@@ -5,7 +5,7 @@ model = dict(
     type='mmcascade.WindowCascadeClassifier',
     members=dict(
         net=dict(
-            model='configs/multi_exit/cifar10_exits.py', checkpoint='work_dirs/multi_exit/cifar10_exits/epoch_1.pth'
+            model='configs/multi_exit/cifar10_exits.py', checkpoint='work_dirs/multi_exit/cifar10_exits/epoch_2.pth'
         ),
     ),
     stages=[

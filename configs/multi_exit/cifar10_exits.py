@@ -1,6 +1,6 @@
 # ResNet-56 of He et al. (2016) with public weights, which stay as they are, and an exit after each of its three stages.
-# Only the heads are trained, on 8,000 of CIFAR-10's training photographs, each seen once: minutes on a processor.
-# `mmcascade data cifar10` writes the weights; the training photographs are the folder `train` of the same repository.
+# Only the heads are trained, on copies of the 50,000 training photographs, each seen twice: ten minutes on one core.
+# `mmcascade data cifar10 --train` writes weights and photographs.
 _base_ = ['../cifar10/_base_/cifar10.py', '../_base_/default_runtime.py']
 
 model = dict(
@@ -24,23 +24,17 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='mmcascade.CalibrationSplit',
-        num=8000,
-        seed=0,
-        part='calibration',
-        dataset=dict(
-            type='CustomDataset',
-            data_root='data/cifar10',
-            data_prefix='train',
-            pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(type='RandomFlip', prob=0.5),
-                dict(type='PackInputs'),
-            ],
-        ),
+        type='CustomDataset',
+        data_root='data/cifar10',
+        data_prefix='train',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackInputs'),
+        ],
     ),
 )
-epochs = 1
+epochs = 2
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=epochs)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True))
 param_scheduler = dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True)

