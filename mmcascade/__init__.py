@@ -19,13 +19,13 @@ from mmcascade._system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mmcascade.apis.cascade import Cascade
-    from mmcascade.apis.cascade_inferencer import CascadeInferencer
-    from mmcascade.apis.cascade_seg_inferencer import CascadeSegInferencer
+    from mmcascade.apis.inferencers.cascade_inferencer import CascadeInferencer
+    from mmcascade.apis.inferencers.cascade_seg_inferencer import CascadeSegInferencer
     from mmcascade.calibration.fit.calibrate import calibrate
     from mmcascade.calibration.fit.certificates.certificate import certify
-    from mmcascade.calibration.fit.operating_point import place_tau
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.calibration_file import Calibration
+    from mmcascade.calibration.fit.two_sided.operating_point import place_tau
     from mmcascade.calibration.search.plan import Plan
     from mmcascade.calibration.search.search import search
     from mmcascade.calibration.stores import open_store
@@ -88,12 +88,12 @@ __all__ = [
 # The imports above, for the interpreter: what a module holds.
 _MODULES = {
     'apis.cascade': ['Cascade'],
-    'apis.cascade_inferencer': ['CascadeInferencer'],
-    'apis.cascade_seg_inferencer': ['CascadeSegInferencer'],
+    'apis.inferencers.cascade_inferencer': ['CascadeInferencer'],
+    'apis.inferencers.cascade_seg_inferencer': ['CascadeSegInferencer'],
     'calibration.fit.calibrate': ['calibrate'],
     'calibration.fit.result.calibration_file': ['Calibration'],
     'calibration.fit.certificates.certificate': ['certify'],
-    'calibration.fit.operating_point': ['place_tau'],
+    'calibration.fit.two_sided.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
     'calibration.search.plan': ['Plan'],
     'calibration.search.search': ['search'],

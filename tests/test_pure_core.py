@@ -128,10 +128,10 @@ def test_a_cascade_in_python(tmp_path):
         'mmcascade.datasets',
         'mmcascade.engine.runs.calibrate',
         'mmcascade.evaluation.metrics',
-        'mmcascade.datasets.mark_ood',
+        'mmcascade.datasets.transforms.mark_ood',
         'mmcascade.comparison.testing',
         'mmcascade.demo.quickstart',
-        'mmcascade.apis.cascade_inferencer',
+        'mmcascade.apis.inferencers.cascade_inferencer',
     ],
 )
 def test_what_needs_them_says_what_to_install(module, tmp_path):

@@ -21,7 +21,7 @@ from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.temperatures import fit_temperature
+from mmcascade.calibration.fit.scores.temperatures import fit_temperature
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore

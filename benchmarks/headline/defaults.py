@@ -21,7 +21,7 @@ from headline_systems import Pool, Setting
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves.intervals.ranked import Resampling

@@ -20,7 +20,7 @@ from mmengine.config import Config
 
 from mmcascade._system.quiet import quiet_libraries
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.engine.benchmark.benchmark import Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

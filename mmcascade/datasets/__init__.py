@@ -5,10 +5,10 @@ from mmcascade._system.extras import needed_by
 
 with needed_by('mmcascade.datasets'):
     from mmcascade.datasets.calibration_split import CalibrationSplit
-    from mmcascade.datasets.crop_at import CropAt
-    from mmcascade.datasets.load_frames import LoadFrames
-    from mmcascade.datasets.mark_ood import MarkOOD
-    from mmcascade.datasets.view_steps import ViewSteps
+    from mmcascade.datasets.transforms.crop_at import CropAt
+    from mmcascade.datasets.transforms.load_frames import LoadFrames
+    from mmcascade.datasets.transforms.mark_ood import MarkOOD
+    from mmcascade.datasets.transforms.view_steps import ViewSteps
     from mmcascade.registry import DATASETS, register_unavailable
 
 __all__ = ['CalibrationSplit', 'CropAt', 'LoadFrames', 'MarkOOD', 'ViewSteps']

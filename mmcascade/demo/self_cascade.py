@@ -28,7 +28,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import CachedStage, CascadeRouter, WindowPolicy
 from mmcascade.routing.policies.policies import Window
 

@@ -17,7 +17,7 @@ from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import build_stages, check_confidence, classifier_from_spec, scores_for
 from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.classifier_stage import ClassifierStage
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import Confidence, ExitPolicy, Outcome, build_confidence
 from mmcascade.routing.fusion.distribution import log_floored
@@ -39,8 +39,9 @@ class WindowCascadeClassifier(CascadeModel):
             and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.members.build_member`.
         stages: dicts with ``member``, and optionally ``view`` (index, default 0), ``batch_size`` (default:
             whatever arrives), ``macs`` (multiply-adds per image, default: counted), ``temperature`` (default 1),
-            ``resize``, ``flip``, ``interpolation`` (see :class:`~mmcascade.models.stages.device_view.DeviceView`), and
-            ``channels_last``, ``amp``, ``compile`` (see :class:`~mmcascade.models.runtimes.execution.Execution`).
+            ``resize``, ``flip``, ``interpolation`` (see
+            :class:`~mmcascade.models.stages.views.device_view.DeviceView`), and ``channels_last``, ``amp``,
+            ``compile`` (see :class:`~mmcascade.models.runtimes.execution.Execution`).
         confidence: a name in :data:`mmcascade.routing.CONFIDENCES`, an object, or the config of one, such as
             ``dict(type='mmcascade.KNNConfidence', bank='bank.npz')``.
         fusion: 'prob', 'logit' or 'replace'.

@@ -2,16 +2,16 @@
 """A bundle without torch: numpy, Pillow and onnxruntime (or openvino). Nothing else of mmcascade is imported here.
 
 ``Bundle(DIR).decide(images)`` reads images, makes the views, runs the graphs on those that go on, and decides. What a
-bundle may say is checked in :mod:`~mmcascade.runtime.manifest`; the arithmetic repeats that of :mod:`mmcascade.routing`
-and is tied to it by tests.
+bundle may say is checked in :mod:`~mmcascade.runtime.description.manifest`; the arithmetic repeats that of
+:mod:`mmcascade.routing` and is tied to it by tests.
 """
 
 from mmcascade.runtime.bundle import Bundle, Decision, Failure, StageScore
+from mmcascade.runtime.description.samples import Check
 from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine
 from mmcascade.runtime.preprocessing.images import ImageLimits
-from mmcascade.runtime.samples import Check
 from mmcascade.runtime.segmentation import Cell, Segmentation, SegmentationBundle, open_bundle
 
 __all__ = [

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.cascade import Routed, route
+from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.description.samples import Check, difference, read_samples
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, Graph, load_graph
-from mmcascade.runtime.manifest import Manifest
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
-from mmcascade.runtime.samples import Check, difference, read_samples
 
 
 @dataclass(frozen=True)

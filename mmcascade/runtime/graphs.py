@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
+from mmcascade.runtime.description.manifest import SizedGraph, Stage
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.manifest import SizedGraph, Stage
 
 
 @dataclass(frozen=True)

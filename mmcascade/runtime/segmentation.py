@@ -16,11 +16,11 @@ from mmcascade.runtime.bundle import Bundle
 from mmcascade.runtime.cells.grid import Grid
 from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
+from mmcascade.runtime.description.manifest import NAME, Manifest, SizedGraph, Stage
+from mmcascade.runtime.description.samples import Check, difference, read_samples
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, Graph, load_graph
-from mmcascade.runtime.manifest import NAME, Manifest, SizedGraph, Stage
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
-from mmcascade.runtime.samples import Check, difference, read_samples
 
 
 @dataclass(frozen=True)

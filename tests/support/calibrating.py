@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 from mmcascade.calibration.fit.calibrate import calibrate
-from mmcascade.calibration.fit.exit_maps import fit_maps
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.scores.exit_maps import fit_maps
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.quality import MeanIoU, class_iou, pixel_counts
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource

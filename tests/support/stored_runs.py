@@ -10,8 +10,8 @@ import numpy as np
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.visualization.report.findings.judged import StoredSplit
 from mmcascade.visualization.report.gallery import Images
-from mmcascade.visualization.report.judged import StoredSplit
 from mmcascade.visualization.report.runs import calibrated_runs
 from mmcascade.visualization.report.section import Told, classified_section, evidence_for
 from tests.support.synthetic_scores import make_store, skilled_logits

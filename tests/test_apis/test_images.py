@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcascade.apis.images import as_bgr, name_of
+from mmcascade.apis.inferencers.images import as_bgr, name_of
 
 BGR = np.random.default_rng(0).integers(256, size=(5, 7, 3), dtype=np.uint8)
 RGB = np.ascontiguousarray(BGR[..., ::-1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mmpretrain.datasets.transforms import CenterCrop
 from torchvision.transforms.functional import five_crop, to_pil_image
 
-from mmcascade.datasets.crop_at import POSITIONS, crop_at
+from mmcascade.datasets.transforms.crop_at import POSITIONS, crop_at
 from mmcascade.registry import TRANSFORMS
 
 

@@ -22,8 +22,8 @@ from mmcascade.routing import (
     build_confidence,
 )
 from mmcascade.runtime.decision.cascade import route
-from mmcascade.runtime.fields import Fields
-from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.description.manifest import Manifest
 from tests.support.bundles import manifest, numbered_images
 
 CONFIDENCES = tuple(routing.CONFIDENCES)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
 from mmcascade.calibration.fit.evidence import Evidence
-from mmcascade.calibration.fit.exit_maps import fit_maps
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
-from mmcascade.calibration.fit.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
+from mmcascade.calibration.fit.scores.exit_maps import fit_maps
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.windows import FittedWindows, fit_windows, judged_units
+from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from mmcascade.calibration.fit.certificates.certificate import MIN_UNITS
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.scores.temperatures import TemperatureTrial, fit_temperature, try_temperature
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.temperatures import TemperatureTrial, fit_temperature, try_temperature
 from mmcascade.calibration.replay.quality import Accuracy, ClassIoU, MeanIoU, Quality, class_number
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.replay.units import Exit, Units

@@ -29,11 +29,11 @@ class CalibrationRequest:
         target: what to reach on the calibration data: 'risk=', 'coverage=' or 'tpr=' for windows around that decision;
             'accuracy=', 'miou=', 'iou[class]=', 'macs=', 'deferred=' or 'exits=' for one-sided thresholds.
         accept: target of the accept threshold. By default the target itself if it is a decision, else there is none.
-        half_width, rule, fit_on: see :func:`~mmcascade.calibration.fit.windows.fit_windows`.
+        half_width, rule, fit_on: see :func:`~mmcascade.calibration.fit.two_sided.windows.fit_windows`.
         maps: 'none', or 'isotonic' for a monotone map per exit from score to probability of being right.
         temperatures: 'fit' for the temperature per stage with the lowest negative log-likelihood, 'none' for 1, and
             'auto' to fit where that is worth more than its noise, see
-            :func:`~mmcascade.calibration.fit.temperatures.try_temperature`.
+            :func:`~mmcascade.calibration.fit.scores.temperatures.try_temperature`.
         certify: probability with which the promised risk may be exceeded; None promises nothing.
         certify_share: share of the units that the promise is tested on, and nothing else. Fitting needs few:
             of the shares tried, 0.7 certified the largest coverage on few units, and nearly so on many.

@@ -18,7 +18,7 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.engine.configs.dataloaders import ordered_loader
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import Member
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import UnitBatch
 
 #: Where a config finds the calibration that was fitted for it.

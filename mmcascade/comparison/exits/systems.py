@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.windows import fit_windows
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.replay.routes import route

@@ -8,7 +8,7 @@ from typing import Any
 from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.members.member_configs import read_member_config
 from mmcascade.models.members.members import Member
-from mmcascade.models.stages.resolution import known_channels
+from mmcascade.models.stages.views.resolution import known_channels
 
 LOADING = 'LoadImageFromFile'
 _SEVERAL = ('MultiView', 'TestTimeAug', 'PackMultiTaskInputs')

@@ -17,7 +17,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 
 from mmcascade.engine.hooks.trackers import trackers_of
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.registry import HOOKS
 
 _LINE = 18  # height of a line of text, in pixels

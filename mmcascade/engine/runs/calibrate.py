@@ -22,8 +22,8 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.engine.runs.filling.fill_store import fill_store, true_labels
+from mmcascade.engine.runs.filling.ignored_label import ignored_label
 from mmcascade.engine.runs.filling.job import Discard, StoreJob
-from mmcascade.engine.runs.ignored_label import ignored_label
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
 from mmcascade.registry import MODELS

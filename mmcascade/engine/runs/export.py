@@ -23,7 +23,7 @@ from mmcascade.models.export.single_file import write_single_file
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle
-from mmcascade.runtime.manifest import NAME
+from mmcascade.runtime.description.manifest import NAME
 
 
 def run_export(

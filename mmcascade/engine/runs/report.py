@@ -34,12 +34,12 @@ from mmcascade.models.cells.grid import Grid
 from mmcascade.visualization.report.cells.pictures import CellImages
 from mmcascade.visualization.report.cells.section import cells_section
 from mmcascade.visualization.report.compared import Judgements, compared_section
+from mmcascade.visualization.report.findings.judged import StoredSplit
+from mmcascade.visualization.report.findings.settings import request_of
 from mmcascade.visualization.report.gallery import Images
-from mmcascade.visualization.report.judged import StoredSplit
 from mmcascade.visualization.report.page import PageSection, page
 from mmcascade.visualization.report.runs import AnyStore, CalibratedRun, calibrated_runs
 from mmcascade.visualization.report.section import Told, classified_section, evidence_for
-from mmcascade.visualization.report.settings import request_of
 
 #: What `build` writes beside its calibration.
 RESULTS, CONFIG = 'results.json', 'cascade.py'

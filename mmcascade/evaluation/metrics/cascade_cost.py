@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
-from mmcascade.evaluation.metrics.sample_fields import require_number, required_field
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric
-from mmcascade.evaluation.metrics.sample_sets import dataset_name
+from mmcascade.evaluation.metrics.samples.sample_fields import require_number, required_field
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.sample_sets import dataset_name
 from mmcascade.registry import METRICS
 
 #: Per stage the units of a sample for which it gave nothing finite, and whether these were all that ran it. Empty for

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcascade._system.tables import Column, Table
-from mmcascade.evaluation.metrics.pixel_maps import annotation, pixel_map
-from mmcascade.evaluation.metrics.sample_fields import required_field
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.pixel_maps import annotation, pixel_map
+from mmcascade.evaluation.metrics.samples.sample_fields import required_field
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
 from mmcascade.registry import METRICS
 
 ALL = 'all'

@@ -18,9 +18,9 @@ from mmcascade.evaluation.curves.ranking.summaries import (
     average_rejection_precision,
     false_positive_rate,
 )
-from mmcascade.evaluation.metrics.sample_fields import percent_name, target_list
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
-from mmcascade.evaluation.metrics.sample_sets import (
+from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, target_list
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
+from mmcascade.evaluation.metrics.samples.sample_sets import (
     SampleSets,
     check_marked,
     dataset_name,

@@ -28,9 +28,9 @@ from mmcascade.evaluation.curves.histograms.histogram_curves import (
 )
 from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins, SparseCounts, sparse_counts
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.metrics.pixel_maps import annotation, check_size, pixel_map
-from mmcascade.evaluation.metrics.sample_fields import percent_name, sample_name, target_list
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.pixel_maps import annotation, check_size, pixel_map
+from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, sample_name, target_list
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
 from mmcascade.registry import METRICS
 
 _AREAS = {'aurc': aurc_from_counts, 'augrc': augrc_from_counts, 'auroc': auroc_from_counts}

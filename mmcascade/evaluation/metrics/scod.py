@@ -19,9 +19,9 @@ from mmcascade.evaluation.curves.scod_curves import (
     mixture_mean_risk,
     mixture_risk_at,
 )
-from mmcascade.evaluation.metrics.sample_fields import percent_name, require_number, target_list
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
-from mmcascade.evaluation.metrics.sample_sets import (
+from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, require_number, target_list
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
+from mmcascade.evaluation.metrics.samples.sample_sets import (
     SampleSets,
     check_marked,
     dataset_name,

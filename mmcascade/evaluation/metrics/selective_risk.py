@@ -23,9 +23,9 @@ from mmcascade.evaluation.curves.ranking.summaries import (
     risk_at,
 )
 from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
-from mmcascade.evaluation.metrics.sample_fields import percent_name, require_number, target_list
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric, checked_interval, interval_keys
-from mmcascade.evaluation.metrics.sample_sets import check_marked, judged_confidence, ranked_confidence
+from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, require_number, target_list
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
+from mmcascade.evaluation.metrics.samples.sample_sets import check_marked, judged_confidence, ranked_confidence
 from mmcascade.registry import METRICS
 
 #: Confidence (None: NaN of a plain classifier), wrong, accepted if the model decides, out of distribution.

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS as MMENGINE_METRICS
 
-from mmcascade.evaluation.metrics.sample_sets import ID, dataset_name
+from mmcascade.evaluation.metrics.samples.sample_sets import ID, dataset_name
 from mmcascade.registry import METRICS
 
 
@@ -23,7 +23,7 @@ class SubsetMetric(BaseMetric):
 
     Args:
         metric: config or object of the metric. It is fed one sample at a time and no data batch.
-        dataset: name of the data set, see :func:`~mmcascade.evaluation.metrics.sample_sets.dataset_name`.
+        dataset: name of the data set, see :func:`~mmcascade.evaluation.metrics.samples.sample_sets.dataset_name`.
 
     Example:
         ``test_evaluator = [dict(type='mmcascade.SubsetMetric', metric=dict(type='Accuracy', topk=(1, 5))), ...]``

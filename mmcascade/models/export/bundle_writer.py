@@ -26,12 +26,12 @@ from mmcascade.routing import CONFIDENCES, CascadeRouter
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime import Bundle, BundleError
 from mmcascade.runtime.bundle import Decision
-from mmcascade.runtime.fields import Fields
-from mmcascade.runtime.manifest import NAME
+from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.description.manifest import NAME
+from mmcascade.runtime.description.samples import DECISIONS, SAMPLES
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
-from mmcascade.runtime.samples import DECISIONS, SAMPLES
 
 #: How far probabilities of the bundle may be from those of torch.
 TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from mmcascade.models.export.nodes import Nodes
 from mmcascade.runtime.decision.confidence import DISAGREEMENT, MEMBER, carried_width
-from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.description.manifest import Manifest
 
 _TINY = float(np.finfo(np.float32).tiny)
 _FLOOR = float(np.log(np.finfo(np.float32).tiny))

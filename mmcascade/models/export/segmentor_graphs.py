@@ -18,8 +18,8 @@ from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.graphs.member_graph import graph_values
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
+from mmcascade.runtime.description.manifest import SizedGraph
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
-from mmcascade.runtime.manifest import SizedGraph
 
 #: Crops come in batches of these sizes; a graph may be right only at the one that was traced.
 _BATCHES = (1, 2, 3)

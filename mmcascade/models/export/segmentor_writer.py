@@ -36,12 +36,12 @@ from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, MeanReducer, QuantileReducer
 from mmcascade.runtime import BundleError, Segmentation, SegmentationBundle
 from mmcascade.runtime.cells.grid import Crops, Grid
-from mmcascade.runtime.fields import Fields
-from mmcascade.runtime.manifest import NAME, RESIZING
+from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.description.manifest import NAME, RESIZING
+from mmcascade.runtime.description.samples import DECISIONS, SAMPLES
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
-from mmcascade.runtime.samples import DECISIONS, SAMPLES
 
 #: Graphs of one stage: each holds the member's weights.
 _MAX_SIZES = 8

@@ -22,7 +22,7 @@ from mmcascade.models.export.decision_nodes import State, fuse, goes_on
 from mmcascade.models.export.nodes import Nodes
 from mmcascade.runtime import Bundle, BundleError
 from mmcascade.runtime.decision.policies import Policy, Thresholds, Windows
-from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.preprocessing.images import ImageLike, read_image
 
 NAME = 'cascade.onnx'

@@ -27,12 +27,12 @@ from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.class_outputs import ScoreFunction, class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.classifier_stage import ClassifierStage
-from mmcascade.models.stages.clip_frames import LAYOUTS, Frames, Layout
-from mmcascade.models.stages.device_view import INTERPOLATIONS, DeviceView, checked_size
 from mmcascade.models.stages.exit_stage import Course, ExitStage
 from mmcascade.models.stages.features import feature_output, no_features
-from mmcascade.models.stages.resolution import input_channels
 from mmcascade.models.stages.stage import StageOptions
+from mmcascade.models.stages.views.clip_frames import LAYOUTS, Frames, Layout
+from mmcascade.models.stages.views.device_view import INTERPOLATIONS, DeviceView, checked_size
+from mmcascade.models.stages.views.resolution import input_channels
 from mmcascade.routing import Confidence, ExitPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.checks import is_finite, is_whole
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
-from mmcascade.models.stages.device_view import DeviceView
 from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.stage import MemberStage, StageOptions
+from mmcascade.models.stages.views.device_view import DeviceView
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import ViewRows
 

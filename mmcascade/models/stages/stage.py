@@ -17,7 +17,7 @@ from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.network import Network
 from mmcascade.models.runtimes.runtime import Runtime
-from mmcascade.models.stages.resolution import FIXED_SIZE, macs_at
+from mmcascade.models.stages.views.resolution import FIXED_SIZE, macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import SourceT
 

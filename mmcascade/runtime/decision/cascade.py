@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.confidence import carried_width, confidence, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
-from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.preprocessing.step import Pixels
 
 #: What runs a stage: raw images ``(N, C, H, W)`` to values ``(N, classes)``.

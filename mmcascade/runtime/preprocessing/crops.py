@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mmcascade.runtime.fields import Fields, is_bounded
+from mmcascade.runtime.description.fields import Fields, is_bounded
 from mmcascade.runtime.preprocessing.resizes import Filter
 from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Step, size_of
 

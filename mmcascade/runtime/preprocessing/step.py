@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.description.fields import Fields
 
 Pixels = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.preprocessing.crops import CenterCrop, CropResize, Flip
 from mmcascade.runtime.preprocessing.resizes import Resize, ResizeEdge, ResizeRatio, ResizeWithin
 from mmcascade.runtime.preprocessing.step import Pixels, Step

@@ -20,7 +20,7 @@ from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.visualization.report.charts.curves import cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.charts.looks import numbered_looks
 from mmcascade.visualization.report.charts.svg import Chart
-from mmcascade.visualization.report.classes import MOST_CLASSES
+from mmcascade.visualization.report.findings.classes import MOST_CLASSES
 from mmcascade.visualization.report.gallery import EACH, Group, Images, Opinion, Shown, thumbnail
 from mmcascade.visualization.report.section import Told
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.visualization.report.judged import StoredSplit
+from mmcascade.visualization.report.findings.judged import StoredSplit
 
 #: RGB uint8 ``(H, W, 3)`` of an image of a split, or None where it cannot be shown.
 Picture = Callable[[int], NDArray[np.uint8] | None]

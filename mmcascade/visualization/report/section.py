@@ -20,7 +20,7 @@ from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.visualization.report.charts.curves import cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.charts.looks import cascade_looks, stage_style
 from mmcascade.visualization.report.charts.svg import Chart
-from mmcascade.visualization.report.classes import (
+from mmcascade.visualization.report.findings.classes import (
     MOST_CLASSES,
     ClassRow,
     calibration_error,
@@ -29,11 +29,11 @@ from mmcascade.visualization.report.classes import (
     reliability_chart,
     score_chart,
 )
-from mmcascade.visualization.report.drift import DriftRow, drift_rows
+from mmcascade.visualization.report.findings.drift import DriftRow, drift_rows
+from mmcascade.visualization.report.findings.judged import StoredSplit
+from mmcascade.visualization.report.findings.places import places, slider_labels
+from mmcascade.visualization.report.findings.settings import request_of, sliders
 from mmcascade.visualization.report.gallery import Group, Images, gallery
-from mmcascade.visualization.report.judged import StoredSplit
-from mmcascade.visualization.report.places import places, slider_labels
-from mmcascade.visualization.report.settings import request_of, sliders
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.exit_maps import MIN_REACHED, fit_maps, fit_score_map
+from mmcascade.calibration.fit.scores.exit_maps import MIN_REACHED, fit_maps, fit_score_map
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, auroc
 from mmcascade.routing import WindowPolicy

@@ -12,11 +12,11 @@ import torch
 
 from mmcascade.calibration.fit.certificates.certificate import certify, safest_start
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
-from mmcascade.calibration.fit.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.summary import summary_lines
-from mmcascade.calibration.fit.temperatures import fit_temperature, try_temperature
+from mmcascade.calibration.fit.scores.temperatures import fit_temperature, try_temperature
+from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.calibrating import fit_store, maps_of

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from mmcascade.calibration.fit.temperatures import RANGE, fit_temperature, try_temperature
+from mmcascade.calibration.fit.scores.temperatures import RANGE, fit_temperature, try_temperature
 from mmcascade.routing import CachedStage
 
 
@@ -25,7 +25,7 @@ def test_it_finds_the_scale(scale):
 
 
 def test_no_temperature_of_a_fine_grid_is_better(monkeypatch):
-    monkeypatch.setattr('mmcascade.calibration.fit.temperatures._CHUNK', 77)
+    monkeypatch.setattr('mmcascade.calibration.fit.scores.temperatures._CHUNK', 77)
     labels, z = calibrated(500, 1, 2.0)
     z[3] = np.nan  # left out
     some = np.arange(0, 500, 3)

@@ -23,7 +23,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import chain_stages
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import WindowPolicy
 from tests.support.exit_project import exits_model, make_exit_project
 

@@ -14,7 +14,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import LoggerHook
 from mmengine.logging import HistoryBuffer
 
-from mmcascade.evaluation.metrics.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
 
 NAN = math.nan
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.registry import MODELS
 from mmcascade.routing import Outcome
 from tests.support.tiny_models import CLASSES, images

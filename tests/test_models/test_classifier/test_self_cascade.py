@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
-from mmcascade.models.stages.device_view import resize_antialiased
+from mmcascade.models.stages.views.device_view import resize_antialiased
 from mmcascade.registry import MODELS
 from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, PREPROCESSOR, images, tiny
@@ -134,7 +134,7 @@ def test_unread_views_are_never_made(members, monkeypatch):
     """Only the rows that go on are resized."""
     rows = []
     monkeypatch.setattr(
-        'mmcascade.models.stages.device_view.resize_antialiased',
+        'mmcascade.models.stages.views.device_view.resize_antialiased',
         lambda x, *args: rows.append(len(x)) or resize_antialiased(x, *args),
     )
     model = cascade(members, [dict(member='resnet'), dict(member='resnet', resize=32)], [None])

@@ -13,11 +13,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade import WindowCascadeClassifier
-from mmcascade.datasets.load_frames import LoadFrames
+from mmcascade.datasets.transforms.load_frames import LoadFrames
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.recipes.recipe import NormalizedNetwork, Recipe
-from mmcascade.models.stages.clip_frames import Frames, Layout
-from mmcascade.models.stages.device_view import DeviceView, resize_antialiased
+from mmcascade.models.stages.views.clip_frames import Frames, Layout
+from mmcascade.models.stages.views.device_view import DeviceView, resize_antialiased
 from mmcascade.routing import MacCounter, WindowPolicy
 
 OPEN = (None, None)

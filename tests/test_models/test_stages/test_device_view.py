@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmcascade.models.stages.device_view import DeviceView, resize_antialiased
+from mmcascade.models.stages.views.device_view import DeviceView, resize_antialiased
 from tests.support.tiny_models import images
 
 CPU = torch.device('cpu')

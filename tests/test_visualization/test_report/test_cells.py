@@ -14,9 +14,9 @@ from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.visualization.report.cells.pictures import CellImages
 from mmcascade.visualization.report.cells.section import cells_section
 from mmcascade.visualization.report.cells.split import CellSplit
+from mmcascade.visualization.report.findings.settings import request_of
 from mmcascade.visualization.report.page import page
 from mmcascade.visualization.report.section import Told, evidence_for
-from mmcascade.visualization.report.settings import request_of
 from tests.support.synthetic_cells import make_cell_store
 
 REQUEST = CalibrationRequest('deferred=0.33', max_cells=5)

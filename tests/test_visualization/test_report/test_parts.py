@@ -23,8 +23,8 @@ from mmcascade.visualization.bands import risk_curve
 from mmcascade.visualization.report.charts.curves import GRID, cost_chart, risk_coverage_chart
 from mmcascade.visualization.report.charts.looks import cascade_looks, colours, numbered_looks
 from mmcascade.visualization.report.charts.svg import Chart, Scale
-from mmcascade.visualization.report.classes import calibration_error, class_rows, reliability_bins
-from mmcascade.visualization.report.drift import drift_rows
+from mmcascade.visualization.report.findings.classes import calibration_error, class_rows, reliability_bins
+from mmcascade.visualization.report.findings.drift import drift_rows
 from mmcascade.visualization.report.gallery import DECISIONS, Images, gallery, thumbnail
 from mmcascade.visualization.style import ROLES
 from tests.support.stored_runs import opened, write_run

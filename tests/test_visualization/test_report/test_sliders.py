@@ -14,10 +14,10 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.worth.systems import stage_names
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.evaluation.standings.measure import measure_for
-from mmcascade.visualization.report.judged import StoredSplit
-from mmcascade.visualization.report.places import places
+from mmcascade.visualization.report.findings.judged import StoredSplit
+from mmcascade.visualization.report.findings.places import places
+from mmcascade.visualization.report.findings.settings import request_of, sliders
 from mmcascade.visualization.report.runs import calibrated_runs
-from mmcascade.visualization.report.settings import request_of, sliders
 from tests.support.stored_runs import opened, write_run
 
 REQUESTS = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.windows import FittedWindows
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.replay.routes import route

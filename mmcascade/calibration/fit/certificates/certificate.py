@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from mmcascade.calibration.fit.operating_point import midway_below
+from mmcascade.calibration.fit.two_sided.operating_point import midway_below
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.inputs import as_scores
 

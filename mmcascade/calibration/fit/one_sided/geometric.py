@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.one_sided.shares import midway
-from mmcascade.calibration.fit.windows import FittedWindows, check_spread
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows, check_spread
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.routing.policies.policies import Window
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import check_spread
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.windows import FittedWindows
+from mmcascade.calibration.fit.two_sided.operating_point import check_spread
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores

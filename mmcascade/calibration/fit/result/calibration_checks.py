@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcascade.calibration.fit.result.guarantee import Guarantee
-from mmcascade.calibration.fit.temperatures import TemperatureTrial
+from mmcascade.calibration.fit.scores.temperatures import TemperatureTrial
 from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing import CONFIDENCES, FUSIONS

@@ -22,7 +22,7 @@ from mmcascade.calibration.fit.result.calibration_checks import (
     check_trial,
 )
 from mmcascade.calibration.fit.result.guarantee import Guarantee
-from mmcascade.calibration.fit.temperatures import TemperatureTrial
+from mmcascade.calibration.fit.scores.temperatures import TemperatureTrial
 from mmcascade.calibration.stores.data_identity import text
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing.checks import fraction, is_finite, is_whole, whole

@@ -8,7 +8,7 @@ import math
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee
-from mmcascade.calibration.fit.temperatures import TemperatureTrial
+from mmcascade.calibration.fit.scores.temperatures import TemperatureTrial
 from mmcascade.routing.policies.policies import Window
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import accept_threshold, place_tau
 from mmcascade.calibration.fit.result.measured import measured
+from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, place_tau
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes, near_a_bound, route
 from mmcascade.calibration.replay.units import Exit

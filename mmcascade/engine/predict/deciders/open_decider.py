@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmcascade.engine.predict.deciders.decider import BUNDLE, BundleDecider, Decider
 from mmcascade.engine.predict.deciders.seg_bundle_decider import SegBundleDecider
-from mmcascade.runtime.manifest import Manifest
+from mmcascade.runtime.description.manifest import Manifest
 
 #: The config in a folder that ``mmcascade build`` made.
 CONFIG = 'cascade.py'

@@ -19,7 +19,7 @@ from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
-from mmcascade.models.stages.views import as_views
+from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import ExitState, StageOutput, UnitBatch
 from mmcascade.routing.units.exit_state import left_behind
 

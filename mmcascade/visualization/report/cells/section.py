@@ -24,7 +24,7 @@ from mmcascade.visualization.report.cells.split import CellSplit, areas_of
 from mmcascade.visualization.report.charts.curves import prefixed
 from mmcascade.visualization.report.charts.looks import Look, cascade_looks, stage_style
 from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
-from mmcascade.visualization.report.places import percent, window_text
+from mmcascade.visualization.report.findings.places import percent, window_text
 from mmcascade.visualization.report.section import Told
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

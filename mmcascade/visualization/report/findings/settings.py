@@ -21,7 +21,7 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.standings.measure import Measure
-from mmcascade.visualization.report.judged import StoredSplit
+from mmcascade.visualization.report.findings.judged import StoredSplit
 
 _RISKS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15)
 _HIGH_RISKS = (0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from mmcascade._system.extras import needed_by
-from mmcascade.apis.images import ImageLike, as_bgr, name_of
-from mmcascade.apis.shared import finite_or_none, innermost_dataset, loaded, put_picture
+from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
+from mmcascade.apis.inferencers.shared import finite_or_none, innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.parts.class_names import check_given_names
@@ -31,7 +31,7 @@ class CascadeInferencer(ImageClassificationInferencer):
     """Runs a cascade of classifiers on images of all kinds.
 
     ``inferencer(images, batch_size=1, show_dir=None, return_datasamples=False)`` takes one image or a list of them,
-    each as :func:`~mmcascade.apis.images.as_bgr` does, or a folder. Per image it gives a dict for JSON:
+    each as :func:`~mmcascade.apis.inferencers.images.as_bgr` does, or a folder. Per image it gives a dict for JSON:
 
     - ``pred_label`` (int), ``pred_class`` (its name, where names are known), ``pred_score`` (float, of that class) and
       ``pred_scores`` (list of floats, of all classes), of the fused distribution;

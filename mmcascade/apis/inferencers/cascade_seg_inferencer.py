@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from mmcascade._system.extras import needed_by
-from mmcascade.apis.images import ImageLike, as_bgr, name_of
-from mmcascade.apis.shared import innermost_dataset, loaded, put_picture
+from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
+from mmcascade.apis.inferencers.shared import innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
@@ -116,7 +116,8 @@ class CascadeSegInferencer:
         """Decide on images.
 
         Args:
-            inputs: one image or a list of them, each as :func:`~mmcascade.apis.images.as_bgr` takes it, or a folder.
+            inputs: one image or a list of them, each as :func:`~mmcascade.apis.inferencers.images.as_bgr` takes it, or
+                a folder.
             batch_size: images at a time; larger than 1 for images of one size.
             out_dir: folder for the label maps: PNG files with the class of each pixel, 16 bits beyond 256 classes.
             show_dir: folder for pictures of each prediction and its cells.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmcascade.models.stages.clip_frames import Frames, Layout
+from mmcascade.models.stages.views.clip_frames import Frames, Layout
 from mmcascade.routing.checks import is_whole
 
 INTERPOLATIONS = ('bicubic', 'bilinear')

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcascade.evaluation.metrics.sample_fields import required_field, sample_name
+from mmcascade.evaluation.metrics.samples.sample_fields import required_field, sample_name
 
 
 def pixel_map(sample: Mapping[str, Any], field: str, fix: str) -> Tensor:

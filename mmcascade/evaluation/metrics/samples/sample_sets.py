@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_scores
-from mmcascade.evaluation.metrics.sample_fields import require_number, required_field
+from mmcascade.evaluation.metrics.samples.sample_fields import require_number, required_field
 
 ID = 'id'
 ALL = 'all'

@@ -12,7 +12,7 @@ import mmcv
 import numpy as np
 from mmengine.config import Config
 
-from mmcascade.apis.images import ImageLike, as_bgr, name_of
+from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
 from mmcascade.engine.configs.datasets import pipeline_owners
 
 

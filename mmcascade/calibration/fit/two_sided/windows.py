@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.operating_point import check_spread, place_tau, quantile_window
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.fit.two_sided.operating_point import check_spread, place_tau, quantile_window
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing import WindowPolicy
@@ -44,7 +44,7 @@ def fit_windows(
         units: the units; those without a class count as :func:`judged_units` says.
         request: its ``target``, what the decision should reach, such as 'risk=0.05'; ``half_width``, the share of the
             units on each side of tau; ``rule``, 'safe' or 'paper', see
-            :func:`~mmcascade.calibration.fit.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
+            :func:`~mmcascade.calibration.fit.two_sided.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
         least_members: how many members have to run before the confidence tells units apart; everybody goes on before.
 
     Raises:

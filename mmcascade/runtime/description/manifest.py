@@ -14,9 +14,9 @@ from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
+from mmcascade.runtime.description.fields import Fields, is_bounded, is_whole
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.fields import Fields, is_bounded, is_whole
 from mmcascade.runtime.preprocessing.step import MAX_SIDE
 from mmcascade.runtime.preprocessing.views import View
 

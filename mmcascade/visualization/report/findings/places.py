@@ -9,7 +9,7 @@ from typing import Any
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.visualization.report.charts.svg import Chart
-from mmcascade.visualization.report.settings import Outcome, Setting, Sliders
+from mmcascade.visualization.report.findings.settings import Outcome, Setting, Sliders
 
 NONE = '–'
 
