@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class Stage(Protocol):
         trunk: the network whose exits this stage and others are; units bring what an earlier one of them left behind.
             None = the stage stands alone. A stage without this attribute does, too.
         waits_with_input: units that wait for it across batches keep its view, and not what an earlier exit left behind.
+        parts: of a stage that has it, cuts a batch that left the queue into those that it is run on one by one.
     """
 
     # Properties, as stages may be frozen, or have some of these for the whole class.
@@ -155,7 +156,7 @@ class Stream:
                 if flush or not stage.by_source
                 else {source for earlier in self._queues[:index] for batch in earlier for source in batch.sources}
             )
-            for batch in queue.batches(size, flush, held):
+            for batch in _parts(stage, queue.batches(size, flush, held)):
                 self.running = index, batch.ticket
                 finished, survivors = self.run_stage(index, batch)
                 self.running = None
@@ -174,3 +175,9 @@ class Stream:
                         f'stage {index} reads view {view}, but the pipeline makes {count} view(s); add a view to '
                         "the data pipeline (mmpretrain's MultiView) or correct the stage's view="
                     )
+
+
+def _parts(stage: Stage, batches: Iterable[UnitBatch]) -> Iterator[UnitBatch]:
+    """What a stage is run on, of full batches."""
+    cut: Callable[[UnitBatch], Iterable[UnitBatch]] | None = getattr(stage, 'parts', None)
+    return iter(batches) if cut is None else (part for batch in batches for part in cut(batch))

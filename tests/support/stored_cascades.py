@@ -7,7 +7,7 @@ that the :class:`~mmcascade.routing.CascadeRouter` runs. What the router does is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
@@ -21,8 +21,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.models.cells.pixel_results import PixelResults, labels_of
 from mmcascade.routing import CascadeRouter, CascadeState, ExitPolicy, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
+from mmcascade.routing.units.sources import ViewRows
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
-from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity
+from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity, with_fallbacks
 
 COSTS = [1.0, 2.0, 5.0, 9.0]
 
@@ -46,6 +47,41 @@ class Given:
 
 
 @dataclass(frozen=True)
+class GivenCells(Given):
+    """The same of cells, which a batch names by image and cell.
+
+    Attributes:
+        number: ``(N)``, the cells' numbers in the data set, rising.
+    """
+
+    number: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __call__(self, batch):
+        return StageOutput(probabilities=self.values[np.searchsorted(self.number, batch.unit)], macs=0.0)
+
+
+@dataclass(frozen=True)
+class GivenFallback(GivenCells):
+    """Crops, or the whole image where the crops of the cells that need the stage cost as much.
+
+    Attributes:
+        whole: what the member gives on the whole image.
+        prices: of a crop, and of the whole image.
+    """
+
+    by_source: bool = True
+    whole: torch.Tensor = torch.zeros(0)
+    prices: tuple[float, float] = (0.0, 0.0)
+
+    def __call__(self, batch):
+        crop, whole = self.prices
+        image = batch.unit // CELLS_PER_IMAGE
+        on_image = torch.tensor([bool((image == one).sum() * crop >= whole) for one in image]).view(-1, 1, 1, 1)
+        rows = np.searchsorted(self.number, batch.unit)
+        return StageOutput(probabilities=torch.where(on_image, self.whole[rows], self.values[rows]), macs=0.0)
+
+
+@dataclass(frozen=True)
 class Routed:
     """What the router did, summed up slowly.
 
@@ -62,11 +98,19 @@ class Routed:
     sums: np.ndarray
 
 
-def slow_costs(exit_stage, chain, costs, group, once, groups):
-    """Unit by unit and stage by stage; a stage in ``once`` is paid when the first unit of a group runs it."""
+def slow_costs(exit_stage, chain, costs, group, once, groups, whole=None):
+    """Unit by unit and stage by stage; a stage in ``once`` is paid when the first unit of a group runs it.
+
+    With ``whole``, the prices of stages on the whole image, a group pays no more than those.
+    """
+    whole = whole or {}
     total, paid = np.zeros(groups), set()
+    for one in range(groups):
+        for stage in set(chain) & whole.keys():
+            rows = [unit for unit in np.flatnonzero(group == one) if stage in chain[: exit_stage[unit] + 1]]
+            total[one] += min(sum(costs[stage, unit] for unit in rows), whole[stage] if rows else 0)
     for unit, last in enumerate(exit_stage):
-        for stage in chain[: last + 1]:
+        for stage in set(chain[: last + 1]) - whole.keys():
             if stage in once:
                 if (group[unit], stage) in paid:
                     continue
@@ -119,6 +163,7 @@ class CellCase:
         fusion='prob',
         empty='go_on',
         coarse=False,
+        fallbacks=(),
     ):
         rng = np.random.default_rng(seed)
         counts = [cells - image % 2 for image in range(images)]
@@ -128,8 +173,11 @@ class CellCase:
         self.truth = rng.integers(classes + 1, size=(n, 2, 3))  # the last is no class
         self.confidence = CellConfidence(empty=empty, **self.confidence_options)
         ease = rng.uniform(size=n)
-        self.stages = []
-        for k in range(len(on)):
+        number = self.group * CELLS_PER_IMAGE + self.cell
+        #: Prices of stages on the whole image: that of two or three crops.
+        self.whole = {stage: COSTS[stage] * 2.5 for stage in fallbacks}
+        given = []
+        for k in [*range(len(on)), *fallbacks]:
             right = rng.random((n, 2, 3)) < 0.4 + 0.4 * ease[:, None, None] + 0.05 * k
             best = np.where(right, self.truth % classes, rng.integers(classes, size=(n, 2, 3)))
             level = rng.integers(4, 6 if coarse else 20, size=(n, 1, 1) if coarse else (n, 2, 3))
@@ -140,16 +188,23 @@ class CellCase:
                 values, best[:, None], ((64 - rest * (classes - 1)) / 64.0 * np.ones((n, 2, 3)))[:, None], 1
             )
             values[rng.random(n) < broken] = np.nan
-            self.stages.append(Given(torch.from_numpy(values.astype(np.float32)), False))
+            given.append(torch.from_numpy(values.astype(np.float32)))
+        self.outputs, self.fallbacks = given, list(fallbacks)
+        self.stages = [GivenCells(values, False, number=number) for values in given[: len(on)]]
+        for stage, values in zip(fallbacks, given[len(on) :], strict=True):
+            prices = COSTS[stage], self.whole[stage]
+            self.stages[stage] = GivenFallback(given[stage], False, number=number, whole=values, prices=prices)
         self.area = rng.integers(6, 9, n)
         self.costs = np.array([COSTS[k] * (self.area / 10 if k == 0 else np.ones(n)) for k in range(len(on))])
         self.once = [k for k, kind in enumerate(on) if k and kind == 'image']
         self.store = self._stored(folder, images, empty)
 
     def _stored(self, folder, images, empty) -> CellStore:
-        subsets = stored_subsets(len(self.on), self.fusion)
+        subsets = stored_subsets(len(self.on), self.fusion, self.fallbacks)
         names = [f's{k}' for k in range(len(self.on))]
-        identity = stored_identity(names, images, confidence=self.confidence.name, fusion=self.fusion)
+        identity = with_fallbacks(
+            stored_identity(names, images, confidence=self.confidence.name, fusion=self.fusion), self.fallbacks
+        )
         header = CellHeader(
             identity=identity,
             images=images,
@@ -174,7 +229,7 @@ class CellCase:
                 confidence.astype(np.float32),
                 intersect.astype(np.int32),
                 predicted.astype(np.int32),
-                np.ascontiguousarray(self.costs[:, rows].T),
+                np.stack([*self.costs[:, rows], *(np.full(len(rows), x) for x in self.whole.values())], 1),
             )
             with mock.patch('os.fsync'):
                 store.append(image, records)
@@ -183,7 +238,7 @@ class CellCase:
     def _of_subset(self, subset, rows, counted):
         state = None
         for k in subset:
-            values = self.stages[k].values[torch.as_tensor(rows)]
+            values = self.outputs[k][torch.as_tensor(rows)]
             output = StageOutput(probabilities=values)
             state = CascadeState.start(output, self.fusion) if state is None else state.add(output)
         labels = labels_of(state, output).long().numpy()
@@ -204,12 +259,20 @@ class CellCase:
     def route(self, chain, policy: ExitPolicy) -> Routed:
         stages = [self.stages[k] for k in chain]
         router = CascadeRouter(stages, policy, self.confidence, self.fusion, results=PixelResults())
-        outcome = router.route([torch.zeros(len(self.group))], self.group * CELLS_PER_IMAGE + self.cell)
+        images = [np.flatnonzero(self.group == image) for image in range(self.group.max() + 1)]
+        outcome = router.route_all(
+            [
+                (ViewRows([torch.zeros(len(rows))], 'cells'), CELLS_PER_IMAGE * k + self.cell[rows])
+                for k, rows in enumerate(images)
+            ]
+        )
         labels, counted = outcome.results['labels'].long().numpy(), self.truth < self.classes
         sums = np.concatenate(
             [self._histogram(labels, counted & (labels == self.truth)).sum(0), self._histogram(labels, counted).sum(0)]
         )
-        cost = slow_costs(outcome.exit_stage, chain, self.costs, self.group, self.once, self.group.max() + 1)
+        cost = slow_costs(
+            outcome.exit_stage, chain, self.costs, self.group, self.once, self.group.max() + 1, self.whole
+        )
         return Routed(outcome.exit_stage, outcome.confidence.numpy(), None, cost, sums)
 
     def miou(self, sums) -> float:

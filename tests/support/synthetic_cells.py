@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,17 +13,24 @@ import numpy as np
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
-from tests.support.synthetic_scores import stored_identity
+from tests.support.synthetic_scores import stored_identity, with_fallbacks
 
 NAMES = ['small', 'middle', 'large', 'huge']
 COSTS = [100.0, 40.0, 80.0, 200.0]  # of stage 0 per image, else per cell
+WHOLE = 3.0  # cells cost as much as the whole image
 
 
 def image_records(
-    rng: np.random.Generator, cells: int, classes: int, on: list[str], fusion: str, odd: float = 0.0
+    rng: np.random.Generator,
+    cells: int,
+    classes: int,
+    on: list[str],
+    fusion: str,
+    odd: float = 0.0,
+    fallbacks: Sequence[int] = (),
 ) -> CellRecords:
     """One image. Later and larger subsets are right more often; a share ``odd`` of confidences is NaN or -inf."""
-    subsets = stored_subsets(len(on), fusion)
+    subsets = stored_subsets(len(on), fusion, fallbacks)
     area = rng.integers(30, 60, cells)
     labelled = (area * rng.uniform(0.5, 1.0, cells)).astype(np.int64)
     label = np.stack([rng.multinomial(n, rng.dirichlet(np.full(classes, 0.4))) for n in labelled])
@@ -44,7 +52,8 @@ def image_records(
             if k == 0 and kind == 'image'
             else np.full(cells, COSTS[k] * (cells if kind == 'image' else 1))
             for k, kind in enumerate(on)
-        ],
+        ]
+        + [np.full(cells, COSTS[k] * WHOLE) for k in fallbacks],
         1,
     )
     return CellRecords(np.arange(cells), area, label.astype(np.int32), confidence, intersect, predicted, macs)
@@ -63,13 +72,16 @@ def make_cell_store(
     odd: float = 0.0,
     seed: int = 0,
     filled: int | None = None,
+    fallbacks: Sequence[int] = (),
     **header: Any,
 ) -> CellStore:
     """A store of images of ``cells`` or one cell less."""
     on = on or ['image', *['cell'] * (stages - 1)]
     rng = np.random.default_rng(seed)
     described = CellHeader(
-        identity=stored_identity(NAMES[:stages], images, confidence='max_prob', fusion=fusion),
+        identity=with_fallbacks(
+            stored_identity(NAMES[:stages], images, confidence='max_prob', fusion=fusion), fallbacks
+        ),
         images=images,
         classes=classes,
         stages=NAMES[:stages],
@@ -82,5 +94,5 @@ def make_cell_store(
     store = CellStore.create(folder, described)
     with mock.patch('os.fsync'):  # nobody pulls the plug here
         for image in range(images if filled is None else filled):
-            store.append(image, image_records(rng, cells - image % 2, classes, on, fusion, odd))
+            store.append(image, image_records(rng, cells - image % 2, classes, on, fusion, odd, fallbacks))
     return store

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def stored_identity(names: Sequence[str], units: int, **cascade: str) -> StoreId
     """Whose outputs a synthetic store holds."""
     stages = tuple(StageIdentity(name, 0, f'w{name}') for name in names)
     return StoreIdentity(stages, 'float32', DataIdentity(units, 'd'), 'p', **cascade)
+
+
+def with_fallbacks(identity: StoreIdentity, fallbacks: Iterable[int]) -> StoreIdentity:
+    """The same, of stages some of which run on the whole image where their crops would cost as much."""
+    stages = list(identity.stages)
+    for stage in fallbacks:
+        stages[stage] = replace(stages[stage], fallback='images')
+    return replace(identity, stages=tuple(stages))
 
 
 def score_header(

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmcascade.routing.cost.fallback import whole_image_pays
 
 #: Indexes of stages in the order in which they run.
 Chain = tuple[int, ...]
@@ -49,22 +52,37 @@ class Costs:
         group: int64 ``(N)``, rising from 0: the image that a cell lies in; classified images are groups of their own.
         once: stages that a group pays once, if any of its units runs them.
         exits: stages that are exits of one network; None = there are none.
+        whole: of stages that run on a whole image where its crops would cost as much, what that costs, float64 ``(N)``;
+            every unit of a group is told the whole sum.
     """
 
     per_unit: NDArray[np.float64]
     group: NDArray[np.int64]
     once: frozenset[int] = frozenset()
     exits: SharedTrunks | None = None
+    whole: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def groups(self) -> int:
         """G."""
         return int(self.group[-1]) + 1 if len(self.group) else 0
 
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each group begins, ``(G)``."""
+        return np.searchsorted(self.group, np.arange(self.groups))
+
     def select(self, rows: NDArray, group: NDArray[np.int64]) -> Costs:
         """Those of some of the units, with the numbers of their groups anew."""
         exits = None if self.exits is None else self.exits.select(rows)
-        return Costs(self.per_unit[:, rows], group, self.once, exits)
+        whole = {stage: cost[rows] for stage, cost in self.whole.items()}
+        return Costs(self.per_unit[:, rows], group, self.once, exits, whole)
+
+    def on_whole_image(self, stage: int, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which images a stage is run on as a whole, ``(..., G)``, where so many cells ``(..., G)`` need it."""
+        if stage not in self.whole:
+            return np.zeros(cells.shape, np.bool_)
+        return whole_image_pays(cells, self.per_unit[stage][self.starts], self.whole[stage][self.starts])
 
     def along(self, chain: Chain) -> list[NDArray[np.float64]]:
         """What each stage of a chain adds for a unit that has run all before it, each ``(N)``.
@@ -101,14 +119,26 @@ class Costs:
                 paid[self.group[ran]] = cost[ran]
                 total += paid
             else:
-                total += np.bincount(self.group[ran], cost[ran], self.groups)
+                total += self._each(stage, cost, ran)
         return total
+
+    def _each(self, stage: int, cost: NDArray[np.float64], ran: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What each group pays for those of its units that run a stage, ``(G)``."""
+        each = np.bincount(self.group[ran], cost[ran], self.groups)
+        if stage not in self.whole:
+            return each
+        whole = self.on_whole_image(stage, np.bincount(self.group[ran], minlength=self.groups))
+        return np.where(whole, self.whole[stage][self.starts], each)
 
     def means(self) -> NDArray[np.float64]:
         """Mean per group of each stage that all units run, ``(stages)``."""
-        sizes = np.bincount(self.group, minlength=self.groups)[self.group]
+        sizes, every = np.bincount(self.group, minlength=self.groups)[self.group], np.ones(len(self.group), np.bool_)
         return np.array(
-            [(cost / sizes if k in self.once else cost).sum() / self.groups for k, cost in enumerate(self.per_unit)]
+            [
+                (self._each(k, cost, every) if k in self.whole else cost / sizes if k in self.once else cost).sum()
+                / self.groups
+                for k, cost in enumerate(self.per_unit)
+            ]
         )
 
     def worst_case(self, chain: Chain, most: int | None = None) -> float:
@@ -119,16 +149,19 @@ class Costs:
             most: how many units of a group can go on after the first stage; None = all.
         """
         added = dict(zip(chain, self.along(chain), strict=True))
-        later = np.sum(
-            [added[stage] for stage in chain[1:] if stage not in self.once] or [np.zeros(len(self.group))], 0
-        )
+        each = [stage for stage in chain[1:] if stage not in self.once and stage not in self.whole]
+        later = np.sum([added[stage] for stage in each] or [np.zeros(len(self.group))], 0)
+        able = np.ones(len(self.group), np.bool_)
         if most is not None:
             order = np.lexsort((-later, self.group))
             rank = np.arange(len(order)) - np.searchsorted(self.group[order], self.group[order])
-            later[order[rank >= most]] = 0
+            able[order[rank >= most]] = False
+            later[~able] = 0
         total = np.zeros(self.groups) + np.bincount(self.group, self.per_unit[chain[0]] + later, self.groups)
         for stage in self.once.intersection(chain[1:]):
             whole = np.zeros(self.groups)
             whole[self.group] = self.per_unit[stage]
             total += whole
+        for stage in self.whole.keys() & set(chain[1:]):
+            total += self._each(stage, added[stage], able)  # units of a group cost the same there
         return float(total.max())

@@ -30,6 +30,7 @@ class Routes:
         confidence: ``(N)`` at the exit, the score that is judged.
         sums: ``(G, K)``, what the units of each group carry at their exits.
         cost: float64 ``(G)``, multiply-adds.
+        whole: int64 ``(G)``, bit p is set where the stage at position p ran on the whole image in place of crops.
     """
 
     units: Units
@@ -38,6 +39,7 @@ class Routes:
     confidence: NDArray[np.floating]
     sums: NDArray[Any]
     cost: NDArray[np.float64]
+    whole: NDArray[np.int64]
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
@@ -91,35 +93,51 @@ def route(
     chain = tuple(range(len(exits))) if chain is None else chain
     policy = policy.start_stream()
     exit_stage, here = np.zeros(len(units), np.int64), np.arange(len(units))
+    whole = _add_whole(np.zeros(units.groups, np.int64), 0, chain, here, units)
     for gap, exit_ in enumerate(exits[:-1]):
         if policy.is_closed(gap) or not len(here):
             break
-        score = torch.from_numpy(exit_.confidence[here])
+        score = torch.from_numpy(exit_.confidence_of(here, whole[units.group[here]]))
         number = torch.from_numpy(units.number[here])
         going = going_on(policy, gap, score, score != -torch.inf, number, units.empty)
         here = here[going.numpy()]
         exit_stage[here] = gap + 1
+        whole = _add_whole(whole, gap + 1, chain, here, units)
     confidence = np.empty(len(units), exits[0].confidence.dtype if maps is None else np.float64)
     sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
     for stage, exit_ in enumerate(exits):
         rows = np.flatnonzero(exit_stage == stage)
-        confidence[rows] = judged_score(maps, stage, torch.from_numpy(exit_.confidence[rows])).numpy()
-        if len(rows):
-            sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
-    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage))
+        ways = whole[units.group[rows]]
+        scores = exit_.confidence_of(rows, ways)
+        confidence[rows] = judged_score(maps, stage, torch.from_numpy(scores)).numpy()
+        for branch, there in exit_.branches(ways) if len(rows) else ():
+            leaving = rows if there is None else rows[there]
+            sums += branch.carried.select(leaving).histogram(units.group[leaving], units.groups)
+    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
 
 
-def near_a_bound(
-    exits: Sequence[Exit], windows: Sequence[Window], exit_stage: NDArray[np.int64], distance: float = 1e-5
-) -> int:
+def _add_whole(
+    whole: NDArray[np.int64], position: int, chain: Chain, here: NDArray[np.int64], units: Units
+) -> NDArray[np.int64]:
+    """With the groups whose units, of which these are here, run a stage of the chain on the whole image."""
+    stage = chain[position]
+    if stage not in units.costs.whole:
+        return whole
+    cells = np.bincount(units.group[here], minlength=units.groups)
+    return whole | units.costs.on_whole_image(stage, cells).astype(np.int64) << position
+
+
+def near_a_bound(exits: Sequence[Exit], windows: Sequence[Window], routes: Routes, distance: float = 1e-5) -> int:
     """Number of units with a score within ``distance`` of a bound that decides about them.
 
     Where members run in other batches than those that filled the store, rounding may carry such a unit across.
     """
+    exit_stage, units = routes.exit_stage, routes.units
+    everybody, ways = np.arange(len(units)), routes.whole[units.group]
     near = np.zeros(len(exit_stage), np.bool_)
     for gap, window in enumerate(windows):
         for bound in window:
             if bound is not None:
-                score = exits[gap].confidence.astype(np.float64)
+                score = exits[gap].confidence_of(everybody, ways).astype(np.float64)
                 near |= (exit_stage >= gap) & (np.abs(score - bound) <= distance)
     return int(near.sum())

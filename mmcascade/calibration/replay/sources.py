@@ -17,7 +17,7 @@ from mmcascade.calibration.replay.carried import Dense
 from mmcascade.calibration.replay.costs import Chain, Costs, SharedTrunks
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.replay.units import BranchedExit, Exit, Units
 from mmcascade.calibration.stores.cell_records import position
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CachedStage, CascadeState, Confidence, ExitPolicy, UnitBatch, build_confidence
@@ -157,12 +157,14 @@ class CellSource(Source):
     def units(self) -> Units:
         """The units, with the multiply-adds of all stages."""
         cells, on = self.store.cells, self.store.on
+        macs = np.ascontiguousarray(cells.macs.T)
+        whole = {stage: macs[output] for stage, output in self.store.header.whole.items()}
         once = frozenset(k for k, kind in enumerate(on) if k and kind == 'image')
         label = Dense(cells.label).histogram(cells.image, self.store.images).astype(np.int64)
         return Units(
             cells.image * CELLS_PER_IMAGE + cells.cell,
             cells.image,
-            Costs(np.ascontiguousarray(cells.macs.T), cells.image, once),
+            Costs(macs[: self.store.stages], cells.image, once, whole=whole),
             cells.area,
             label=label,
             empty=self.store.header.empty,
@@ -190,15 +192,33 @@ class CellSource(Source):
 
     def alone(self) -> dict[int, Exit]:
         """Every stage whose own output is stored, run on all units."""
-        return {stage: self._stored((stage,)) for stage in range(self.store.stages) if (stage,) in self.store.subsets}
+        return {stage: self._exit((stage,), {}) for stage in range(self.store.stages) if self._has(stage)}
 
-    def _exit(self, chain: Chain, before: dict[Chain, Exit]) -> Exit:
+    def _has(self, stage: int) -> bool:
+        """Whether the outputs of a stage are stored by themselves."""
+        return (stage,) in self.store.subsets
+
+    def _exit(self, chain: Chain, found: dict[Chain, Exit]) -> Exit:
+        before = found.get(chain[:-1])
+        ways = before.by_whole if isinstance(before, BranchedExit) else {0: before}
+        here, now = 1 << len(chain) - 1, {}
+        for bits, last in ways.items():
+            for taken in (bits, bits | here) if chain[-1] in self.store.header.whole else (bits,):
+                now[taken] = self._after(self._outputs(chain, taken), last)
+        return BranchedExit.of(now) if len(now) > 1 else now[0]
+
+    def _outputs(self, chain: Chain, bits: int) -> Chain:
+        """What stages of a chain gave, where those at some positions ran on the whole image."""
+        whole = self.store.header.whole
+        return tuple(whole[stage] if bits >> position & 1 else stage for position, stage in enumerate(chain))
+
+    def _after(self, outputs: Chain, last: Exit | None) -> Exit:
         if self.store.header.fusion != 'replace':
-            return self._stored(chain)
-        now = self._stored(chain[-1:])
-        if len(chain) == 1:
+            return self._stored(outputs)
+        now = self._stored(outputs[-1:])
+        if last is None:
             return now
-        last, finite = before[chain[:-1]], now.confidence != -np.inf
+        finite = now.confidence != -np.inf
         assert isinstance(now.carried, Dense) and isinstance(last.carried, Dense)
         return Exit(
             np.where(finite, now.confidence, last.confidence),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +36,57 @@ class Exit:
     def select(self, rows: NDArray) -> Exit:
         """Some of the units."""
         return Exit(self.confidence[rows], self.carried.select(rows))
+
+    def branches(self, whole: NDArray[np.int64]) -> Iterator[tuple[Exit, NDArray[np.bool_] | None]]:
+        """What units are here, by what ran on their whole image before.
+
+        Args:
+            whole: ``(...)``, per group: bit p is set where the stage at position p of the chain ran on the whole image.
+
+        Yields:
+            An exit of all units, and which of the groups it holds for, ``(...)``; None = all.
+        """
+        del whole
+        yield self, None
+
+    def confidence_of(self, rows: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floating]:
+        """The confidence of some units, whose groups are as ``whole`` says, one entry for each of them."""
+        confidence = self.confidence[rows]
+        for exit_, here in self.branches(whole):
+            if here is not None:
+                confidence[here] = exit_.confidence[rows[here]]
+        return confidence
+
+
+@dataclass(frozen=True)
+class BranchedExit(Exit):
+    """Units after a chain with stages that run on the whole image where crops would cost as much.
+
+    Its own confidence, and what it carries, are those where no stage has.
+
+    Attributes:
+        by_whole: the exit of all units for each set of positions in the chain whose stages ran on the whole image, as
+            bits; 0 is among them.
+    """
+
+    by_whole: Mapping[int, Exit]
+
+    @classmethod
+    def of(cls, by_whole: Mapping[int, Exit]) -> BranchedExit:
+        """From all branches."""
+        return cls(by_whole[0].confidence, by_whole[0].carried, by_whole)
+
+    def select(self, rows: NDArray) -> BranchedExit:
+        """Some of the units."""
+        return BranchedExit.of({bits: exit_.select(rows) for bits, exit_ in self.by_whole.items()})
+
+    def branches(self, whole: NDArray[np.int64]) -> Iterator[tuple[Exit, NDArray[np.bool_] | None]]:
+        """See :meth:`Exit.branches`."""
+        passed = whole & max(self.by_whole)  # the largest has all bits of the way to here
+        for bits, exit_ in self.by_whole.items():
+            here = passed == bits
+            if here.any():
+                yield exit_, here
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,11 @@ def _of_cells(store: CellStore, costs: Mapping[str, float] | None) -> Candidates
     names, source = list(store.header.stages), CellSource(store)
     units = source.units
     if costs is not None:
+        if units.costs.whole:
+            raise ValueError(
+                f'stage {names[min(units.costs.whole)]} runs on crops or on the whole image (fallback), and costs of '
+                'stages in milliseconds name one of the two; search by multiply-adds, without costs='
+            )
         per_unit = np.repeat(given_costs(costs, names)[:, None], len(units), 1)
         if store.on[0] == 'image':
             per_unit[0] *= units.area / np.bincount(units.group, units.area)[units.group]

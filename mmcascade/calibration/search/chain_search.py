@@ -16,6 +16,7 @@ from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.grid.grid import Grid
+from mmcascade.calibration.search.grid.listed import ListedGrid, grid_of
 from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.calibration.search.pareto import pareto_front, spread_out
 from mmcascade.calibration.search.plan import Plan
@@ -73,6 +74,8 @@ class ChainSearch:
         self._counts = max(plan.quality.counts, exits[0].carried.size // 8, 1)
         if plan.max_cells is not None and len(self.cuts) == 1:  # who goes on is listed for each of its windows
             self._counts = max(self._counts, len(units) // 64)
+        if units.costs.whole:  # units are followed one by one
+            self._counts = max(self._counts, len(units) // 8)
 
     @property
     def space(self) -> int:
@@ -118,24 +121,24 @@ class ChainSearch:
         return Setting(self.chain, ends, windows, float(routes.cost.mean()), gain, quality.level(routes))
 
     @cached_property
-    def _finest(self) -> Grid:
+    def _finest(self) -> Grid | ListedGrid:
         return self._grid(self.cuts)
 
-    def _grid(self, cuts: list[NDArray[np.floating]]) -> Grid:
-        return Grid(self._carried, self.units, self.chain, cuts, self.plan.max_cells)
+    def _grid(self, cuts: list[NDArray[np.floating]]) -> Grid | ListedGrid:
+        return grid_of(self._carried, self.units, self.chain, cuts, self.plan.max_cells)
 
     @cached_property
     def _carried(self) -> list[Exit]:
         return self.plan.quality.carried(self.exits)
 
-    def _values(self, grid: Grid, windows: list[Windows]) -> Values:
+    def _values(self, grid: Grid | ListedGrid, windows: list[Windows]) -> Values:
         sums, cost = grid.figures(windows)
         quality = self.plan.quality
         accuracy = quality.accuracy(sums, self.units)
         gain = quality.gain(quality.of(sums, self.units)) if quality.needs_scores else quality.gain(accuracy)
         return cost / self.units.groups, gain, accuracy
 
-    def _front(self, grid: Grid, windows: list[Windows], step: int) -> list[Setting]:
+    def _front(self, grid: Grid | ListedGrid, windows: list[Windows], step: int) -> list[Setting]:
         kept = []  # per block its front: place within the block, then the figures
         for block in self._blocks(windows):
             cost, gain, accuracy = self._values(grid, block)
@@ -157,7 +160,7 @@ class ChainSearch:
             for k in pareto_front(costs, gains)
         ]
 
-    def _setting(self, grid: Grid, ends: list[list[int]], step: int, *figures: float) -> Setting:
+    def _setting(self, grid: Grid | ListedGrid, ends: list[list[int]], step: int, *figures: float) -> Setting:
         windows = tuple(bounds(cut, low, high) for cut, (low, high) in zip(grid.cuts, ends, strict=True))
         fine = tuple(
             (low * step, min(high * step, len(cut) + 1)) for (low, high), cut in zip(ends, self.cuts, strict=True)

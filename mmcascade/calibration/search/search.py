@@ -34,7 +34,7 @@ from mmcascade.calibration.search.plan import TOLERANCE, InfeasibleError, Plan
 MAX_CHAINS = 1000
 MIN_UNITS_PER_PART = 10
 #: Parts of the finest cuts, by number of gaps: where units carry one number; many numbers that a search screens, which
-#: take more memory per setting; pixels of classes; and where windows of gap 0 are listed one by one.
+#: take more memory per setting; pixels of classes; and where windows are listed one by one.
 PARTS = {
     'one': (1, 1024, 256, 64),
     'curves': (1, 1024, 64, 16),
@@ -107,7 +107,8 @@ class _Search:
     def parts(self, gaps: int) -> int:
         """Into how many parts the finest cuts divide the units."""
         kind = 'curves' if self.plan.quality.needs_scores else 'one' if self.units.label is None else 'many'
-        parts = PARTS['budget' if self.plan.max_cells is not None else kind][gaps]
+        listed = self.plan.max_cells is not None or bool(self.units.costs.whole)
+        parts = PARTS['budget' if listed else kind][gaps]
         while parts > 2 and len(self.units) < parts * MIN_UNITS_PER_PART:
             parts //= 2
         return parts

@@ -18,9 +18,11 @@ Subset = tuple[int, ...]
 
 @dataclass(frozen=True)
 class CellRecords:
-    """N cells of one image, with C classes, S subsets of stages and K stages.
+    """N cells of one image, with C classes, S subsets of outputs and K outputs.
 
-    The mean IoU of any route is a function of these histograms, so no label map is kept.
+    Outputs are those of the stages, and after them those that stages with a fallback give for the whole image in place
+    of crops, see :func:`whole_outputs`. The mean IoU of any route is a function of these histograms, so no label map is
+    kept.
 
     Attributes:
         cell: int64 ``(N)``, index within the image.
@@ -29,8 +31,8 @@ class CellRecords:
         confidence: float32 ``(N, S)``, higher = more certain; NaN where no pixel counts, -inf where nothing is finite.
         intersect: int32 ``(N, S, C)``, pixels whose predicted class is this one and is right.
         predicted: int32 ``(N, S, C)``, pixels predicted as each class, without ignored ones.
-        macs: float64 ``(N, K)``, multiply-adds of each stage: its own for a stage that runs on cells, the image's
-            shared out by area for stage 0 on images, and the whole image's for a later stage on images, which is paid
+        macs: float64 ``(N, K)``, multiply-adds of each output: its own for a stage that runs on cells, the image's
+            shared out by area for stage 0 on images, and the whole image's for later ones on images, which are paid
             once for all cells of the image.
     """
 
@@ -84,7 +86,7 @@ class StoredCells(CellRecords):
         return StoredCells(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def record_type(classes: int, subsets: int, stages: int) -> np.dtype:
+def record_type(classes: int, subsets: int, outputs: int) -> np.dtype:
     """One cell as bytes, little-endian."""
     return np.dtype(
         [
@@ -95,19 +97,40 @@ def record_type(classes: int, subsets: int, stages: int) -> np.dtype:
             ('confidence', '<f4', (subsets,)),
             ('intersect', '<i4', (subsets, classes)),
             ('predicted', '<i4', (subsets, classes)),
-            ('macs', '<f8', (stages,)),
+            ('macs', '<f8', (outputs,)),
         ]
     )
 
 
-def stored_subsets(stages: int, fusion: str) -> list[Subset]:
+def whole_outputs(stages: int, fallbacks: Sequence[int]) -> dict[int, int]:
+    """Where the outputs of stages with a fallback stand that these give for the whole image, by the stage.
+
+    Args:
+        stages: how many there are; output k is that of stage k.
+        fallbacks: which stages run on the whole image where their crops would cost as much, rising.
+    """
+    return {stage: stages + place for place, stage in enumerate(fallbacks)}
+
+
+def stored_subsets(stages: int, fusion: str, fallbacks: Sequence[int] = ()) -> list[Subset]:
     """Which outputs a store needs so that any chain can be replayed that begins with stage 0.
 
-    Every subset with stage 0 where stages are averaged, and every single stage for 'replace'.
+    Every subset with stage 0 where stages are averaged, and every single output for 'replace'. Of a stage with a
+    fallback, a subset has one output or the other.
+
+    Args:
+        stages, fallbacks: as in :func:`whole_outputs`.
+        fusion: how outputs are combined.
     """
     if fusion == 'replace':
-        return [(stage,) for stage in range(stages)]
-    return [(0, *others) for count in range(stages) for others in itertools.combinations(range(1, stages), count)]
+        return [(output,) for output in range(stages + len(fallbacks))]
+    stage_of = [*range(stages), *fallbacks]
+    return [
+        (0, *others)
+        for count in range(stages)
+        for others in itertools.combinations(range(1, len(stage_of)), count)
+        if len({stage_of[output] for output in others}) == count
+    ]
 
 
 def as_records(data: CellRecords, kind: np.dtype, image: int) -> NDArray:

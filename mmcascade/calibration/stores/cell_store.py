@@ -29,7 +29,7 @@ class CellStore(Store):
     Attributes:
         header: what the store says of itself.
         filled: how many images are complete.
-        subsets: stages whose fused outputs are stored, see :class:`~mmcascade.calibration.stores.header.CellHeader`.
+        subsets: outputs that are stored fused, see :class:`~mmcascade.calibration.stores.header.CellHeader`.
 
     Example:
         >>> import tempfile
@@ -55,7 +55,7 @@ class CellStore(Store):
 
     def __init__(self, folder: Path, header: CellHeader) -> None:
         self.subsets = header.subsets
-        self._type = record_type(header.num_classes, len(self.subsets), len(header.stages))
+        self._type = record_type(header.num_classes, len(self.subsets), header.outputs)
         super().__init__(folder, header)
         self._bytes()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mmcascade.calibration.stores.cell_records import Subset, stored_subsets
+from mmcascade.calibration.stores.cell_records import Subset, stored_subsets, whole_outputs
 from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.routing import FUSIONS
 from mmcascade.routing.checks import is_finite, whole
@@ -188,7 +188,18 @@ class CellHeader(StoreHeader):
     @property
     def subsets(self) -> list[Subset]:
         """Whose fused outputs are stored, see :func:`~mmcascade.calibration.stores.cell_records.stored_subsets`."""
-        return stored_subsets(len(self.stages), self.fusion)
+        return stored_subsets(len(self.stages), self.fusion, list(self.whole))
+
+    @property
+    def whole(self) -> dict[int, int]:
+        """Which outputs are those of stages with a fallback on the whole image, by the stage."""
+        fallbacks = [k for k, stage in enumerate(self.identity.stages) if stage.fallback is not None]
+        return whole_outputs(len(self.stages), fallbacks)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs are stored: one for each stage, and those of fallbacks."""
+        return len(self.stages) + len(self.whole)
 
     def check(self) -> None:
         """Raise an error that names what contradicts itself."""
@@ -248,7 +259,8 @@ class CellHeader(StoreHeader):
             temperatures=data['temperatures'],
             config=data['config'],
         )
-        count = len(header.stages) if header.fusion == 'replace' else 2 ** (len(header.stages) - 1)
+        once = header.outputs - 2 * len(header.whole) - 1  # later stages with one output
+        count = header.outputs if header.fusion == 'replace' else 2**once * 3 ** len(header.whole)
         if len(_list(data['subsets'], 'subsets')) != count or data['subsets'] != [
             list(subset) for subset in header.subsets
         ]:

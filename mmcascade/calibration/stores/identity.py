@@ -24,6 +24,7 @@ class StageIdentity:
             'bfloat16 in openvino'.
         frames: of clips, which frames are seen, such as '8 frames'; None = as the view is.
         exit: of a network with several, from 0, at which of them it is left; None = it has one end.
+        fallback: in a segmentation cascade, what the member is run on where crops would cost as much, 'images'.
     """
 
     member: str
@@ -36,6 +37,7 @@ class StageIdentity:
     arithmetic: str | None = None
     exit: int | None = None
     frames: str | None = None
+    fallback: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
@@ -47,6 +49,7 @@ class StageIdentity:
             'arithmetic': None,
             'exit': None,
             'frames': None,
+            'fallback': None,
         }
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
@@ -61,7 +64,7 @@ class StageIdentity:
         for name in ('member', 'weights'):
             if not isinstance(getattr(stage, name), str):
                 raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
-        for name in ('resize', 'on', 'arithmetic', 'frames'):
+        for name in ('resize', 'on', 'arithmetic', 'frames', 'fallback'):
             if not isinstance(getattr(stage, name), str | None):
                 raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
         if not isinstance(stage.flip, bool):
@@ -83,7 +86,8 @@ class StageIdentity:
         """What the member is applied to, in words, and in which arithmetic, where that changes its scores."""
         how = f' in {self.arithmetic}' if self.arithmetic else ''
         if self.on is not None:
-            return self.on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
+            on = self.on if self.fallback is None else f'{self.on} or {self.fallback}'
+            return on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
         view = f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
         view += f', {self.frames}' if self.frames else ''
         return view + ('' if self.exit is None else f' up to exit {self.exit}') + how

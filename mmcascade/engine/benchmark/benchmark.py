@@ -176,6 +176,12 @@ class Benchmark:
     def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
         """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
         given = list(self.model.stages)
+        for index, stage in enumerate(given):
+            if hasattr(stage, 'parts'):
+                raise ValueError(
+                    f'stage {index} runs on crops or on the whole image (fallback), and a benchmark times one of them '
+                    'per stage; time the cascade without fallback=, and beside it the member on whole images'
+                )
         alone = [stage.alone() for stage in given]
         most = max(self._kinds(), key=len)
 

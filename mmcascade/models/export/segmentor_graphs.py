@@ -17,6 +17,7 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, d
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.graphs.member_graph import graph_values
 from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.stages.fallback_stage import FallbackStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime.description.manifest import SizedGraph
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
@@ -72,6 +73,11 @@ def segmentor_graph(stage: SegmentorStage, size: Size, channels: int, name: str)
     Raises:
         ExportError: if it cannot be written, or computes something else.
     """
+    if isinstance(stage, FallbackStage):
+        raise ExportError(
+            f'the stage of member {stage.member!r} has fallback=, and a stage of a bundle runs on crops or on images '
+            'always; export the cascade without it, with thresholds that were calibrated so'
+        )
     seen = scaled(size, stage.scale)
     network = _SeenNetwork(stage, seen)
     macs = float(stage.macs_of(torch.empty(1, channels, *seen, dtype=torch.uint8, device=stage.device)))

@@ -16,17 +16,19 @@ from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.runtimes.network import mac_counter
+from mmcascade.models.stages.fallback_stage import FallbackStage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import TASK_UTILS
-from mmcascade.routing import Confidence
+from mmcascade.routing import Confidence, MacCounter
 from mmcascade.routing.checks import is_number
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
 _OPTIONS: Options = {
     **COMMON_OPTIONS,
     'on': (f'one of {ON}', lambda v: v in ON),
+    'fallback': ("'image', or None", lambda v: v in (None, 'image')),
     'scale': ('a factor > 0, at most 8', lambda v: is_number(v) and 0 < v <= 8),
 }
 # Networks reduce images by 32 at most; a probe of this side has a few features left of all of them.
@@ -82,11 +84,26 @@ def build_segmentor_stages(
                 f'confidence {confidence.pixel.name!r} needs logits, but the head of member {name!r} in stage {index} '
                 "gives sums of mask probabilities; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
             )
-        stage = SegmentorStage(name, networks[name], counters[name], options, margin=margin, **own)
+        stage = _stage(index, (name, networks[name], counters[name], options), margin, own)
         if stage.on == 'cell' and cell is not None:
             _check_cell(stage, members[name], index, cell)
         built.append(stage)
     return built
+
+
+def _stage(
+    index: int, member: tuple[str, SegmentorNetwork, MacCounter, StageOptions], margin: int, own: dict[str, Any]
+) -> SegmentorStage:
+    fallback = own.pop('fallback', None)
+    if fallback is None or own['on'] == 'image':  # which is where it would fall back to
+        return SegmentorStage(*member, margin=margin, **own)
+    if member[3].macs is not None:
+        raise ValueError(
+            f'stage {index} has one number as macs={member[3].macs:g}, and fallback={fallback!r} compares the cost of '
+            'a crop with that of the whole image; leave one of them out'
+        )
+    del own['on']
+    return FallbackStage(*member, margin=margin, **own)
 
 
 def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size) -> None:

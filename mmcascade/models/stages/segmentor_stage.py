@@ -62,14 +62,21 @@ class SegmentorStage(MemberStage[TiledImage]):
     def images_of(self, batch: UnitBatch[TiledImage]) -> Tensor:
         """The images of a batch, as the stage's member sees them."""
         tiles = list(batch.pieces())
-        if self.by_source:
-            return resize_bilinear(torch.stack([image.on(self.device) for image, _ in tiles]), self._seen(tiles[0][0]))
+        if self.takes_images(batch):
+            size = self._size_of(tiles[0][0], True)
+            return resize_bilinear(torch.stack([image.on(self.device) for image, _ in tiles]), size)
         return _cat([self.crops(image).take(image.on(self.device), rows) for image, rows in tiles])
 
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
         """The member's output brought to the units of the batch."""
         tiles = list(batch.pieces())
-        return self._on_images(output, tiles, macs) if self.by_source else self._on_cells(output, tiles, macs)
+        place = self._on_images if self.takes_images(batch) else self._on_cells
+        return place(output, tiles, macs)
+
+    def takes_images(self, batch: UnitBatch[TiledImage]) -> bool:
+        """Whether the member is run on the whole images of a batch, and not on crops."""
+        del batch
+        return self.on == 'image'
 
     def settle(self, sources: Sequence[TiledImage]) -> None:
         """Fix what depends on the first images; see the base class."""
@@ -84,11 +91,16 @@ class SegmentorStage(MemberStage[TiledImage]):
 
     def probe(self, image: TiledImage) -> Tensor:
         """An empty row ``(1, C, H, W)`` of the size that the member sees of an image, or of one of its cells."""
-        return torch.empty(1, image.pixels.shape[0], *self._seen(image), dtype=image.pixels.dtype, device=self.device)
+        return self.seen(image, self.on == 'image')
+
+    def seen(self, image: TiledImage, whole: bool) -> Tensor:
+        """An empty row of the size that the member sees of the whole image, or of one of its cells."""
+        size = self._size_of(image, whole)
+        return torch.empty(1, image.pixels.shape[0], *size, dtype=image.pixels.dtype, device=self.device)
 
     def identity(self, weights: str = '') -> StageIdentity:
         """What its outputs depend on."""
-        on = 'images' if self.by_source else f'cells with a margin of {self.margin}' if self.margin else 'cells'
+        on = 'images' if self.on == 'image' else f'cells with a margin of {self.margin}' if self.margin else 'cells'
         return StageIdentity(
             self.member, self.view, weights, on=on, scale=self.scale, arithmetic=self.execution.other_arithmetic
         )
@@ -99,7 +111,7 @@ class SegmentorStage(MemberStage[TiledImage]):
 
     def alone(self) -> SegmentorStage:
         """What runs this member without a cascade: on whole images of the same scale."""
-        if self.by_source:
+        if self.on == 'image':
             return self
         stage = copy.copy(self)
         stage.macs, stage.batch_size, stage.macs_by_shape = None, None, {}
@@ -111,7 +123,7 @@ class SegmentorStage(MemberStage[TiledImage]):
         """What to do about an image that the member cannot run."""
         return 'It may need larger ones, or ones of a fixed size: ' + (
             'change scale= of its stage'
-            if self.by_source
+            if self.on == 'image'
             else "change the grid's cell= or margin= or its stage's scale=, or run it with on='image'"
         )
 
@@ -126,9 +138,9 @@ class SegmentorStage(MemberStage[TiledImage]):
         self.runs_on = 'images' if self.by_source else 'crops'
         self.margin = 0 if self.by_source else margin
 
-    def _seen(self, image: TiledImage) -> tuple[int, int]:
+    def _size_of(self, image: TiledImage, whole: bool) -> tuple[int, int]:
         crops = self.crops(image)
-        return scaled(crops.source, self.scale) if self.by_source else crops.scaled_size
+        return scaled(crops.source, self.scale) if whole else crops.scaled_size
 
     def _on_images(self, output: StageOutput, tiles: Sequence[Piece], macs: float) -> StageOutput:
         first = tiles[0][0]

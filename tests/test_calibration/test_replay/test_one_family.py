@@ -2,7 +2,8 @@
 """One battery over both kinds of stored units: every setting of a grid is what the real router does.
 
 Images of classifiers and cells of segmented images, several gaps, scores that are -inf or NaN, ties, every fusion,
-stages paid once for an image, and at most so many cells of one.
+stages paid once for an image, stages that run on the whole image where crops cost as much, and at most so many cells of
+one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.sources import CellSource, ScoreSource
 from mmcascade.calibration.search.grid import grid as grid_module
 from mmcascade.calibration.search.grid.grid import Grid
+from mmcascade.calibration.search.grid.listed import grid_of
 from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.routing import FUSIONS, RandomPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
@@ -54,7 +56,12 @@ cell_cases = st.fixed_dictionaries(
                 ('cell', 'image', 'cell', 'image'),
             ]
         ),
+        fallbacks=st.just(()),
     )
+)
+# Stages 1 and 3 run on the whole image where two or three crops would cost as much.
+fallback_cases = st.tuples(cell_cases, st.sampled_from([(1,), (3,), (1, 3)])).map(
+    lambda case: case[0] | dict(on=('image', 'cell', 'image', 'cell'), cells=case[0]['cells'] + 1, fallbacks=case[1])
 )
 
 
@@ -90,7 +97,7 @@ def a_case(kind, wanted):
 
 anything = st.one_of(
     st.tuples(st.just('scores'), score_cases, st.none()),
-    st.tuples(st.just('cells'), cell_cases, st.sampled_from([None, 1, 3])),
+    st.tuples(st.just('cells'), st.one_of(cell_cases, fallback_cases), st.sampled_from([None, 1, 3])),
 )
 
 
@@ -105,7 +112,7 @@ def test_every_setting_of_a_grid_is_the_routers(monkeypatch, table, wanted, chai
         exits, units = source.along(chain), source.units
         cuts = [cut_points(exit_.confidence, count) for exit_ in exits[:-1]]
         windows = laid_out(cuts, one_sided)
-        sums, cost = Grid(exits, units, chain, cuts, max_cells).figures(windows)
+        sums, cost = grid_of(exits, units, chain, cuts, max_cells).figures(windows)
         assert cost.shape == sums.shape[:-1] == tuple(len(w) for w in windows)
         for place in some_places(cost.shape):
             routed = case.route(chain, policy_of(chosen_windows(cuts, windows, place), max_cells))

@@ -65,10 +65,26 @@ POLICIES = {
             )
         ),
         dict(stages=[dict(member='small', scale=0.5), dict(member='large', on='image')]),
+        dict(stages=[dict(member='small', scale=0.5), dict(member='large', fallback='image')]),
+        dict(
+            stages=[dict(member='small', scale=0.5), dict(member='large', fallback='image')],
+            fusion='replace',
+            grid=dict(cell=32, margin=8),
+        ),
         dict(grid=dict(cell=None, margin=0)),
         dict(grid=dict(cell=(512, 24), margin=4)),
     ],
-    ids=['default', 'replace', 'energy', 'quantile', 'image stage', 'one cell', 'one row'],
+    ids=[
+        'default',
+        'replace',
+        'energy',
+        'quantile',
+        'image stage',
+        'fallback',
+        'fallback, replace',
+        'one cell',
+        'one row',
+    ],
 )
 def case(request, project, folder):
     return request.param, store_of(project, folder / f'case{request.param_index}', **request.param)[0]

@@ -28,7 +28,7 @@ from mmcascade.routing.policies.policies import Window
 
 #: Most parts of the finest cuts, by number of gaps; never more than there are units.
 PARTS = (1, 1024, 64, 32, 16)
-#: Where who goes on is listed for each window of gap 0.
+#: Where who goes on is listed for each window.
 PARTS_OF_A_BUDGET = 64
 #: Settings that are evaluated before the best are refined.
 MAX_SETTINGS = 5_000_000
@@ -105,7 +105,8 @@ class _Windows:
         gaps = len(self.exits) - 1
         if not gaps:
             return []
-        parts = PARTS_OF_A_BUDGET if self.max_cells is not None else PARTS[min(gaps, len(PARTS) - 1)]
+        listed = self.max_cells is not None or bool(self.units.costs.whole)
+        parts = PARTS_OF_A_BUDGET if listed else PARTS[min(gaps, len(PARTS) - 1)]
         parts = max(2, min(parts, len(self.units)))
         step = 1
         while step < parts // 2 and ((parts // step) * (parts // step + 1) // 2) ** gaps > MAX_SETTINGS:
@@ -151,11 +152,10 @@ class _Windows:
         """All windows of the next gap that hold the share and not a unit more, by rising lower end."""
         gap = len(before)
         plan = self.plan if gap == 0 else Plan(self.quality)
-        here: NDArray[np.int64] = np.arange(len(self.units))
-        if gap:
-            routes = route(self.exits[: gap + 1], self.plan.policy_of(tuple(before)), self.units)
-            here = np.flatnonzero(routes.exit_stage == gap)
-        scores = deferral_scores(self.exits[gap].confidence[here], self.units.empty)
+        routes = route(self.exits[: gap + 1], self.plan.policy_of(tuple(before)), self.units)
+        here = np.flatnonzero(routes.exit_stage == gap)
+        confidence = self.exits[gap].confidence_of(here, routes.whole[self.units.group[here]])
+        scores = deferral_scores(confidence, self.units.empty)
         cuts = cut_points(scores, len(scores))
         count = _Counts(scores, self.units.group[here], cuts, plan.max_cells)
         wanted, found = round(self.target.value * len(here)), []

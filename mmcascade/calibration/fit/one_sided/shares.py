@@ -22,6 +22,7 @@ from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores
+from mmcascade.calibration.replay.walk import Walk, lowest_scores
 from mmcascade.routing.policies.policies import Window
 
 #: Shares are tried in steps of one unit, or of one in so many where there are more units.
@@ -81,6 +82,7 @@ class Shares:
         self.units = units
         self.quality: Quality = quality or (Accuracy() if units.label is None else MeanIoU())
         self.stages = len(exits)
+        self._exits = list(exits)
         self._scores = [deferral_scores(exit_.confidence, units.empty) for exit_ in exits[:-1]]
         if max_cells is not None and self._scores:
             # With an open lower end, the least confident units inside the window are the least confident of all.
@@ -93,15 +95,16 @@ class Shares:
 
     def windows(self, share: float) -> list[Window | None]:
         """The windows that send on a share of the units in each gap; a tie at its end goes on as a whole."""
-        here, windows = np.arange(len(self.units)), []
-        for scores in self._scores:
-            can = scores[here] < np.inf
-            able, window = scores[here][can], None
+        walk, windows = self._walk(), []
+        for gap in range(self.stages - 1):
+            here, scores = walk.here[0], self._scores[gap] if gap == 0 else walk.scores()[0]
+            can = here & (scores < np.inf)
+            able, window = scores[can], None
             if len(able):
-                window = lowest_share(able, min(round(share * len(here)), len(able)) / len(able))
+                window = lowest_share(able, min(round(share * int(here.sum())), len(able)) / len(able))
             windows.append(window)
             high = -np.inf if window is None else np.inf if window[1] is None else window[1]
-            here = here[can & (scores[here] <= high)] if window else here[:0]
+            walk.go_on((can & (scores <= high) & (window is not None))[None])
         return windows
 
     def figures(self, shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -110,6 +113,8 @@ class Shares:
         Args:
             shares: float64 ``(S)``.
         """
+        if self.followed:
+            return self._figures_followed(shares)
         sums = np.tile(np.asarray(self._first, np.float64), (len(shares), 1))
         costs = np.full(len(shares), self._added[0].sum())
         if self._scores:
@@ -124,6 +129,28 @@ class Shares:
                     sums[rows] += going @ self._changes[gap]
                     costs[rows] += self._later_costs(going, gap + 1)
         return self.quality.of(sums, self.units), costs / self.units.groups
+
+    @property
+    def followed(self) -> bool:
+        """Whether what units carry depends on how many of their group go on, so that running sums do not tell."""
+        return bool(self.units.costs.whole)
+
+    def _walk(self) -> Walk:
+        return Walk(self._exits, self.units, tuple(range(self.stages)))
+
+    def _figures_followed(self, shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        sums, costs = [], []
+        size = max(1, _BLOCK // (8 * len(self.units)))  # each of them is followed in float64
+        for start in range(0, len(shares), size):
+            some, walk = shares[start : start + size], self._walk()
+            walk.repeat(len(some))
+            for gap in range(self.stages - 1):
+                scores = self._scores[0][None] if gap == 0 else walk.scores()
+                walk.go_on(lowest_scores(scores, walk.here, some))
+            walk.end()
+            sums.append(walk.sums)
+            costs.append(walk.cost)
+        return self.quality.of(np.concatenate(sums), self.units), np.concatenate(costs) / self.units.groups
 
     @staticmethod
     def _ends(ordered: NDArray[np.floating], shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -213,7 +240,7 @@ def _share(shares: Shares, target: Target, max_cells: int | None) -> float:
             )
         return target.value
     steps = min(units, MAX_STEPS)
-    if shares.stages > 2:
+    if shares.stages > 2 or shares.followed:
         steps = min(steps, max(_LEAST_STEPS, _WORK // units))
     tried = np.arange(steps + 1) / steps
     quality, costs = shares.figures(tried)

@@ -122,7 +122,7 @@ class Reporter:
             report=unseen,
             whole=whole,
             reached=tuple(routes.reached(self.report)),
-            near_bounds=near_a_bound(exits, windows, routes.exit_stage),
+            near_bounds=near_a_bound(exits, windows, routes),
             accept=accept,
             baseline=baseline,
             difference=None if baseline is None else self._interval(routes, self._alone[baseline].routes),

@@ -14,6 +14,8 @@ from mmcascade.calibration.stores.store_identity import IGNORED
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.pixel_results import labels_of
 from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.models.stages.fallback_stage import FallbackStage
+from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.routing import CascadeState, StageOutput, UnitBatch
 from mmcascade.routing.fusion.state import if_there
 
@@ -35,7 +37,7 @@ def cell_records(
         model: a cascade with loaded members; its policy is not asked.
         tile: the image.
         labels: its true classes ``(H, W)``.
-        subsets: stages whose outputs are fused, each in rising order.
+        subsets: outputs that are fused, each in rising order.
         classes: how many there are.
         ignore_index: the label of pixels that count nowhere.
 
@@ -44,14 +46,15 @@ def cell_records(
     """
     _check_labels(labels, tile, classes, ignore_index)
     everything = UnitBatch.submitted(tile, np.arange(len(tile)), 0)
-    whole = {k: stage(everything) for k, stage in enumerate(model.stages) if stage.by_source}
-    macs = np.stack([_macs(model, k, tile, whole) for k in range(len(model.stages))], 1)
+    stages = stored_stages(model.stages)
+    whole = {k: stage(everything) for k, stage in enumerate(stages) if stage.by_source}
+    macs = np.stack([_macs(stage, tile, whole[0] if k == 0 else None) for k, stage in enumerate(stages)], 1)
     pieces = []
     for start in range(0, len(tile), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(tile)))
         batch = everything.select(rows)
-        outputs = [_rows(whole[k], rows) if k in whole else stage(batch) for k, stage in enumerate(model.stages)]
-        states = [(subset[-1], _state(model, subset, outputs)) for subset in subsets]
+        outputs = [_rows(whole[k], rows) if k in whole else stage(batch) for k, stage in enumerate(stages)]
+        states = [(subset[-1], _state(model, subset, stages, outputs)) for subset in subsets]
         truth = tile.grid.frames(labels, rows).to(outputs[0].values.device)
         counts = tile.grid.valid(rows).to(truth.device) & (truth != ignore_index)
         predicted = torch.stack([labels_of(state, outputs[last]) for last, state in states], 1).long()
@@ -69,11 +72,17 @@ def cell_records(
     return CellRecords(np.arange(len(tile)), tile.grid.areas, label, confidence, intersect, predictions, macs)
 
 
-def _macs(model: CascadeSegmentor, index: int, tile: TiledImage, whole: dict[int, StageOutput]) -> np.ndarray:
+def stored_stages(stages: Sequence[SegmentorStage]) -> list[SegmentorStage]:
+    """What gives the outputs of a store: each stage, and those with a fallback on the whole image, too."""
+    fallbacks = [stage for stage in stages if isinstance(stage, FallbackStage)]
+    on_crops = [stage.plain('cell') if isinstance(stage, FallbackStage) else stage for stage in stages]
+    return on_crops + [stage.plain('image') for stage in fallbacks]
+
+
+def _macs(stage: SegmentorStage, tile: TiledImage, first: StageOutput | None) -> np.ndarray:
     """Per cell; a later stage on images is paid once for all cells that ask for it, so each is told the whole sum."""
-    if index == 0:
-        return np.asarray(whole[0].macs)
-    stage = model.stages[index]
+    if first is not None:
+        return np.asarray(first.macs)
     return np.full(len(tile), stage.macs_of(stage.probe(tile)))
 
 
@@ -86,12 +95,14 @@ def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:
     )
 
 
-def _state(model: CascadeSegmentor, subset: Subset, outputs: Sequence[StageOutput]) -> CascadeState:
+def _state(
+    model: CascadeSegmentor, subset: Subset, stages: Sequence[SegmentorStage], outputs: Sequence[StageOutput]
+) -> CascadeState:
     score = model.confidence.member_score(model.fusion)
     first, *others = subset
-    state = CascadeState.start(outputs[first], model.fusion, model.stages[first].temperature, score)
+    state = CascadeState.start(outputs[first], model.fusion, stages[first].temperature, score)
     for index in others:
-        state = state.add(outputs[index], model.stages[index].temperature, score)
+        state = state.add(outputs[index], stages[index].temperature, score)
     return state
 
 

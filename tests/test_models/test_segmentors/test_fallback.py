@@ -1,0 +1,202 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Stages that run on the whole image where their crops would cost as much, against a loop over images."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmcascade.registry import MODELS
+from tests.support.loop_segmentor import cell_score, cells_of, crop_of, fuse, goes_on, scores_of
+from tests.support.tiny_segmentors import batch, image
+from tests.test_models.segmentor_cascades import (
+    assert_same_facts,
+    assert_same_labels,
+    cascade,
+    facts,
+    member_of,
+    run,
+    some_batches,
+    window,
+)
+from tests.test_models.test_segmentors.test_cascade_segmentor_batches import run_loop
+
+FALLBACK = (dict(member='a'), dict(member='b', fallback='image'))
+
+
+def loop(members, pixels, side, rules, margin, fusion='prob', fallbacks=()):
+    """Stage by stage: who goes on is counted, and then crops are run, or the image.
+
+    Returns:
+        Probabilities ``(C, H, W)``, exit stages of cells, multiply-adds of the image, and which stages ran on it.
+    """
+    height, width = pixels.shape[-2:]
+    boxes = cells_of(height, width, side)
+    crops = [crop_of(box, side, margin, height, width) for box in boxes]
+    scores, total, here, on_image = [[] for _ in boxes], 0.0, list(range(len(boxes))), []
+    exits, probs = [0] * len(boxes), None
+    for stage, member in enumerate(members):
+        maps, whole = scores_of(member, pixels)
+        runs = {c: scores_of(member, pixels[:, crops[c][0] : crops[c][2], crops[c][1] : crops[c][3]]) for c in here}
+        each = sum(cost for _, cost in runs.values())
+        if stage == 0 or (stage in fallbacks and here and each >= whole):
+            total += whole
+            on_image += [stage] if stage else []
+        else:
+            total += each
+        for cell in here:
+            top, left, bottom, right = boxes[cell]
+            y, x, *_ = crops[cell]
+            own = runs[cell][0][:, top - y : bottom - y, left - x : right - x]
+            scores[cell].append(maps[:, top:bottom, left:right] if stage == 0 or stage in on_image else own)
+            exits[cell] = stage
+        if stage < len(members) - 1:
+            here = [c for c in here if goes_on(rules[stage], cell_score('max_prob', scores[c], fusion), 'go_on')]
+    for (top, left, bottom, right), found in zip(boxes, scores, strict=True):
+        if probs is None:
+            probs = np.zeros((len(found[0]), height, width))
+        probs[:, top:bottom, left:right] = fuse(found, fusion)
+    return probs, exits, total, on_image
+
+
+@pytest.mark.parametrize(
+    'kind, margin, fusion', [('wide', 4, 'prob'), ('slide', 16, 'replace'), ('pooled', 8, 'logit')]
+)
+def test_it_is_the_loop_over_images(kind, margin, fusion):
+    members = [member_of('fcn'), member_of(kind, 1)]
+    ways = set()
+    for size, threshold in [((64, 96), 0.66), ((64, 96), 0.7), ((70, 101), 0.72), ((96, 96), 0.76), ((64, 96), 1.0)]:
+        rules = [(None, threshold)]
+        model = cascade(*members, window(*rules), margin=margin, stages=FALLBACK, fusion=fusion)
+        for pixels, found in zip(batch(3, *size)['inputs'], run(model, batch(3, *size)), strict=True):
+            probs, exits, macs, on_image = loop(members, pixels, 32, rules, margin, fusion, [1])
+            assert found.cells.exit_stages.tolist() == exits
+            assert found.macs == pytest.approx(macs) == pytest.approx(float(found.cells.macs.sum()))
+            assert_same_labels(found.pred_sem_seg.data[0], probs)
+            ways.add((bool(on_image), any(exits)))
+    assert {(True, True), (False, True)} <= ways
+
+
+@pytest.mark.parametrize('fallbacks', [(1,), (2,), (1, 2)])
+def test_later_stages_decide_on_what_an_image_gave(fallbacks):
+    kinds = ['fcn', 'wide', 'pooled']
+    members = [member_of(kind, seed) for seed, kind in enumerate(kinds)]
+    stages = [
+        dict(member=name, **(dict(fallback='image') if k in fallbacks else {}))
+        for k, name in enumerate(('a', 'b', 'c'))
+    ]
+    seen = set()
+    for thresholds in [(0.72, 0.7), (0.9, 0.75), (0.7, 1.0), (1.0, 0.72)]:
+        rules = [(None, t) for t in thresholds]
+        model = MODELS.build(
+            dict(
+                type='mmcascade.CascadeSegmentor',
+                members=dict(zip('abc', members, strict=True)),
+                stages=stages,
+                grid=dict(cell=32, margin=4),
+                policy=window(*rules),
+            )
+        )
+        for pixels, found in zip(batch(3)['inputs'], run(model, batch(3)), strict=True):
+            probs, exits, macs, on_image = loop(members, pixels, 32, rules, 4, fallbacks=fallbacks)
+            assert found.cells.exit_stages.tolist() == exits
+            assert found.macs == pytest.approx(macs)
+            assert_same_labels(found.pred_sem_seg.data[0], probs)
+            seen.add(tuple(on_image))
+    assert len(seen) > 1
+
+
+@functools.cache
+def falling_back():
+    """A cascade of which some images run whole, and what it gives one image at a time."""
+    model = cascade('fcn', 'wide', window((None, 0.72)), margin=4, stages=FALLBACK)
+    singles = [
+        dict(inputs=[x], data_samples=[s])
+        for data in some_batches()
+        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
+    ]
+    return model, [facts(run(model, single)[0]) for single in singles]
+
+
+@pytest.mark.parametrize('sizes', [(None, None), (2, 5), (1, 1), (None, 100)])
+def test_batches_change_nothing(tmp_path, sizes):
+    model, expected = falling_back()
+    for stage, size in zip(model.stages, sizes, strict=True):
+        stage.batch_size = size
+    try:
+        together = [facts(s) for data in some_batches() for s in run(model, data)]
+        waiting = [facts(s) for s in run_loop(model, dict(batch_size=2), {}, tmp_path)]
+    finally:
+        for stage in model.stages:
+            stage.batch_size = None
+    assert_same_facts(together, expected)
+    assert_same_facts(waiting, expected)
+
+
+@pytest.mark.parametrize('size, crops, images', [(None, {2, 6}, {2}), (2, {2}, {1}), (5, {3, 5}, {1})])
+def test_a_batch_size_bounds_crops_and_images(monkeypatch, size, crops, images):
+    """Of four images of six cells, the first and the third send two cells on, the others all."""
+    model = cascade('fcn', 'wide', window((None, 0.0)), margin=4, stages=FALLBACK)
+    stage, seen = model.stages[1], []
+    stage.batch_size = size
+    forward = stage.forward
+    monkeypatch.setattr(stage, 'forward', lambda rows: seen.append(tuple(rows.shape)) or forward(rows))
+    units = [0, 1, *range(6, 12), 12, 13, *range(18, 24)]
+    model.router.policy.go_on = lambda gap, confidence, unit: torch.tensor([int(u) in units for u in _flat(unit)])
+    run(model, batch(4))
+    whole = [n for n, *_, height, width in seen if (height, width) == (64, 96)]
+    cut = [n for n, *_, height, width in seen if (height, width) != (64, 96)]
+    assert sum(cut) == 4 and sum(whole) == 2
+    assert max(cut) <= (size or 4) and set(whole) <= images
+
+
+def _flat(unit):
+    return [int(u) // 65536 * 6 + int(u) % 65536 for u in unit]
+
+
+def test_what_is_charged_is_what_is_counted():
+    model = cascade('fcn', 'wide', window((None, 0.72)), margin=4, stages=FALLBACK)
+    run(model, batch(3))  # multiply-adds are counted before
+    with FlopCounterMode(display=False) as counter:
+        found = run(model, batch(3))
+    assert sum(s.macs for s in found) == pytest.approx(counter.get_total_flops() / 2)
+
+
+def test_no_image_costs_more_than_its_members():
+    model = cascade('fcn', 'wide', margin=16, stages=FALLBACK)
+    plain = cascade('fcn', 'wide', margin=16)
+    for size in [(64, 96), (70, 101), (32, 96)]:
+        bound = sum(scores_of(member_of(kind, seed), image(*size))[1] for seed, kind in enumerate(('fcn', 'wide')))
+        (found,), (crops,) = run(model, batch(1, *size)), run(plain, batch(1, *size))
+        assert found.macs == pytest.approx(bound) and crops.macs > bound
+
+
+@pytest.mark.parametrize(
+    'stage, message',
+    [
+        (dict(fallback='crop'), "fallback of stage 1 is 'image', or None, got 'crop'"),
+        (dict(fallback='image', macs=1e6), 'compares the cost of a crop with that of the whole image'),
+    ],
+)
+def test_what_makes_no_sense_is_refused(stage, message):
+    with pytest.raises(ValueError, match=message):
+        cascade('fcn', 'wide', stages=[dict(member='a'), dict(member='b', **stage)])
+
+
+@pytest.mark.parametrize('stage, grid', [(dict(on='image'), {}), ({}, dict(cell=None))])
+def test_a_stage_on_images_has_nowhere_to_fall(stage, grid):
+    model = cascade('fcn', 'wide', stages=[dict(member='a'), dict(member='b', fallback='image', **stage)], **grid)
+    assert model.stages[1].source == 'b on images'
+
+
+def test_it_says_what_it_is():
+    stage = cascade('fcn', 'wide', margin=4, stages=FALLBACK).stages[1]
+    assert stage.describe() == 'cell or image'
+    assert stage.source == 'b on cells with a margin of 4 or images'
+    assert stage.identity().to_json()['fallback'] == 'images'
+    assert 'fallback' not in stage.plain('cell').identity().to_json()
+    assert stage.alone().source == 'b on images'
