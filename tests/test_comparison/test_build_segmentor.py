@@ -102,6 +102,25 @@ def test_what_is_written_and_printed(built, capsys):
     assert found.labels.shape == (72, 110)
 
 
+def test_the_page_tells_the_same(built):
+    from mmcascade.engine.runs.report import section_of
+    from mmcascade.visualization.report.runs import calibrated_runs
+
+    (run,) = calibrated_runs(built.config.parent)
+    section = section_of(run)
+    results = json.loads((built.config.parent / 'results.json').read_text())
+    assert section.verdict == built.verdict == results['verdict'] and section.held
+    table = {row[0]: row[1:] for row in section.table.texts()}
+    assert list(table) == ['small', 'large', 'ensemble', 'cascade']
+    for name, system in results['systems'].items():
+        assert table[name][0].startswith(f'{100 * system["accuracy"]["estimate"]:.1f} (')
+        assert table[name][1].startswith(f'{100 * system["quality"]["estimate"]:.1f} (')
+    assert [title for title in section.classes.titles if title.startswith('IoU')] == [f'IoU, {name}' for name in table]
+    assert len(section.pictures) == 5 and not section.told.notes
+    page = (built.config.parent / 'report.html').read_text()
+    assert page.startswith('<!DOCTYPE html>') and 'Cells by exit' in page and '--task segmentation' in page
+
+
 def test_members_that_see_other_sizes_share_the_largest(folder, tmp_path):
     for file in ('large.pth', 'small.pth'):
         shutil.copy(folder / file, tmp_path)

@@ -33,6 +33,7 @@ from mmcascade.engine.console.progress import progress_bar
 from mmcascade.models.cells.grid import Grid
 from mmcascade.visualization.report.cells.pictures import CellImages
 from mmcascade.visualization.report.cells.section import cells_section
+from mmcascade.visualization.report.cells.split import CellSplit
 from mmcascade.visualization.report.compared import Judgements, compared_section
 from mmcascade.visualization.report.findings.judged import StoredSplit
 from mmcascade.visualization.report.findings.settings import request_of
@@ -103,7 +104,9 @@ def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSect
     evidence = evidence_for(run.fitted, calibration)
     if isinstance(run.fitted, CellStore):
         cells = run.shown if isinstance(run.shown, CellStore) else None
-        return cells_section(told, calibration, evidence, run.fitted, cells, _cell_images(told, calibration), progress)
+        shown_cells = None if cells is None else CellSplit(cells, run.whole)
+        pictures = _cell_images(told, calibration)
+        return cells_section(told, calibration, evidence, CellSplit(run.fitted), shown_cells, pictures, progress)
     shown = run.shown if isinstance(run.shown, ScoreStore) else None
     fitted = StoredSplit.of(run.fitted, calibration.cascade, calibration.temperatures)
     split = None if shown is None else StoredSplit.of(shown, calibration.cascade, calibration.temperatures)

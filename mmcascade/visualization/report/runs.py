@@ -11,8 +11,11 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration, Calib
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import HEADER, StoreError, holds_cells
+from mmcascade.calibration.worth.whole_images import WholeImages
 
 AnyStore = ScoreStore | CellStore
+#: The folder in which `build` keeps what segmentors say of whole images.
+ALONE = 'report_alone'
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,14 @@ class CalibratedRun:
         calibration: what it holds.
         fitted: the store that it was fitted on.
         shown: a store of the same cascade on other images; None = there is none.
+        whole: members of a segmentation cascade on those images as a whole; None = they did not run there.
     """
 
     path: Path
     calibration: Calibration
     fitted: AnyStore
     shown: AnyStore | None
+    whole: WholeImages | None = None
 
 
 def calibrated_runs(run: Path) -> list[CalibratedRun]:
@@ -58,8 +63,19 @@ def calibrated_runs(run: Path) -> list[CalibratedRun]:
             )
         # `build` keeps the scores of the images that it reports on.
         others = [store for store in mine if store is not fitted and type(store) is type(fitted)]
-        runs.append(CalibratedRun(file, calibration, fitted, others[0] if others else None))
+        shown = others[0] if others else None
+        runs.append(CalibratedRun(file, calibration, fitted, shown, _whole(folder, calibration, shown)))
     return runs
+
+
+def _whole(folder: Path, calibration: Calibration, shown: AnyStore | None) -> WholeImages | None:
+    """What `build` keeps of members by themselves, on the images that are shown."""
+    if not isinstance(shown, CellStore):
+        return None
+    data = shown.header.identity.data.summary()
+    cells = (store for store in _stores(folder / ALONE) if isinstance(store, CellStore))
+    members = [stage.member for stage in calibration.cascade.stages]
+    return WholeImages.among([store for store in cells if store.header.identity.data.summary() == data], members)
 
 
 def _calibration(file: Path, given: bool) -> Calibration | None:

@@ -33,7 +33,9 @@ def case(tmp_path_factory):
         lambda height, width: [(10 * k, 0, 10, height) for k in range(8)],
     )
     evidence = evidence_for(fitted, calibration)
-    section = cells_section(Told('t', ['sky<', 'b']), calibration, evidence, fitted, shown, images)
+    section = cells_section(
+        Told('t', ['sky<', 'b']), calibration, evidence, CellSplit(fitted), CellSplit(shown), images
+    )
     return calibration, fitted, shown, section
 
 
@@ -92,8 +94,8 @@ def test_the_table_and_the_sentence(case):
     systems = CellSplit(shown).systems(calibration)
     table = {row[0]: row for row in section.table.texts()}
     for name, routes in systems.items():
-        assert table[name][1].startswith(f'{100 * MeanIoU().measure(routes):.1f} (')
-    assert table['ensemble'][3] == '1.00x'
+        assert table[name][2].startswith(f'{100 * MeanIoU().measure(routes):.1f} (')
+    assert table['ensemble'][4] == '1.00x'
     gap = 100 * (MeanIoU().measure(systems['cascade']) - MeanIoU().measure(systems['small']))
     assert re.search(rf'against small alone {gap:+.1f} \('.replace('+', r'\+'), section.verdict)
 

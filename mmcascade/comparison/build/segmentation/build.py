@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mmengine.config import Config
 
 from mmcascade._system.files import write_json
-from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, areas_of
+from mmcascade.calibration.worth.systems import CASCADE
+from mmcascade.calibration.worth.whole_images import WholeImages, area_standings
 from mmcascade.comparison.build.build import (
     CALIBRATION,
     CONFIG,
+    PAGE,
     RESULTS,
     BuildRequest,
     Built,
@@ -30,10 +32,10 @@ from mmcascade.comparison.build.segmentation.views import shared_view
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
-from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
+from mmcascade.engine.runs.report import write_report
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.segmentor_parts import segmentor_from_spec
-from mmcascade.routing import ExitPolicy, WindowPolicy
+from mmcascade.visualization.report.runs import ALONE
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,24 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     calibration = run_calibration(
         config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
     ).calibration
-    stores = {}
-    for name, changed in {CASCADE: config, 'whole': _whole(config), **_alone(config)}.items():
-        with progress_bar(f'report part: {name}') as progress:
-            stores[name], _ = prepare_store(
-                changed, request.out / 'report_cells' / name, 'test_dataloader', progress=progress
-            )
-    built = Built(path, order, calibration, _standings(stores, order, calibration), None)
+    cells = _filled(config, request.out / 'report_cells', 'report part: the cascade')
+    alone = {
+        name: _filled(changed, request.out / ALONE / name, f'report part: {name}')
+        for name, changed in {'whole': _whole(config), **_alone(config)}.items()
+    }
+    systems = WholeImages(alone.pop('whole'), alone).systems()
+    systems[CASCADE] = CellSource(cells).route(tuple(range(len(order))), calibration.policy())
+    built = Built(path, order, calibration, area_standings(systems), None)
     write_json(request.out / RESULTS, results_of(built, request))
+    write_report([request.out], request.out / PAGE)
     return built
+
+
+def _filled(config: Config, folder: Path, what: str) -> CellStore:
+    """What all stages of a cascade say of the report part."""
+    with progress_bar(what) as progress:
+        store: CellStore = prepare_store(config, folder, 'test_dataloader', progress=progress)[0]
+    return store
 
 
 def _classes(members: Sequence[Member]) -> tuple[tuple[str, ...], Sequence[Sequence[int]] | None]:
@@ -126,21 +137,3 @@ def _alone(config: Config) -> dict[str, Config]:
         changed.model.members = {stage.member: changed.model.members[stage.member]}
         found[stage.member] = changed
     return found
-
-
-def _standings(stores: Mapping[str, CellStore], order: Sequence[str], calibration: Calibration) -> AreaStandings:
-    """Members, ensemble and cascade replayed on the cells of the report part."""
-
-    def system(name: str, store: str, policy: ExitPolicy) -> AreaSystem:
-        routes = CellSource(stores[store]).route(tuple(range(policy.num_gaps + 1)), policy)
-        return AreaSystem(name, *areas_of(routes), routes.cost)
-
-    everybody = WindowPolicy([(None, None)] * (len(order) - 1))
-    return AreaStandings(
-        [
-            system(order[0], 'whole', WindowPolicy([])),
-            *(system(name, name, WindowPolicy([])) for name in order[1:]),
-            system(ENSEMBLE, 'whole', everybody),
-            system(CASCADE, CASCADE, calibration.policy()),
-        ]
-    )

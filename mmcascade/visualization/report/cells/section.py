@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade._system.tables import Column, Table, with_interval, with_prefix
+from mmcascade._system.tables import Column, Table, with_prefix
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
+from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, areas_of
+from mmcascade.calibration.worth.whole_images import area_standings
+from mmcascade.evaluation.curves.intervals.bootstrap import Interval
+from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_interval
+from mmcascade.evaluation.standings.table import standings_table
+from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.visualization.report.cells.pictures import CellImages, CellPicture, cell_pictures
-from mmcascade.visualization.report.cells.split import CellSplit, areas_of
+from mmcascade.visualization.report.cells.split import CellSplit
 from mmcascade.visualization.report.charts.curves import prefixed
 from mmcascade.visualization.report.charts.looks import Look, cascade_looks, stage_style
 from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
@@ -66,8 +70,8 @@ def cells_section(
     told: Told,
     calibration: Calibration,
     evidence: Evidence,
-    fitted: CellStore,
-    shown: CellStore | None,
+    fitted: CellSplit,
+    shown: CellSplit | None,
     images: CellImages | None = None,
     progress: Progress = no_progress,
 ) -> CellSection:
@@ -77,25 +81,20 @@ def cells_section(
         told: names, commands and config.
         calibration: of the cascade.
         evidence: what it was fitted on.
-        fitted: the store of the calibration split.
+        fitted: the calibration split.
         shown: of a split that nothing was fitted on; None = the calibration split is all there is.
         images: of the split that is shown; None = they cannot be shown.
         progress: called with the number of finished and of all settings.
     """
-    split = CellSplit(shown or fitted)
+    split = shown or fitted
     systems = split.systems(calibration)
-    looks = dict(zip(systems, _looks(), strict=True))
-    intervals = {name: miou_interval(*areas_of(routes)) for name, routes in systems.items()}
-    unit = float(systems['ensemble'].cost.mean())
-    rows = [
-        [
-            name,
-            with_interval(each.estimate, each.low, each.high, '.1f', 100),
-            with_prefix(float(systems[name].cost.mean())),
-            f'{systems[name].cost.mean() / unit:.2f}x',
-        ]
-        for name, each in intervals.items()
-    ]
+    standings = area_standings(systems)
+    members = [name for name in systems if name not in (ENSEMBLE, CASCADE)]
+    looks = dict(zip(systems, cascade_looks(len(members)) if len(members) > 1 else _looks(), strict=True))
+    intervals = {standing.name: standing.quality for standing in standings}
+    # Later members that did not run by themselves are known together only.
+    compared, larger = (members, 'the larger member') if len(members) > 1 else ([*members, ENSEMBLE], 'the ensemble')
+    unit = standings[ENSEMBLE].macs
     scale, prefix = prefixed(unit)
     shares = _shares(calibration)
     settings = []
@@ -103,7 +102,7 @@ def cells_section(
         settings.append(_setting(share, calibration, evidence, split))
         progress(number + 1, len(shares))
     curve = [(made, routes) for made, routes in settings if routes is not None]
-    quality = [miou_interval(*areas_of(routes), repeats=200) for _, routes in curve]
+    quality = [_miou(routes, repeats=200) for _, routes in curve]
     costs = [float(routes.cost.mean()) / scale for _, routes in curve]
     ends = [100 * end for each in [*quality, *intervals.values()] for end in (each.low, each.high)]
     chart = Chart(
@@ -117,7 +116,7 @@ def cells_section(
     chart.band(costs, low, high, 'cascade')
     chart.line(costs, middle, 'cascade', 'every share of deferred cells')
     for name, look in looks.items():
-        x, found = float(systems[name].cost.mean()) / scale, intervals[name]
+        x, found = standings[name].macs / scale, intervals[name]
         says = f'{name}: {100 * found.estimate:.1f} % mIoU'
         chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
         chart.point(x, 100 * found.estimate, look.style, look.marker, says)
@@ -130,18 +129,18 @@ def cells_section(
             ('asked for', calibration.target),
             ('decides per', calibration.cascade.grid or 'cell'),
             ('confidence', f'{calibration.cascade.confidence}, fusion {calibration.cascade.fusion}'),
-            ('calibrated on', f'{fitted.images:,} images'),
+            ('calibrated on', f'{fitted.store.images:,} images'),
         ],
-        verdict=_verdict(split.names[0], systems),
+        verdict=verdict(standings, compared, CASCADE, larger=larger),
         units=split.store.images,
         held=shown is not None,
-        table=Table.of([Column('system', left=True), 'mIoU %', 'MACs per image', 'cost'], rows),
+        table=standings_table(standings, compared[-1]),
         chart=chart,
         labels=[f'{100 * share:g} % of the cells go on in each gap' for share in shares],
         places=[_place(made, routes, chart, scale) for made, routes in settings],
         start=own,
         classes=_classes(split, systems, told.classes),
-        pictures=[] if images is None else cell_pictures(systems['cascade'], images),
+        pictures=[] if images is None else cell_pictures(systems[CASCADE], images),
         stage_names=split.names,
         stage_styles=[stage_style(stage) for stage in range(len(split.names))],
     )
@@ -180,7 +179,7 @@ def _nearest(settings: Sequence[Made], calibration: Calibration) -> int:
 def _place(made: Calibration | str, routes: Routes | None, chart: Chart, scale: float) -> dict[str, Any]:
     if routes is None or not isinstance(made, Calibration):
         return {'problem': str(made)}
-    found = miou_interval(*areas_of(routes), repeats=1).estimate
+    found = _miou(routes, repeats=1).estimate
     macs = float(routes.cost.mean())
     measured = made.measured
     text = {
@@ -205,25 +204,21 @@ def _place(made: Calibration | str, routes: Routes | None, chart: Chart, scale: 
     return {'text': text, 'width': width, 'at': {'cost': [float(x), float(y)]}}
 
 
-def _verdict(first: str, systems: dict[str, Routes]) -> str:
-    cascade, ensemble = systems['cascade'], systems['ensemble']
-    ratio = cascade.cost.mean() / ensemble.cost.mean()
-    less = miou_difference(areas_of(cascade), areas_of(ensemble))
-    more = miou_difference(areas_of(cascade), areas_of(systems[first]))
-    told = [with_interval(each.estimate, each.low, each.high, '+.1f', 100) for each in (less, more)]
-    pays = 'It pays' if ratio < 1 and more.low > 0 else 'It does not pay' if more.high <= 0 else 'It cannot be told'
-    return f'{pays}: the cascade costs {ratio:.2f}x of all stages, mIoU {told[0]}, and against {first} alone {told[1]}.'
+def _miou(routes: Routes, repeats: int) -> Interval:
+    intersect, predicted, label = areas_of(routes)
+    return miou_interval(intersect, predicted + label - intersect, repeats=repeats)
 
 
 def _classes(split: CellSplit, systems: dict[str, Routes], names: Sequence[str]) -> Table:
     """IoU per class beside the share of its pixels in cells that went on; the most deferred first."""
     cells = split.store.cells
     label = cells.label.astype(np.float64)
-    deferred = (label * (systems['cascade'].exit_stage > 0)[:, None]).sum(0)
+    deferred = (label * (systems[CASCADE].exit_stage > 0)[:, None]).sum(0)
     total = label.sum(0)
     ratios = {}
     for name, routes in systems.items():
-        intersect, union = (area.sum(0) for area in areas_of(routes))
+        intersect, predicted, labelled = (area.sum(0) for area in areas_of(routes))
+        union = predicted + labelled - intersect
         with np.errstate(invalid='ignore', divide='ignore'):
             ratios[name] = np.where(union > 0, intersect / union, np.nan)
     rows = []

@@ -5,25 +5,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE
+from mmcascade.calibration.worth.whole_images import WholeImages
 from mmcascade.routing import WindowPolicy
-
-Areas = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class CellSplit:
-    """The cells of a split."""
+    """The cells of a split.
+
+    Attributes:
+        store: what the stages of the cascade say of them.
+        whole: what its members say of whole images; None = they did not run there.
+    """
 
     store: CellStore
+    whole: WholeImages | None = None
 
     @cached_property
     def source(self) -> CellSource:
@@ -41,19 +43,16 @@ class CellSplit:
         return route(self.source.along(chain), calibration.policy(), self.source.units)
 
     def systems(self, calibration: Calibration) -> dict[str, Routes]:
-        """The first stage alone, all stages on every cell, and the cascade."""
+        """Each member alone, their ensemble, and the cascade.
+
+        Where members did not run on whole images these are the first one, and all stages on every cell.
+        """
+        if self.whole is not None:
+            return {**self.whole.systems(), CASCADE: self.routes(calibration)}
         chain = tuple(range(len(self.names)))
         everybody = WindowPolicy([(None, None)] * (len(chain) - 1))
         return {
             self.names[0]: self.source.route((0,), WindowPolicy([])),
-            'ensemble': self.source.route(chain, everybody),
-            'cascade': self.routes(calibration),
+            ENSEMBLE: self.source.route(chain, everybody),
+            CASCADE: self.routes(calibration),
         }
-
-
-def areas_of(routes: Routes) -> Areas:
-    """Intersection and union per image and class."""
-    label = routes.units.label
-    assert label is not None
-    intersect, predicted = np.split(routes.sums, 2, axis=1)
-    return intersect, predicted + label - intersect
