@@ -51,7 +51,15 @@ for registry, names in {missing}.items():
 BOTH = dict(
     HOOKS=['CascadeVisualizationHook', 'CellVisualizationHook', 'StageTableHook'],
     LOOPS=['DeferredTestLoop'],
-    METRICS=['CascadeCost', 'DeferredPixels', 'PixelSelective', 'SelectiveRisk', 'OODDetection', 'SCOD'],
+    METRICS=[
+        'CascadeCost',
+        'DeferredPixels',
+        'PixelSelective',
+        'SelectiveMaps',
+        'SelectiveRisk',
+        'OODDetection',
+        'SCOD',
+    ],
 )
 CLASSIFICATION = dict(MODELS=['WindowCascadeClassifier'])
 SEGMENTATION = dict(MODELS=['CascadeSegmentor'], DATASETS=['CamVidDataset', 'CityscapesCities'])

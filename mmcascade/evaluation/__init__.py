@@ -15,6 +15,7 @@ __getattr__, __dir__ = lazy_names(
             'DeferredPixels',
             'OODDetection',
             'PixelSelective',
+            'SelectiveMaps',
             'SelectiveRisk',
             'SubsetMetric',
         ]

@@ -13,16 +13,19 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.cells.acceptance import write_acceptance
 from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
 from mmcascade.models.cells.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
+from mmcascade.models.parts.cascade_parts import checked_accept
 from mmcascade.models.parts.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
 from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
-from mmcascade.routing import Confidence, ExitPolicy, Outcome
+from mmcascade.routing import Confidence, ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
@@ -37,7 +40,9 @@ class CascadeSegmentor(CascadeModel):
 
     - ``pred_sem_seg``: labels ``(1, H, W)`` of the original image;
     - ``cells``: per cell ``bboxes`` (x1, y1, x2, y2, ends exclusive, in pixels of the original image), ``confidence``
-      (higher = more certain; NaN where no pixel counts), ``exit_stages`` (from 0) and ``macs``;
+      (higher = more certain; NaN where no pixel counts), ``exit_stages`` (from 0), ``macs``, and ``accepted`` with
+      ``accept_cells``;
+    - ``confidence`` of the image, the mean of its cells' by area, and ``accepted`` with ``accept``;
     - ``macs`` of the image, ``mean_exit_stage`` and ``reached`` (share of the image that ran each stage), both by area,
       ``nonfinite_cells`` and ``num_stages``, and ``missed``, per stage the cells for which it gave nothing finite, in
       images where there are any;
@@ -61,7 +66,10 @@ class CascadeSegmentor(CascadeModel):
         fusion: 'prob', 'logit' or 'replace'.
         policy: config or object of an exit policy with one rule per gap. Without it the model builds, but refuses
             to test.
-        calibration: path of a file made by tools/calibrate.py (or its content), in place of ``policy``.
+        accept: accept an image if its confidence is at least this; None = no acceptance is reported.
+        accept_cells: accept the labels of a cell if its confidence is at least this.
+        calibration: path of a file made by tools/calibrate.py (or its content), in place of ``policy``, ``accept`` and
+            ``accept_cells``.
         confidence_map: add the confidence of every pixel at its cell's exit.
         seg_logits: keep the fused log-probabilities, which MMSegmentation's ``SegTTAModel`` needs: 4 bytes per class
             and pixel, with 19 classes ten times the memory of the labels.
@@ -111,6 +119,8 @@ class CascadeSegmentor(CascadeModel):
         fusion: str = 'prob',
         policy: Mapping[str, Any] | ExitPolicy | None = None,
         calibration: str | Path | Mapping[str, Any] | None = None,
+        accept: float | None = None,
+        accept_cells: float | None = None,
         confidence_map: bool = False,
         seg_logits: bool = False,
         data_preprocessor: Any = None,
@@ -128,7 +138,12 @@ class CascadeSegmentor(CascadeModel):
         self.keeps_logits = seg_logits
         self.maps_confidence = confidence_map
         self._unnumbered = 0
-        super().__init__(members, stages, confidence, fusion, policy, None, calibration, data_preprocessor, init_cfg)
+        if calibration is not None and accept_cells is not None:
+            raise ValueError('a calibration gives the accept thresholds; leave accept_cells= out, or calibration=')
+        self.accept_cells: float | None = None
+        super().__init__(members, stages, confidence, fusion, policy, accept, calibration, data_preprocessor, init_cfg)
+        if calibration is None:
+            self.accept_cells = checked_accept(accept_cells, self.confidence, 'accept_cells')
         self.dataset_meta = {}
 
     @property
@@ -149,6 +164,10 @@ class CascadeSegmentor(CascadeModel):
     def out_channels(self) -> int:
         """The number of classes, by which MMSegmentation's ``SegTTAModel`` tells softmax from sigmoid."""
         return self.stages[0].network.classes
+
+    def _use(self, calibration: Calibration) -> WindowPolicy:
+        self.accept_cells = calibration.accept_cells
+        return super()._use(calibration)
 
     def _build_member(self, name: str, spec: Any) -> Member:
         return segmentor_from_spec(name, spec)
@@ -240,6 +259,7 @@ class CascadeSegmentor(CascadeModel):
                 )
             )
         )
+        write_acceptance(sample, areas, self.accept, self.accept_cells)
         sample.set_field(float(outcome.macs.sum()), 'macs')
         sample.set_field(float((outcome.exit_stage * areas).sum() / whole), 'mean_exit_stage')
         sample.set_field(

@@ -140,7 +140,7 @@ def test_members_that_see_other_sizes_share_the_largest(folder, tmp_path):
         (dict(data='{root}/lost'), '1 of the 2 images have no mask, such as b.png'),
         (dict(data='{root}/colours'), 'has 3 channels; a mask has one channel'),
         (dict(data='{root}/many'), 'has the class 3, and the members have 3, 0 to 2'),
-        (dict(calibration=CalibrationRequest('risk=0.05')), 'a label map is not accepted'),
+        (dict(calibration=CalibrationRequest('tpr=0.95')), 'segmentation cascades know nothing'),
         (dict(out='{root}/data'), 'is not empty and holds no cascade.py'),
     ],
 )  # fmt: skip

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.cells.acceptance import accepting_maps
+from mmcascade.calibration.fit.cells.selective import CellDecision
 from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
@@ -73,7 +75,9 @@ def calibrate(
 def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | None = None) -> Calibration:
     """The same as :func:`calibrate`, on exits that are there already."""
     fitted_on = evidence.fitted_on
-    if request.wanted.is_decision:
+    if request.wanted.is_decision and fitted_on.units.label is not None:
+        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, decision=CellDecision(request))
+    elif request.wanted.is_decision:
         least_members = build_confidence(evidence.cascade.scoring).least_members
         fitted = fit_windows(fitted_on.exits, fitted_on.units, request, least_members)
     elif request.wanted.kind == 'exits':
@@ -127,8 +131,8 @@ def calibration_of(
     routes = route(judged.exits, policy, judged.units, maps=maps)
     of_a_class = None if request.wanted.class_name is None else evidence.quality(request.wanted)
     plain = replace(plain, measured=measured(routes, policy, quality=of_a_class))
-    if evidence.units.label is not None:  # a label map is not accepted or rejected
-        return plain
+    if evidence.units.label is not None:
+        return accepting_maps(plain, evidence, policy, fitted, request)
     threshold, promise = None, None
     if request.certify is not None:
         seen = route(fitted_on.exits, policy, fitted_on.units, maps=maps)

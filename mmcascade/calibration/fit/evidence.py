@@ -58,7 +58,10 @@ class Evidence:
         """
         if isinstance(store, CellStore):
             request.check_segmentor()
-            return cls.of_cells(store, cascade)
+            evidence = cls.of_cells(store, cascade)
+            if request.certify is None:
+                return evidence
+            return replace(evidence, held=hold_out_at_random(store.images, request.certify_share, request.seed)[1])
         request.check_classifier()
         return cls.of_scores(store, cascade, request)
 

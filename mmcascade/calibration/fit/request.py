@@ -17,8 +17,6 @@ WINDOWS = ('one-sided', 'two-sided')
 
 #: What places windows around a decision to accept, and so means nothing where there is none.
 _WINDOWS = ('rule', 'fit_on', 'half_width')
-#: What speaks of accepting whole images, or of their scores.
-_IMAGES = ('accept', 'certify', 'certify_share', 'adjust_on', 'adapt')
 
 
 @dataclass(frozen=True)
@@ -132,10 +130,11 @@ class CalibrationRequest:
 
     def check_segmentor(self) -> None:
         """Raise ValueError if something is asked for that a segmentation cascade has not."""
-        if self.wanted.is_decision:
+        wanted = [self.wanted, *([] if self.accept is None else [Target.parse(self.accept)])]
+        if any(target.kind == 'tpr' for target in wanted):
             raise ValueError(
-                f'{self.target} asks for a decision to accept a prediction, and a label map is not accepted or '
-                'rejected as a whole; the targets of segmentation cascades are miou=, iou[class]=, macs= and deferred='
+                'tpr= tells images from those out of distribution, of which segmentation cascades know nothing; '
+                'their decisions are risk= and coverage='
             )
         if self.wanted.kind == 'exits':
             raise ValueError(
@@ -145,11 +144,15 @@ class CalibrationRequest:
             raise ValueError(
                 f'{self.target} is a target of classifiers; the quality of segmentations is miou= or iou[class]='
             )
-        self._refuse(_IMAGES, 'a label map is not accepted or rejected, and its cells follow one-sided thresholds')
+        self._refuse(('adjust_on', 'adapt'), 'cells of one image are no stream that a window could follow')
         self._refuse(
-            ('maps', 'temperatures', *_WINDOWS),
-            'these place windows around a decision; a segmentation cascade takes the temperatures of its config',
+            ('maps', 'temperatures'), 'a segmentation cascade takes the temperatures of its config, and no maps'
         )
+        self._refuse(('rule',), "the paper's rule counts images by the hundred; a decision on cells meets its target")
+        if self.wanted.is_decision:
+            self._refuse(('windows',), f'{self.target} places windows around a decision')
+        else:
+            self._refuse(_WINDOWS, f'they place windows around a decision, and {self.target} asks for none')
 
     def _refuse(self, names: tuple[str, ...], reason: str) -> None:
         """What would be ignored is an error."""

@@ -85,7 +85,7 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     model['stages'] = chain_stages(model['stages'], point.chain)
     used = {stage['member'] for stage in model['stages']}
     model['members'] = {name: member for name, member in model['members'].items() if name in used}
-    for key in ('policy', 'accept'):
+    for key in ('policy', 'accept', 'accept_cells'):
         model.pop(key, None)
     model['calibration'] = '{{ fileDirname }}/calibration.json'
     return Config(config)

@@ -131,7 +131,7 @@ def build_without_calibration(cfg: Config) -> CascadeModel:
             f'got model.type = {cfg.model.get("type")!r}'
         )
     config = copy.deepcopy(cfg.model)
-    for key in ('calibration', 'policy', 'accept'):
+    for key in ('calibration', 'policy', 'accept', 'accept_cells'):
         config.pop(key, None)
     if task_of(cfg) == 'classification' and any(stage.get('temperature', 1) != 1 for stage in config.stages):
         raise ValueError(

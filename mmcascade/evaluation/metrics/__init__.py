@@ -9,7 +9,17 @@ with needed_by('mmcascade.evaluation.metrics'):
     from mmcascade.evaluation.metrics.ood_detection import OODDetection
     from mmcascade.evaluation.metrics.pixel_selective import PixelSelective
     from mmcascade.evaluation.metrics.scod import SCOD
+    from mmcascade.evaluation.metrics.selective_maps import SelectiveMaps
     from mmcascade.evaluation.metrics.selective_risk import SelectiveRisk
     from mmcascade.evaluation.metrics.subset_metric import SubsetMetric
 
-__all__ = ['SCOD', 'CascadeCost', 'DeferredPixels', 'OODDetection', 'PixelSelective', 'SelectiveRisk', 'SubsetMetric']
+__all__ = [
+    'SCOD',
+    'CascadeCost',
+    'DeferredPixels',
+    'OODDetection',
+    'PixelSelective',
+    'SelectiveMaps',
+    'SelectiveRisk',
+    'SubsetMetric',
+]

@@ -17,11 +17,12 @@ def cells_as_json(sample: SegDataSample) -> list[dict[str, Any]]:
 
     Returns:
         Per cell ``bbox`` (x1, y1, x2, y2, the ends excluded), ``confidence`` (None where nothing counts or is finite),
-        ``exit_stage`` and ``macs``.
+        ``exit_stage`` and ``macs``; and ``accepted`` where cells have an accept threshold.
     """
     cells = sample.cells
+    accepted = [dict(accepted=one) for one in cells.accepted.tolist()] if 'accepted' in cells else [{}] * len(cells)
     columns = (cells.bboxes.tolist(), cells.confidence.tolist(), cells.exit_stages.tolist(), cells.macs.tolist())
     return [
-        dict(bbox=bbox, confidence=score if math.isfinite(score) else None, exit_stage=exit_stage, macs=macs)
-        for bbox, score, exit_stage, macs in zip(*columns, strict=True)
+        dict(bbox=bbox, confidence=score if math.isfinite(score) else None, exit_stage=exit_stage, macs=macs) | more
+        for bbox, score, exit_stage, macs, more in zip(*columns, accepted, strict=True)
     ]

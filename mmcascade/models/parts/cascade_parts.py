@@ -214,13 +214,13 @@ def check_confidence(confidence: Confidence, stages: Sequence[ClassifierStage], 
     confidence.check({stage.source: '' for stage in stages})
 
 
-def checked_accept(accept: float | None, confidence: Confidence) -> float | None:
+def checked_accept(accept: float | None, confidence: Confidence, name: str = 'accept') -> float | None:
     """The accept threshold of a config; ValueError where it is none, or the confidence can never be there."""
     if accept is None:
         return None
     if not is_finite(accept):
-        raise ValueError(f'accept is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
-    _check_range(accept, 'accept', confidence, 'or leave accept out')
+        raise ValueError(f'{name} is the lowest confidence that is accepted, a finite number or None, got {accept!r}')
+    _check_range(accept, name, confidence, f'or leave {name} out')
     return float(accept)
 
 

@@ -140,6 +140,20 @@ def test_calibrated_cascade_reaches_what_the_file_says(project, folder):
         routed(project, calibration=str(folder / 'calibration.json'), grid=dict(cell=48, margin=4))
 
 
+@pytest.mark.parametrize('target, accept', [('risk=0.7', None), ('deferred=0.4', 'coverage=0.6')])
+def test_a_calibrated_cascade_accepts_what_the_file_says(project, folder, target, accept):
+    store, identity = store_of(project, folder / 'calibrated')
+    calibration = fit_store(store, identity, target, accept=accept)
+    path = folder / f'{target}.json'
+    calibration.save(path)
+    cfg = copy.deepcopy(project)
+    cfg.test_evaluator = [dict(type='mmcascade.SelectiveMaps')]
+    metrics, measured = routed(cfg, calibration=str(path)), calibration.measured
+    for name in ('coverage', 'risk', 'cell_coverage', 'cell_risk'):
+        assert metrics[f'maps/deployed_{name}'] == pytest.approx(100 * measured[name]), name
+    assert 0 < measured['cell_coverage'] < 1
+
+
 def test_a_cascade_with_temperatures_is_calibrated_as_it_is(project, folder):
     stages = [dict(member='small', scale=0.5, temperature=2.0), dict(member='large', temperature=0.5)]
     store, identity = store_of(project, folder / 'temperatures', stages=stages)

@@ -31,7 +31,13 @@ def check_guarantee(promise: Guarantee) -> None:
     whole(promise.units, 'units of a guarantee', least=1)
     whole(promise.seed, 'seed of a guarantee', least=0)
     whole(promise.accepted, 'accepted of a guarantee', least=0)
-    whole(promise.errors, 'errors of a guarantee', least=0)
+    if promise.stake is None:
+        whole(promise.errors, 'errors of a guarantee', least=0)
+    elif finite(promise.errors, 'errors of a guarantee') < 0 or not 0 < finite(promise.stake, 'stake') <= 1:
+        raise ValueError(
+            f'the losses and the stake of a guarantee are no less than 0, and the stake at most 1, got '
+            f'{promise.errors!r} and {promise.stake!r}'
+        )
     fraction(promise.lowest_risk, 'lowest_risk of a guarantee')
     if not promise.errors <= promise.accepted <= promise.units:
         raise ValueError(
@@ -43,7 +49,11 @@ def check_guarantee(promise: Guarantee) -> None:
         return
     finite(promise.threshold, 'threshold of a guarantee')
     bound = finite(promise.bound, 'bound of a guarantee')
-    if not promise.accepted or not math.isclose(bound, promise.upper_bound(), rel_tol=1e-6) or bound > promise.risk:
+    if promise.stake is not None:  # the bound follows from the losses one by one, which a file does not hold
+        sound = promise.accepted > 0 and promise.errors / promise.accepted <= bound
+    else:
+        sound = promise.accepted > 0 and math.isclose(bound, promise.upper_bound(), rel_tol=1e-6)
+    if not sound or bound > promise.risk:
         raise ValueError(
             f'the guarantee says that the risk is at most {bound:g}, and its counts do not: {promise.errors} errors '
             f'among {promise.accepted} accepted at delta {promise.delta:g}'
@@ -66,7 +76,7 @@ def check_trial(trial: TemperatureTrial, temperature: float) -> None:
 
 
 def check_scores(
-    cascade: CascadeIdentity, windows: Sequence[Window | None], tau: Any, accept: float | None, mapped: bool
+    cascade: CascadeIdentity, windows: Sequence[Window | None], tau: Any, accept: Sequence[float], mapped: bool
 ) -> None:
     """Raise ValueError or TypeError if a score lies where its confidence function cannot put it.
 
@@ -74,7 +84,7 @@ def check_scores(
         cascade: says which function.
         windows: of the gaps.
         tau: one score per gap at most.
-        accept: the threshold of acceptance, or None.
+        accept: the thresholds of acceptance.
         mapped: it is compared with mapped scores.
     """
     if cascade.fusion not in FUSIONS:
@@ -88,9 +98,8 @@ def check_scores(
         raise ValueError(f'tau has one score per gap, got {len(tau)}')
     _check_inside(ends, known, 'a window', name)
     _check_inside(tau, known, 'tau', name)
-    if accept is not None:
-        judged, judge = ((0.0, 1.0), 'a score map') if mapped else (known, name)
-        _check_inside([accept], judged, 'accept', judge)
+    judged, judge = ((0.0, 1.0), 'a score map') if mapped else (known, name)
+    _check_inside(list(accept), judged, 'accept', judge)
 
 
 def _check_inside(scores: list[Any], known: tuple[float, float], what: str, name: str) -> None:

@@ -63,6 +63,8 @@ class Calibration:
         max_cells: how many cells of an image may go on after stage 0; None = any number. Only segmentation cascades
             have it, and only their files hold it.
         trials: per stage, how its temperature was found; None where temperatures were not left to the evidence.
+        accept_cells: of a segmentation cascade, accept the labels of a cell if its score is at least this; ``accept``
+            then is the threshold of whole images. None = no acceptance of cells.
 
     Example:
         >>> from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
@@ -92,6 +94,7 @@ class Calibration:
     adapt: int | None = None
     max_cells: int | None = None
     trials: list[TemperatureTrial] | None = None
+    accept_cells: float | None = None
 
     def policy(self) -> WindowPolicy:
         """The exit policy that it describes.
@@ -125,8 +128,9 @@ class Calibration:
             'cascade': self.cascade.to_json(),
             'measured': _without_nan(self.measured),
             'maps': maps,
+            'guarantee': None if self.guarantee is None else self.guarantee.to_json(),
         }
-        for name in ('max_cells', 'trials'):
+        for name in ('max_cells', 'trials', 'accept_cells'):
             if getattr(self, name) is None:
                 del data[name]
         return data
@@ -201,11 +205,12 @@ def _check(calibration: Calibration) -> None:
     for trial, temperature in zip(calibration.trials or (), calibration.temperatures, strict=False):
         check_trial(trial, temperature)
     _check_request(calibration)
+    accepts = [calibration.accept, calibration.accept_cells]
     check_scores(
         calibration.cascade,
         calibration.windows,
         calibration.tau,
-        calibration.accept,
+        [accept for accept in accepts if accept is not None],
         mapped=calibration.maps is not None,
     )
     if calibration.guarantee is not None:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.fit.cells.selective import JudgedMaps
+from mmcascade.calibration.fit.certificates.bets import Bets
 from mmcascade.calibration.fit.certificates.certificate import Counts, certify, every_start, risk_upper_bound
 
 
@@ -28,6 +31,9 @@ class Guarantee:
         lowest_risk: the lowest risk that could have been certified at this delta.
         start: the threshold that was tested first, which the other units gave; None in files of version 0.1, which
             shared delta among several, and where no unit had a finite score.
+        stake: of segmented images, whose losses are shares of their pixels: part of the largest stake that was bet on
+            each, see :mod:`~mmcascade.calibration.fit.certificates.bets`; ``errors`` then is the sum of their losses.
+            None where an error is 0 or 1, and the bound follows from the counts.
     """
 
     risk: float
@@ -37,10 +43,15 @@ class Guarantee:
     seed: int
     threshold: float | None
     accepted: int
-    errors: int
+    errors: float
     bound: float | None
     lowest_risk: float
     start: float | None = None
+    stake: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What a file says; a stake only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != 'stake' or value is not None}
 
     def upper_bound(self) -> float:
         """The bound that its own counts give."""
@@ -82,6 +93,53 @@ def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, sha
     bound = None if threshold is None else float(risk_upper_bound(errors, count, delta))
     lowest = lowest_certified_risk(fitted_on, held, delta)
     return Guarantee(risk, delta, len(held.wrong), share, seed, threshold, count, errors, bound, lowest, start=start)
+
+
+def map_guarantee(
+    fitted_on: JudgedMaps, held: JudgedMaps, risk: float, delta: float, *, share: float, seed: int
+) -> Guarantee:
+    """Certify the mean loss of accepted images on those held out, with a bet that the others have chosen.
+
+    Args:
+        fitted_on: gives the stake and the threshold that is tested first, and nothing else.
+        held: images that nothing was fitted on.
+        risk, delta: what to promise.
+        share, seed: how the images were held out, for the record.
+    """
+    first, then = Bets.of(fitted_on.confidence, fitted_on.lost), Bets.of(held.confidence, held.lost)
+    stake, start, threshold = _bet(first, then, risk, delta)
+    accepted = held.confidence >= (np.inf if threshold is None else threshold)
+    bound = None
+    if threshold is not None:
+        assert stake is not None
+        bound = then.upper_bound(threshold, risk, delta, stake)
+    low, high = 0.0, 1.0
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if _bet(first, then, middle, delta)[2] is not None else (middle, high)
+    lost = float(held.lost[accepted].sum())
+    return Guarantee(
+        risk,
+        delta,
+        then.units,
+        share,
+        seed,
+        threshold,
+        int(accepted.sum()),
+        lost,
+        bound,
+        high,
+        start,
+        1.0 if stake is None else stake,
+    )
+
+
+def _bet(first: Bets, then: Bets, risk: float, delta: float) -> tuple[float | None, float | None, float | None]:
+    plan = first.plan(risk, delta, then.units)
+    if plan is None:
+        return None, None, None
+    stake, start = plan
+    return stake, start, then.lowest_from(start, risk, delta, stake)
 
 
 def lowest_certified_risk(fitted_on: Judged, held: Judged, delta: float) -> float:

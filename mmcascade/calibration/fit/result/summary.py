@@ -22,7 +22,10 @@ def summary_lines(calibration: Calibration) -> list[str]:
         lines.append('temperatures: ' + ', '.join(f'{t:.4g}' for t in calibration.temperatures))
     if calibration.accept is not None:
         score = 'confidence' if calibration.maps is None else 'mapped confidence'
-        lines.append(f'accept at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
+        what = 'accept' if 'miou' not in calibration.measured else 'accept an image'
+        lines.append(f'{what} at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
+    if calibration.accept_cells is not None:
+        lines.append(f'accept a cell at confidence >= {calibration.accept_cells:.6g}, for {calibration.accept_target}')
     measured = calibration.measured
     reached = _percent(*measured['reached'])
     if 'miou' in measured:
@@ -32,12 +35,37 @@ def summary_lines(calibration: Calibration) -> list[str]:
             f'on {measured["units"]} calibration units: accuracy {_percent(measured["accuracy"])}, '
             f'{with_prefix(measured["macs"])} multiply-adds per unit, reached {reached}'
         )
-    if 'coverage' in measured and not math.isnan(measured['risk']):
+    if 'miou' in measured:
+        lines += _accepted(calibration)
+    elif 'coverage' in measured and not math.isnan(measured['risk']):
         lines.append(
             f'accepted {_percent(measured["coverage"])} of them, of which {_percent(measured["risk"])} are wrong'
         )
     if calibration.guarantee is not None:
         lines.append(_promise(calibration.guarantee))
+    return lines
+
+
+def _accepted(calibration: Calibration) -> list[str]:
+    """What is accepted of a segmentation cascade, and what is not for want of a threshold."""
+    measured, target = calibration.measured, calibration.accept_target
+    if target is None:
+        return []
+    lines = []
+    if not math.isnan(measured.get('risk', math.nan)):
+        lines.append(
+            f'accepted {_percent(measured["coverage"])} of the images, with {_percent(measured["risk"])} of the pixels '
+            'of an image wrong on average'
+        )
+    elif calibration.guarantee is None:
+        lines.append(f'accepted no image: no threshold of images keeps {target}')
+    if not math.isnan(measured.get('cell_risk', math.nan)):
+        lines.append(
+            f'accepted cells with {_percent(measured["cell_coverage"])} of the labelled pixels, of which '
+            f'{_percent(measured["cell_risk"])} are wrong'
+        )
+    else:
+        lines.append(f'accepted no cell: no threshold of cells keeps {target}')
     return lines
 
 
@@ -91,8 +119,11 @@ def _promise(promise: Guarantee) -> str:
             f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that can be certified is '
             f'{promise.lowest_risk:.4g}'
         )
+    counted = f'{promise.errors} errors among {promise.accepted} accepted'
+    if promise.stake is not None:
+        counted = f'a mean loss of {promise.errors / promise.accepted:.4g} over {promise.accepted} accepted images'
     return (
         f'certified: the risk on unseen units of this kind is at most {promise.risk:g}, except with probability '
-        f'{promise.delta:g} over the draw of the {promise.units} held-out units ({promise.errors} errors among '
-        f'{promise.accepted} accepted, upper bound {promise.bound:.4g})'
+        f'{promise.delta:g} over the draw of the {promise.units} held-out units ({counted}, '
+        f'upper bound {promise.bound:.4g})'
     )

@@ -15,6 +15,7 @@ from mmcascade.calibration.fit.two_sided.operating_point import check_spread, pl
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing import WindowPolicy
+from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from mmcascade.routing.policies.policies import Window
 
 
@@ -26,8 +27,38 @@ class FittedWindows:
     tau: list[float]
 
 
+class Decision:
+    """Where a decision to accept lies among scores, and the window around it; this one is about images of classifiers.
+
+    Args:
+        request: its ``target`` and ``rule``.
+    """
+
+    def __init__(self, request: CalibrationRequest) -> None:
+        self.request = request
+
+    def tau(self, exits: Sequence[Exit], routes: Routes) -> float:
+        """The score at which the target is met.
+
+        Args:
+            exits: those that were routed.
+            routes: what became of all units.
+        """
+        del exits
+        target = self.request.target
+        return place_tau(*judged_units(routes, target), target, self.request.rule)  # type: ignore[arg-type]
+
+    def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
+        """The window around tau among the scores of the units that reach a gap."""
+        return quantile_window(scores, tau, self.request.half_width)
+
+
 def fit_windows(
-    exits: Sequence[Exit], units: Units, request: CalibrationRequest, least_members: int = 1
+    exits: Sequence[Exit],
+    units: Units,
+    request: CalibrationRequest,
+    least_members: int = 1,
+    decision: Decision | None = None,
 ) -> FittedWindows:
     """Place a window in every gap (Xia & Bouganis 2023, section 3.3), from the first gap to the last.
 
@@ -46,28 +77,32 @@ def fit_windows(
             units on each side of tau; ``rule``, 'safe' or 'paper', see
             :func:`~mmcascade.calibration.fit.two_sided.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
         least_members: how many members have to run before the confidence tells units apart; everybody goes on before.
+        decision: where it lies, and how far a window reaches; default that on images of classifiers.
 
     Raises:
         ValueError: if the target cannot be reached, no unit reaches a gap, or the scores in a gap are all the same.
     """
     windows: list[Window | None] = []
-    taus = []
+    decision, taus = decision or Decision(request), []
     for gap in range(len(exits) - 1):
         if gap + 1 < least_members:
             windows.append((None, None))
             continue
         before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
-        routes = route(exits[: gap + 1], WindowPolicy(before), units)
+        budget = request.max_cells if gap else None
+        policy = WindowPolicy(before) if budget is None else CellBudgetPolicy(before, budget)
+        routes = route(exits[: gap + 1], policy, units)
         here = routes.confidence[routes.exit_stage == gap]
+        here = here[~np.isnan(here)]  # cells of which no pixel counts
         if not here.size:
             raise ValueError(
                 f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
                 f"larger half_width than {request.half_width}, or fit_on='all'"
             )
         check_spread(here, gap)
-        tau = place_tau(*judged_units(routes, request.target), request.target, request.rule)  # type: ignore[arg-type]
+        tau = decision.tau(exits[: gap + 1], routes)
         taus.append(tau)
-        windows.append(quantile_window(here, tau, request.half_width))
+        windows.append(decision.window(here, tau))
     return FittedWindows(windows, taus)
 
 

@@ -1,0 +1,87 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Accept thresholds of a segmentation cascade, for images and for cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mmcascade.calibration.fit.cells.selective import judged_cells, judged_images
+from mmcascade.calibration.fit.evidence import Evidence
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.guarantee import Guarantee, map_guarantee
+from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.routing import ExitPolicy
+
+
+def accepting_maps(
+    plain: Calibration, evidence: Evidence, policy: ExitPolicy, fitted: FittedWindows, request: CalibrationRequest
+) -> Calibration:
+    """The calibration with what the request wants to be accepted; the same if that is nothing.
+
+    Images and cells have thresholds of their own, each for the same target. With a guarantee that of images is
+    certified on those held out, and that of cells is fitted on the others.
+
+    Args:
+        plain: windows and figures.
+        evidence: what to fit on.
+        policy: who goes on.
+        fitted: the windows, with the scores they were placed around.
+        request: what is asked for.
+
+    Raises:
+        ValueError: if no threshold of images or cells meets the target.
+    """
+    if request.accept_target is None:
+        return plain
+    target = Target.parse(request.accept_target)
+    fitted_on, judged = evidence.fitted_on, evidence.judged_on
+    seen = route(fitted_on.exits, policy, fitted_on.units)
+    routes = route(judged.exits, policy, judged.units)
+    cells, images = judged_cells(judged.exits, routes), judged_images(routes)
+    of_images, promise = None, None
+    problems = []
+    if request.certify is not None:
+        promise = _promise(seen, routes, target, request)
+        of_images = promise.threshold
+    else:
+        try:
+            of_images = images.threshold_for(target)
+        except ValueError as error:
+            problems.append(f'of images, {error}')
+    try:
+        of_cells = judged_cells(fitted_on.exits, seen).threshold_for(target)
+    except ValueError as error:
+        problems.append(f'of cells, {error}')
+        of_cells = None
+        if of_images is None and promise is None:
+            raise ValueError('; '.join(problems)) from None
+    figures: dict[str, float] = {}
+    for name, found, threshold in (('', images, of_images), ('cell_', cells, of_cells)):
+        if threshold is not None:
+            figures[f'{name}coverage'], figures[f'{name}risk'] = found.point(threshold)
+    return replace(
+        plain,
+        accept=of_images,
+        accept_cells=of_cells,
+        accept_target=request.accept_target,
+        tau=fitted.tau,
+        half_width=request.half_width if request.wanted.is_decision else 0.0,
+        fit_on=request.fit_on,
+        guarantee=promise,
+        measured=plain.measured | figures,
+    )
+
+
+def _promise(seen: Routes, held: Routes, target: Target, request: CalibrationRequest) -> Guarantee:
+    assert request.certify is not None
+    return map_guarantee(
+        judged_images(seen),
+        judged_images(held),
+        target.value,
+        request.certify,
+        share=request.certify_share,
+        seed=request.seed,
+    )

@@ -1,0 +1,121 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Accepting segmented images, or cells of them: what is judged, and where the thresholds lie.
+
+An image is wrong in part. Its loss is the share of its labelled pixels that is wrong, and the selective risk the mean
+loss of the accepted images, in which every image counts the same. Of cells the risk is the share of wrong pixels among
+all labelled pixels of accepted cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcascade.calibration.fit.one_sided.shares import midway
+from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, midway_below
+from mmcascade.calibration.fit.two_sided.windows import Decision
+from mmcascade.calibration.replay.quality import pixels_per_image
+from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.replay.units import Exit
+from mmcascade.evaluation.curves.weighted_curves import (
+    accepted_point,
+    largest_coverage_at,
+    smallest_coverage_from,
+    weighted_risk_coverage,
+)
+from mmcascade.routing.confidences.image_confidence import image_confidences
+
+
+@dataclass(frozen=True)
+class JudgedMaps:
+    """Images, or cells, as a decision to accept them sees them.
+
+    Attributes:
+        confidence: float64 ``(n)``, -inf is never accepted.
+        lost: float64 ``(n)``, what accepting costs, at most the weight.
+        weight: float64 ``(n)``, what each counts for, above 0.
+    """
+
+    confidence: NDArray[np.float64]
+    lost: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def score_at(self, target: Target) -> float:
+        """The score of the unit at which a target is met, by the 'safe' rule.
+
+        Raises:
+            ValueError: if it cannot be met, with what can.
+        """
+        if not len(self.confidence):
+            raise ValueError(f'{target} cannot be reached: no image has a labelled pixel')
+        curve = weighted_risk_coverage(self.confidence, self.lost, self.weight)
+        finite = np.isfinite(curve.threshold)
+        if target.kind == 'risk':
+            place = largest_coverage_at(curve, target.value)
+            if place is None:
+                lowest = min(curve.risk[finite], default=np.nan)
+                raise ValueError(f'{target} cannot be reached: the lowest risk at any threshold is {lowest:.4g}')
+        else:
+            place = smallest_coverage_from(curve, target.value)
+            if place is None:
+                most = max(curve.coverage[finite], default=0.0)
+                raise ValueError(f'{target} cannot be reached: only {most:.4g} has a finite score')
+        return float(curve.threshold[place])
+
+    def threshold_for(self, target: Target) -> float:
+        """Midway below that score."""
+        return accept_threshold(self.confidence, self.score_at(target))
+
+    def point(self, threshold: float | None) -> tuple[float, float]:
+        """Coverage and risk of a threshold; None accepts nothing."""
+        return accepted_point(self.confidence, self.lost, self.weight, np.inf if threshold is None else threshold)
+
+
+def judged_images(routes: Routes) -> JudgedMaps:
+    """The images with labelled pixels, as a cascade leaves them; each counts the same."""
+    right, _, label = (pixels.sum(1, dtype=np.float64) for pixels in pixels_per_image(routes))
+    units = routes.units
+    confidence = image_confidences(routes.confidence, units.area, units.group, units.groups)
+    known = label > 0
+    lost = (label - right)[known] / label[known]
+    return JudgedMaps(confidence[known], lost, np.ones(len(lost)))
+
+
+def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
+    """The cells with labelled pixels, as a cascade leaves them; each counts by these.
+
+    Args:
+        exits: after each stage that was routed.
+        routes: what it did.
+    """
+    sums = np.zeros((len(routes.exit_stage), exits[0].carried.size))
+    for stage, exit_ in enumerate(exits):
+        rows = np.flatnonzero(routes.exit_stage == stage)
+        sums[rows] = exit_.carried.select(rows).histogram(np.arange(len(rows)), len(rows))
+    classes = sums.shape[1] // 2
+    right, judged = sums[:, :classes].sum(1), sums[:, classes:].sum(1)  # every labelled pixel is predicted
+    known = judged > 0
+    confidence = np.where(np.isnan(routes.confidence), -np.inf, routes.confidence).astype(np.float64)
+    return JudgedMaps(confidence[known], (judged - right)[known], judged[known])
+
+
+class CellDecision(Decision):
+    """The decision to accept cells. Bounds lie midway between scores, so that rounding in another run moves no cell."""
+
+    def tau(self, exits: Sequence[Exit], routes: Routes) -> float:
+        """The score at which the cells meet the target as they stand."""
+        return judged_cells(exits, routes).score_at(self.request.wanted)
+
+    def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
+        """The window that holds the cells of a quantile window, which ends on a score where few cells reach a gap."""
+        low, high = super().window(scores, tau)
+        ordered = np.unique(scores[np.isfinite(scores)]).astype(np.float64)
+        first, after = np.searchsorted(ordered, low), np.searchsorted(ordered, high, side='right')
+        below = midway_below(ordered[first], ordered[first - 1] if first else None)
+        if after == len(ordered):
+            return below, float(ordered[-1] + 2e-4 * abs(ordered[-1]))
+        return below, midway(float(ordered[after - 1]), float(ordered[after]))
