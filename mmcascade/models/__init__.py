@@ -20,11 +20,12 @@ def _register() -> None:
     try:
         import mmpretrain.structures  # noqa: F401
     except Exception as error:  # incompatible versions raise AssertionError, not ImportError
-        for name in ('WindowCascadeClassifier', *_WITH_EXITS):
+        for name in ('WindowCascadeClassifier', 'X3D', 'X3DHead', *_WITH_EXITS):
             register_unavailable(MODELS, name, 'mmpretrain', error)
     else:
         import mmcascade.models.members.exits.exit_classifier
-        import mmcascade.models.members.exits.msdnet  # noqa: F401
+        import mmcascade.models.members.exits.msdnet
+        import mmcascade.models.members.x3d  # noqa: F401
         from mmcascade.models.cascade_classifier import WindowCascadeClassifier  # noqa: F401
     try:
         import mmseg.structures  # noqa: F401

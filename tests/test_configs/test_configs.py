@@ -21,7 +21,17 @@ from mmcascade.registry import MODELS
 from tests.support import ROOT
 
 # These have tests of their own.
-OTHERS = ('quickstart', 'quickstart_seg', 'ood', 'camvid', 'cityscapes', 'multi_exit', 'cifar10', 'imagenet_subset')
+OTHERS = (
+    'quickstart',
+    'quickstart_seg',
+    'ood',
+    'camvid',
+    'cityscapes',
+    'multi_exit',
+    'cifar10',
+    'imagenet_subset',
+    'clips',
+)
 CONFIGS = [path for path in find_configs(ROOT) if path.parent.name not in OTHERS]
 ZOO = 'zoo'
 # Written out in its config, for recipes whose weights the zoo does not have.
