@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcascade.runtime.bundle import Bundle
+from mmcascade.runtime.cells.confidence import image_confidence
 from mmcascade.runtime.cells.grid import Grid
 from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
@@ -30,7 +31,7 @@ class Cell:
     Attributes:
         box: x1, y1, x2, y2 in pixels of the original image, ends exclusive.
         confidence: the score that is judged; higher = more certain; NaN where no pixel counts.
-        accepted: whether it reaches the accept threshold; None where there is none.
+        accepted: whether it reaches the accept threshold of cells; None where there is none.
         exit_stage: the stage after which it left, from 0.
         macs: multiply-adds spent on it.
         margin: how far its scores stayed from every bound; on a bound, rounding decides.
@@ -63,6 +64,9 @@ class Segmentation:
         cells: row by row.
         macs: multiply-adds spent on the image.
         mean_exit_stage: by area.
+        confidence: mean of the cells' by area, without those of which no pixel counts.
+        accepted: whether it reaches the accept threshold of images; None where there is none.
+        margin: how far the confidence is from that threshold, less what rounding of pixels can move.
         probabilities: fused, float32 ``(C, H, W)``; None where nobody asked for them.
     """
 
@@ -70,15 +74,20 @@ class Segmentation:
     cells: tuple[Cell, ...]
     macs: float
     mean_exit_stage: float
+    confidence: float
+    accepted: bool | None
+    margin: float
     probabilities: Floats | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Everything but labels and probabilities, as plain values."""
+        """Everything but labels, margin and probabilities, as plain values."""
         return {
             'height': self.labels.shape[0],
             'width': self.labels.shape[1],
             'macs': self.macs,
             'mean_exit_stage': self.mean_exit_stage,
+            'confidence': self.confidence if np.isfinite(self.confidence) else None,
+            'accepted': self.accepted,
             'cells': [cell.to_json() for cell in self.cells],
         }
 
@@ -164,6 +173,10 @@ class SegmentationBundle:
         largest = 0.0
         for path, entry in samples:
             found = self.segment(path)
+            if entry.data.get('accepted') != found.accepted:
+                raise BundleError(
+                    f'sample {path.name}: accepted is {found.accepted}, and {entry.data.get("accepted")} was promised'
+                )
             cells = list(entry.objects('cells', most=1 << 16))
             if len(cells) != len(found.cells):
                 raise BundleError(f'sample {path.name} has {len(found.cells)} cells, and {len(cells)} were promised')
@@ -188,7 +201,7 @@ class SegmentationBundle:
     def _segmentation(self, labelled: Labelled, original: tuple[int, int]) -> Segmentation:
         rules = self.manifest.cells
         assert rules is not None  # __init__ has looked at the task
-        accept, grid = self.manifest.accept, Grid(original, rules.cell)
+        accept, grid = rules.accept, Grid(original, rules.cell)
         boxes = [grid.box(index) for index in range(len(grid))]
         cells = tuple(
             Cell(
@@ -209,11 +222,17 @@ class SegmentationBundle:
             )
         )
         areas = np.array([box.area for box in boxes])
+        confidence, wanted = image_confidence(labelled.confidence, areas), self.manifest.accept
+        accepted = None if wanted is None else confidence >= wanted
+        slack = float((labelled.slack * areas).sum() / areas.sum())
         return Segmentation(
             labelled.labels.astype(np.uint8 if self.manifest.num_classes <= 256 else np.int32),
             cells,
             float(labelled.macs.sum()),
             float((labelled.exit_stage * areas).sum() / areas.sum()),
+            confidence,
+            accepted,
+            float('inf') if wanted is None else abs(confidence - wanted) - slack,
             labelled.probs,
         )
 

@@ -52,6 +52,8 @@ class Labels(BaseModel):
     width: int
     macs: float = Field(description='Multiply-adds spent on the image.')
     mean_exit_stage: float = Field(description='By area.')
+    confidence: float | None = Field(description="Mean of the cells' by area; null where there is none.")
+    accepted: bool | None = Field(description='Whether it reaches the accept threshold of images; null without one.')
     cells: list[CellRow] = Field(description='Row by row.')
     labels: str = Field(description='A PNG in base64: the level of a pixel is the number of its class.')
 

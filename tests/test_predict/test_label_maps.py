@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import shutil
@@ -104,3 +105,34 @@ def test_keys_that_differ_in_signs_only_have_files_of_their_own(tmp_path):
 def test_what_only_classifiers_have_is_refused(folder, decider, images, more):
     with pytest.raises(ValueError, match='is for cascades of classifiers'):
         predict(PredictRequest((str(images),), folder / 'no.csv', **more), decider)
+
+
+def test_images_are_accepted_or_linked_for_somebody_to_look_at(folder, config, images):
+    scores = {}
+    predict(PredictRequest((str(images),), folder / 'scores.jsonl'), open_decider(folder / 'cascade.py'))
+    for line in (folder / 'scores.jsonl').read_text().splitlines():
+        row = json.loads(line)
+        assert row['accepted'] is None and all('accepted' not in cell for cell in row['cells'] or ())
+        if row['error'] is None:  # where no pixel counts there is no confidence, and nothing is accepted
+            scores[row['path'].rpartition('/')[2]] = -np.inf if row['confidence'] is None else row['confidence']
+    assert len(scores) == 5
+    middle = float(np.median(list(scores.values())))
+    accepting = copy.deepcopy(config)
+    accepting.model.update(accept=middle, accept_cells=0.72)
+    accepting.dump(folder / 'accepting.py')
+    decider = open_decider(folder / 'accepting.py')
+    request = PredictRequest((str(images),), folder / 'accepted.csv', rejected_to=folder / 'review')
+    tally = predict(request, decider)
+    rows = rows_of(request.out)
+    taken = {name for name, row in rows.items() if row['accepted'] == 'true'}
+    assert taken == {name for name, score in scores.items() if score >= middle} and 0 < len(taken) < len(scores)
+    assert tally.accepted == len(taken) and decider.accepts
+    linked = {path.resolve().name for path in (folder / 'review').iterdir()}
+    assert linked == set(scores) - taken  # what is broken is not rejected
+    for name in scores:
+        assert all(cell['accepted'] is ((cell['confidence'] or 0) >= 0.72) for cell in json.loads(rows[name]['cells']))
+
+
+def test_nothing_is_rejected_without_a_threshold(folder, decider, images):
+    with pytest.raises(ValueError, match='has no accept threshold, so it rejects nothing'):
+        predict(PredictRequest((str(images),), folder / 'no.csv', rejected_to=folder / 'r'), decider)

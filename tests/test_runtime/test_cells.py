@@ -14,13 +14,13 @@ from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells import crops as torch_crops
 from mmcascade.models.cells import grid as torch_grid
 from mmcascade.models.cells.crops import resize_bilinear, scaled
-from mmcascade.models.export.policies import policy_json
-from mmcascade.models.export.segmentor_writer import _cells_json
+from mmcascade.models.export.policies import cells_json, policy_json
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, CascadeState, ScoreMap, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence as TorchCellConfidence
+from mmcascade.routing.confidences.image_confidence import image_confidences
 from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, QuantileReducer
-from mmcascade.runtime.cells.confidence import CellConfidence
+from mmcascade.runtime.cells.confidence import CellConfidence, image_confidence
 from mmcascade.runtime.cells.grid import Crops, Grid, enlarged
 from mmcascade.runtime.cells.route import CellOutput, label
 from mmcascade.runtime.decision.confidence import carried_width, member_score
@@ -174,7 +174,7 @@ def in_numpy(model: CascadeSegmentor) -> tuple[Manifest, list]:
 
         return run
 
-    cells = CellConfidence.read(model.confidence.pixel.name, Fields(_cells_json(model.confidence), 'cells'))
+    cells = CellConfidence.read(model.confidence.pixel.name, Fields(cells_json(model.confidence), 'cells'))
     maps = model.router.maps or [None] * len(stages)
     maps = tuple(x if x is None else NumpyScoreMap.read(Fields(x.to_json(), 'map')) for x in maps)
     manifest = Manifest(
@@ -195,6 +195,20 @@ def in_numpy(model: CascadeSegmentor) -> tuple[Manifest, list]:
     return manifest, [run_of(stage) for stage in model.stages]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 99), st.one_of(st.just(np.nan), st.just(-np.inf), st.floats(-1, 1, width=32))),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_the_confidence_of_an_image_is_that_of_torch_to_the_bit(cells):
+    areas, scores = np.array([a for a, _ in cells]), np.array([s for _, s in cells], np.float64)
+    (expected,) = image_confidences(scores, areas, np.zeros(len(cells), np.int64), 1)
+    assert image_confidence(scores, areas) == expected
+
+
 @pytest.mark.parametrize('name', SETTINGS)
 def test_an_image_is_labelled_as_by_the_cascade(name):
     options = dict(SETTINGS[name])
@@ -210,6 +224,8 @@ def test_an_image_is_labelled_as_by_the_cascade(name):
         assert found.exit_stage.tolist() == expected.cells.exit_stages.tolist()
         seen |= set(found.exit_stage.tolist())
         np.testing.assert_allclose(found.confidence, expected.cells.confidence.numpy(), atol=1e-4)
+        areas = model.tile(pixels, sample(ori=original)).grid.areas
+        assert image_confidence(found.confidence, areas) == pytest.approx(expected.confidence, abs=1e-4)
         np.testing.assert_allclose(found.macs, expected.cells.macs.numpy())
         np.testing.assert_allclose(found.probs, expected.seg_logits.data.exp().numpy(), atol=1e-5)
         assert (found.labels != expected.pred_sem_seg.data[0].numpy()).mean() < 1e-3

@@ -47,6 +47,7 @@ def segmentor():
         task='segmentation',
         stages=[dict(stage, on='image'), dict(stage, on='cell')],
         grid=dict(cell=[4, 5], margin=2),
+        accept_cells=0.5,
         cells=dict(reduce='quantile', number=0.1, t_unk=0.5, empty='exit', stride=4),
         policy=dict(type='random', rates=[0.5], seed=3),
     )

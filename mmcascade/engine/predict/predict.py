@@ -15,6 +15,7 @@ from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.inputs import Item, count_items, items
 from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.engine.predict.rows.maps import MapDecision
 from mmcascade.engine.predict.rows.row import Counted, Row, RowFormat
 from mmcascade.engine.predict.tables import check_table, write_table
 from mmcascade.runtime import Decision
@@ -110,7 +111,7 @@ def _decided_on(
 
 def put_rejected(request: PredictRequest, item: Item, result: object) -> None:
     """A link to an image that is not accepted, where links are asked for."""
-    if request.rejected_to is not None and isinstance(result, Decision) and result.accepted is False:
+    if request.rejected_to is not None and isinstance(result, Decision | MapDecision) and result.accepted is False:
         put_link(item, request.rejected_to)
 
 

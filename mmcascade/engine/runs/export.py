@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def run_export(
     calibration = cfg.model.get('calibration')
     guarantee = None
     if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
-        guarantee = asdict(promise)
+        guarantee = promise.to_json()
     if segments:
         from mmcascade.models.export.segmentor_writer import export_segmentor  # needs mmseg
 

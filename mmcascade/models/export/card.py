@@ -58,10 +58,11 @@ def card(manifest: Mapping[str, Any], title: str, sentences: Sequence[str]) -> s
         f'\nConfidence is {_judged(manifest)} of the running mean (fusion `{manifest["fusion"]}`); '
         'higher = more certain.'
     )
-    accept = manifest['accept']
-    lines.append(
-        'There is no accept threshold.' if accept is None else f'A prediction is accepted from {accept:.6g} upwards.'
-    )
+    accepted = {'A prediction': manifest['accept']}
+    if manifest['task'] == 'segmentation':
+        accepted = {'An image, by the mean of its cells,': manifest['accept'], 'A cell': manifest.get('accept_cells')}
+    told = [f'{what} is accepted from {start:.6g} upwards.' for what, start in accepted.items() if start is not None]
+    lines.append(' '.join(told) or 'There is no accept threshold.')
     lines.append('\n## What was measured\n')
     lines += [f'- {sentence}' for sentence in sentences]
     return '\n'.join(lines) + '\n'

@@ -28,12 +28,12 @@ from mmcascade.models.export.bundle_writer import (
     plain_name,
 )
 from mmcascade.models.export.card import card
+from mmcascade.models.export.policies import cells_json
 from mmcascade.models.export.reports import SegmentationReport
 from mmcascade.models.export.segmentor_graphs import SegmentorGraph, segmentor_graph
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.routing import CascadeRouter
-from mmcascade.routing.confidences.cell_confidence import CellConfidence
-from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, MeanReducer, QuantileReducer
+from mmcascade.routing.confidences.image_confidence import image_confidences
 from mmcascade.runtime import BundleError, Segmentation, SegmentationBundle
 from mmcascade.runtime.cells.grid import Crops, Grid
 from mmcascade.runtime.description.fields import Fields
@@ -178,30 +178,11 @@ def _manifest(
         'views': [dict(view)],
         'stages': stages,
         'confidence': model.confidence.pixel.name,
-        'cells': _cells_json(model.confidence),
+        'cells': cells_json(model.confidence),
         'grid': {'cell': None if model.cell is None else list(model.cell), 'margin': model.margin},
         **decision_fields(model, guarantee),
+        'accept_cells': model.accept_cells,
     }
-
-
-def _cells_json(confidence: CellConfidence) -> dict[str, Any]:
-    """The confidence of a cell as data.
-
-    Raises:
-        ValueError: on a reducer that a bundle cannot hold.
-    """
-    reducer = confidence.reducer
-    if type(reducer) is MeanReducer:
-        found: dict[str, Any] = {'reduce': 'mean'}
-    elif type(reducer) is QuantileReducer:
-        found = {'reduce': 'quantile', 'number': reducer.q}
-    elif type(reducer) is FractionBelowReducer:
-        found = {'reduce': 'fraction_below', 'number': reducer.bound}
-    else:
-        raise ValueError(
-            f'a bundle holds the mean, a quantile or fraction_below of the pixels of a cell, not {reducer.name!r}'
-        )
-    return found | {'t_unk': confidence.t_unk, 'empty': confidence.empty, 'stride': confidence.stride}
 
 
 Samples = list[tuple[Path, Segmentation]]
@@ -230,7 +211,7 @@ def _checked(
     if found.largest > TOLERANCE:
         raise BundleError(f'probabilities of the bundle are off by {found.largest:.1e}, more than {TOLERANCE:g}')
     reached = tuple(count / found.cells for count in found.reached)
-    share = None if model.accept is None else found.accepted / found.cells
+    share = None if model.accept_cells is None else found.accepted / found.cells
     report = SegmentationReport(
         len(images),
         found.cells,
@@ -263,7 +244,7 @@ def _compare(
     logits = outcome.stacked('seg_logits')
     labels = outcome.stacked('labels')
     grid = batch.sources[0].grid  # type: ignore[attr-defined]
-    fit = file.stat().st_size <= SAMPLE_BYTES
+    fit, alike = file.stat().st_size <= SAMPLE_BYTES, True
     for index, cell in enumerate(given.cells):
         confidence, stage = float(outcome.confidence[index]), int(outcome.exit_stage[index])
         same = stage == cell.exit_stage
@@ -275,7 +256,7 @@ def _compare(
             found.other_labels += int(other.sum())
             found.pixels += other.size
             _check_labels(given.probabilities[:, rows, columns], other, file)
-        same &= model.accept is None or (confidence >= model.accept) == cell.accepted
+        same &= model.accept_cells is None or (confidence >= model.accept_cells) == cell.accepted
         if not same and cell.margin > TOLERANCE:
             raise BundleError(
                 f'the bundle decides otherwise on cell {index} of {file}: it leaves after stage {cell.exit_stage} with '
@@ -283,12 +264,20 @@ def _compare(
                 'no bound'
             )
         found.other_cells += not same
+        alike &= same
         fit &= same and cell.margin > SAMPLE_MARGIN
         for gap in range(len(found.reached)):
             found.reached[gap] += cell.exit_stage > gap
         found.accepted += bool(cell.accepted)
     found.cells += len(given.cells)
-    return fit
+    if model.accept is not None and alike:
+        scores = outcome.confidence.double().numpy()
+        (confidence,) = image_confidences(scores, grid.areas, np.zeros(len(scores), np.int64), 1)
+        if (confidence >= model.accept) != given.accepted and given.margin > TOLERANCE:
+            raise BundleError(
+                f'the bundle accepts {file} otherwise, at {given.confidence:.6f}; torch at {confidence:.6f}'
+            )
+    return fit and given.margin > SAMPLE_MARGIN
 
 
 def _check_labels(probabilities: np.ndarray, other: np.ndarray, file: Path) -> None:

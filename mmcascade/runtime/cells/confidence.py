@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.confidence import confidence
 from mmcascade.runtime.decision.fusion import Floats, State
@@ -27,6 +28,22 @@ class CellScore:
 
     value: np.float32
     slack: float
+
+
+def image_confidence(confidence: NDArray[np.float64], area: NDArray[np.int64]) -> float:
+    """The mean of an image's cells by area, without those of which no pixel counts (NaN); -inf where none is left.
+
+    Args:
+        confidence: of the cells.
+        area: their pixels.
+    """
+    counted = ~np.isnan(confidence)
+    weights = area[counted].astype(np.float64)
+    if not len(weights):
+        return float('-inf')
+    # As bincount adds them up, which the cascade in torch uses.
+    zeros = np.zeros(len(weights), np.int64)
+    return float(np.bincount(zeros, weights * confidence[counted])[0] / np.bincount(zeros, weights)[0])
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Labelled:
         exit_stage: int64 per cell.
         macs: float64 per cell; a stage on whole images is paid for by the cells that asked for it, by their areas.
         margin: float64 per cell: how far its scores stayed from every bound, less what rounding of pixels can move.
+        slack: float64 per cell: how far rounding of pixels can move its confidence.
         probs: fused, float32 ``(C, H, W)``, or None where nobody asked for them.
     """
 
@@ -59,6 +60,7 @@ class Labelled:
     exit_stage: NDArray[np.int64]
     macs: NDArray[np.float64]
     margin: NDArray[np.float64]
+    slack: NDArray[np.float64]
     probs: Floats | None
 
 
@@ -94,6 +96,7 @@ def label(
         np.zeros(count, np.int64),
         np.zeros(count),
         np.full(count, np.inf),
+        np.zeros(count),
         np.zeros((classes, *original), np.float32) if with_probs else None,
     )
     width = carried_width(manifest.confidence, manifest.fusion, classes)
@@ -162,8 +165,11 @@ def _finish(
     size, (rows, columns) = _size(grid, place), grid.box(place).slices()
     exit_map = manifest.maps[stage]
     judged = float(score.value if exit_map is None else exit_map(np.array([score.value]))[0])
-    if manifest.accept is not None:
-        cell.margin = np.fmin(cell.margin, abs(judged - manifest.accept) - score.slack)
+    rules = manifest.cells
+    assert rules is not None  # label() has looked
+    if rules.accept is not None:
+        cell.margin = np.fmin(cell.margin, abs(judged - rules.accept) - score.slack)
+    done.slack[place] = score.slack
     alone = stage == 0 or manifest.fusion == 'replace'
     # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
     scores = output.values if alone and output.finite[0] else cell.state.mean

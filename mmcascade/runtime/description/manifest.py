@@ -59,12 +59,13 @@ class CellRules:
     Attributes:
         cell: height and width in pixels of the original image; None = the whole image is one cell.
         margin: context around the crop of a cell, in the same pixels.
-        confidence: of a cell.
+        confidence, accept: of a cell; cells whose judged score is at least this are accepted, None = nobody says.
     """
 
     cell: tuple[int, int] | None
     margin: int
     confidence: CellConfidence
+    accept: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Manifest:
         confidence: name of the confidence function.
         policy: who goes on.
         maps: per stage, from raw scores to those that are judged, or None.
-        accept: predictions whose judged score is at least this are accepted; None = nobody says.
+        accept: images whose judged score is at least this are accepted; None = nobody says.
         guarantee: what the calibration certified of the accept threshold, for people.
         expected: what the calibration saw of exits and acceptance; None where nobody says.
         cells: of segmentors, how images are cut up; else None.
@@ -270,7 +271,8 @@ def _cells(fields: Fields, stages: tuple[Stage, ...], views: tuple[View, ...], c
     margin = grid.whole('margin', 0, 0 if cell is None else min(cell), 0)
     if cell is None and any(stage.on == 'cell' for stage in stages):
         raise BundleError(f'{NAME}: stages on cells need a grid with cells, and its cell is null')
-    return CellRules(cell, margin, CellConfidence.read(confidence, fields.object('cells')))
+    judged = CellConfidence.read(confidence, fields.object('cells'))
+    return CellRules(cell, margin, judged, fields.optional_number('accept_cells'))
 
 
 def _classes(fields: Fields, num_classes: int) -> tuple[str, ...] | None:

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.slow
 def config(tmp_path_factory):
     policy = dict(type='mmcascade.WindowPolicy', windows=[(None, 0.75)])
     confidence = dict(type='mmcascade.CellConfidence', pixel='max_prob', t_unk=0.4, stride=2)
-    return write_project(tmp_path_factory.mktemp('roads'), policy=policy, confidence=confidence)
+    accepting = dict(accept=0.72, accept_cells=0.75)
+    return write_project(tmp_path_factory.mktemp('roads'), policy=policy, confidence=confidence, **accepting)
 
 
 @pytest.fixture(scope='module')
@@ -53,6 +54,7 @@ def test_the_report_and_the_folder(exported):
         'small-image-60x88.onnx',
     ]
     card = (folder / 'README.md').read_text()
+    assert 'An image, by the mean of its cells, is accepted from 0.72 upwards. A cell is accepted from 0.75 up' in card
     assert 'per crop of 35 x 33' in card and 'SegmentationBundle' in card and 'agree to' in card
 
 
@@ -64,13 +66,18 @@ def test_the_bundle_labels_as_the_test_does(exported, config):
     model = MODELS.build(config.model)
     loader = Runner.build_dataloader(config.test_dataloader)
     bundle = SegmentationBundle(folder)
-    exits = []
+    exits, accepted = [], []
     for batch in loader:
         for sample in model.test_step(batch):
             found = bundle.segment(sample.img_path)
             exits += [cell.exit_stage for cell in found.cells]
             assert [cell.exit_stage for cell in found.cells] == sample.cells.exit_stages.tolist()
             assert [list(cell.box) for cell in found.cells] == sample.cells.bboxes.tolist()
+            for cell, taken in zip(found.cells, sample.cells.accepted.tolist(), strict=True):
+                assert cell.accepted is taken or cell.margin < 5e-3
+            accepted += sample.cells.accepted.tolist()
+            assert found.confidence == pytest.approx(sample.confidence, abs=5e-3)
+            assert found.accepted is sample.accepted or found.margin < 5e-3
             assert found.macs == pytest.approx(sample.macs) and found.mean_exit_stage == sample.mean_exit_stage
             # The view differs by a grey level where OpenCV rounds otherwise.
             np.testing.assert_allclose(
@@ -79,7 +86,7 @@ def test_the_bundle_labels_as_the_test_does(exported, config):
             assert (found.labels != sample.pred_sem_seg.data[0].numpy()).mean() < 0.01
             png = Image.open(io.BytesIO(found.png()))
             np.testing.assert_array_equal(np.asarray(png), found.labels)
-    assert 0 < sum(exits) < len(exits)
+    assert 0 < sum(exits) < len(exits) and 0 < sum(accepted) < len(accepted)
 
 
 def test_samples_are_labelled_as_promised(exported):
@@ -140,6 +147,9 @@ def test_what_a_bundle_cannot_hold_is_named(config, tmp_path):
         (lambda d: d['grid'].update(cell=[0, 32]), r'cell is \[height, width\]'),
         (lambda d: d['grid'].update(margin=33), 'margin is a whole number from 0 to 32'),
         (lambda d: d['grid'].update(cell=None, margin=0), 'stages on cells need a grid'),
+        (lambda d: d.update(accept_cells='high'), 'accept_cells is a number'),
+        (lambda d: d.update(accept_cells=2.0), 'accepted of cell . is False, and True'),
+        (lambda d: d.update(accept=-2.0), 'accepted is True, and False was promised'),
         (lambda d: d['cells'].update(reduce='max'), 'reduce is one of'),
         (lambda d: d['cells'].update(reduce='quantile', number=2), 'share of a quantile'),
         (lambda d: d['stages'][0].update(on='cell'), 'labels whole images'),
@@ -206,11 +216,13 @@ def test_predict_through_bundle_and_config_write_the_same(exported, config, tmp_
         rows[name] = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows['bundle']) == len(names)
     for ours, theirs in zip(rows['bundle'], rows['config'], strict=True):
-        assert {k: v for k, v in ours.items() if k not in ('cells', 'label_map', 'class_shares')} == {
-            k: v for k, v in theirs.items() if k not in ('cells', 'label_map', 'class_shares')
+        nearly = ('cells', 'label_map', 'class_shares', 'confidence')
+        assert {k: v for k, v in ours.items() if k not in nearly} == {
+            k: v for k, v in theirs.items() if k not in nearly
         }
+        assert ours['confidence'] == pytest.approx(theirs['confidence'], abs=5e-3)
         for cell, other in zip(ours['cells'], theirs['cells'], strict=True):
             assert cell.keys() == other.keys() and cell['bbox'] == other['bbox']
-            assert cell['exit_stage'] == other['exit_stage']
+            assert cell['exit_stage'] == other['exit_stage'] and cell['accepted'] == other['accepted']
         maps = [np.asarray(Image.open(row['label_map'])) for row in (ours, theirs)]
         assert (maps[0] != maps[1]).mean() < 0.01

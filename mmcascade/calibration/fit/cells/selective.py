@@ -95,7 +95,9 @@ def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
     sums = np.zeros((len(routes.exit_stage), exits[0].carried.size))
     for stage, exit_ in enumerate(exits):
         rows = np.flatnonzero(routes.exit_stage == stage)
-        sums[rows] = exit_.carried.select(rows).histogram(np.arange(len(rows)), len(rows))
+        for branch, there in exit_.branches(routes.whole[routes.units.group[rows]]):
+            leaving = rows if there is None else rows[there]
+            sums[leaving] = branch.carried.select(leaving).histogram(np.arange(len(leaving)), len(leaving))
     classes = sums.shape[1] // 2
     right, judged = sums[:, :classes].sum(1), sums[:, classes:].sum(1)  # every labelled pixel is predicted
     known = judged > 0

@@ -54,17 +54,23 @@ class Decider(ABC):
             raise ValueError(
                 'label maps come from cascades of segmentors, and this one classifies; leave out --maps-to'
             )
-        if request.rejected_to is not None and not self.accepts:
-            raise ValueError(
-                'the cascade has no accept threshold, so it rejects nothing; leave --rejected-to out, or calibrate it '
-                'for risk= or coverage='
-            )
+        check_rejected(request, self.accepts)
         return DecisionRows(self.classes, request.top, self.stages if request.stage_scores else 0)
 
 
-def only_maps(request: PredictRequest) -> None:
-    """Raise ValueError if something is asked for that cascades of segmentors do not give."""
-    asked = {'--top': request.top, '--stage-scores': request.stage_scores, '--rejected-to': request.rejected_to}
+def check_rejected(request: PredictRequest, accepts: bool) -> None:
+    """Raise ValueError if rejected images are asked for where nothing is rejected."""
+    if request.rejected_to is not None and not accepts:
+        raise ValueError(
+            'the cascade has no accept threshold, so it rejects nothing; leave --rejected-to out, or calibrate it '
+            'for risk= or coverage='
+        )
+
+
+def only_maps(request: PredictRequest, accepts: bool) -> None:
+    """Raise ValueError if something is asked for that cascades of segmentors do not give, or this one does not."""
+    check_rejected(request, accepts)
+    asked = {'--top': request.top, '--stage-scores': request.stage_scores}
     if wrong := [flag for flag, value in asked.items() if value]:
         raise ValueError(
             f'{wrong[0]} is for cascades of classifiers, and this one labels pixels; leave it out (--maps-to DIR '

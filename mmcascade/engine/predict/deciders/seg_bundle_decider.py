@@ -24,18 +24,18 @@ class SegBundleDecider(Decider):
         folder: that ``mmcascade export`` made.
     """
 
-    accepts = False
     batch_size = 1
 
     def __init__(self, folder: Path) -> None:
         self.bundle = SegmentationBundle(folder)
         self.stages = len(self.bundle.manifest.stages)
+        self.accepts = self.bundle.manifest.accept is not None
         self.classes = self.bundle.manifest.classes
         self.fingerprint = hashlib.sha256((folder / BUNDLE).read_bytes()).hexdigest()[:16]
 
     def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """Label maps and cells."""
-        only_maps(request)
+        only_maps(request, self.accepts)
         return MapRows(self.stages, self.classes, request.maps_to)
 
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[MapDecision | Failure]:
@@ -52,5 +52,7 @@ class SegBundleDecider(Decider):
         cells: list[dict[str, Any]] = []
         for cell in found.cells:
             told = cell.to_json()
-            cells.append({'bbox': told['box'], **{key: told[key] for key in ('confidence', 'exit_stage', 'macs')}})
-        return MapDecision(as_labels(found.labels), found.macs, reached, cells)
+            keys = ('confidence', 'exit_stage', 'macs', *(() if cell.accepted is None else ('accepted',)))
+            cells.append({'bbox': told['box'], **{key: told[key] for key in keys}})
+        confidence = found.confidence if np.isfinite(found.confidence) else None
+        return MapDecision(as_labels(found.labels), found.macs, reached, cells, confidence, found.accepted)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,12 @@ class SegDecider(Decider):
         fingerprint: see the base class.
     """
 
-    accepts = False
     batch_size = 1  # what is kept of an image is as large as the image
 
     def __init__(self, model: CascadeSegmentor, pipeline: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
         self.model = model
         self.stages = len(model.stages)
+        self.accepts = model.accept is not None
         self.classes = tuple(model.classes) if model.classes else None
         self.fingerprint = fingerprint
         steps = [dict(step) for step in pipeline if type_name(step) not in _LOADING]
@@ -58,7 +59,7 @@ class SegDecider(Decider):
 
     def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """Label maps and cells."""
-        only_maps(request)
+        only_maps(request, self.accepts)
         return MapRows(self.stages, self.classes, request.maps_to)
 
     @torch.no_grad()
@@ -78,4 +79,6 @@ class SegDecider(Decider):
 
 def _decision(sample: SegDataSample) -> MapDecision:
     labels = as_labels(sample.pred_sem_seg.data[0].cpu().numpy())
-    return MapDecision(labels, float(sample.macs), tuple(sample.reached), cells_as_json(sample))
+    confidence = sample.confidence if math.isfinite(sample.confidence) else None
+    cells = cells_as_json(sample)
+    return MapDecision(labels, float(sample.macs), tuple(sample.reached), cells, confidence, sample.get('accepted'))

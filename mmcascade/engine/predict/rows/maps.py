@@ -30,13 +30,17 @@ class MapDecision:
         macs: multiply-adds spent on it.
         reached: share of its area that ran each stage.
         cells: per cell ``bbox`` (x1, y1, x2, y2, the ends excluded), ``confidence`` (None where nothing counts or is
-            finite), ``exit_stage`` and ``macs``.
+            finite), ``exit_stage`` and ``macs``, and ``accepted`` where cells have an accept threshold.
+        confidence: of the image; None where it has none.
+        accepted: whether the image is; None where images have no accept threshold.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     macs: float
     reached: Sequence[float]
     cells: Sequence[dict[str, Any]]
+    confidence: float | None = None
+    accepted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class MapRows(RowFormat[MapDecision]):
             'height': int,
             'label_map': str,
             'class_shares': dict,
+            'confidence': float,
+            'accepted': bool,
             'macs': float,
             **{f'reached_stage{stage}': float for stage in range(1, self.stages)},
             'cells': list,
@@ -75,6 +81,8 @@ class MapRows(RowFormat[MapDecision]):
             'height': height,
             'label_map': None if self.folder is None else str(put_map(item, result.labels, self.folder)),
             'class_shares': {self._name(k): count / result.labels.size for k, count in enumerate(counts) if count},
+            'confidence': result.confidence,
+            'accepted': result.accepted,
             'macs': result.macs,
             **{f'reached_stage{stage}': float(result.reached[stage]) for stage in range(1, self.stages)},
             'cells': list(result.cells),

@@ -180,6 +180,23 @@ def test_what_is_judged_are_the_records(tmp_path):
         assert (judged.lost / judged.weight).tolist() == pytest.approx(share)
 
 
+@pytest.mark.parametrize('stages, fallbacks', [(2, (1,)), (3, (1,)), (3, (1, 2))])
+def test_cells_of_images_that_ran_whole_are_judged_by_what_that_gave(tmp_path, stages, fallbacks):
+    """What images lose in all their cells is what the route says of them, which is tied to the real router."""
+    store = make_cell_store(tmp_path, 12, cells=4, stages=stages, fallbacks=fallbacks)
+    source, chain = CellSource(store), tuple(range(stages))
+    exits = source.along(chain)
+    routes = route(exits, WindowPolicy([(None, 0.6)] * (stages - 1)), source.units)
+    assert 0 < (routes.whole > 0).sum() < 12
+    cells, labelled = judged_cells(exits, routes), store.cells.label.sum(1)
+    lost = np.bincount(store.cells.image[labelled > 0], cells.lost, 12)
+    right = routes.sums[:, : routes.sums.shape[1] // 2].sum(1)
+    assert lost.tolist() == (source.units.label.sum(1) - right).tolist()
+    assert cells.confidence.tolist() == routes.confidence[labelled > 0].tolist()
+    made = fitted(store, 'deferred=0.4', accept='risk=0.5')
+    assert made.measured['cell_risk'] <= 0.5
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=1, max_size=20))
 def test_of_whole_errors_the_curve_is_that_of_images(units):
