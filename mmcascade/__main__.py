@@ -26,9 +26,9 @@ from mmcascade.engine.console.commands import (
 )
 
 OWN = {
-    'data': 'bring a data set into place: mmcascade data NAME',
-    'list': 'name the tools and the shipped configs',
-    'path': 'print the folder that holds tools/ and configs/',
+    'data': 'Bring a data set into place: mmcascade data NAME',
+    'list': 'Name the tools and the shipped configs',
+    'path': 'Print the folder that holds tools/ and configs/',
 }
 
 

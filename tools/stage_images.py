@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Write images of the calibration split as a stage sees them.
+"""Write calibration images as a stage sees them.
 
 From them runtime=dict(type='onnxruntime', precision='int8', images=OUT) takes the ranges of its numbers; openvino does,
 too.

@@ -10,10 +10,13 @@ import sys
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmcascade import __version__
 from mmcascade.__main__ import main
 from mmcascade.engine.console.commands import find_tools, help_of, parser_of
+from mmcascade.engine.console.progress import beside_a_bar
 from tests.support import ROOT
 
 TOOLS = find_tools(ROOT)
@@ -54,7 +57,17 @@ def test_version_and_lists(capsys):
     main(['data'])
     assert 'fashion_mnist' in capsys.readouterr().out
     main([])
-    assert 'usage: mmcascade COMMAND' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'usage: mmcascade COMMAND' in printed
+    assert max(map(len, printed.splitlines())) <= 80 and not any(line.endswith('...') for line in printed.splitlines())
+
+
+@settings(deadline=None)
+@given(st.integers(40, 200), st.text('abc ', max_size=120))
+def test_a_bar_and_its_text_fit_the_terminal(width, what):
+    text, bar = beside_a_bar(what, width)
+    assert len(text) + bar + 27 <= width and 10 <= bar <= 40
+    assert text == what or (text.endswith('...') and what.startswith(text[:-3]))
 
 
 @pytest.mark.parametrize(

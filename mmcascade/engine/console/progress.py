@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from mmcascade._system.progress import Progress
 
+#: Characters of the shortest and of the longest bar, and of the numbers and the time behind it.
+_BAR, _NUMBERS = (10, 40), 27
 #: Prints one line of progress.
 Say = Callable[[str], None]
 
@@ -25,10 +27,30 @@ def progress_bar(what: str, shown: bool = True) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Bar(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task(what)
+    console = Console(stderr=True)
+    text, width = beside_a_bar(what, console.width)
+    columns = TextColumn('{task.description}'), BarColumn(width), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=console, disable=not shown) as bar:
+        task = bar.add_task(text, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+        if bar.tasks[0].total is None:  # there was nothing to do
+            bar.update(task, visible=False)
+
+
+def beside_a_bar(what: str, width: int) -> tuple[str, int]:
+    """A text and the width of the bar that stands beside it in one line with two numbers and a time.
+
+    Args:
+        what: the text; too long a one is cut.
+        width: of the terminal.
+
+    Example:
+        >>> beside_a_bar('testing', 80), beside_a_bar('a text that is longer than its terminal', 50)
+        (('testing', 40), ('a text tha...', 10))
+    """
+    room = width - _NUMBERS
+    text = what if len(what) <= room - _BAR[0] else what[: max(room - _BAR[0] - 3, 0)] + '...'
+    return text, max(_BAR[0], min(_BAR[1], room - len(text)))
 
 
 def timed_say(name: str) -> Say:

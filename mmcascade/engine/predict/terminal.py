@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mmcascade.engine.console.progress import beside_a_bar
 from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.predict import Tally, Watch
 from mmcascade.engine.predict.request import PredictRequest
@@ -22,9 +23,11 @@ def watching(stages: int) -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn('{task.description}')
+    console = Console(stderr=True)
+    _, width = beside_a_bar('10000 images/s, exits' + stages * ' 100%', console.width)
+    columns = BarColumn(width), MofNCompleteColumn(), TextColumn('{task.description}')
     start, before = time.monotonic(), None
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task('', total=None)
 
         def watch(tally: Tally) -> None:
