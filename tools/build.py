@@ -40,6 +40,18 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         help='segmentation: --data is a folder with images/ and masks/, and --target is miou=0.7, macs=3e10 or '
         'deferred=0.3 (default: classification)',
     )
+    made.add_argument(
+        '--search',
+        action='store_true',
+        help='choose: which members in which order, each on its own view or on that of another, with which windows '
+        '(default: all members, cheap first)',
+    )
+    made.add_argument(
+        '--cost',
+        choices=('macs', 'time'),
+        default='macs',
+        help='what members cost: multiply-adds, or milliseconds that are measured on this machine (default: macs)',
+    )
     made.add_argument('--out', type=Path, default=Path('cascade'), help='folder to write (default: cascade)')
     made.add_argument(
         '--certify',
@@ -68,12 +80,13 @@ def run(args: argparse.Namespace) -> None:
 
     calibration = CalibrationRequest(args.target, certify=args.certify)
     with needed_by('mmcascade build'):
-        from mmcascade.comparison.build.build import BuildRequest, build
+        from mmcascade.comparison.build.build import build
         from mmcascade.comparison.build.config import Loading
         from mmcascade.comparison.build.report import show
+        from mmcascade.comparison.build.request import BuildRequest
 
     loading = Loading(args.batch_size, args.workers, args.fraction, args.seed)
-    asked = (tuple(args.members), args.data, args.out, calibration, loading)
+    asked = (tuple(args.members), args.data, args.out, calibration, loading, args.search, args.cost)
     if args.task == 'classification':
         for flag in ('cell', 'margin'):
             if getattr(args, flag):

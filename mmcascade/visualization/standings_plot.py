@@ -13,8 +13,6 @@ from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.style import GUIDE, ROLES, STAGE_COLOURS, panel
 
-#: What costs are shown in, from the largest.
-_UNITS = ((1e9, ' (G)'), (1e6, ' (M)'), (1e3, ' (k)'), (-np.inf, ''))
 _GRID = np.linspace(0.2, 1, 161)
 
 
@@ -48,12 +46,12 @@ def plot_costs(standings: Standings, ax: Axes | None = None) -> Figure:
     """Quality against cost, one point per system with its 95 % interval."""
     figure, axis = panel(ax)
     colours = _colours(standings.names)
-    factor, prefix = next(unit for unit in _UNITS if max(standing.macs for standing in standings) >= unit[0])
+    factor, prefix = standings.unit.scale(max(standing.cost for standing in standings))
     for standing in standings:
         quality = standing.quality
         ends = [[100 * (quality.estimate - quality.low)], [100 * (quality.high - quality.estimate)]]
         axis.errorbar(
-            standing.macs / max(factor, 1),
+            standing.cost / factor,
             100 * quality.estimate,
             yerr=np.maximum(ends, 0),
             fmt='o',
@@ -62,7 +60,9 @@ def plot_costs(standings: Standings, ax: Axes | None = None) -> Figure:
             label=standing.name,
         )
     axis.set(
-        xlabel=f'multiply-adds per image{prefix}', ylabel=f'{standings.measure.name} (%)', title='Quality against cost'
+        xlabel=f'{standings.unit.name} per image{prefix}',
+        ylabel=f'{standings.measure.name} (%)',
+        title='Quality against cost',
     )
     axis.legend(frameon=False)
     return figure

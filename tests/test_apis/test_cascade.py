@@ -88,7 +88,7 @@ def test_the_evaluation_is_that_of_the_decisions(cascade):
     right = [decision.label == label for decision, label in zip(decisions, labels, strict=True)]
     standing = evaluation.standings['cascade']
     assert standing.accuracy.estimate == pytest.approx(np.mean(right))
-    assert standing.macs == pytest.approx(np.mean([decision.macs for decision in decisions]))
+    assert standing.cost == pytest.approx(np.mean([decision.macs for decision in decisions]))
     assert evaluation.standings.names == ['member-1', 'member-2', 'ensemble', 'cascade']
     assert 'coverage at 10 % risk' in evaluation.verdict()
     assert 'cascade' in evaluation.table().as_text(80)

@@ -42,7 +42,7 @@ def test_rows_are_those_of_replays(stored):
         assert standing.accuracy.estimate == pytest.approx(1 - wrong.mean())
         assert standing.quality.estimate == pytest.approx(coverage_at_risk(slow.confidence, wrong, 0.2))
         assert standing.quality.low <= standing.quality.estimate <= standing.quality.high
-        assert standing.macs == pytest.approx(slow.macs.mean())
+        assert standing.cost == pytest.approx(slow.macs.mean())
     cascade = systems['cascade']
     accepted = cascade.confidence >= calibration.accept
     assert found.deployed == pytest.approx((accepted.mean(), (cascade.label != labels)[accepted].mean()))
@@ -106,7 +106,7 @@ def test_exits_of_one_network_cost_what_lies_before_them(tmp_path):
     )
     store = store_of(tmp_path, labels, stages)
     found = worth(store, fit_store(store, network, 'deferred=0.3', temperatures='none')).standings
-    assert [standing.macs for standing in found][:2] == [1, 5]
+    assert [standing.cost for standing in found][:2] == [1, 5]
 
 
 def test_one_member_is_compared_with_nothing(tmp_path):
@@ -123,6 +123,6 @@ def test_cells_are_judged_by_their_mean_iou(tmp_path):
     assert found.standings.names == [found.members[0], 'ensemble', 'cascade'] and found.members[1] == 'ensemble'
     cascade = found.standings['cascade']
     assert cascade.quality.estimate == pytest.approx(calibration.measured['miou'])
-    assert cascade.macs == pytest.approx(calibration.measured['macs'])
+    assert cascade.cost == pytest.approx(calibration.measured['macs'])
     assert 'of the ensemble' in found.verdict or 'ensemble is worse' in found.verdict
     assert 'mIoU' in found.table().as_text(80)

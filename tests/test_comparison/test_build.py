@@ -11,9 +11,10 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.comparison.build.build import BuildRequest, build
+from mmcascade.comparison.build.build import build
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.report import show
+from mmcascade.comparison.build.request import BuildRequest
 from mmcascade.comparison.build.words import named_members
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibration import run_calibration
@@ -78,7 +79,7 @@ def test_the_table_says_what_a_test_of_the_config_measures(built):
     tested = run_test(config, EvalFlags(str(built.config), work_dir=str(built.config.parent / 'test')))
     cascade = built.standings['cascade']
     assert tested.metrics['accuracy/top1'] == pytest.approx(100 * cascade.accuracy.estimate)
-    assert tested.metrics['cost/macs'] == pytest.approx(cascade.macs / 1e9)
+    assert tested.metrics['cost/macs'] == pytest.approx(cascade.cost / 1e9)
     coverage, risk = built.deployed
     assert tested.metrics['selective/deployed_coverage'] == pytest.approx(100 * coverage)
     assert tested.metrics['selective/deployed_risk'] == pytest.approx(100 * risk)

@@ -76,7 +76,7 @@ def test_the_table_says_what_tests_measure(built, folder):
     cascade = built.standings['cascade']
     assert tested['mIoU'] == pytest.approx(100 * cascade.quality.estimate, abs=0.01)
     assert tested['aAcc'] == pytest.approx(100 * cascade.accuracy.estimate, abs=0.01)
-    assert tested['cost/macs'] == pytest.approx(cascade.macs / 1e9)
+    assert tested['cost/macs'] == pytest.approx(cascade.cost / 1e9)
     alone = config.copy()
     alone.model.stages = [dict(member='large')]
     alone.model.members = dict(large=config.model.members.large)
@@ -85,7 +85,7 @@ def test_the_table_says_what_tests_measure(built, folder):
     alone.model.policy = dict(type='mmcascade.WindowPolicy', windows=[])
     tested = run_test(alone, EvalFlags(str(built.config), work_dir=str(folder / 'test'))).metrics
     assert tested['mIoU'] == pytest.approx(100 * built.standings['large'].quality.estimate, abs=0.01)
-    assert tested['cost/macs'] == pytest.approx(built.standings['large'].macs / 1e9)
+    assert tested['cost/macs'] == pytest.approx(built.standings['large'].cost / 1e9)
 
 
 def test_what_is_written_and_printed(built, capsys):
@@ -119,6 +119,35 @@ def test_the_page_tells_the_same(built):
     assert len(section.pictures) == 5 and not section.told.notes
     page = (built.config.parent / 'report.html').read_text()
     assert page.startswith('<!DOCTYPE html>') and 'Cells by exit' in page and '--task segmentation' in page
+
+
+def test_a_search_takes_the_members_that_pay(folder, words, tmp_path):
+    request = SegBuildRequest(
+        words, str(folder / 'data'), tmp_path / 'out', CalibrationRequest('macs=1e12'), Loading(), search=True, cell=32
+    )
+    said = []
+    made = build_segmentor(request, said.append)
+    assert said[0].endswith('search/cascade.py: small on whole images, then to choose from: large')
+    found = made.searched
+    assert found['chains_tried'] == 2 and [row['why'] for row in found['chains']] == ['chosen', 'is not better']
+    assert found['chains'][0]['chain'] == made.members
+    assert set(made.members) == set(Config.fromfile(made.config).model.members)
+    assert found['chains'][0]['quality']['estimate'] == pytest.approx(made.standings['cascade'].quality.estimate)
+    assert made.calibration.rule == 'search' and 'Which chains lost?' in (tmp_path / 'out' / 'report.html').read_text()
+    show(made)
+    config = Config.fromfile(made.config)
+    tested = run_test(config, EvalFlags(str(made.config), work_dir=str(tmp_path / 'test'))).metrics
+    assert tested['mIoU'] == pytest.approx(100 * made.standings['cascade'].quality.estimate, abs=0.01)
+    again = build_segmentor(request, said.append)
+    assert again.searched == found and again.calibration == made.calibration
+
+
+def test_what_a_search_of_segmentors_has_not(folder, words, tmp_path):
+    options = dict(words=words, data=str(folder / 'data'), out=tmp_path / 'out')
+    with pytest.raises(ValueError, match='--cost time is for classifiers'):
+        build_segmentor(SegBuildRequest(**options, calibration=CalibrationRequest('miou=0.5'), cost='time'), print)
+    with pytest.raises(ValueError, match='nothing to choose by'):
+        build_segmentor(SegBuildRequest(**options, calibration=REQUEST, search=True), print)
 
 
 def test_members_that_see_other_sizes_share_the_largest(folder, tmp_path):

@@ -56,7 +56,7 @@ def test_the_table_is_that_of_the_replays(found):
         row = results['systems'][f'{name}, all exits']
         assert row['accuracy']['estimate'] == pytest.approx(1 - system.wrong.mean())
         assert row['coverage']['estimate'] == pytest.approx(coverage_at_risk(system.confidence, system.wrong, 0.9))
-        assert row['macs'] == pytest.approx(np.mean(system.macs))
+        assert row['macs'] == pytest.approx(np.mean(system.cost))
     window, threshold = (results['systems'][f'{name}, all exits']['coverage'] for name in ('window', 'threshold'))
     less = results['systems']['threshold, all exits']['window_minus_this']
     assert less['estimate'] == pytest.approx(window['estimate'] - threshold['estimate'])

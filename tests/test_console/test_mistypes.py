@@ -41,6 +41,15 @@ MISTYPES = {
     'a promise': ([*BUILD, '--certify', '2'], 'between 0 and 1'),
     'a share': ([*BUILD, '--fraction', '0'], 'fraction= is the share'),
     'a flag of another task': ([*BUILD, '--cell', '64'], '--cell is for --task segmentation'),
+    'a cost': ([*BUILD, '--cost', 'tiem'], "'macs', 'time'"),
+    'a budget of another cost': (
+        ['build', *GOOD, '--data', 'photos', '--target', 'macs=1e9', '--cost', 'time'],
+        'leave --cost time out',
+    ),
+    'a search for nothing': (
+        ['build', *GOOD, '--data', 'photos', '--target', 'deferred=0.3', '--search'],
+        'search for risk=, coverage=, accuracy=',
+    ),
     'a cascade': (['predict', 'project/cascde.py', 'photos', '--out', 'a.csv'], 'cascade.py'),
     'a folder for a cascade': (['predict', 'photos', 'photos', '--out', 'a.csv'], 'holds neither cascade.py'),
     'a member for a cascade': (['predict', 'dear.py', 'photos', '--out', 'a.csv'], 'is no cascade'),

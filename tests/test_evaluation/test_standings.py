@@ -25,7 +25,7 @@ def made(seed=0, n=400, share=0.35, small=1.0, large=2.5):
 
     first, second = system('small', small, 1e8), system('large', large, 1e9)
     on = np.argsort(first.confidence)[: int(share * n)]
-    confidence, wrong, macs = first.confidence.copy(), first.wrong.copy(), first.macs.copy()
+    confidence, wrong, macs = first.confidence.copy(), first.wrong.copy(), first.cost.copy()
     confidence[on], wrong[on] = second.confidence[on], second.wrong[on]
     macs[on] += 1e9
     return [first, second, System('cascade', confidence, wrong, macs)]
@@ -62,14 +62,14 @@ def test_intervals_are_those_of_units_drawn_one_by_one(seed, target):
 
 def test_systems_that_err_alike_differ_by_nothing():
     first = made()[0]
-    standings = Standings([first, System('again', first.confidence * 2, first.wrong, first.macs)], ACCURACY)
+    standings = Standings([first, System('again', first.confidence * 2, first.wrong, first.cost)], ACCURACY)
     difference = standings.difference('again', 'small')
     assert (difference.estimate, difference.low, difference.high) == (0, 0, 0)
 
 
 def test_the_table_fits_80_columns():
     systems = made()
-    systems[1] = System('efficientnet_lite2', systems[1].confidence, systems[1].wrong, systems[1].macs)
+    systems[1] = System('efficientnet_lite2', systems[1].confidence, systems[1].wrong, systems[1].cost)
     text = standings_table(Standings(systems, measure_for('risk', 0.05)), 'efficientnet_lite2').as_text(80)
     assert max(map(len, text.splitlines())) <= 80
     assert '\n\n' not in text  # in one block

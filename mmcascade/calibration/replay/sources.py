@@ -75,21 +75,25 @@ class ScoreSource(Source):
         stages: the stored stages.
         labels: int64 ``(N)``, the true classes; -1 = out of distribution.
         confidence, fusion: of the cascade, see :class:`~mmcascade.routing.CascadeRouter`.
+        milliseconds: per stage, which count as its cost; None = its multiply-adds do.
     """
 
     stages: Sequence[CachedStage]
     labels: NDArray[np.int64]
     confidence: str | Confidence = 'max_prob'
     fusion: str = 'prob'
+    milliseconds: Sequence[float] | None = None
 
     quality = Accuracy()
 
     @cached_property
     def units(self) -> Units:
-        """The units, with the multiply-adds of all stages."""
+        """The units, with the costs of all stages."""
         number = np.arange(len(self.labels))
         macs = [np.broadcast_to(np.asarray(stage.macs, np.float64), number.shape) for stage in self.stages]
         costs = Costs(np.stack(macs), number, exits=self._shared_trunks(number.shape))
+        if self.milliseconds is not None:
+            costs = costs.measured(np.repeat(np.asarray(self.milliseconds, np.float64)[:, None], len(number), 1))
         return Units(number, number, costs, np.ones(len(number)), self.labels < 0)
 
     def _shared_trunks(self, shape: tuple[int, ...]) -> SharedTrunks | None:

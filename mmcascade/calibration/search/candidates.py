@@ -83,6 +83,12 @@ class Candidates:
         assert isinstance(store, CellStore)
         return _of_cells(store, costs)
 
+    def heated(self, temperatures: Sequence[float]) -> Candidates:
+        """The same stages of scores at other temperatures, one for each."""
+        assert isinstance(self.source, ScoreSource)
+        stages = [replace(stage, temperature=t) for stage, t in zip(self.source.stages, temperatures, strict=True)]
+        return replace(self, source=replace(self.source, stages=stages), temperatures=list(temperatures))
+
     @cached_property
     def units(self) -> Units:
         """The units, with these costs."""
@@ -201,16 +207,13 @@ def _of_scores(
     identity = stores[0].header.identity
     identities = [stage for store in stores for stage in store.header.identity.stages]
     names = [stage_name(stage) for stage in identities]
-    source = ScoreSource(stages, labels, confidence, fusion)
-    units = source.units
-    if costs is not None:
-        given = np.repeat(given_costs(costs, names)[:, None], len(labels), 1)
-        units = replace(units, costs=units.costs.measured(given))
+    given = None if costs is None else given_costs(costs, names)
+    source = ScoreSource(stages, labels, confidence, fusion, given)
     return Candidates(
         source,
         CascadeIdentity(tuple(identities), confidence, fusion, identity.precision),
         names,
-        units.costs,
+        source.units.costs,
         [stage.temperature for stage in stages],
         identity.data.summary(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.search.chain_search import Setting
 
 
@@ -39,8 +40,11 @@ class Found:
         front: by rising cost.
         ensembles: every chain with all windows open, within the limits or not; single stages among them.
         covered: how much of the space was evaluated, per length of chains.
+        chains: of each chain its own front, by rising cost and within the limits on means; chains without any are not
+            there.
     """
 
     front: list[Setting]
     ensembles: list[Setting]
     covered: list[Covered]
+    chains: dict[Chain, list[Setting]]

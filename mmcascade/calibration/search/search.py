@@ -102,7 +102,8 @@ class _Search:
         for length in lengths:
             self.coarse(length, self.plan.max_settings / len(lengths))
         self.refine()
-        return Found(self.finish(), [search_.all_open() for search_ in self.searches.values()], self.covered)
+        ensembles = [search_.all_open() for search_ in self.searches.values()]
+        return Found(self.finish(), ensembles, self.covered, self.by_chain())
 
     def parts(self, gaps: int) -> int:
         """Into how many parts the finest cuts divide the units."""
@@ -161,6 +162,13 @@ class _Search:
                 f'no cascade within the limits reaches {quality} {reach:g}; the best is {float(quality.gain(best)):.4g}'
             )
         return front([setting for setting in exact if setting.gain >= least])
+
+    def by_chain(self) -> dict[Chain, list[Setting]]:
+        """The front of each chain."""
+        several: dict[Chain, list[Setting]] = {}
+        for setting in self.found:
+            several.setdefault(setting.chain, []).append(setting)
+        return {chain: front(settings) for chain, settings in several.items()}
 
     def _chains(self, length: int) -> tuple[list[Chain], int]:
         first = self.candidates.first

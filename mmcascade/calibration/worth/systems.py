@@ -25,12 +25,20 @@ from mmcascade.routing import WindowPolicy
 ENSEMBLE, CASCADE = 'ensemble', 'cascade'
 
 
-def stored(store: ScoreStore | CellStore, calibration: Calibration) -> Source:
-    """The stages of a complete store, in order, as a calibrated cascade runs them."""
+def stored(
+    store: ScoreStore | CellStore, calibration: Calibration, milliseconds: Sequence[float] | None = None
+) -> Source:
+    """The stages of a complete store, in order, as a calibrated cascade runs them.
+
+    Args:
+        store: what they say.
+        calibration: of the cascade.
+        milliseconds: of each stage on an image, in place of its multiply-adds; of scores only.
+    """
     if isinstance(store, CellStore):
         return CellSource(store)
     cascade, stages = calibration.cascade, store.stages(calibration.temperatures)
-    return ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion)
+    return ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
 
 
 def systems_of(source: Source, calibration: Calibration, exits: Sequence[Exit] | None = None) -> list[System]:

@@ -38,11 +38,11 @@ class WholeImages:
         """Each member by itself and all of them on everything, by name."""
         first, *others = [stage.member for stage in self.every.header.identity.stages]
         nobody = WindowPolicy([])
-        return {
-            first: _routes(self.every, nobody),
-            **{name: _routes(self.later[name], nobody) for name in others},
-            ENSEMBLE: _routes(self.every, WindowPolicy([(None, None)] * len(others))),
-        }
+        systems = {first: _routes(self.every, nobody)}
+        systems |= {name: _routes(self.later[name], nobody) for name in others}
+        if others:
+            systems[ENSEMBLE] = _routes(self.every, WindowPolicy([(None, None)] * len(others)))
+        return systems
 
 
 def area_standings(systems: Mapping[str, Routes]) -> AreaStandings:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, area_systems_of, stored, systems_of
 from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
+from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import REPEATS, Standings, System
 from mmcascade.evaluation.standings.table import standings_table
@@ -50,7 +52,12 @@ class Worth:
         return standings_table(self.standings, self.members[-1])
 
 
-def worth(store: ScoreStore | CellStore, calibration: Calibration, groups: NDArray[np.int64] | None = None) -> Worth:
+def worth(
+    store: ScoreStore | CellStore,
+    calibration: Calibration,
+    groups: NDArray[np.int64] | None = None,
+    milliseconds: Sequence[float] | None = None,
+) -> Worth:
     """Compare a calibrated cascade with its members and their ensemble.
 
     They are compared by what was asked for: coverage at a risk, accuracy at a coverage, for a TPR the share of the
@@ -60,11 +67,13 @@ def worth(store: ScoreStore | CellStore, calibration: Calibration, groups: NDArr
         store: what all stages say, in the cascade's order.
         calibration: of the cascade.
         groups: rising indexes of the images that count; default all.
+        milliseconds: of each stage of classifiers on an image, in place of its multiply-adds.
 
     Raises:
         ValueError: if the store holds another number of stages.
     """
-    source = stored(store, calibration)
+    source = stored(store, calibration, milliseconds)
+    unit = MULTIPLY_ADDS if milliseconds is None else MILLISECONDS
     chosen = np.arange(source.units.groups) if groups is None else groups
     repeats = int(np.clip(_DRAWN // max(len(chosen), 1), 200, REPEATS))
     if isinstance(store, CellStore):
@@ -74,7 +83,7 @@ def worth(store: ScoreStore | CellStore, calibration: Calibration, groups: NDArr
     cascade = systems[-1]
     wanted = Target.parse(calibration.accept_target or calibration.target)
     outside = cascade.inside is not None and not cascade.inside.all()
-    standings = Standings(systems, measure_for(wanted.kind, wanted.value, outside), repeats=repeats)
+    standings = Standings(systems, measure_for(wanted.kind, wanted.value, outside), repeats=repeats, unit=unit)
     members = _members([system.name for system in systems], calibration)
     if calibration.accept is None:
         return Worth(standings, members)
@@ -92,9 +101,9 @@ def _members(names: list[str], calibration: Calibration) -> list[str]:
 
 def _some_units(system: System, rows: NDArray[np.int64]) -> System:
     inside = None if system.inside is None else system.inside[rows]
-    return System(system.name, system.confidence[rows], system.wrong[rows], system.macs[rows], inside)
+    return System(system.name, system.confidence[rows], system.wrong[rows], system.cost[rows], inside)
 
 
 def _some_images(system: AreaSystem, rows: NDArray[np.int64]) -> AreaSystem:
     areas = (system.intersect[rows], system.predicted[rows], system.labelled[rows])
-    return AreaSystem(system.name, *areas, system.macs[rows])
+    return AreaSystem(system.name, *areas, system.cost[rows])

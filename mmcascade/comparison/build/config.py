@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.engine.configs.dataloaders import ordered_loader
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.members.members import Member
+from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import UnitBatch
 
@@ -42,18 +43,30 @@ class Loading:
     seed: int = 0
 
 
-def cascade_config(
-    members: Sequence[NamedMember], views: Sequence[MemberView], data: Mapping[str, Any], loading: Loading
-) -> Config:
+@dataclass(frozen=True)
+class PlacedMember:
+    """A stage to be: a member and what it sees.
+
+    Attributes:
+        member: the member.
+        view: its own, or that of another one.
+    """
+
+    member: NamedMember
+    view: MemberView
+
+
+def cascade_config(stages: Sequence[PlacedMember], data: Mapping[str, Any], loading: Loading) -> Config:
     """A config whose ``val_dataloader`` is the calibration part of the images, and ``test_dataloader`` the rest.
 
+    It holds the members and makes the views that its stages need, and no others.
+
     Args:
-        members: cheap first.
-        views: of each member.
+        stages: in order.
         data: config of the data set without its pipeline.
         loading: how its images are read and divided.
     """
-    numbers, distinct = shared_views(views)
+    numbers, distinct = shared_views([stage.view for stage in stages])
     split = dict(
         type='mmcascade.CalibrationSplit',
         fraction=loading.fraction,
@@ -79,8 +92,8 @@ def cascade_config(
             default_scope='mmpretrain',
             model=dict(
                 type='mmcascade.WindowCascadeClassifier',
-                members={member.name: member.spec for member in members},
-                stages=[dict(member=member.name, view=view) for member, view in zip(members, numbers, strict=True)],
+                members={stage.member.name: stage.member.spec for stage in stages},
+                stages=[dict(member=s.member.name, view=view) for s, view in zip(stages, numbers, strict=True)],
                 confidence='max_prob',
                 fusion='prob',
                 calibration=CALIBRATION,
@@ -95,15 +108,16 @@ def cascade_config(
     )
 
 
-def counted_macs(config: Config, members: Mapping[str, Member]) -> dict[str, float]:
-    """Multiply-adds per image of each member, on the first image of the calibration part.
+def counted_macs(config: Config, members: Mapping[str, Member], may_fail: Collection[int] = ()) -> list[float | None]:
+    """Multiply-adds per image of each stage, on the first image of the calibration part.
 
     Args:
         config: of :func:`cascade_config`.
         members: built, by the names that it has for them.
+        may_fail: stages whose member need not take its view; those that do not are None.
 
     Raises:
-        ValueError: if an image cannot be read, or a member does not take its view.
+        ValueError: if an image cannot be read, or another member does not take its view.
     """
     init_default_scope('mmpretrain')
     dataset = DATASETS.build(config.val_dataloader.dataset)
@@ -111,8 +125,17 @@ def counted_macs(config: Config, members: Mapping[str, Member]) -> dict[str, flo
     first = torch.utils.data.Subset(dataset, [0])
     batch = next(iter(ordered_loader(config.val_dataloader | dict(num_workers=0, batch_size=1), first)))
     views = as_views(batch['inputs'])
-    model = WindowCascadeClassifier(
-        {name: member.module for name, member in members.items()}, config.model.to_dict()['stages']
-    )
+    stages = config.model.to_dict()['stages']
+    used = {stage['member'] for stage in stages}
+    model = WindowCascadeClassifier({name: member.module for name, member in members.items() if name in used}, stages)
     images = UnitBatch.submitted(views, np.arange(1), 0)
-    return {stage.member: stage.macs_of(stage.images_of(images)) for stage in model.stages}
+    return [_macs_of(stage, images, index in may_fail) for index, stage in enumerate(model.stages)]
+
+
+def _macs_of(stage: MemberStage, images: UnitBatch, may_fail: bool) -> float | None:
+    try:
+        return stage.macs_of(stage.images_of(images))
+    except Exception:  # whatever a network raises on images of another size
+        if may_fail:
+            return None
+        raise

@@ -6,8 +6,9 @@ from __future__ import annotations
 import textwrap
 
 from mmcascade._system.tables import terminal_width
-from mmcascade.comparison.build.build import PAGE, Built
+from mmcascade.comparison.build.request import PAGE, Built
 from mmcascade.evaluation.standings.table import standings_table
+from mmcascade.visualization.report.findings.searched import chains_table, chosen_sentence
 
 
 def show(built: Built) -> None:
@@ -17,6 +18,11 @@ def show(built: Built) -> None:
     standings_table(standings, built.members[-1]).show()
     print()
     lines = [built.verdict]
+    if built.searched is not None:
+        print('the chosen chain beside the nearest of those that lost:\n')
+        chains_table(built.searched, most=6).show()
+        print()
+        lines.insert(0, chosen_sentence(built.searched))
     if built.deployed is not None:
         coverage, risk = built.deployed
         lines.append(

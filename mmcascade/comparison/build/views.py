@@ -28,6 +28,15 @@ class MemberView:
     loading: dict[str, Any]
     transforms: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def text(self) -> str:
+        """Its transforms, for comparison."""
+        return json.dumps(self.transforms, sort_keys=True, default=str)
+
+    def same(self, other: MemberView) -> bool:
+        """Whether both make the same of a file that was read."""
+        return self.text == other.text
+
 
 def view_of(named: NamedMember, member: Member) -> MemberView:
     """The view of a member: its library's recipe, or the test pipeline of its config.
@@ -47,7 +56,7 @@ def shared_views(views: Sequence[MemberView]) -> tuple[list[int], list[MemberVie
     Raises:
         ValueError: if members read files in different ways.
     """
-    texts = [json.dumps(view.transforms, sort_keys=True, default=str) for view in views]
+    texts = [view.text for view in views]
     loading = {json.dumps(view.loading, sort_keys=True, default=str) for view in views}
     if len(loading) > 1:
         raise ValueError(f'the members read files in different ways, and a cascade reads each once: {sorted(loading)}')

@@ -121,7 +121,7 @@ class ExitComparison:
                 found[name].append(
                     {
                         'half_width': half_width,
-                        'macs': float(system.macs.mean()),
+                        'macs': float(system.cost.mean()),
                         'accuracy': float(1 - system.wrong.mean()),
                         'coverage': standing.quality.estimate,
                     }
@@ -137,7 +137,7 @@ class ExitComparison:
                 'accuracy': asdict(standing.accuracy),
                 'coverage': asdict(standing.quality),
                 'aurc': aurc(system.confidence, system.wrong),
-                'macs': standing.macs,
+                'macs': standing.cost,
             }
             policy, _, chain = system.name.partition(', ')
             if policy in ('threshold', 'random') and chain:

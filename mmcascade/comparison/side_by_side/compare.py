@@ -92,7 +92,7 @@ def compare(
         said.append([decision.label for decision in decisions])
         systems.append(System(name, confidence, wrong, np.array([decision.macs for decision in decisions])))
     standings = Standings(systems, measure)
-    reference = max(standings, key=lambda standing: standing.macs).name
+    reference = max(standings, key=lambda standing: standing.cost).name
     written = [
         *save(
             plot_curves(systems, risk=wanted.value if wanted.kind == 'risk' else None),
@@ -108,7 +108,7 @@ def compare(
         labels,
         np.array(said),
         np.array([system.confidence for system in systems]),
-        np.array([system.macs for system in systems]),
+        np.array([system.cost for system in systems]),
     )
     judged.save(out / DECISIONS)
     results = {
@@ -117,7 +117,7 @@ def compare(
         'target': target,
         'measure': measure.name,
         'units': standings.units,
-        'systems': {standing.name: asdict(standing) for standing in standings},
+        'systems': {standing.name: standing.to_json() for standing in standings},
         'reference': reference,
         'differences': {
             name: asdict(standings.difference(name, reference)) for name in standings.names if name != reference

@@ -33,12 +33,13 @@ from mmcascade.engine.benchmark.systems import (
     systems_of,
     with_batch_size,
 )
-from mmcascade.engine.benchmark.timing import Latencies, interleaved, latencies, seconds_of
+from mmcascade.engine.benchmark.timing import Latencies, Spread, interleaved, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.runtimes.batch_sizes import Inputs, one_row, sizes_for, sweep
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
+from mmcascade.routing import CascadeRouter
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
@@ -128,14 +129,17 @@ class Benchmark:
         load = os.getloadavg()[0]
         with self._precision():
             precision = self.model.identity(with_weights=False).precision
-            router = self.model.ready(self.sources)
-            with router.stream() as stream:
-                stream.check_views(self.sources[0].count)
+            router = self._ready()
             members, alone = self._members()
             used = [member.used for member in members]
             systems = systems_of(self.model, used[: len(alone)], alone, router.policy)
             outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
-            seconds, rounds = self._timed(members, systems, repeats, progress)
+            calls: dict[tuple[Hashable, ...], Callable[[], Any]] = {
+                **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
+                **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
+                ('loader', None): self._just_load,
+            }
+            seconds, rounds = self._timed(members, calls, repeats, progress)
             speeds = [
                 SystemSpeed(
                     name=name,
@@ -173,6 +177,28 @@ class Benchmark:
             systems=[speed.relative_to(speeds[len(alone) - 1]) for speed in speeds],
         )
 
+    @torch.no_grad()
+    def measure_stages(self, repeats: int = 5, progress: Progress = no_progress) -> dict[str, Spread]:
+        """Milliseconds of every stage by itself, per image or per cell, by name; no system is run.
+
+        Args:
+            repeats: rounds in which the stages take turns.
+            progress: called with the number of finished and of all timed runs.
+        """
+        with self._precision():
+            self._ready()
+            members = [member for member in self._members()[0] if member.stage is not None]
+            _, rounds = self._timed(members, {}, repeats, progress)
+            speeds = [member.speed(taken) for member, taken in zip(members, rounds.per_run, strict=True)]
+        return {speed.name: speed.best_ms for speed in speeds}
+
+    def _ready(self) -> CascadeRouter:
+        """The router of the cascade, whose stages have the views that they need."""
+        router = self.model.ready(self.sources)
+        with router.stream() as stream:
+            stream.check_views(self.sources[0].count)
+        return router
+
     def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
         """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
         given = list(self.model.stages)
@@ -200,9 +226,13 @@ class Benchmark:
         return members, [members[timed.index(stage)].used for stage in alone]
 
     def _timed(
-        self, members: Sequence[TimedMember], systems: Mapping[str, TimedSystem], repeats: int, progress: Progress
+        self,
+        members: Sequence[TimedMember],
+        calls: Mapping[tuple[Hashable, ...], Callable[[], Any]],
+        repeats: int,
+        progress: Progress,
     ) -> tuple[dict[tuple[Hashable, ...], list[float]], Rounds]:
-        """Seconds of each system and of the loader in every round, and per run of each member."""
+        """Seconds of other calls in every round, and per run of each member."""
         kinds = self._kinds()
         # Images of another size take another time, so each kind of them is timed by itself.
         inputs = {
@@ -210,16 +240,10 @@ class Benchmark:
             for index, member in enumerate(members)
             for kind, sources in enumerate(kinds)
         }
-        calls: dict[tuple[Hashable, ...], Callable[[], Any]] = {
-            **{
-                ('member', *key): partial(_run_bare, members[key[0]].fastest.stage, rows)
-                for key, rows in inputs.items()
-            },
-            **{('memory', name): partial(self._from_memory, system) for name, system in systems.items()},
-            **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
-            ('loader', None): self._just_load,
+        bare: dict[tuple[Hashable, ...], Callable[[], Any]] = {
+            ('member', *key): partial(_run_bare, members[key[0]].fastest.stage, rows) for key, rows in inputs.items()
         }
-        seconds = interleaved(calls, repeats, self.device, progress)
+        seconds = interleaved({**bare, **calls}, repeats, self.device, progress)
         per_run = [
             weighted(
                 [sum(1 if member.used.by_source else len(source) for source in sources) for sources in kinds],

@@ -64,6 +64,35 @@ def prepare_store(
         ValueError: without that split, or if the calibration split shares images with the test split.
         NotReadyError: if a member has no weights.
     """
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    job = store_job(cfg, folder, dataloader, device=device, progress=progress, labels=labels, discard=discard)
+    with torch.autocast(device, enabled=amp):
+        if task_of(cfg) == 'segmentation':
+            from mmcascade.engine.runs.filling.fill_cell_store import fill_cell_store  # needs MMSegmentation
+
+            return fill_cell_store(job, ignored_label(cfg, job.dataset)), job.model.identity()
+        return fill_store(job, labels), job.model.identity()
+
+
+def store_job(
+    cfg: Config,
+    folder: str | Path,
+    dataloader: str = CALIBRATION,
+    *,
+    device: str = 'cpu',
+    progress: Progress = no_progress,
+    labels: Callable[[list[Any]], np.ndarray] = true_labels,
+    discard: Discard | None = None,
+) -> StoreJob[CascadeModel]:
+    """The cascade of a config with its weights, and one of its splits, looked at: what a store is filled from.
+
+    Args:
+        cfg, folder, dataloader, device, progress, labels, discard: as for :func:`prepare_store`.
+
+    Raises:
+        ValueError: without that split, or if the calibration split shares images with the test split.
+        NotReadyError: if a member has no weights.
+    """
     if dataloader != CALIBRATION:
         cfg = copy.deepcopy(cfg)
         cfg.val_dataloader, cfg.test_dataloader = cfg[dataloader], None
@@ -76,19 +105,12 @@ def prepare_store(
     dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
     if cfg.get('test_dataloader') is not None:
         _check_split(cfg, dataset)
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     model = build_without_calibration(cfg).to(device)
     model.check_loaded()
     if labels is not no_labels:  # else those of the data set are not looked at
         check_dataset(model, dataset, f'{dataloader}.dataset')
     name_broken_images(dataset)
-    job = StoreJob(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg), discard)
-    with torch.autocast(device, enabled=amp):
-        if task_of(cfg) == 'segmentation':
-            from mmcascade.engine.runs.filling.fill_cell_store import fill_cell_store  # needs MMSegmentation
-
-            return fill_cell_store(job, ignored_label(cfg, dataset)), model.identity()
-        return fill_store(job, labels), model.identity()
+    return StoreJob(folder, model, copy.deepcopy(cfg.val_dataloader), dataset, progress, _as_text(cfg), discard)
 
 
 def prepare_stream(

@@ -10,7 +10,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
                 '`mmcascade build`, `mmcascade compare` or `mmcascade calibrate --store` wrote'
             )
         for each in found:
-            with progress_bar(f'calibrating {each.path.name} for every place of the sliders') as progress:
+            with progress_bar('calibrating for each place of the sliders') as progress:
                 sections.append(section_of(each, progress))
     text = page(sections)
     if len(text.encode()) > MOST_BYTES:
@@ -108,8 +108,14 @@ def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSect
         pictures = _cell_images(told, calibration)
         return cells_section(told, calibration, evidence, CellSplit(run.fitted), shown_cells, pictures, progress)
     shown = run.shown if isinstance(run.shown, ScoreStore) else None
-    fitted = StoredSplit.of(run.fitted, calibration.cascade, calibration.temperatures)
-    split = None if shown is None else StoredSplit.of(shown, calibration.cascade, calibration.temperatures)
+    times = _results(run.path.parent).get('stage_ms')
+    fitted, split = (
+        None if store is None else StoredSplit.of(store, calibration.cascade, calibration.temperatures, times)
+        for store in (run.fitted, shown)
+    )
+    assert fitted is not None
+    if times is not None:
+        evidence = replace(evidence, units=fitted.source.units)
     return classified_section(told, calibration, evidence, fitted, split, progress)
 
 
@@ -152,6 +158,7 @@ def _told(run: CalibratedRun) -> Told:
         config=_text(folder, store),
         versions={'mmcascade': __version__, **versions},
         notes=notes,
+        searched=results.get('search'),
     )
 
 

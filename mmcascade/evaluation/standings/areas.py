@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
 from mmcascade.evaluation.standings.measure import MIOU
 from mmcascade.evaluation.standings.standings import REPEATS, Standings
 
@@ -22,14 +23,14 @@ class AreaSystem:
         intersect: pixels ``(N, C)`` that are predicted and labelled as the class.
         predicted: pixels ``(N, C)`` that are predicted as the class, where there is a label.
         labelled: pixels ``(N, C)`` that are labelled as the class.
-        macs: ``(N)``, multiply-adds spent on each image.
+        cost: ``(N)``, spent on each image: multiply-adds, or milliseconds.
     """
 
     name: str
     intersect: NDArray[np.float64]
     predicted: NDArray[np.float64]
     labelled: NDArray[np.float64]
-    macs: NDArray[np.float64]
+    cost: NDArray[np.float64]
 
 
 class AreaStandings(Standings):
@@ -41,6 +42,7 @@ class AreaStandings(Standings):
         systems: whose rows are in the same order of images.
         repeats: how often the images are drawn again, with replacement.
         seed: of the draws.
+        unit: of the costs.
 
     Raises:
         ValueError: if two systems have one name, or not the same number of images.
@@ -55,14 +57,21 @@ class AreaStandings(Standings):
         (0.5, 0.333)
     """
 
-    def __init__(self, systems: Sequence[AreaSystem], *, repeats: int = REPEATS, seed: int = 0) -> None:
+    def __init__(
+        self,
+        systems: Sequence[AreaSystem],
+        *,
+        repeats: int = REPEATS,
+        seed: int = 0,
+        unit: CostUnit = MULTIPLY_ADDS,
+    ) -> None:
         def figures(times: NDArray[np.int64]) -> NDArray[np.float64]:
             return np.array([_figures(system, times) for system in systems]).T
 
         names = [system.name for system in systems]
         self._draw(names, {len(system.intersect) for system in systems}, figures, repeats, seed)
         self.measure = MIOU
-        self._macs = [float(np.mean(system.macs)) for system in systems]
+        self._costs, self.unit = [float(np.mean(system.cost)) for system in systems], unit
 
 
 def _figures(system: AreaSystem, times: NDArray[np.int64]) -> tuple[float, float]:

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, check_bootstrap
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
 from mmcascade.evaluation.standings.measure import Measure, Named
 
 #: From how often each unit counts to accuracy and quality of each system, ``(2, systems)``.
@@ -28,14 +30,14 @@ class System:
         name: of the system.
         confidence: ``(N)``, higher = more certain; -inf ranks last.
         wrong: bool ``(N)``, whether its prediction is not the label.
-        macs: ``(N)``, multiply-adds spent on each.
+        cost: ``(N)``, spent on each: multiply-adds, or milliseconds.
         inside: bool ``(N)``, which units are in distribution and so have a class; None = all.
     """
 
     name: str
     confidence: NDArray[np.float64]
     wrong: NDArray[np.bool_]
-    macs: NDArray[np.float64]
+    cost: NDArray[np.float64]
     inside: NDArray[np.bool_] | None = None
 
 
@@ -47,41 +49,59 @@ class Standing:
         name: of the system.
         accuracy: of all units with a class.
         quality: what the systems are compared by.
-        macs: mean multiply-adds per unit.
+        cost: mean per unit.
+        unit: of that cost.
     """
 
     name: str
     accuracy: Interval
     quality: Interval
-    macs: float
+    cost: float
+    unit: CostUnit = MULTIPLY_ADDS
+
+    def to_json(self) -> dict[str, Any]:
+        """What a file holds of it: the cost under the name of its unit."""
+        shares = {'accuracy': asdict(self.accuracy), 'quality': asdict(self.quality)}
+        return {'name': self.name, **shares, self.unit.key: self.cost}
 
 
 class Standings:
     """Systems on the same units.
 
     Args:
-        systems: whose arrays are in the same order of units.
-        measure: what they are compared by.
-        repeats: how often the units are drawn again, with replacement.
-        seed: of the draws.
+            systems: whose arrays are in the same order of units.
+            measure: what they are compared by.
+            repeats: how often the units are drawn again, with replacement.
+            seed: of the draws.
+            unit: of the costs.
 
     Raises:
-        ValueError: if two systems have one name, or not the same number of units.
+            ValueError: if two systems have one name, or not the same number of units.
 
     Example:
-        >>> from mmcascade.evaluation.standings.measure import ACCURACY
-        >>> confidence = np.arange(200) / 200
-        >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
-        >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
-        >>> standings = Standings([poor, good], ACCURACY)
-        >>> gain = standings.difference('good', 'poor')
-        >>> round(gain.estimate, 3), gain.low > 0
-        (0.2, True)
+            >>> from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
+    from mmcascade.evaluation.standings.measure import ACCURACY
+            >>> confidence = np.arange(200) / 200
+            >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
+            >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
+            >>> standings = Standings([poor, good], ACCURACY)
+            >>> gain = standings.difference('good', 'poor')
+            >>> round(gain.estimate, 3), gain.low > 0
+            (0.2, True)
     """
 
     measure: Named
+    unit: CostUnit
 
-    def __init__(self, systems: Sequence[System], measure: Measure, *, repeats: int = REPEATS, seed: int = 0) -> None:
+    def __init__(
+        self,
+        systems: Sequence[System],
+        measure: Measure,
+        *,
+        repeats: int = REPEATS,
+        seed: int = 0,
+        unit: CostUnit = MULTIPLY_ADDS,
+    ) -> None:
         if measure.detects and any(system.inside is None for system in systems):
             raise ValueError(f'{measure.name} is a share of units out of distribution, and none is known to be')
         flags = [system.inside if measure.detects else system.wrong for system in systems]
@@ -99,7 +119,7 @@ class Standings:
         names = [system.name for system in systems]
         self._draw(names, {len(system.confidence) for system in systems}, figures, repeats, seed)
         self.measure = measure
-        self._macs = [float(np.mean(system.macs)) for system in systems]
+        self._costs, self.unit = [float(np.mean(system.cost)) for system in systems], unit
 
     def _draw(self, names: list[str], units: set[int], figures: Figures, repeats: int, seed: int) -> None:
         """Find accuracy and quality ``(2, systems)`` of all units, and of units that are drawn again."""
@@ -122,7 +142,7 @@ class Standings:
         accuracy, quality = (
             _interval(self._found[kind, index], self._draws[:, kind, index]) for kind in range(len(self._found))
         )
-        return Standing(name, accuracy, quality, self._macs[index])
+        return Standing(name, accuracy, quality, self._costs[index], self.unit)
 
     def difference(self, name: str, other: str) -> Interval:
         """The quality of one system less that of another; its interval comes from the same draws of units."""

@@ -3,29 +3,29 @@
 
 from __future__ import annotations
 
-from mmcascade._system.tables import Column, Table, with_interval, with_prefix
+from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval
 from mmcascade.evaluation.standings.measure import ACCURACY
 from mmcascade.evaluation.standings.standings import Standings
 
 
 def standings_table(standings: Standings, reference: str) -> Table:
-    """One row per system: shares in percent with 95 % intervals, multiply-adds per unit.
+    """One row per system: shares in percent with 95 % intervals, cost per unit.
 
     Args:
         standings: the systems.
         reference: the system whose cost is 1.
     """
-    unit = standings[reference].macs
+    unit, whole = standings.unit, standings[reference].cost
     compared = standings.measure is not ACCURACY
     columns = [Column('system', left=True), Column('accuracy %')]
     columns += [Column(f'{standings.measure.name}, %')] * compared
-    columns += [Column('MACs'), Column('cost')]
+    columns += [Column(unit.short), Column('cost')]
     rows = []
     for standing in standings:
         quality = [_percent(standing.quality)] * compared
-        cost = f'{standing.macs / unit:.2f}x' if unit else 'n/a'
-        rows.append([standing.name, _percent(standing.accuracy), *quality, with_prefix(standing.macs), cost])
+        cost = f'{standing.cost / whole:.2f}x' if whole else 'n/a'
+        rows.append([standing.name, _percent(standing.accuracy), *quality, unit.text(standing.cost), cost])
     return Table.of(columns, rows)
 
 

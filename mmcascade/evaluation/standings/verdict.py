@@ -32,7 +32,7 @@ def verdict(
             f'{larger[0].upper()}{larger[1:]} is worse: in {name}, {large} differs from {small} by '
             f'{_points(standings, large, small)}. Do not cascade; use {small} alone.'
         )
-    ratio = standings[cascade].macs / standings[large].macs
+    ratio = standings[cascade].cost / standings[large].cost
     cost = f'costs {ratio:.2f}x of {larger}, {name} {_points(standings, cascade, large)}'
     over_small = standings.difference(cascade, small)
     gain = f'against {small} alone {_points(standings, cascade, small)}'

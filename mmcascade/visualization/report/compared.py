@@ -125,12 +125,12 @@ def compared_section(told: Told, judged: Judgements, target: str) -> ComparedSec
     wanted = Target.parse(target)
     systems = judged.systems()
     standings = Standings(systems, measure_for(wanted.kind, wanted.value))
-    reference = max(standings, key=lambda standing: standing.macs).name
+    reference = max(standings, key=lambda standing: standing.cost).name
     looks = numbered_looks(len(systems))
     rows, sentences = [], []
     for name in (name for name in standings.names if name != reference):
         gap = standings.difference(name, reference)
-        ratio = standings[name].macs / standings[reference].macs if standings[reference].macs else float('nan')
+        ratio = standings[name].cost / standings[reference].cost if standings[reference].cost else float('nan')
         points = with_interval(gap.estimate, gap.low, gap.high, '+.1f', 100)
         finding = 'better' if gap.low > 0 else 'worse' if gap.high < 0 else 'not told apart'
         rows.append([name, points, f'{ratio:.2f}x', finding])

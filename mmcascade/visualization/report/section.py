@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,8 @@ from mmcascade.visualization.report.findings.classes import (
 )
 from mmcascade.visualization.report.findings.drift import DriftRow, drift_rows
 from mmcascade.visualization.report.findings.judged import StoredSplit
-from mmcascade.visualization.report.findings.places import places, slider_labels
+from mmcascade.visualization.report.findings.places import Dear, places, slider_labels
+from mmcascade.visualization.report.findings.searched import chains_table, chosen_sentence
 from mmcascade.visualization.report.findings.settings import request_of, sliders
 from mmcascade.visualization.report.gallery import Group, Images, gallery
 
@@ -48,6 +49,7 @@ class Told:
         config: of the cascade, as text.
         versions: of what it ran on.
         notes: what could not be shown, and why.
+        searched: what a search tried, as ``results.json`` of a build holds it; None = nothing was searched.
     """
 
     title: str
@@ -57,6 +59,17 @@ class Told:
     config: str = ''
     versions: dict[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    searched: Mapping[str, Any] | None = None
+
+    @property
+    def chains(self) -> Table | None:
+        """What a search tried."""
+        return None if self.searched is None else chains_table(self.searched)
+
+    @property
+    def chosen(self) -> str:
+        """Which chain a search took, and why; empty where nothing was searched."""
+        return '' if self.searched is None else chosen_sentence(self.searched)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ class Try:
         effort: what the second slider moves.
         places: what is shown at each place.
         stages: names of the stages.
+        cost: what costs are counted in.
     """
 
     risks: list[str]
@@ -79,6 +93,7 @@ class Try:
     effort: str
     places: list[list[dict[str, Any]]]
     stages: Sequence[str]
+    cost: str = 'multiply-adds'
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -163,8 +178,8 @@ def classified_section(
     wanted = Target.parse(calibration.accept_target or calibration.target)
     systems = split.systems(calibration)
     judged_by = measure_for(wanted.kind, wanted.value)
-    standings = Standings(systems, judged_by)
-    looks = cascade_looks(len(split.names))
+    standings = Standings(systems, judged_by, unit=split.unit)
+    looks = [look for name, look in cascade_looks(split.names).items() if name in standings.names]
     measure = calibration.cascade.confidence
     target = wanted.value if wanted.kind == 'risk' else None
     charts = {
@@ -185,9 +200,10 @@ def classified_section(
         ]
         charts['scores'] = score_chart('scores', first.confidence, first.wrong, measure, spread)
         risks, efforts = slider_labels(found)
-        moved = places(found, (split.names[-1], standings[split.names[-1]].macs), charts)
+        dear = Dear(split.names[-1], standings[split.names[-1]].cost, split.unit)
+        moved = places(found, dear, charts)
         words = 'how many images around the decision may be passed on' if found.around else 'how many images go on'
-        try_it = Try(risks, efforts, found.start, found.exact, words, moved, split.names)
+        try_it = Try(risks, efforts, found.start, found.exact, words, moved, split.names, split.unit.name)
     bins = reliability_bins(routes.confidence, routes.wrong)
     charts['reliability'] = reliability_chart('reliability', bins, measure)
     is_share = all(0 <= each.confidence <= 1 for each in bins)
@@ -195,7 +211,7 @@ def classified_section(
     return Section(
         told=told,
         facts=_facts(calibration, fitted, shown),
-        verdict=verdict(standings, split.names, CASCADE),
+        verdict=told.searched['verdict'] if told.searched else verdict(standings, split.names, CASCADE),
         units=standings.units,
         held=held,
         table=standings_table(standings, split.names[-1]),

@@ -72,7 +72,7 @@ def test_points_and_bands_of_the_comparison_are_its_figures():
         System(name, confidence, rng.random(300) < share, np.full(300, macs))
         for name, share, macs in (('a', 0.4, 1e6), ('b', 0.2, 3e6), ('ensemble', 0.2, 4e6), ('cascade', 0.2, 2e6))
     ]
-    standings, looks = Standings(systems, ACCURACY, repeats=50), cascade_looks(2)
+    standings, looks = Standings(systems, ACCURACY, repeats=50), [*cascade_looks(['a', 'b']).values()]
     chart = cost_chart('cost', standings, looks)
     points = [mark for mark in chart.marks if mark.style.startswith('point')]
     for standing, mark in zip(standings, points, strict=True):
@@ -94,7 +94,7 @@ def test_points_and_bands_of_the_comparison_are_its_figures():
 def test_roles_have_the_colours_of_all_pictures():
     known = colours()
     assert known['cascade'] == ROLES['cascade'].colour and known['larger-member'] == ROLES['larger member'].colour
-    for looks in (cascade_looks(1), cascade_looks(5), numbered_looks(12)):
+    for looks in ([*cascade_looks(['a']).values()], [*cascade_looks(list('abcde')).values()], numbered_looks(12)):
         assert all(look.style.split()[0] in known for look in looks)
         assert len({(look.style, look.marker) for look in looks}) == len(looks)
 

@@ -15,7 +15,7 @@ from mmcascade.calibration.worth.systems import stage_names
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.visualization.report.findings.judged import StoredSplit
-from mmcascade.visualization.report.findings.places import places
+from mmcascade.visualization.report.findings.places import Dear, places
 from mmcascade.visualization.report.findings.settings import request_of, sliders
 from mmcascade.visualization.report.runs import calibrated_runs
 from tests.support.stored_runs import opened, write_run
@@ -79,7 +79,7 @@ def _check_outcome(setting, calibration, shown):
     taken = [k for k in range(units) if calibration.accept is not None and routed.confidence[k] >= calibration.accept]
     outcome = setting.outcome
     assert outcome.coverage == len(taken) / units
-    assert outcome.macs == pytest.approx(routed.macs.mean())
+    assert outcome.cost == pytest.approx(routed.macs.mean())
     assert outcome.accuracy == pytest.approx(1 - wrong.mean())
     assert outcome.reached == routed.reached(len(shown.names))
     assert outcome.quality == coverage_at_risk(routed.confidence, wrong, 0.1)
@@ -103,7 +103,7 @@ def test_targets_out_of_reach_say_so_and_one_risk_is_met_by_all(tmp_path):
     assert shown is None
     found = sliders(evidence, calibration, fitted, measure_for('risk', 0.2))
     every = [setting for row in found.settings for setting in row]
-    shown_places = [place for row in places(found, ('m1', 20.0), {}) for place in row]
+    shown_places = [place for row in places(found, Dear('m1', 20.0), {}) for place in row]
     for setting, place in zip(every, shown_places, strict=True):
         assert (setting.calibration is None) == bool(setting.problem) == ('problem' in place)
     # The last risk is met by accepting all that the ensemble says.
@@ -114,7 +114,7 @@ def test_targets_out_of_reach_say_so_and_one_risk_is_met_by_all(tmp_path):
 
 def test_texts_and_widths_are_those_of_the_figures(case):
     *_, found = case
-    for row, texts in zip(found.settings, places(found, ('m1', 20.0), {}), strict=True):
+    for row, texts in zip(found.settings, places(found, Dear('m1', 20.0), {}), strict=True):
         for setting, place in zip(row, texts, strict=True):
             if setting.outcome is None:
                 continue
@@ -132,7 +132,7 @@ def test_systems_are_those_of_the_router(case):
     _, _, calibration, shown, _ = case
     systems = {system.name: system for system in shown.systems(calibration)}
     routed = replay(shown.source.stages, calibration.policy(), len(shown.labels), maps=calibration.maps)
-    assert systems['cascade'].macs.tolist() == routed.macs.tolist()
+    assert systems['cascade'].cost.tolist() == routed.macs.tolist()
     assert systems['cascade'].wrong.tolist() == (routed.label != shown.labels).tolist()
     last = shown.source.stages[-1]
     alone = last.values.double().div(last.temperature).softmax(1)

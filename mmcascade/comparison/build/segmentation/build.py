@@ -15,19 +15,12 @@ from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.whole_images import WholeImages, area_standings
-from mmcascade.comparison.build.build import (
-    CALIBRATION,
-    CONFIG,
-    PAGE,
-    RESULTS,
-    BuildRequest,
-    Built,
-    check_out,
-    members_of,
-    results_of,
-)
+from mmcascade.comparison.build.build import results_of
+from mmcascade.comparison.build.request import CALIBRATION, CONFIG, PAGE, RESULTS, BuildRequest, Built
+from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.segmentation.config import first_image, fitting_cell, seg_config
 from mmcascade.comparison.build.segmentation.images import annotated_images
+from mmcascade.comparison.build.segmentation.search import searched_segmentors
 from mmcascade.comparison.build.segmentation.views import shared_view
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
@@ -54,7 +47,13 @@ class SegBuildRequest(BuildRequest):
     def flags(self) -> list[str]:
         """See the base class."""
         cell = [] if self.cell is None else ['--cell', str(self.cell)]
-        return ['--task', 'segmentation', *cell, *(['--margin', str(self.margin)] if self.margin else [])]
+        return [
+            *super().flags,
+            '--task',
+            'segmentation',
+            *cell,
+            *(['--margin', str(self.margin)] if self.margin else []),
+        ]
 
 
 def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
@@ -71,8 +70,12 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
         ValueError, OSError: saying what to put right.
     """
     request.calibration.check_segmentor()
-    named = members_of(request)
-    check_out(request.out)
+    if request.timed:
+        raise ValueError('--cost time is for classifiers; what segmentors cost is counted in multiply-adds')
+    if request.search:
+        plan_for(request.calibration.wanted, pixels=True)
+    named = request.members()
+    request.check_out()
     members = {member.name: segmentor_from_spec(member.name, member.spec) for member in named}
     check_members(list(members.values()))
     classes, palette = _classes(list(members.values()))
@@ -83,17 +86,26 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     config = seg_config(named, scales, view, data, grid, request.loading)
     macs, size = first_image(config, members)
     grid['cell'] = request.cell or fitting_cell(size)
-    cheap_first = sorted(named, key=lambda member: macs[member.name])
-    config = seg_config(cheap_first, scales, view, data, grid, request.loading)
+    stages = sorted(named, key=lambda member: macs[member.name])
+    config, found = seg_config(stages, scales, view, data, grid, request.loading), None
     request.out.mkdir(parents=True, exist_ok=True)
+    if request.search:
+        found = searched_segmentors(config, request, say)
+        by_name = {member.name: member for member in named}
+        stages = [by_name[name] for name in found.chosen]
+        config = seg_config(stages, scales, view, data, grid, request.loading)
     path = request.out / CONFIG
     config.dump(path)
-    order = [member.name for member in cheap_first]
-    say(f'{path}: {" -> ".join(order)}, cheap first, cells of {grid["cell"]} px')
+    order = [member.name for member in stages]
+    why = 'cheap first' if found is None else 'chosen'
+    say(f'{path}: {" -> ".join(order)}, {why}, cells of {grid["cell"]} px')
     config = Config.fromfile(path)
-    calibration = run_calibration(
-        config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
-    ).calibration
+    if found is None:
+        calibration = run_calibration(
+            config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
+        ).calibration
+    else:
+        calibration = found.calibrated(config)
     cells = _filled(config, request.out / 'report_cells', 'report part: the cascade')
     alone = {
         name: _filled(changed, request.out / ALONE / name, f'report part: {name}')
@@ -101,7 +113,8 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     }
     systems = WholeImages(alone.pop('whole'), alone).systems()
     systems[CASCADE] = CellSource(cells).route(tuple(range(len(order))), calibration.policy())
-    built = Built(path, order, calibration, area_standings(systems), None)
+    searched = None if found is None else found.to_json()
+    built = Built(path, order, calibration, area_standings(systems), None, searched)
     write_json(request.out / RESULTS, results_of(built, request))
     write_report([request.out], request.out / PAGE)
     return built

@@ -69,16 +69,24 @@ def fill_store(job: StoreJob[CascadeModel], labels: Callable[[list[Any]], np.nda
             given = labels(batch['data_samples'])
             _check_labels(given, outputs[0].values.shape[1])
             if store is None:
-                store = ScoreStore.create(job.folder, _header(model, identity, outputs, job.config))
+                store = ScoreStore.create(job.folder, score_header(model, identity, outputs, job.config))
             store.write(outputs, given)
             job.progress(store.filled, job.images)
     assert store is not None  # a job has at least one image
     return store
 
 
-def _header(
+def score_header(
     model: CascadeModel, identity: StoreIdentity, outputs: Sequence[StageOutput], config: str | None
 ) -> ScoreHeader:
+    """What a store says of itself.
+
+    Args:
+        model: the cascade.
+        identity: what its outputs depend on.
+        outputs: one per stage, of any units.
+        config: of the cascade, as a literal.
+    """
     widths = [None if output.features is None else output.features.shape[1] for output in outputs]
     return ScoreHeader(
         identity=identity,

@@ -25,7 +25,6 @@ from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.visualization.report.cells.pictures import CellImages, CellPicture, cell_pictures
 from mmcascade.visualization.report.cells.split import CellSplit
-from mmcascade.visualization.report.charts.curves import prefixed
 from mmcascade.visualization.report.charts.looks import Look, cascade_looks, stage_style
 from mmcascade.visualization.report.charts.svg import Chart, Key, Scale
 from mmcascade.visualization.report.findings.places import percent, window_text
@@ -90,12 +89,14 @@ def cells_section(
     systems = split.systems(calibration)
     standings = area_standings(systems)
     members = [name for name in systems if name not in (ENSEMBLE, CASCADE)]
-    looks = dict(zip(systems, cascade_looks(len(members)) if len(members) > 1 else _looks(), strict=True))
+    looks = _looks(members)
     intervals = {standing.name: standing.quality for standing in standings}
     # Later members that did not run by themselves are known together only.
-    compared, larger = (members, 'the larger member') if len(members) > 1 else ([*members, ENSEMBLE], 'the ensemble')
-    unit = standings[ENSEMBLE].macs
-    scale, prefix = prefixed(unit)
+    compared, larger = members, 'the larger member'
+    if len(members) == 1 and ENSEMBLE in systems:
+        compared, larger = [*members, ENSEMBLE], 'the ensemble'
+    unit, whole = standings.unit, max(standing.cost for standing in standings)
+    scale, prefix = unit.scale(whole)
     shares = _shares(calibration)
     settings = []
     for number, share in enumerate(shares):
@@ -108,15 +109,15 @@ def cells_section(
     chart = Chart(
         'cost',
         'Quality against cost',
-        'Mean IoU against multiply-adds per image for every share of deferred cells, with 95 % intervals.',
-        Scale.around(f'multiply-adds per image{prefix}', [0, unit / scale], 0),
+        f'Mean IoU against {unit.name} per image for every share of deferred cells, with 95 % intervals.',
+        Scale.around(f'{unit.name} per image{prefix}', [0, whole / scale], 0),
         Scale.around('mIoU (%)', ends),
     )
     low, middle, high = ([100 * getattr(each, name) for each in quality] for name in ('low', 'estimate', 'high'))
     chart.band(costs, low, high, 'cascade')
     chart.line(costs, middle, 'cascade', 'every share of deferred cells')
     for name, look in looks.items():
-        x, found = standings[name].macs / scale, intervals[name]
+        x, found = standings[name].cost / scale, intervals[name]
         says = f'{name}: {100 * found.estimate:.1f} % mIoU'
         chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
         chart.point(x, 100 * found.estimate, look.style, look.marker, says)
@@ -146,9 +147,11 @@ def cells_section(
     )
 
 
-def _looks() -> list[Look]:
-    first, _, ensemble, cascade = cascade_looks(2)
-    return [first, ensemble, cascade]
+def _looks(members: list[str]) -> dict[str, Look]:
+    """Of the systems; a first member that is known alone does not look like the larger one."""
+    looks = cascade_looks(members if len(members) > 1 else [*members, ''])
+    looks.pop('', None)
+    return looks
 
 
 def _shares(calibration: Calibration) -> list[float]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmcascade._system.tables import with_interval, with_prefix
+from mmcascade._system.tables import with_interval
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.report.charts.looks import Look
@@ -50,31 +51,24 @@ def risk_coverage_chart(
 def cost_chart(name: str, standings: Standings, looks: Sequence[Look]) -> Chart:
     """Quality against cost with 95 % intervals."""
     all_of_them = list(standings)
-    unit, prefix = prefixed(max(standing.macs for standing in all_of_them))
+    unit = standings.unit
+    scale, prefix = unit.scale(max(standing.cost for standing in all_of_them))
     quality = [100 * end for standing in all_of_them for end in (standing.quality.low, standing.quality.high)]
     chart = Chart(
         name,
         'Quality against cost',
-        f'{standings.measure.name} against multiply-adds of {", ".join(standings.names)}, with 95 % intervals.',
-        Scale.around(f'multiply-adds per image{prefix}', [0, *(standing.macs / unit for standing in all_of_them)], 0),
+        f'{standings.measure.name} against {unit.name} of {", ".join(standings.names)}, with 95 % intervals.',
+        Scale.around(f'{unit.name} per image{prefix}', [0, *(standing.cost / scale for standing in all_of_them)], 0),
         Scale.around(f'{standings.measure.name} (%)', quality),
     )
     for standing, look in zip(all_of_them, looks, strict=True):
-        found, x = standing.quality, standing.macs / unit
+        found, x = standing.quality, standing.cost / scale
         says = f'{standing.name}: {with_interval(found.estimate, found.low, found.high, ".1f", 100)} %, '
-        says += f'{with_prefix(standing.macs)} multiply-adds'
+        says += unit.text(standing.cost) + (' multiply-adds' if unit is MULTIPLY_ADDS else '')
         chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
         chart.point(x, 100 * found.estimate, look.style, look.marker, says)
         chart.keys.append(Key(standing.name, look.style, look.marker))
     return chart
-
-
-def prefixed(most: float) -> tuple[float, str]:
-    """What the numbers of an axis are divided by, and how its label says it."""
-    for scale, prefix in ((1e12, ' (T)'), (1e9, ' (G)'), (1e6, ' (M)'), (1e3, ' (k)')):
-        if most >= scale:
-            return scale, prefix
-    return 1.0, ''
 
 
 def _listed(systems: Sequence[System]) -> str:

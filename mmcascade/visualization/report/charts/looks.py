@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmcascade.visualization.style import ROLES, STAGE_COLOURS
@@ -18,12 +19,13 @@ class Look:
     marker: str
 
 
-def cascade_looks(members: int) -> list[Look]:
-    """Of members, cheap first, their ensemble and their cascade."""
-    roles = ['member'] * (members - 1) + ['larger member'] if members > 1 else ['member']
+def cascade_looks(members: Sequence[str]) -> dict[str, Look]:
+    """Of members, cheap first, their ensemble and their cascade, by name."""
+    roles = ['member'] * (len(members) - 1) + ['larger member'] if len(members) > 1 else ['member']
     looks = [Look(f'{role.replace(" ", "-")} dash{min(k, 3)}', ROLES[role].marker) for k, role in enumerate(roles)]
     looks[-1] = Look(looks[-1].style.partition(' ')[0], looks[-1].marker)
-    return [*looks, *(Look(name, ROLES[name].marker) for name in ('ensemble', 'cascade'))]
+    both = {name: Look(name, ROLES[name].marker) for name in ('ensemble', 'cascade')}
+    return {**dict(zip(members, looks, strict=True)), **both}
 
 
 def numbered_looks(systems: int) -> list[Look]:

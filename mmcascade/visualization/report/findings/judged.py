@@ -18,6 +18,7 @@ from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import stage_names, systems_of
+from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS, CostUnit
 from mmcascade.evaluation.standings.standings import System
 from mmcascade.routing import CascadeState, UnitBatch
 
@@ -35,11 +36,29 @@ class StoredSplit:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, store: ScoreStore, cascade: CascadeIdentity, temperatures: Sequence[float]) -> StoredSplit:
-        """Read a complete store of a cascade's stages, in order."""
+    def of(
+        cls,
+        store: ScoreStore,
+        cascade: CascadeIdentity,
+        temperatures: Sequence[float],
+        milliseconds: Sequence[float] | None = None,
+    ) -> StoredSplit:
+        """Read a complete store of a cascade's stages, in order.
+
+        Args:
+            store: of scores.
+            cascade: whose stages these are.
+            temperatures: one per stage.
+            milliseconds: of each stage, in place of its multiply-adds.
+        """
         stages = store.stages(temperatures)
-        source = ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion)
+        source = ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
         return cls(source, stage_names(cascade))
+
+    @property
+    def unit(self) -> CostUnit:
+        """Of the costs."""
+        return MULTIPLY_ADDS if self.source.milliseconds is None else MILLISECONDS
 
     @property
     def labels(self) -> NDArray[np.int64]:

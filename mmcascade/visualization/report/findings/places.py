@@ -4,22 +4,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
 from mmcascade.visualization.report.charts.svg import Chart
 from mmcascade.visualization.report.findings.settings import Outcome, Setting, Sliders
 
 NONE = '–'
 
 
-def places(sliders: Sliders, dear: tuple[str, float], charts: dict[str, Chart]) -> list[list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class Dear:
+    """The member whose cost is 1.
+
+    Attributes:
+        name: of the member.
+        cost: per image.
+        unit: of costs.
+    """
+
+    name: str
+    cost: float
+    unit: CostUnit = MULTIPLY_ADDS
+
+    def text(self, cost: float) -> str:
+        """A cost, and how many times that of the member."""
+        return f'{self.unit.text(cost)} ({cost / self.cost:.2f} x)' if self.cost else self.unit.text(cost)
+
+    def spent(self, cost: float) -> str:
+        """The same in a sentence."""
+        ratio = f' ({cost / self.cost:.2f} x of {self.name})' if self.cost else ''
+        what = ' multiply-adds' if self.unit is MULTIPLY_ADDS else ''
+        return f'at {self.unit.text(cost, 3)}{what} an image{ratio}'
+
+
+def places(sliders: Sliders, dear: Dear, charts: dict[str, Chart]) -> list[list[dict[str, Any]]]:
     """One object for each place, by risk, then by effort.
 
     Args:
         sliders: the settings.
-        dear: the member whose cost is 1, with its multiply-adds.
+        dear: the member whose cost is 1.
         charts: those with something to move: 'curve', 'cost' and 'scores'.
     """
     return [[_place(setting, dear, charts) for setting in row] for row in sliders.settings]
@@ -34,7 +60,7 @@ def slider_labels(sliders: Sliders) -> tuple[list[str], list[str]]:
     )
 
 
-def _place(setting: Setting, dear: tuple[str, float], charts: dict[str, Chart]) -> dict[str, Any]:
+def _place(setting: Setting, dear: Dear, charts: dict[str, Chart]) -> dict[str, Any]:
     if setting.calibration is None or setting.outcome is None:
         return {'problem': setting.problem}
     made, outcome = setting.calibration, setting.outcome
@@ -44,11 +70,11 @@ def _place(setting: Setting, dear: tuple[str, float], charts: dict[str, Chart]) 
         'fit-coverage': percent(measured.get('coverage')),
         'fit-risk': percent(measured.get('risk')),
         'fit-accuracy': percent(measured['accuracy']),
-        'fit-macs': cost(measured['macs'], dear[1]),
+        'fit-macs': dear.text(measured['macs']),
         'coverage': percent(outcome.coverage),
         'risk': percent(outcome.risk),
         'accuracy': percent(outcome.accuracy),
-        'macs': cost(outcome.macs, dear[1]),
+        'macs': dear.text(outcome.cost),
         'sentence': _sentence(made, outcome, dear),
     }
     for gap, window in enumerate(made.windows):
@@ -71,7 +97,7 @@ def _moved(made: Calibration, outcome: Outcome, charts: dict[str, Chart]) -> dic
         at['curve'] = _xy(chart, 100 * outcome.coverage, 100 * outcome.risk)
     if chart := charts.get('cost'):
         scale = next(scale for prefix, scale in _PREFIXES if prefix in chart.x.label or not prefix)
-        at['cost'] = _xy(chart, outcome.macs / scale, 100 * outcome.quality)
+        at['cost'] = _xy(chart, outcome.cost / scale, 100 * outcome.quality)
     if chart := charts.get('scores'):
         window = made.windows[0] if made.windows else None
         if window is not None:
@@ -91,10 +117,8 @@ def _xy(chart: Chart, x: float, y: float) -> list[float]:
     return [float(value) for value in chart.place(x, y)]
 
 
-def _sentence(made: Calibration, outcome: Outcome, dear: tuple[str, float]) -> str:
-    name, macs = dear
-    ratio = f' ({outcome.macs / macs:.2f} x of {name})' if macs else ''
-    spent = f'at {with_prefix(outcome.macs, 3)} multiply-adds an image{ratio}'
+def _sentence(made: Calibration, outcome: Outcome, dear: Dear) -> str:
+    spent = dear.spent(outcome.cost)
     if made.accept is None:
         return f'No threshold can be certified, so nothing is accepted, {spent}.'
     if not outcome.coverage:
@@ -106,11 +130,6 @@ def _sentence(made: Calibration, outcome: Outcome, dear: tuple[str, float]) -> s
 def percent(value: float | None) -> str:
     """A fraction in percent."""
     return NONE if value is None or value != value else f'{100 * value:.2f} %'
-
-
-def cost(macs: float, dear: float) -> str:
-    """Multiply-adds, and how many times those of a member."""
-    return f'{with_prefix(macs)} ({macs / dear:.2f} x)' if dear else with_prefix(macs)
 
 
 def window_text(window: Sequence[float | None] | None) -> str:

@@ -19,6 +19,7 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.replay.routes import route
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.standings.measure import Measure
 from mmcascade.visualization.report.findings.judged import StoredSplit
@@ -39,7 +40,7 @@ class Outcome:
         coverage: share accepted.
         risk: share of errors among the accepted; NaN where none is.
         accuracy: of all units with a label.
-        macs: mean multiply-adds per unit.
+        cost: mean per unit.
         reached: per stage, which share ran it.
         quality: what systems are compared by, at these windows.
         flow: ``(stages, 3)``, how many units leave after each stage accepted and right, accepted and wrong, rejected.
@@ -48,7 +49,7 @@ class Outcome:
     coverage: float
     risk: float
     accuracy: float
-    macs: float
+    cost: float
     reached: list[float]
     quality: float
     flow: NDArray[np.int64]
@@ -165,7 +166,7 @@ def sliders(
             settings.append(_setting(asked, evidence, shown, measure))
             progress(row * len(efforts) + column + 1, len(risks) * len(efforts))
         rows.append(tuple(settings))
-    start, exact = _start(rows, calibration, risks)
+    start, exact = _start(rows, calibration, _cost(evidence, calibration))
     return Sliders(tuple(risks), tuple(efforts), around, tuple(rows), start, exact)
 
 
@@ -197,11 +198,9 @@ def _with(values: Sequence[float], own: float | None) -> list[float]:
     return sorted({*values} if own is None else {*values, own})
 
 
-def _start(
-    rows: Sequence[Sequence[Setting]], calibration: Calibration, risks: Sequence[float]
-) -> tuple[tuple[int, int], bool]:
+def _start(rows: Sequence[Sequence[Setting]], calibration: Calibration, cost: float) -> tuple[tuple[int, int], bool]:
     """Where the calibration stands: exactly, or else what accepts and costs about the same."""
-    distance, found = np.inf, (len(risks) - 1, 0)
+    distance, found = np.inf, (len(rows) - 1, 0)
     for row, settings in enumerate(rows):
         for column, setting in enumerate(settings):
             made = setting.calibration
@@ -210,11 +209,17 @@ def _start(
             if (made.windows, made.accept) == (calibration.windows, calibration.accept):
                 return (row, column), True
             here, there = made.measured, calibration.measured
-            apart = abs(here['macs'] / there['macs'] - 1) if there.get('macs') else 0.0
+            apart = abs(here['macs'] / cost - 1) if cost else 0.0
             apart += abs((here.get('coverage') or 0) - (there.get('coverage') or 0))
             if apart < distance:
                 distance, found = apart, (row, column)
     return found, False
+
+
+def _cost(evidence: Evidence, calibration: Calibration) -> float:
+    """What the calibrated cascade costs on the units that it was judged on, which may not be counted as in its file."""
+    judged = evidence.judged_on
+    return float(route(judged.exits, calibration.policy(), judged.units, maps=calibration.maps).cost.mean())
 
 
 def _temperatures(calibration: Calibration) -> str:

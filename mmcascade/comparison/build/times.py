@@ -1,0 +1,64 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""What members take on this machine, measured once for a build."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmcascade._system.files import read_json, write_json
+from mmcascade._system.machine import machine
+from mmcascade._system.memory import keep_freed_memory
+from mmcascade.engine.benchmark.benchmark import Benchmark
+from mmcascade.engine.console.progress import Say, progress_bar
+from mmcascade.evaluation.standings.cost_unit import MILLISECONDS
+from mmcascade.routing.checks import is_number
+
+SCHEMA = 1
+IMAGES, REPEATS = 64, 7
+
+
+def measured_times(config: Config, names: Sequence[str], path: Path, say: Say = print) -> list[float]:
+    """Milliseconds per image of each stage of a config, alone and at its best batch size.
+
+    The best of several rounds counts, since whatever else the machine does only adds to it. They are measured once and
+    kept: what an earlier run measured of the same stages is read.
+
+    Args:
+        config: of a cascade without a calibration.
+        names: of its stages, no name twice; what the file calls them.
+        path: of the file.
+        say: prints one line of progress.
+    """
+    known = _read(path)
+    if not set(names) <= set(known):
+        plain = copy.deepcopy(config)
+        plain.model.pop('calibration', None)
+        plain.model.policy = dict(type='mmcascade.WindowPolicy', windows=[(None, None)] * (len(plain.model.stages) - 1))
+        keep_freed_memory()
+        with progress_bar('timing members') as progress:
+            times = Benchmark(plain, IMAGES).measure_stages(REPEATS, progress)
+        known = dict(zip(names, (spread['lowest'] for spread in times.values()), strict=True))
+        load, processors = os.getloadavg()[0], os.cpu_count() or 1
+        if load > 1.5 * processors:
+            say(f'the machine is busy (load {load:.1f}), so these times are rough; delete {path} to measure again')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = {'schema': SCHEMA, 'unit': MILLISECONDS.name, 'machine': machine(), 'stages': known}
+        write_json(path, written)
+    return [known[name] for name in names]
+
+
+def _read(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)['stages']
+        if all(is_number(value) and value > 0 for value in found.values()):
+            return dict(found)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise ValueError(f'{path} does not hold the times of an earlier build; delete it, and they are measured again')
