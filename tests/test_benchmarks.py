@@ -42,6 +42,7 @@ SMALL = {
     'device_views': ['--quick'],
     'guarantee': [STORES, '--repeats', '3', '--units', '400', '--risk', '0.2'],
     'guarantee_simulation': ['--runs', '20', '--units', '150', '--risks', '0.2'],
+    'later_views': ['--quick'],
     'metrics_speed': ['--units', '5e2', '--repeats', '1'],
     'operating_points': [STORES, '--targets', 'risk=0.2', 'deferred=0.2'],
     'router_overhead': ['--quick'],
