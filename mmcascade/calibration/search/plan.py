@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,6 @@ class Plan:
         """Whether windows have an open lower end, which makes them thresholds."""
         return self.policy == 'threshold'
 
-    def policy_of(self, windows: tuple[Window, ...]) -> ExitPolicy:
+    def policy_of(self, windows: Sequence[Window | None]) -> ExitPolicy:
         """The policy of a setting."""
         return WindowPolicy(windows) if self.max_cells is None else CellBudgetPolicy(windows, self.max_cells)

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.replay.quality import class_number
 from mmcascade.datasets.inner import in_distribution
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.parts.class_names import check_names, label_error, names_in
@@ -30,6 +36,16 @@ def check_dataset(model: Any, dataset: Any, where: str) -> None:
     check_classes(dataset, cascade.classes, cascade.num_classes, where)
     cascade.tested.settle(getattr(dataset, 'metainfo', None))
     setattr(dataset, _CHECKED, cascade)  # the loop, a hook and the tool each ask; labels are read once
+
+
+def check_class_target(cfg: Config, target: Target) -> None:
+    """Refuse a target for a class that the calibration split does not know, before any member runs."""
+    if target.class_name is None or cfg.get('val_dataloader') is None:
+        return
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    names = names_in(getattr(DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset)), 'metainfo', None))
+    if names:
+        class_number(target.class_name, names)
 
 
 def check_classes(

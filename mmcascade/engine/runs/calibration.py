@@ -18,6 +18,7 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.worth import Worth, worth
+from mmcascade.engine.configs.classes import check_class_target
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.models.cascades import task_of
@@ -62,6 +63,7 @@ def run_calibration(
         ValueError: if the request does not fit the cascade, or cannot be met.
     """
     (request.check_segmentor if task_of(cfg) == 'segmentation' else request.check_classifier)()
+    check_class_target(cfg, request.wanted)
     stem = str(out).removesuffix('.json')
     picture = Path(f'{stem}.png')
     for path in (out, picture):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
 from tests.support.calibrating import fit_store, replay_cells
 from tests.support.tiny_seg_project import write_project
@@ -152,6 +154,12 @@ def test_a_calibrated_cascade_accepts_what_the_file_says(project, folder, target
     for name in ('coverage', 'risk', 'cell_coverage', 'cell_risk'):
         assert metrics[f'maps/deployed_{name}'] == pytest.approx(100 * measured[name]), name
     assert 0 < measured['cell_coverage'] < 1
+
+
+def test_a_class_that_is_not_there_is_told_before_any_member_runs(project, folder):
+    with pytest.raises(ValueError, match="there is no class 'raod' among the 3 classes.*did you mean 'road'"):
+        run_calibration(copy.deepcopy(project), CalibrationRequest('iou[raod]=0.2'), folder / 'no.json')
+    assert not list(folder.glob('no*'))
 
 
 def test_a_cascade_with_temperatures_is_calibrated_as_it_is(project, folder):

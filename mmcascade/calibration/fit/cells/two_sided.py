@@ -88,7 +88,7 @@ class _Windows:
 
     def figures(self, windows: Sequence[Window | None]) -> tuple[float, float]:
         """Quality and mean cost."""
-        routes = route(self.exits, self.plan.policy_of(tuple(windows)), self.units)
+        routes = route(self.exits, self.plan.policy_of(windows), self.units)
         return self.quality.measure(routes), float(routes.cost.mean())
 
     def rank(self, windows: Sequence[Window | None]) -> tuple[float, float] | None:
@@ -152,7 +152,7 @@ class _Windows:
         """All windows of the next gap that hold the share and not a unit more, by rising lower end."""
         gap = len(before)
         plan = self.plan if gap == 0 else Plan(self.quality)
-        routes = route(self.exits[: gap + 1], self.plan.policy_of(tuple(before)), self.units)
+        routes = route(self.exits[: gap + 1], self.plan.policy_of(before), self.units)
         here = np.flatnonzero(routes.exit_stage == gap)
         confidence = self.exits[gap].confidence_of(here, routes.whole[self.units.group[here]])
         scores = deferral_scores(confidence, self.units.empty)
