@@ -124,7 +124,7 @@ class Costs:
 
     def _each(self, stage: int, cost: NDArray[np.float64], ran: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What each group pays for those of its units that run a stage, ``(G)``."""
-        each = np.bincount(self.group[ran], cost[ran], self.groups)
+        each = np.bincount(self.group[ran], cost[ran], self.groups).astype(np.float64, copy=False)
         if stage not in self.whole:
             return each
         whole = self.on_whole_image(stage, np.bincount(self.group[ran], minlength=self.groups))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,15 +105,26 @@ def route(
         whole = _add_whole(whole, gap + 1, chain, here, units)
     confidence = np.empty(len(units), exits[0].confidence.dtype if maps is None else np.float64)
     sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
+    for exit_, rows, stage in leaving(exits, exit_stage, whole[units.group]):
+        confidence[rows] = judged_score(maps, stage, torch.from_numpy(exit_.confidence[rows])).numpy()
+        sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
+    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
+
+
+def leaving(
+    exits: Sequence[Exit], exit_stage: NDArray[np.int64], ways: NDArray[np.int64]
+) -> Iterator[tuple[Exit, NDArray[np.int64], int]]:
+    """Where units leave: exits, the units that leave there, and the stage, in the order of the stages.
+
+    Args:
+        exits: after each stage of a chain.
+        exit_stage: int64 ``(N)``, position in the chain where each unit leaves.
+        ways: int64 ``(N)``, which stages ran on the whole image of each unit, as in :attr:`Routes.whole`.
+    """
     for stage, exit_ in enumerate(exits):
         rows = np.flatnonzero(exit_stage == stage)
-        ways = whole[units.group[rows]]
-        scores = exit_.confidence_of(rows, ways)
-        confidence[rows] = judged_score(maps, stage, torch.from_numpy(scores)).numpy()
-        for branch, there in exit_.branches(ways) if len(rows) else ():
-            leaving = rows if there is None else rows[there]
-            sums += branch.carried.select(leaving).histogram(units.group[leaving], units.groups)
-    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
+        for branch, there in exit_.branches(ways[rows]) if len(rows) else ():
+            yield branch, rows if there is None else rows[there], stage
 
 
 def _add_whole(

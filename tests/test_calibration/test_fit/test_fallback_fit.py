@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmcascade.calibration.fit.cells.selective import judged_cells
 from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.target import Target
@@ -90,6 +91,18 @@ def test_a_bound_near_a_score_on_the_whole_image_counts(tmp_path):
     for threshold, expected in ((0.0, 0), (None, 1)):  # nobody runs stage 1, or everybody, so on whole images
         windows = [(None, threshold), (None, on_image)]
         assert near_a_bound(exits, windows, route(exits, WindowPolicy(windows), units), 1e-7) == expected
+
+
+def test_cells_are_judged_by_what_they_were_given(tmp_path):
+    store = made(tmp_path, 3, (1, 2))
+    source = CellSource(store)
+    exits = source.along((0, 1, 2))
+    for threshold in (0.4, 0.55, 0.7):
+        routes = route(exits, WindowPolicy([(None, threshold)] * 2), source.units)
+        cells = judged_cells(exits, routes)
+        lost = (1 - MeanIoU().share_right(routes)) * store.cells.label.sum()
+        assert cells.lost.sum() == pytest.approx(lost)
+        assert len(cells.lost) == len(store.cells)
 
 
 def test_stores_keep_both_outputs_and_say_so(tmp_path):

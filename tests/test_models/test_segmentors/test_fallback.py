@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmcascade.models.export.segmentor_graphs import segmentor_graph
+from mmcascade.models.runtimes.graphs.export import ExportError
 from mmcascade.registry import MODELS
 from tests.support.loop_segmentor import cell_score, cells_of, crop_of, fuse, goes_on, scores_of
 from tests.support.tiny_segmentors import batch, image
@@ -200,3 +202,9 @@ def test_it_says_what_it_is():
     assert stage.identity().to_json()['fallback'] == 'images'
     assert 'fallback' not in stage.plain('cell').identity().to_json()
     assert stage.alone().source == 'b on images'
+
+
+def test_a_bundle_of_it_is_refused():
+    stage = cascade('fcn', 'wide', stages=FALLBACK).stages[1]
+    with pytest.raises(ExportError, match="stage of member 'b' has fallback="):
+        segmentor_graph(stage, (32, 32), 3, 'b.onnx')

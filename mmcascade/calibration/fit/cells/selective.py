@@ -19,7 +19,7 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, midway_below
 from mmcascade.calibration.fit.two_sided.windows import Decision
 from mmcascade.calibration.replay.quality import pixels_per_image
-from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.replay.routes import Routes, leaving
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.evaluation.curves.weighted_curves import (
     accepted_point,
@@ -93,11 +93,8 @@ def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
         routes: what it did.
     """
     sums = np.zeros((len(routes.exit_stage), exits[0].carried.size))
-    for stage, exit_ in enumerate(exits):
-        rows = np.flatnonzero(routes.exit_stage == stage)
-        for branch, there in exit_.branches(routes.whole[routes.units.group[rows]]):
-            leaving = rows if there is None else rows[there]
-            sums[leaving] = branch.carried.select(leaving).histogram(np.arange(len(leaving)), len(leaving))
+    for exit_, rows, _ in leaving(exits, routes.exit_stage, routes.whole[routes.units.group]):
+        sums[rows] = exit_.carried.select(rows).histogram(np.arange(len(rows)), len(rows))
     classes = sums.shape[1] // 2
     right, judged = sums[:, :classes].sum(1), sums[:, classes:].sum(1)  # every labelled pixel is predicted
     known = judged > 0
