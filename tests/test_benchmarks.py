@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
+from tests.support.synthetic_cells import make_cell_store
 from tests.support.synthetic_scores import make_store, skilled_logits
 
 pytestmark = pytest.mark.slow
@@ -22,9 +23,11 @@ pytestmark = pytest.mark.slow
 BENCHMARKS = ROOT / 'benchmarks'
 NAMES = ('small0', 'small1', 'large')
 
-# So small that they measure nothing. STORES stands for two score stores of NAMES.
+# So small that they measure nothing. STORES stands for two score stores of NAMES, CELLS for a store of cells.
 STORES = 'STORES'
+CELLS = 'CELLS'
 SMALL = {
+    'cell_decisions': [CELLS, '--block', '2'],
     'cell_search_speed': ['--images', '30', '--repeats', '1'],
     'defaults': [
         '--stores',
@@ -111,7 +114,10 @@ def test_no_benchmark_is_forgotten():
 
 @pytest.mark.parametrize('name', SMALL)
 def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch, tmp_path, capsys):
-    arguments = [word for argument in SMALL[name] for word in (stores if argument == STORES else [argument])]
+    if CELLS in SMALL[name]:
+        make_cell_store(tmp_path / 'cells', 24, stages=2)
+    given = {STORES: stores, CELLS: [str(tmp_path / 'cells')]}
+    arguments = [word for argument in SMALL[name] for word in given.get(argument, [argument])]
     monkeypatch.chdir(tmp_path)
     script = next(BENCHMARKS.rglob(f'{name}.py'))
     monkeypatch.syspath_prepend(str(script.parent))
