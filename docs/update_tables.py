@@ -66,6 +66,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'canvases table': ('quickstart_seg.json', segmentation.systems),
     'camvid table': ('camvid.json', segmentation.systems),
     'segmentation speed table': ('segmentation.json', segmentation.speed),
+    'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
 }

@@ -69,6 +69,26 @@ def speed(results: dict[str, Any]) -> str:
     )
 
 
+def decisions(results: dict[str, Any]) -> str:
+    """Windows and accept thresholds of cells, on images that they were not fitted on."""
+    columns = {
+        'target': '',
+        'windows': '',
+        'miou_fitted': '.1%',
+        'miou_unseen': '.1%',
+        'images': '.1%',
+        'image_risk': '.1%',
+        'cells': '.1%',
+        'cell_risk': '.1%',
+        'cost': '.2f',
+    }
+    titles = ('target', 'windows', 'mIoU, fitted on', 'mIoU', 'images', 'their risk', 'cells', 'their risk', 'cost')
+    made = [
+        Column(title, form, left=not form, missing='-') for title, form in zip(titles, columns.values(), strict=True)
+    ]
+    return Table.of(made, [[row[key] for key in columns] for row in results['rows']]).as_markdown()
+
+
 def strides(results: dict[str, Any]) -> str:
     row = results['rows'][0]
     table = rows_of(results, {'stride': '', 'mean': '.5f', 'largest': '.5f', 'same_side': '.1%'})
