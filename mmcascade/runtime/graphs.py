@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Graph(ABC):
     def __init__(self, model: bytes, stage: Stage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> None:
         self.stage = stage
         self.shape = shape
+        self.takes, self.leaves = (stage.takes, stage.leaves) if isinstance(stage, Stage) else ((), ())
         try:
             self._load(model, engine)
         except ImportError as error:
@@ -70,8 +72,8 @@ class Graph(ABC):
         """Make what runs."""
 
     @abstractmethod
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Values of some images, as the library gives them."""
+    def _run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Outputs for some inputs, both in the order of the graph, as the library gives them."""
 
     def __call__(self, images: NDArray[np.uint8]) -> Floats:
         """Class values ``(N, *shape)`` of raw images ``(N, C, H, W)``, N from 1.
@@ -79,30 +81,63 @@ class Graph(ABC):
         Raises:
             BundleError: if the graph fails, or gives anything else.
         """
-        size = self.stage.batch
-        if size is None:
-            return self._checked(images)
-        parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
-            parts.append(self._checked(np.concatenate([part, padding]))[: len(part)])
-        return np.concatenate(parts)
+        return self.go_on([images])[0]
 
-    def _checked(self, images: NDArray[np.uint8]) -> Floats:
+    def go_on(self, inputs: Sequence[NDArray[Any]]) -> tuple[Floats, list[Floats]]:
+        """Class values, and what is left behind for later exits, of images or of what an earlier exit left behind.
+
+        Args:
+            inputs: raw images ``(N, C, H, W)``; or an array ``(N, *shape)`` for each shape that the stage takes.
+
+        Raises:
+            BundleError: if the graph fails, or gives anything else.
+        """
+        size, count = self.stage.batch, len(inputs[0])
+        if size is None:
+            outputs = self._checked(inputs)
+        else:
+            parts = []
+            for start in range(0, count, size):
+                chosen = [rows[start : start + size] for rows in inputs]
+                padded = [np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)]) for x in chosen]
+                parts.append([output[: len(chosen[0])] for output in self._checked(padded)])
+            outputs = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return outputs[0], outputs[1:]
+
+    def _checked(self, inputs: Sequence[NDArray[Any]]) -> list[Floats]:
         try:
-            values = self._run(images)
+            outputs = self._run(inputs)
         except Exception as error:
-            raise BundleError(
-                f'{self.stage.graph} fails on images of shape {images.shape[1:]} ({_first_line(error)})'
-            ) from error
-        promised = (len(images), *self.shape)
-        if values.shape != promised or not np.issubdtype(values.dtype, np.floating):
-            raise BundleError(
-                f'{self.stage.graph} gives {values.dtype} of shape {values.shape} for {len(images)} images, '
-                f'and cascade.json promises {promised} floats'
+            shapes = ', '.join(str(x.shape[1:]) for x in inputs)
+            raise BundleError(f'{self.stage.graph} fails on images of shape {shapes} ({_first_line(error)})') from error
+        for output, shape in zip(outputs, (self.shape, *self.leaves), strict=True):
+            promised = (len(inputs[0]), *shape)
+            if output.shape != promised or not np.issubdtype(output.dtype, np.floating):
+                raise BundleError(
+                    f'{self.stage.graph} gives {output.dtype} of shape {output.shape} for {len(inputs[0])} images, '
+                    f'and cascade.json promises {promised} floats'
+                )
+        return [output.astype(np.float32, copy=False) for output in outputs]
+
+    def _places(self, names: Sequence[str], outputs: int) -> list[int]:
+        """Which of the arrays that are given goes into each input of the graph.
+
+        Args:
+            names: of the inputs. What an exit takes are ``state0``, ``state1``, ...; one that it does not read may be
+                missing, as libraries leave such out. Images may have any name.
+            outputs: how many there are.
+
+        Raises:
+            ValueError: unless a graph has the inputs and outputs that cascade.json says.
+        """
+        expected = [f'state{number}' for number in range(len(self.takes))]
+        fits = set(names) <= set(expected) and len(names) > 0 if expected else len(names) == 1
+        if not fits or outputs != 1 + len(self.leaves):
+            raise ValueError(
+                f'it has the inputs {", ".join(names)} and {outputs} outputs, not '
+                f'{", ".join(expected) or "one for images"} and {1 + len(self.leaves)}'
             )
-        return values.astype(np.float32, copy=False)
+        return [expected.index(name) for name in names] if expected else [0]
 
 
 class OnnxRuntimeGraph(Graph):
@@ -117,17 +152,14 @@ class OnnxRuntimeGraph(Graph):
         options.log_severity_level = 3
         self._session = ort.InferenceSession(model, options, providers=list(engine.providers))
         inputs = self._session.get_inputs()
-        if len(inputs) != 1 or len(self._session.get_outputs()) != 1:
-            raise ValueError(
-                f'it has {len(inputs)} inputs and {len(self._session.get_outputs())} outputs, not one each'
-            )
-        self._input = inputs[0].name
+        self._order = self._places([x.name for x in inputs], len(self._session.get_outputs()))
         #: Of the images that it takes; names stand for what is open.
         self.input_shape = tuple(inputs[0].shape)
-        self._dtype = np.uint8 if inputs[0].type == 'tensor(uint8)' else np.float32
+        self._inputs = [(x.name, np.uint8 if x.type == 'tensor(uint8)' else np.float32) for x in inputs]
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        return self._session.run(None, {self._input: images.astype(self._dtype, copy=False)})[0]
+    def _run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        given = zip(self._inputs, self._order, strict=True)
+        return self._session.run(None, {name: inputs[k].astype(dtype, copy=False) for (name, dtype), k in given})
 
 
 class OpenVinoGraph(Graph):
@@ -141,12 +173,18 @@ class OpenVinoGraph(Graph):
         if engine.threads:
             settings['INFERENCE_NUM_THREADS'] = engine.threads
         self._model = core.compile_model(core.read_model(model, b''), 'CPU', settings)
-        if len(self._model.inputs) != 1 or len(self._model.outputs) != 1:
-            raise ValueError(f'it has {len(self._model.inputs)} inputs and {len(self._model.outputs)} outputs')
-        self._dtype = np.dtype(self._model.inputs[0].get_element_type().to_dtype())
+        self._order = self._places([_name(x.get_names()) for x in self._model.inputs], len(self._model.outputs))
+        self._dtypes = [np.dtype(x.get_element_type().to_dtype()) for x in self._model.inputs]
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        return self._model(images.astype(self._dtype, copy=False))[0]
+    def _run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        given = zip(self._order, self._dtypes, strict=True)
+        found = self._model([inputs[k].astype(dtype, copy=False) for k, dtype in given])
+        return [found[index] for index in range(len(self._model.outputs))]
+
+
+def _name(several: Collection[str]) -> str:
+    """Of an input that goes by several names, that which marks what an exit left behind, if there is one."""
+    return min(several, key=lambda name: (not name.startswith('state'), name))
 
 
 ENGINES: dict[str, type[Graph]] = {'onnxruntime': OnnxRuntimeGraph, 'openvino': OpenVinoGraph}

@@ -56,7 +56,7 @@ def test_graphs_of_one_batch_size_are_padded(folder):
     bundle = Bundle(folder)
     sizes = []
     run = bundle._runs[0]._run
-    bundle._runs[0]._run = lambda images: sizes.append(len(images)) or run(images)
+    bundle._runs[0]._run = lambda inputs: sizes.append(len(inputs[0])) or run(inputs)
     assert [d.label for d in bundle.decide(numbered_images(4))] == [0, 1, 1, 2]
     assert sizes == [3, 3]
 

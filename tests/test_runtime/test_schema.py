@@ -53,7 +53,14 @@ def segmentor():
     )
 
 
-CASES = {'classifier': classifier, 'segmentor': segmentor}
+def exits():
+    data = classifier()
+    data['stages'][0]['leaves'] = [[4, 2, 2], [3]]
+    data['stages'][1]['continues'] = 0
+    return data
+
+
+CASES = {'classifier': classifier, 'segmentor': segmentor, 'exits': exits}
 
 
 def test_the_schema_is_one():

@@ -18,9 +18,11 @@ from mmcascade._system.files import folder_written_whole
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.export.card import card
+from mmcascade.models.export.graphs.exit_graphs import ExitStageGraph, exit_graph
+from mmcascade.models.export.graphs.stage_graphs import StageGraph, stage_graph
 from mmcascade.models.export.policies import maps_json, policy_json
 from mmcascade.models.export.reports import ExportReport
-from mmcascade.models.export.stage_graphs import StageGraph, stage_graph
+from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES, CascadeRouter
 from mmcascade.routing.units.sources import ViewRows
@@ -71,12 +73,6 @@ def export_bundle(
             f'confidence {model.confidence.name!r} is fitted on features, which a bundle does not hold; use one of '
             f'{sorted(CONFIDENCES)}'
         )
-    exits = [index for index, stage in enumerate(model.stages) if isinstance(stage, ExitStage)]
-    if exits:
-        raise ValueError(
-            f'stage {exits[0]} is an exit of a network; what an exit leaves behind for a later one is no output of a '
-            'graph, so a bundle cannot hold it. Export a cascade of whole networks, or serve this one with torch'
-        )
     built = [View.read(Fields(dict(view), f'view {index}')) for index, view in enumerate(views)]
     shapes = [view(read_image(images[0])).shape for view in built]
     blank = ViewRows([torch.zeros(1, *shape, dtype=torch.uint8) for shape in shapes])
@@ -113,14 +109,28 @@ def plain_name(member: str, place: int) -> str:
 def _graphs(model: WindowCascadeClassifier, shapes: Sequence[tuple[int, ...]], classes: int) -> list[StageGraph]:
     """One graph per stage; stages that would have the same share it."""
     made: dict[Any, StageGraph] = {}
+    graphs = []
     for stage in model.stages:
+        channels, height, width = shapes[stage.view]
+        if isinstance(stage, ExitStage):
+            goes_on = any(getattr(later, 'before', None) is stage for later in model.stages)
+            graphs.append(exit_graph(stage, (channels, height, width), classes, goes_on))
+            continue
         key = (stage.member, stage.view, stage.device_view.resizing, stage.device_view.flip)
         if key not in made:
-            height, width = shapes[stage.view][1:]
-            made[key] = stage_graph(stage, (shapes[stage.view][0], height, width), classes)
-    return [
-        made[stage.member, stage.view, stage.device_view.resizing, stage.device_view.flip] for stage in model.stages
-    ]
+            made[key] = stage_graph(stage, (channels, height, width), classes)
+        graphs.append(made[key])
+    return graphs
+
+
+def _exit_fields(model: WindowCascadeClassifier, stage: ClassifierStage, graph: StageGraph) -> dict[str, Any]:
+    """What cascade.json says of an exit: which stage it goes on from, and what it leaves behind."""
+    if not isinstance(stage, ExitStage) or not isinstance(graph, ExitStageGraph):
+        return {}
+    before = next((number for number, other in enumerate(model.stages) if other is stage.before), None)
+    return ({} if before is None else {'continues': before}) | (
+        {'leaves': [list(shape) for shape in graph.leaves]} if graph.leaves else {}
+    )
 
 
 def _file_names(model: WindowCascadeClassifier, graphs: Sequence[StageGraph]) -> list[str]:
@@ -158,6 +168,7 @@ def _manifest(
                 'macs': float(stage.macs_of(probe)),
             }
             | ({} if graph.batch is None else {'batch': graph.batch})
+            | _exit_fields(model, stage, graph)
         )
     return {
         'schema': 1,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmcascade.models.cells.crops import resize_bilinear, scaled
 from mmcascade.models.cells.grid import Size
-from mmcascade.models.export.stage_graphs import FIXED
+from mmcascade.models.export.graphs.stage_graphs import FIXED
 from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, difference, sample_images
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.graphs.member_graph import graph_values

@@ -132,6 +132,11 @@ def bounds_of(policy: Policy, gaps: int) -> np.ndarray:
 
 def _check(manifest: Manifest) -> None:
     bounds_of(manifest.policy, len(manifest.stages) - 1)
+    if any(stage.continues is not None for stage in manifest.stages):
+        raise ValueError(
+            'a single file holds whole networks, and exits of this cascade go on from each other; take the bundle, '
+            'which has a graph for each step'
+        )
     if any(exit_map is not None for exit_map in manifest.maps):
         raise ValueError('a single file gives raw scores; this cascade maps them, so take the bundle')
     fixed = [stage.member for stage in manifest.stages if stage.batch is not None]

@@ -29,9 +29,17 @@ def write_triton(bundle: Bundle, folder: Path) -> list[str]:
 
     Returns:
         The names of the models, the cascade's last.
+
+    Raises:
+        ValueError: if exits of a network go on from each other.
     """
     check_empty(folder)
     manifest = bundle.manifest
+    if any(stage.continues is not None for stage in manifest.stages):
+        raise ValueError(
+            'a model repository holds whole networks, and exits of this cascade go on from each other; serve the '
+            'bundle with mmcascade serve, or export a cascade of whole networks'
+        )
     members = {model_name(stage): stage for stage in manifest.stages}
     cascade = 'cascade' if 'cascade' not in members else 'mmcascade'
     with folder_written_whole(folder) as part:

@@ -51,7 +51,7 @@ class ExitStage(ClassifierStage):
         course: where it goes on from, and whether anything goes on from it.
     """
 
-    torch_only = 'what it leaves behind for later exits is no output of a graph'
+    torch_only = 'what it leaves behind is no output of the graphs of other runtimes (a bundle has such graphs)'
     network: ExitNetwork
 
     def __init__(
@@ -126,6 +126,10 @@ class ExitStage(ClassifierStage):
         if self.before is None or self.waits_with_input:
             return super().waiting_bytes(source)
         return max((self.before.costs.state_bytes(probe) for probe in self.probes([source])), default=0)
+
+    def macs_of(self, images: Tensor) -> float:
+        """Multiply-adds per image: after the exit that it goes on from, or else from its input."""
+        return self.counted(images) - (0.0 if self.before is None else self.before.costs.spent(images))
 
     def settle(self, sources: Sequence[ViewRows]) -> None:
         """Count the multiply-adds of the exit, before the first batch."""

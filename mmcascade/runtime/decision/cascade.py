@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.confidence import carried_width, confidence, member_score
+from mmcascade.runtime.decision.exits import ExitRun, LeftBehind
 from mmcascade.runtime.decision.fusion import Floats, Output, State
-from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.description.manifest import Manifest, Stage
 from mmcascade.runtime.preprocessing.step import Pixels
+from mmcascade.runtime.preprocessing.views import View
 
-#: What runs a stage: raw images ``(N, C, H, W)`` to values ``(N, classes)``.
+#: What runs a stage: raw images ``(N, C, H, W)`` to values ``(N, classes)``. That of an exit is an ``ExitRun``, too.
 Run = Callable[[NDArray[np.uint8]], Floats]
 
 
@@ -81,14 +84,12 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
     rows = np.arange(count)
     width = carried_width(manifest.confidence, manifest.fusion, manifest.num_classes)
     state = State.empty(manifest.fusion, count, manifest.num_classes, width)
+    left_behind = LeftBehind(manifest.stages)
     for index, stage in enumerate(manifest.stages):
         if not len(rows):
             break
-        output = Output(
-            _run(runs[index], [manifest.views[stage.view](images[row]) for row in rows.tolist()]),
-            stage.output,
-            stage.temperature,
-        )
+        values, left = _values(runs[index], stage, left_behind, manifest.views, [images[row] for row in rows.tolist()])
+        output = Output(values, stage.output, stage.temperature)
         own = None if width is None else member_score(manifest.confidence, output, manifest.fusion)
         state = state.add(output, own)
         done.macs[rows] += stage.macs
@@ -97,14 +98,15 @@ def route(manifest: Manifest, runs: Sequence[Run], images: Sequence[Pixels], fir
         going = _going_on(manifest, index, score, state, rows + first_unit)
         for bound in manifest.policy.bounds(index) if index < len(manifest.stages) - 1 else ():
             done.margin[rows] = np.fmin(done.margin[rows], np.abs(score.astype(np.float64) - bound))
-        left = rows[~going]
-        done.probs[left] = state.probs[~going]
+        gone = rows[~going]
+        done.probs[gone] = state.probs[~going]
         exit_map = manifest.maps[index]
-        done.confidence[left] = (score if exit_map is None else exit_map(score))[~going]
-        done.exit_stage[left] = index
-        done.finite_stages[left] = state.finite[~going]
+        done.confidence[gone] = (score if exit_map is None else exit_map(score))[~going]
+        done.exit_stage[gone] = index
+        done.finite_stages[gone] = state.finite[~going]
         if manifest.accept is not None:
-            done.margin[left] = np.fmin(done.margin[left], np.abs(done.confidence[left] - manifest.accept))
+            done.margin[gone] = np.fmin(done.margin[gone], np.abs(done.confidence[gone] - manifest.accept))
+        left_behind.keep(index, left, going)
         rows, state = rows[going], state.select(np.flatnonzero(going))
     return done
 
@@ -113,6 +115,16 @@ def _going_on(manifest: Manifest, gap: int, score: Floats, state: State, unit: N
     if gap == len(manifest.stages) - 1 or manifest.policy.is_closed(gap):
         return np.zeros(len(score), bool)
     return manifest.policy.go_on(gap, score, unit) | (state.finite == 0)
+
+
+def _values(
+    run: Run, stage: Stage, left_behind: LeftBehind, views: Sequence[View], images: Sequence[Pixels]
+) -> tuple[Floats, list[Floats]]:
+    """The values of a stage for some images, and what it leaves behind of them."""
+    seen = [] if stage.continues is not None else [views[stage.view](image) for image in images]
+    if stage.continues is None and not stage.leaves:
+        return _run(run, seen), []
+    return cast(ExitRun, run).go_on(left_behind.inputs(stage, seen))
 
 
 def _run(run: Run, images: Sequence[NDArray[np.uint8]]) -> Floats:

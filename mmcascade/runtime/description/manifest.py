@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmcascade.runtime.cells.confidence import CellConfidence
 from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
+from mmcascade.runtime.decision.exits import Shape, read_continues, read_leaves
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
@@ -84,6 +86,8 @@ class Stage:
         on: 'image', or 'cell' where a segmentor runs on crops around cells.
         align_corners: how a segmentor's maps are enlarged.
         sized: a segmentor's graphs, one per size; it has no other.
+        continues: of an exit of a network, the stage whose graph left behind what this one's takes in place of images.
+        takes, leaves: shapes, per image, of what it takes then, and of what it leaves behind besides its values.
     """
 
     member: str
@@ -97,6 +101,9 @@ class Stage:
     on: str = 'image'
     align_corners: bool = False
     sized: tuple[SizedGraph, ...] = ()
+    continues: int | None = None
+    takes: tuple[Shape, ...] = ()
+    leaves: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,10 +176,7 @@ class Manifest:
         task = fields.text('task', choices=TASKS)
         num_classes = fields.whole('num_classes', 2, 1_000_000)
         views = tuple(View.read(view) for view in fields.objects('views', most=100))
-        read_stage = _stage if task == 'classification' else _segmentor_stage
-        stages = tuple(read_stage(stage, len(views)) for stage in fields.objects('stages', most=100))
-        if not stages:
-            raise fields.wrong('stages', 'a list of at least one stage')
+        stages = _stages(fields, task, len(views))
         confidence = fields.text('confidence', choices=CONFIDENCES)
         fusion = fields.text('fusion', choices=FUSIONS)
         for index, stage in enumerate(stages):
@@ -197,17 +201,31 @@ class Manifest:
         )
 
 
-def _stage(fields: Fields, views: int) -> Stage:
+def _stages(fields: Fields, task: str, views: int) -> tuple[Stage, ...]:
+    stages: list[Stage] = []
+    for entry in fields.objects('stages', most=100):
+        stages.append(_segmentor_stage(entry, views) if task == 'segmentation' else _stage(entry, views, stages))
+    if not stages:
+        raise fields.wrong('stages', 'a list of at least one stage')
+    return tuple(stages)
+
+
+def _stage(fields: Fields, views: int, before: Sequence[Stage]) -> Stage:
     graph, sha256 = _file(fields)
+    view = fields.whole('view', 0, views - 1)
+    continues = read_continues(fields, before, view)
     return Stage(
         fields.text('member'),
         graph,
         sha256,
-        fields.whole('view', 0, views - 1),
+        view,
         fields.text('output', choices=('logits', 'probabilities')),
         fields.number('temperature', 1.0, least=1e-6, most=1e6),
         fields.number('macs', 0.0, least=0.0),
         fields.whole('batch', 1, 4096) if 'batch' in fields else None,
+        continues=continues,
+        takes=() if continues is None else before[continues].leaves,
+        leaves=read_leaves(fields),
     )
 
 

@@ -181,11 +181,3 @@ def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key, value in plain.items():
         assert metrics[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
-
-
-def test_a_bundle_says_why_not(project, tmp_path):
-    from mmcascade.engine.runs.export import run_export
-
-    cfg = Config.fromfile(str(project))
-    with pytest.raises(ValueError, match='is an exit of a network; what an exit leaves behind'):
-        run_export(cfg, tmp_path / 'bundle', 'exits')

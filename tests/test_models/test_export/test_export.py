@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.engine.runs.export import config_views, run_export
-from mmcascade.models.export.stage_graphs import stage_graph
+from mmcascade.models.export.graphs.stage_graphs import stage_graph
 from mmcascade.models.runtimes.graphs.export import ExportError
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle, BundleError

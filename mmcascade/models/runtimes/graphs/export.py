@@ -10,12 +10,14 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mmcascade.models.runtimes.graphs.agreement import sample_images
 from mmcascade.models.runtimes.graphs.member_graph import MemberGraph
 from mmcascade.models.runtimes.network import Network
+from mmcascade.routing.units.trees import map_leaves
 
 #: The version of ONNX's operators that graphs are written in.
 OPSET = 20
@@ -48,18 +50,33 @@ def export_onnx(network: Network, shape: tuple[int, ...], dtype: torch.dtype, ro
     """
     device = next((parameter.device for parameter in network.module.parameters()), torch.device('cpu'))
     images = sample_images(rows or _TRACED, shape, dtype).to(device)
-    shapes = None if rows else ({0: torch.export.Dim.DYNAMIC},)
-    graph = MemberGraph(network).eval()
+    return export_module(MemberGraph(network).eval(), (images,), ['images'], ['values'], rows is None)
+
+
+def export_module(
+    module: torch.nn.Module, inputs: tuple[Any, ...], input_names: list[str], output_names: list[str], any_rows: bool
+) -> bytes:
+    """The graph of a module that maps tensors with rows to such tensors.
+
+    Args:
+        module: in eval mode.
+        inputs: its arguments, each a tensor or a list of tensors; they are traced.
+        input_names, output_names: of all tensors, in their order.
+        any_rows: whether the graph takes any number of rows, or as many as the inputs have.
+
+    Raises:
+        ExportError: if torch.onnx fails; the message says on what.
+    """
     try:
         with _quiet():
             program = torch.onnx.export(
-                graph,
-                (images,),
+                module,
+                inputs,
                 dynamo=True,
-                dynamic_shapes=shapes,
+                dynamic_shapes=map_leaves(lambda _: {0: torch.export.Dim.DYNAMIC}, inputs) if any_rows else None,
                 opset_version=OPSET,
-                input_names=['images'],
-                output_names=['values'],
+                input_names=input_names,
+                output_names=output_names,
                 verbose=False,
             )
             with tempfile.TemporaryDirectory() as folder:

@@ -45,6 +45,11 @@ class StageGraph:
         return hashlib.sha256(self.model).hexdigest()
 
 
+def viewed(stage: ClassifierStage, images: Tensor) -> Tensor:
+    """The images of a view as the member of a stage sees them."""
+    return stage.device_view(images, stage.device) if stage.device_view.changes else images
+
+
 class _ViewedNetwork(Network):
     """A member's network behind what its stage does to a view."""
 
@@ -57,8 +62,7 @@ class _ViewedNetwork(Network):
         return self._stage.network.gives_logits
 
     def prepare(self, images: Tensor) -> Prepared:
-        view = self._stage.device_view
-        return self._stage.network.prepare(view(images, self._stage.device) if view.changes else images)
+        return self._stage.network.prepare(viewed(self._stage, images))
 
     def values(self, inputs: Tensor) -> Tensor:
         return self._stage.network.values(inputs)
