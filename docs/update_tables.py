@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, headline, search, segmentation, speed, systems  # noqa: E402
+from measured import calibration, choices, headline, search, segmentation, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
@@ -30,8 +30,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'headline cifar10': ('headline.json', headline.systems_of('cifar10')),
     'headline imagenet': ('headline.json', headline.systems_of('imagenet_subset')),
     'headline quickstart': ('headline.json', headline.systems_of('quickstart')),
-    'defaults table': ('defaults.json', headline.defaults),
-    'drift table': ('drift.json', headline.drift),
+    'defaults table': ('defaults.json', choices.defaults),
+    'drift table': ('drift.json', choices.drift),
     'quickstart table': ('quickstart.json', systems.quickstart),
     'search table': ('search_quickstart.json', search.search_of('coverage')),
     'convert table': ('search_quickstart.json', search.search_of('convert')),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -77,7 +78,27 @@ class Failure:
     error: str
 
 
-class Bundle:
+class OpenedBundle(ABC):
+    """What bundles of both tasks have; see :class:`Bundle` for arguments and errors."""
+
+    task: str
+    #: The class for the other task, and what it does, for whoever takes one for the other.
+    other: str
+
+    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: ImageLimits | None = None) -> None:
+        self.folder = Path(folder)
+        self.limits = limits or ImageLimits()
+        self.manifest = Manifest.load(self.folder)
+        if self.manifest.task != self.task:
+            raise BundleError(f'{self.folder} {self.other}')
+        self.load(engine or Engine())
+
+    @abstractmethod
+    def load(self, engine: Engine) -> None:
+        """Open the graphs of all stages; a member in several stages is loaded once."""
+
+
+class Bundle(OpenedBundle):
     """A cascade from a folder that ``mmcascade export`` made.
 
     Nothing in the folder is executed but its ONNX graphs, whose files are compared with the hashes in cascade.json.
@@ -106,18 +127,16 @@ class Bundle:
         no/such/folder is no bundle
     """
 
-    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: ImageLimits | None = None) -> None:
-        self.folder = Path(folder)
-        self.limits = limits or ImageLimits()
-        self.manifest = Manifest.load(self.folder)
-        if self.manifest.task != 'classification':
-            raise BundleError(f'{self.folder} labels pixels; open it with mmcascade.runtime.SegmentationBundle')
+    task = 'classification'
+    other = 'labels pixels; open it with mmcascade.runtime.SegmentationBundle'
+
+    def load(self, engine: Engine) -> None:
+        """See the base class."""
         self._runs: list[Graph] = []
         for stage in self.manifest.stages:
-            # A member in several stages is loaded once.
             again = next((run for run in self._runs if run.stage.sha256 == stage.sha256), None)
             shape = (self.manifest.num_classes,)
-            self._runs.append(again or load_graph(self.folder, stage, shape, engine or Engine()))
+            self._runs.append(again or load_graph(self.folder, stage, shape, engine))
 
     def decide(self, images: Sequence[ImageLike]) -> list[Decision]:
         """Decide on some images, as one batch.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmcascade.runtime.bundle import Bundle
+from mmcascade.runtime.bundle import Bundle, OpenedBundle
 from mmcascade.runtime.cells.confidence import image_confidence
 from mmcascade.runtime.cells.grid import Grid
 from mmcascade.runtime.cells.route import Labelled, Run, label
@@ -99,35 +99,23 @@ class Segmentation:
         return file.getvalue()
 
 
-class SegmentationBundle:
+class SegmentationBundle(OpenedBundle):
     """A cascade of segmentors from a folder that ``mmcascade export`` made.
 
     Graphs hold for images of the sizes that they were exported with. Nothing in the folder is executed but its ONNX
     graphs, whose files are compared with the hashes in cascade.json.
 
-    Args:
-        folder: with cascade.json, the graphs, and samples.
-        engine: what runs the graphs; by default ONNX Runtime on the processor.
-        limits: how large images may be.
-
-    Attributes:
-        manifest: the cascade as data.
-
-    Raises:
-        BundleError: if anything in the folder is wrong, naming the file and the field.
-        ImportError: if the engine's library is not installed, saying which extra brings it.
+    Arguments and errors are those of :class:`~mmcascade.runtime.Bundle`.
     """
 
-    def __init__(self, folder: str | Path, engine: Engine | None = None, limits: ImageLimits | None = None) -> None:
-        self.folder = Path(folder)
-        self.limits = limits or ImageLimits()
-        self.manifest = Manifest.load(self.folder)
-        if self.manifest.task != 'segmentation':
-            raise BundleError(f'{self.folder} decides on whole images; open it with mmcascade.runtime.Bundle')
+    task = 'segmentation'
+    other = 'decides on whole images; open it with mmcascade.runtime.Bundle'
+
+    def load(self, engine: Engine) -> None:
+        """See the base class."""
         loaded: dict[str, Graph] = {}
         self._runs: list[Run] = [
-            _SizedRun(self.folder, stage, self.manifest.num_classes, engine or Engine(), loaded)
-            for stage in self.manifest.stages
+            _SizedRun(self.folder, stage, self.manifest.num_classes, engine, loaded) for stage in self.manifest.stages
         ]
 
     def segment(self, image: ImageLike, number: int = 0, probabilities: bool = False) -> Segmentation:

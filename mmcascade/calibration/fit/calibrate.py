@@ -21,7 +21,6 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
 from mmcascade.calibration.fit.scores.exit_maps import fit_maps
-from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route
@@ -138,7 +137,7 @@ def calibration_of(
         seen = route(fitted_on.exits, policy, fitted_on.units, maps=maps)
         promise = _promise(seen, routes, request)
         threshold = promise.threshold
-    elif (target := request.accept_target) is not None:
+    elif (target := request.accepting) is not None:
         scores, wrong = judged_units(routes, target)
         threshold = accept_threshold(scores, place_tau(scores, wrong, target, 'safe'))
     if threshold is not None:
@@ -195,7 +194,8 @@ def anytime_curve(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.f
 
 def _promise(fitted_on: Routes, held: Routes, request: CalibrationRequest) -> Guarantee:
     """What is promised of the accept threshold."""
-    assert request.certify is not None and request.accept_target is not None
+    assert request.certify is not None and request.accepting is not None
     seen, unseen = (Judged(routes.confidence, routes.wrong) for routes in (fitted_on, held))
-    risk = Target.parse(request.accept_target).value
-    return guarantee(seen, unseen, risk, request.certify, share=request.certify_share, seed=request.seed)
+    return guarantee(
+        seen, unseen, request.accepting.value, request.certify, share=request.certify_share, seed=request.seed
+    )

@@ -102,6 +102,11 @@ class CalibrationRequest:
         return self.accept or (self.target if self.wanted.is_decision else None)
 
     @property
+    def accepting(self) -> Target | None:
+        """The same, read."""
+        return None if self.accept_target is None else Target.parse(self.accept_target)
+
+    @property
     def follows_stream(self) -> bool:
         """Whether the window of gap 0 is adjusted to unlabelled scores, once or at run time."""
         return self.adapt is not None or self.adjust_on is not None

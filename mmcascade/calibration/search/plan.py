@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.quality import Accuracy, Quality
-from mmcascade.routing import ExitPolicy, WindowPolicy
-from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing import ExitPolicy
+from mmcascade.routing.policies.cell_budget_policy import window_policy
 from mmcascade.routing.policies.policies import Window
 
 #: Sums of costs and shares of units are rounded; what equals a limit but for that keeps it.
@@ -107,4 +107,4 @@ class Plan:
 
     def policy_of(self, windows: Sequence[Window | None]) -> ExitPolicy:
         """The policy of a setting."""
-        return WindowPolicy(windows) if self.max_cells is None else CellBudgetPolicy(windows, self.max_cells)
+        return window_policy(windows, self.max_cells)

@@ -17,7 +17,7 @@ from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.worth import worth
 from mmcascade.comparison.build.config import PlacedMember
 from mmcascade.comparison.build.material import Material
-from mmcascade.comparison.build.request import CALIBRATION, CONFIG, COSTS, PAGE, RESULTS, BuildRequest, Built
+from mmcascade.comparison.build.request import CALIBRATION, CONFIG, COSTS, PAGE, RESULTS, BuildRequest, Built, written
 from mmcascade.comparison.build.search.build import searched
 from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.times import measured_times
@@ -67,9 +67,7 @@ def build(request: BuildRequest, say: Say = print) -> Built:
         None if found is None else found.to_json(),
         times,
     )
-    write_json(request.out / RESULTS, results_of(built, request))
-    write_report([request.out], request.out / PAGE)
-    return built
+    return finished(built, request)
 
 
 def _in_order(material: Material, request: BuildRequest, say: Say) -> tuple[list[PlacedMember], list[float] | None]:
@@ -86,9 +84,8 @@ def _in_order(material: Material, request: BuildRequest, say: Say) -> tuple[list
 def _written(stages: Sequence[PlacedMember], material: Material, request: BuildRequest, say: Say, order: str) -> Config:
     config = material.config(stages, request.loading)
     path = request.out / CONFIG
-    config.dump(path)
     say(f'{path}: {" -> ".join(material.name(stage) for stage in stages)}, {order}')
-    return Config.fromfile(path)
+    return written(config, path)
 
 
 def _calibrated(config: Config, request: BuildRequest) -> tuple[Calibration, ScoreStore]:
@@ -99,6 +96,13 @@ def _calibrated(config: Config, request: BuildRequest) -> tuple[Calibration, Sco
     with progress_bar('running all stages on the report part') as progress:
         store, _ = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
     return calibration, store
+
+
+def finished(built: Built, request: BuildRequest) -> Built:
+    """Write what was found, as data and as a page; the same build is handed back."""
+    write_json(request.out / RESULTS, results_of(built, request))
+    write_report([request.out], request.out / PAGE)
+    return built
 
 
 def results_of(built: Built, request: BuildRequest) -> dict[str, Any]:

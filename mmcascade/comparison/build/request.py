@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.worth.systems import CASCADE
@@ -122,3 +124,10 @@ class Built:
         if self.searched is not None and 'verdict' in self.searched:
             return str(self.searched['verdict'])
         return verdict(self.standings, self.members, CASCADE)
+
+
+def written(config: Config, path: Path) -> Config:
+    """The config as it is read again from where it was written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config.dump(path)
+    return Config.fromfile(path)

@@ -9,7 +9,6 @@ import resource
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch.utils.data import Subset
 
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
+from mmcascade.engine.benchmark.inputs_seen import inputs_seen
 from mmcascade.engine.benchmark.result import BenchmarkResult, SystemSpeed
 from mmcascade.engine.benchmark.runtimes import Curve, TimedMember, candidates
 from mmcascade.engine.benchmark.speeds import Rounds, weighted
@@ -41,11 +41,6 @@ from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing import CascadeRouter
 from mmcascade.routing.units.sources import Source
-from mmcascade.routing.units.unit_batch import UnitBatch
-from mmcascade.routing.units.waiting_units import WaitingUnits
-
-#: Of what is made ready for one stage: what exits leave behind may be many times an image.
-_MOST_BYTES = 2**29
 
 
 class Benchmark:
@@ -212,7 +207,7 @@ class Benchmark:
         most = max(self._kinds(), key=len)
 
         def curve_of(stage: MemberStage) -> Curve:
-            inputs = _inputs(stage, most, 1)[0]
+            inputs = inputs_seen(stage, most, 1)[0]
             if isinstance(inputs, Tensor):
                 stage.runtime.settle(inputs[:1])
             return sweep(stage.forward, one_row(inputs), self._sizes_for(stage), device=self.device)
@@ -236,7 +231,7 @@ class Benchmark:
         kinds = self._kinds()
         # Images of another size take another time, so each kind of them is timed by itself.
         inputs = {
-            (index, kind): _inputs(member.fastest.stage, sources, self.model.images_in(sources))
+            (index, kind): inputs_seen(member.fastest.stage, sources, self.model.images_in(sources))
             for index, member in enumerate(members)
             for kind, sources in enumerate(kinds)
         }
@@ -296,25 +291,6 @@ class Benchmark:
         torch.cuda.reset_peak_memory_stats(self.device)
         self._from_memory(system)
         return torch.cuda.max_memory_allocated(self.device)
-
-
-def _inputs(stage: MemberStage, sources: Sequence[Source], count: int) -> list[Inputs]:
-    """What a stage sees of sources of one kind in full batches, about so many images or crops, one batch at least."""
-    size = stage.batch_size or 1
-    queue, waiting = WaitingUnits(stage.by_source), 0
-    for source in cycle(sources):
-        if waiting >= max(size, count // size * size):
-            break
-        # A copy, as an image that comes again is another one.
-        queue.put(UnitBatch.submitted(copy.copy(source), np.arange(len(source)), 0))
-        waiting += 1 if stage.by_source else len(source)
-    batches = list(queue.batches(size, flush=False))
-    found: list[Inputs] = []
-    for batch in batches[: max(1, count // size)]:
-        found.append(stage.inputs_of(batch))
-        if sum(x.nbytes for x in found) > _MOST_BYTES:
-            break
-    return found
 
 
 def _run_bare(stage: MemberStage, inputs: Sequence[Inputs]) -> None:

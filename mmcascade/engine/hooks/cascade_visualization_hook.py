@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os.path as osp
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import mmcv
@@ -21,6 +21,18 @@ from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.registry import HOOKS
 
 _LINE = 18  # height of a line of text, in pixels
+
+
+class Showing(TypedDict, total=False):
+    """Where pictures go, which all hooks that draw have in common.
+
+    Attributes:
+        show: open a window for each.
+        out_dir: folder for PNG files, which trackers of the visualizer get, too; None = its backends only.
+    """
+
+    show: bool
+    out_dir: str | None
 
 
 @HOOKS.register_module()

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import cv2
 import numpy as np
 from mmengine.structures import BaseDataElement
 
-from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook
+from mmcascade.engine.hooks.cascade_visualization_hook import CascadeVisualizationHook, Showing
 from mmcascade.registry import HOOKS
 from mmcascade.visualization.cell_plot import as_image, plot_cells
 
@@ -26,20 +26,14 @@ class CellVisualizationHook(CascadeVisualizationHook):
     Args:
         draw: draw at all (tools/test.py --show-dir and --show set this).
         interval: draw every so many images.
-        show: open a window for each picture.
         wait_time: seconds a window stays.
-        out_dir: folder for PNG files, which trackers of the visualizer get, too; None = its backends only.
+        **shown: ``show`` and ``out_dir``, as of the base class.
     """
 
     def __init__(
-        self,
-        draw: bool = False,
-        interval: int = 50,
-        show: bool = False,
-        wait_time: float = 0.0,
-        out_dir: str | None = None,
+        self, draw: bool = False, interval: int = 50, wait_time: float = 0.0, **shown: Unpack[Showing]
     ) -> None:
-        super().__init__(draw, interval, show, wait_time, out_dir)
+        super().__init__(enable=draw, interval=interval, wait_time=wait_time, **shown)
 
     def picture(self, image: np.ndarray, sample: BaseDataElement, dataset_meta: Mapping[str, Any]) -> np.ndarray:
         """The picture of one sample, RGB uint8."""

@@ -17,8 +17,8 @@ from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.export.bundle_writer import export_bundle
 from mmcascade.models.export.card import hub_card
-from mmcascade.models.export.reports import ExportReport, SegmentationReport
-from mmcascade.models.export.single_file import write_single_file
+from mmcascade.models.export.checking.reports import ExportReport, SegmentationReport
+from mmcascade.models.export.one_graph.single_file import write_single_file
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle

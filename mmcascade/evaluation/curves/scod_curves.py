@@ -133,6 +133,7 @@ def scod_risk_at_coverage(
     target = as_fraction(coverage, 'coverage', positive=True)
     mixture = _Mixture(confidence, error, ood, ood_share, ood_cost)
     weights, inside = mixture.weights, mixture.scores[~mixture.ood]
+    # By a partition: for this one number no sort is needed, which mixture_risk_at reads its ranking from.
     place = inside.size - target_rank(inside.size, target)
     accepted = mixture.scores >= np.partition(inside, place)[place]
     wrong = weights.w_id * np.count_nonzero(accepted & mixture.wrong)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
 from mmcascade.evaluation.metrics.samples.sample_fields import require_number, required_field
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting, SampleMetric
 from mmcascade.evaluation.metrics.samples.sample_sets import dataset_name
 from mmcascade.registry import METRICS
 
@@ -56,9 +56,8 @@ class CascadeCost(SampleMetric[Spent]):
     Args:
         calibration: path of the calibration file of a cascade of classifiers, whose shares are compared with.
         drift_level: probability that a share stays inside of its interval if nothing has changed.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``cost`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``cost`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'cost'
@@ -67,11 +66,9 @@ class CascadeCost(SampleMetric[Spent]):
         self,
         calibration: str | None = None,
         drift_level: float = 0.999,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**collecting)
         self.calibrated = None if calibration is None else CalibratedShares(calibration, drift_level)
 
     def keep(self, sample: Mapping[str, Any]) -> Spent:

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from mmcascade._system.tables import Column, Table
 from mmcascade.evaluation.metrics.samples.pixel_maps import annotation, pixel_map
 from mmcascade.evaluation.metrics.samples.sample_fields import required_field
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting, SampleMetric
 from mmcascade.registry import METRICS
 
 ALL = 'all'
@@ -96,9 +96,8 @@ class DeferredPixels(SampleMetric[_Areas]):
 
     Args:
         ignore_index: Label of the pixels that do not count.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``deferred`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``deferred`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'deferred'
@@ -106,11 +105,9 @@ class DeferredPixels(SampleMetric[_Areas]):
     def __init__(
         self,
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**collecting)
         self.ignore_index = ignore_index
 
     @property

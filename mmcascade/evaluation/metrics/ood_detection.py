@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
-from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic
+from mmcascade.evaluation.curves.ranking.ranking import Ranked
 from mmcascade.evaluation.curves.ranking.summaries import (
     area_under_roc,
     average_precision,
@@ -19,22 +20,14 @@ from mmcascade.evaluation.curves.ranking.summaries import (
     false_positive_rate,
 )
 from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, target_list
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
-from mmcascade.evaluation.metrics.samples.sample_sets import (
-    SampleSets,
-    check_marked,
-    dataset_name,
-    image_key,
-    judged_confidence,
-)
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting
+from mmcascade.evaluation.metrics.samples.sample_sets import check_marked
+from mmcascade.evaluation.metrics.samples.set_metric import Flags, SetMetric
 from mmcascade.registry import METRICS
-
-#: Confidence (None: NaN of a plain classifier), out of distribution, data set, image, accepted if the model decides.
-Judged = tuple[float | None, bool, str, int, bool | None]
 
 
 @METRICS.register_module()
-class OODDetection(SampleMetric[Judged]):
+class OODDetection(SetMetric):
     """How well the confidence tells in-distribution (ID) from out-of-distribution (OOD) images, in percent.
 
     A higher confidence means ID, and ID is the positive class. An image is OOD if its field ``ood`` is true, and
@@ -60,9 +53,8 @@ class OODDetection(SampleMetric[Judged]):
     Args:
         tprs: True positive rates in (0, 1].
         interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``ood`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``ood`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'ood'
@@ -71,12 +63,9 @@ class OODDetection(SampleMetric[Judged]):
         self,
         tprs: Sequence[float] = (0.80, 0.95),
         interval: float | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        self.interval = checked_interval(interval)
+        super().__init__(interval, **collecting)
         self.statistics: dict[str, RankedStatistic] = {
             'auroc': area_under_roc,
             'aupr_in': average_precision,
@@ -87,34 +76,18 @@ class OODDetection(SampleMetric[Judged]):
                 false_positive_rate, tpr=as_fraction(tpr, 'tprs', positive=True)
             )
 
-    def keep(self, sample: Mapping[str, Any]) -> Judged:
-        """(confidence, ood, data set, image, accepted)."""
+    def asked(self, sample: Mapping[str, Any]) -> bool | None:
+        """Whether it was accepted; None where the model does not decide."""
         check_marked(sample)
         accepted = sample.get('accepted')
-        return (
-            judged_confidence(sample),
-            bool(sample.get('ood', False)),
-            dataset_name(sample),
-            image_key(sample),
-            None if accepted is None else bool(accepted),
-        )
+        return None if accepted is None else bool(accepted)
 
-    def summarise(self, kept: list[Judged]) -> dict[str, float]:
-        """Summarise each OOD set against the ID samples; all values are percent, but for a number of images."""
-        confidence, ood, dataset, image, accepted = zip(*kept, strict=True) if kept else ((),) * 5
-        sets = SampleSets.of(confidence, ood, dataset, image, type(self).__name__)
-        taken = None if None in accepted else np.array(accepted, dtype=bool)
-        statistics = self.statistics | ({} if taken is None else _DEPLOYED)
-        values: dict[str, float] = {}
-        for name, chosen in sets.selections():
-            scores, inside = sets.confidence[chosen], ~sets.ood[chosen]
-            flags = [inside] if taken is None else [inside, taken[chosen], taken[chosen] & inside]
-            ranking = Ranking(scores, *flags)
-            found = {key: statistic(ranking) for key, statistic in statistics.items()}
-            if self.interval is not None:
-                found |= interval_keys(Resampling(scores, *flags, strata=inside), statistics, self.interval)
-            values |= {f'{name}/{key}': 100 * value for key, value in found.items()}
-        return values | ({'nonfinite': sets.missing} if sets.missing else {})
+    def values_of(self, confidence: NDArray[np.float64], ood: Flags, asked: Flags | None) -> dict[str, float]:
+        """Areas and rates of one OOD set against the ID samples."""
+        inside = ~ood
+        if asked is None:
+            return self.ranked(confidence, [inside], self.statistics, strata=inside)
+        return self.ranked(confidence, [inside, asked, asked & inside], self.statistics | _DEPLOYED, strata=inside)
 
 
 def _deployed_tpr(ranked: Ranked) -> float:

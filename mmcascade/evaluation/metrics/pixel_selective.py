@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from mmengine.logging import print_log
@@ -30,7 +30,7 @@ from mmcascade.evaluation.curves.histograms.score_bins import ScoreBins, SparseC
 from mmcascade.evaluation.curves.inputs import as_fraction
 from mmcascade.evaluation.metrics.samples.pixel_maps import annotation, check_size, pixel_map
 from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, sample_name, target_list
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting, SampleMetric
 from mmcascade.registry import METRICS
 
 _AREAS = {'aurc': aurc_from_counts, 'augrc': augrc_from_counts, 'auroc': auroc_from_counts}
@@ -74,9 +74,8 @@ class PixelSelective(SampleMetric[SparseCounts]):
         ignore_index: Label of the pixels that do not count.
         upper: Upper end of the confidence's scale, where bins are finest: 1.0 for ``max_prob`` and ``prob_gap``, 0.0
             for ``neg_entropy``, and also for scores without an upper end.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``pixel`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``pixel`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'pixel'
@@ -87,11 +86,9 @@ class PixelSelective(SampleMetric[SparseCounts]):
         coverages: Sequence[float] = (0.8,),
         ignore_index: int = 255,
         upper: float = 1.0,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**collecting)
         self.ignore_index = ignore_index
         self.bins = ScoreBins(upper)
         self.summaries = {name: _Summary(area, partial(area_bracket, area)) for name, area in _AREAS.items()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_fraction
-from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
-from mmcascade.evaluation.curves.ranking.ranking import Ranking
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic
 from mmcascade.evaluation.curves.scod_curves import (
     MixtureWeights,
     check_mixture,
@@ -20,22 +20,14 @@ from mmcascade.evaluation.curves.scod_curves import (
     mixture_risk_at,
 )
 from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, require_number, target_list
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
-from mmcascade.evaluation.metrics.samples.sample_sets import (
-    SampleSets,
-    check_marked,
-    dataset_name,
-    image_key,
-    judged_confidence,
-)
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting
+from mmcascade.evaluation.metrics.samples.sample_sets import check_marked
+from mmcascade.evaluation.metrics.samples.set_metric import Flags, SetMetric
 from mmcascade.registry import METRICS
-
-#: Confidence (None: NaN of a plain classifier), out of distribution, data set, image, wrong.
-Judged = tuple[float | None, bool, str, int, bool]
 
 
 @METRICS.register_module()
-class SCOD(SampleMetric[Judged]):
+class SCOD(SetMetric):
     """How well the confidence rejects both wrong predictions and what does not belong, in percent.
 
     In-distribution (ID) and out-of-distribution (OOD) images are mixed by weights: all ID images together have the
@@ -63,9 +55,8 @@ class SCOD(SampleMetric[Judged]):
         ood_share: Share of OOD images in the mixture, in (0, 1).
         ood_cost: Cost of an accepted OOD image, >= 0.
         interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``scod`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``scod`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'scod'
@@ -76,40 +67,23 @@ class SCOD(SampleMetric[Judged]):
         ood_share: float = 0.5,
         ood_cost: float = 1.0,
         interval: float | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(interval, **collecting)
         self.coverages = [
             as_fraction(coverage, 'coverages', positive=True) for coverage in target_list(coverages, 'coverages')
         ]
         check_mixture(ood_share, ood_cost)
         self.ood_share, self.ood_cost = ood_share, ood_cost
 
-        self.interval = checked_interval(interval)
+    def asked(self, sample: Mapping[str, Any]) -> bool | None:
+        """Whether its class is wrong; not asked of OOD images."""
+        return not sample.get('ood', False) and _is_wrong(sample)
 
-    def keep(self, sample: Mapping[str, Any]) -> Judged:
-        """(confidence, ood, data set, image, wrong)."""
-        ood = bool(sample.get('ood', False))
-        return judged_confidence(sample), ood, dataset_name(sample), image_key(sample), not ood and _is_wrong(sample)
-
-    def summarise(self, kept: list[Judged]) -> dict[str, float]:
-        """Summarise each OOD set mixed with the ID samples; all values are percent, but for a number of images."""
-        confidence, ood, dataset, image, wrong = zip(*kept, strict=True) if kept else ((),) * 5
-        sets = SampleSets.of(confidence, ood, dataset, image, type(self).__name__)
-        errors = np.array(wrong, dtype=bool)
-        values: dict[str, float] = {}
-        for name, chosen in sets.selections():
-            scores, outside = sets.confidence[chosen], sets.ood[chosen]
-            flags = errors[chosen], outside
-            statistics = self._statistics(int(outside.sum()), outside.size)
-            ranking = Ranking(scores, *flags)
-            found = {key: statistic(ranking) for key, statistic in statistics.items()}
-            if self.interval is not None:
-                found |= interval_keys(Resampling(scores, *flags, strata=outside), statistics, self.interval)
-            values |= {f'{name}/{key}': 100 * value for key, value in found.items()}
-        return values | ({'nonfinite': sets.missing} if sets.missing else {})
+    def values_of(self, confidence: NDArray[np.float64], ood: Flags, asked: Flags | None) -> dict[str, float]:
+        """Risk and areas of the mixture of one OOD set with the ID samples."""
+        assert asked is not None  # every sample is right or wrong
+        return self.ranked(confidence, [asked, ood], self._statistics(int(ood.sum()), ood.size), strata=ood)
 
     def _statistics(self, ood_units: int, units: int) -> dict[str, RankedStatistic]:
         weights = MixtureWeights(units - ood_units, ood_units, self.ood_share, self.ood_cost)

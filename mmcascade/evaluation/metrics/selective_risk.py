@@ -6,14 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.evaluation.curves.inputs import as_fraction, as_scores
-from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
-from mmcascade.evaluation.curves.ranking.ranking import Ranked, Ranking
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic
+from mmcascade.evaluation.curves.ranking.ranking import Ranked
 from mmcascade.evaluation.curves.ranking.summaries import (
     area_under_roc,
     excess_mean_risk,
@@ -23,8 +23,9 @@ from mmcascade.evaluation.curves.ranking.summaries import (
     risk_at,
 )
 from mmcascade.evaluation.metrics.calibrated_shares import CalibratedShares, drift_keys
+from mmcascade.evaluation.metrics.samples.ranking_metric import RankingMetric
 from mmcascade.evaluation.metrics.samples.sample_fields import percent_name, require_number, target_list
-from mmcascade.evaluation.metrics.samples.sample_metric import SampleMetric, checked_interval, interval_keys
+from mmcascade.evaluation.metrics.samples.sample_metric import Collecting
 from mmcascade.evaluation.metrics.samples.sample_sets import check_marked, judged_confidence, ranked_confidence
 from mmcascade.registry import METRICS
 
@@ -33,7 +34,7 @@ Judged = tuple[float | None, bool, bool | None, bool]
 
 
 @METRICS.register_module()
-class SelectiveRisk(SampleMetric[Judged]):
+class SelectiveRisk(RankingMetric[Judged]):
     """How well the confidence separates right from wrong predictions, in percent.
 
     Serves cascades and single classifiers alike: a sample without ``confidence`` is judged by the
@@ -63,9 +64,8 @@ class SelectiveRisk(SampleMetric[Judged]):
         interval: Level of confidence intervals such as 0.95, or None. They take about as long as 500 sorts.
         calibration: Path of the calibration file of a cascade of classifiers, whose coverage is compared with.
         drift_level: Probability that the coverage stays inside of its interval if nothing has changed.
-        collect_device: As in mmengine's ``BaseMetric``.
-        prefix: Replaces ``selective`` in the keys.
-        collect_dir: As in mmengine's ``BaseMetric``.
+        **collecting: ``prefix`` replaces ``selective`` in the keys; ``collect_device`` and ``collect_dir`` are those of
+            mmengine's ``BaseMetric``.
     """
 
     default_prefix = 'selective'
@@ -77,12 +77,9 @@ class SelectiveRisk(SampleMetric[Judged]):
         interval: float | None = None,
         calibration: str | None = None,
         drift_level: float = 0.999,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **collecting: Unpack[Collecting],
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        self.interval = checked_interval(interval)
+        super().__init__(interval, **collecting)
         self.calibrated = None if calibration is None else CalibratedShares(calibration, drift_level)
         self.statistics: dict[str, RankedStatistic] = {
             'aurc': mean_risk,
@@ -141,12 +138,7 @@ class SelectiveRisk(SampleMetric[Judged]):
         self, confidence: NDArray[np.float64], wrong: NDArray[np.bool_], accepted: NDArray[np.bool_] | None
     ) -> dict[str, float]:
         flags = [wrong] if accepted is None else [wrong, accepted, wrong & accepted]
-        ranking = Ranking(as_scores(confidence), *flags)
-        statistics = self.statistics | ({} if accepted is None else _DEPLOYED)
-        values = {key: statistic(ranking) for key, statistic in statistics.items()}
-        if self.interval is not None:
-            values |= interval_keys(Resampling(confidence, *flags), statistics, self.interval)
-        return values
+        return self.ranked(as_scores(confidence), flags, self.statistics | ({} if accepted is None else _DEPLOYED))
 
 
 def _right_against_wrong(ranked: Ranked) -> float:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmcascade.models.cells.grid import Box, Grid, Size
+from mmcascade.models.cells.grid import Grid
+from mmcascade.runtime.cells import grid as cells
+from mmcascade.runtime.cells.grid import Box, Size
 
 #: The dimension of images ``(..., H, W)`` that a pipeline's flip turns round.
 MIRRORED = {'horizontal': -1, 'vertical': -2}
 
 
 @dataclass(frozen=True)
-class Crops:
+class Crops(cells.Crops):
     """Crops around the frames of cells, all of one shape.
 
     Cells are parts of the original image; the pipeline may have resized and mirrored it. A crop is moved, not padded,
@@ -34,41 +35,14 @@ class Crops:
     """
 
     grid: Grid
-    source: Size
     margin: int = 0
     scale: float = 1.0
     flip: str | None = None
 
     @cached_property
-    def ratio(self) -> tuple[float, float]:
-        """Pixels of the source per pixel of the original image, down and across."""
-        down, across = (now / before for now, before in zip(self.source, self.grid.image, strict=True))
-        return down, across
-
-    @cached_property
-    def size(self) -> Size:
-        """Of a crop in the source."""
-        height, width = (
-            min(whole, side + 2 * self.margin if ratio == 1 else math.ceil((side + 2 * self.margin) * ratio) + 1)
-            for side, ratio, whole in zip(self.grid.frame, self.ratio, self.source, strict=True)
-        )
-        return height, width
-
-    @cached_property
     def scaled_size(self) -> Size:
         """Of a crop as the member sees it."""
         return scaled(self.size, self.scale)
-
-    def box(self, index: int) -> Box:
-        """Where the crop of a cell lies in the source, as if that were not mirrored."""
-        frame = self.grid.frame_box(index)
-        top, left = (
-            min(max(math.floor((start - self.margin) * ratio), 0), whole - side)
-            for start, ratio, whole, side in zip(
-                (frame.top, frame.left), self.ratio, self.source, self.size, strict=True
-            )
-        )
-        return Box(top, left, top + self.size[0], left + self.size[1])
 
     def take(self, image: Tensor, rows: np.ndarray) -> Tensor:
         """The crops of some cells from the source ``(C, H, W)``, ``(N, C, *scaled_size)``."""
@@ -82,16 +56,13 @@ class Crops:
         places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
             return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])
-        return torch.stack(
-            [
-                interpolated(
-                    interpolated(x, -2, self._places(frame.top, crop.top, 0, align_corners)),
-                    -1,
-                    self._places(frame.left, crop.left, 1, align_corners),
-                )
-                for x, (crop, frame) in zip(scores, places, strict=True)
-            ]
+        return torch.stack([self._on_frame(x, *place, align_corners) for x, place in zip(scores, places, strict=True)])
+
+    def _on_frame(self, scores: Tensor, crop: Box, frame: Box, align_corners: bool) -> Tensor:
+        down, across = (
+            torch.from_numpy(self.places(axis, frame, crop, self.scaled_size, align_corners)) for axis in (0, 1)
         )
+        return interpolated(interpolated(scores, -2, down), -1, across)
 
     def _mirrored(self, box: Box) -> Box:
         height, width = self.source
@@ -100,17 +71,6 @@ class Crops:
         if self.flip == 'vertical':
             return Box(height - box.bottom, box.left, height - box.top, box.right)
         return box
-
-    def _places(self, frame: int, crop: int, axis: int, align_corners: bool) -> Tensor:
-        """Where the pixels of a frame lie in its resized crop, as :func:`torch.nn.functional.interpolate` has it."""
-        pixels = frame + torch.arange(self.grid.frame[axis], dtype=torch.float64)
-        original, source = self.grid.image[axis], self.source[axis]
-        size, resized = self.size[axis], self.scaled_size[axis]
-        if align_corners:
-            in_source = pixels * ((source - 1) / max(original - 1, 1))
-            return (in_source - crop) * ((resized - 1) / max(size - 1, 1))
-        in_source = (pixels + 0.5) * (source / original)
-        return (in_source - crop) * (resized / size) - 0.5
 
 
 def scaled(size: Size, scale: float) -> Size:

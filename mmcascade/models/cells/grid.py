@@ -1,9 +1,8 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The cells of an image."""
+"""The cells of an image, and what is done with them in tensors."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,41 +13,12 @@ from torch import Tensor
 
 from mmcascade.routing.checks import is_whole
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
-
-#: Height and width in pixels.
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of pixels; the ends are exclusive."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def size(self) -> Size:
-        """Height and width, in pixels."""
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def area(self) -> int:
-        """Its pixels."""
-        return math.prod(self.size)
-
-    def within(self, outer: Box) -> Box:
-        """The same rectangle, counted from the corner of another."""
-        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
-
-    def of(self, image: Tensor) -> Tensor:
-        """The pixels of an image ``(..., H, W)`` inside, without a copy."""
-        return image[..., self.top : self.bottom, self.left : self.right]
+from mmcascade.runtime.cells import grid as cells
+from mmcascade.runtime.cells.grid import Box, Size
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(cells.Grid):
     """An image cut into cells, row by row (Wang et al. 2022, section 4.5).
 
     Cells are the parts of a partition of the image; those of the last row and column may be smaller. Every cell has a
@@ -64,7 +34,6 @@ class Grid:
         ValueError: if there are too many cells.
     """
 
-    image: Size
     cell: Size | None = None
 
     def __post_init__(self) -> None:
@@ -74,37 +43,10 @@ class Grid:
                 f'than {CELLS_PER_IMAGE}; make cell= larger'
             )
 
-    @property
-    def frame(self) -> Size:
-        """Size of every frame."""
-        height, width = self.image if self.cell is None else map(min, self.cell, self.image)
-        return height, width
-
-    @property
-    def shape(self) -> Size:
-        """Number of rows and columns of cells."""
-        rows, columns = (-(-whole // side) for whole, side in zip(self.image, self.frame, strict=True))
-        return rows, columns
-
-    def __len__(self) -> int:
-        return math.prod(self.shape)
-
-    def box(self, index: int) -> Box:
-        """The cell itself."""
-        row, column = divmod(index, self.shape[1])
-        (height, width), frame = self.image, self.frame
-        top, left = row * frame[0], column * frame[1]
-        return Box(top, left, min(top + frame[0], height), min(left + frame[1], width))
-
     def frame_box(self, index: int) -> Box:
-        """Its frame."""
+        """Its frame, which ends where the cell ends."""
         cell, (height, width) = self.box(index), self.frame
-        return Box(
-            cell.bottom - height if cell.size[0] < height else cell.top,
-            cell.right - width if cell.size[1] < width else cell.left,
-            cell.bottom,
-            cell.right,
-        )
+        return Box(cell.bottom - height, cell.right - width, cell.bottom, cell.right)
 
     def inner_box(self, index: int) -> Box:
         """The cell within its frame."""

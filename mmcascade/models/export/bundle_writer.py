@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mmcascade import __version__
@@ -18,30 +16,21 @@ from mmcascade._system.files import folder_written_whole
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.export.card import card
+from mmcascade.models.export.checking.decisions import checked_decisions
+from mmcascade.models.export.checking.reports import ExportReport
+from mmcascade.models.export.checking.samples import write_samples
 from mmcascade.models.export.graphs.exit_graphs import ExitStageGraph, exit_graph
 from mmcascade.models.export.graphs.stage_graphs import StageGraph, stage_graph
 from mmcascade.models.export.policies import maps_json, policy_json
-from mmcascade.models.export.reports import ExportReport
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.exit_stage import ExitStage
-from mmcascade.routing import CONFIDENCES, CascadeRouter
+from mmcascade.routing import CONFIDENCES
 from mmcascade.routing.units.sources import ViewRows
-from mmcascade.runtime import Bundle, BundleError
-from mmcascade.runtime.bundle import Decision
+from mmcascade.runtime import Bundle
 from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import NAME
-from mmcascade.runtime.description.samples import DECISIONS, SAMPLES
 from mmcascade.runtime.preprocessing.images import read_image
-from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
-
-#: How far probabilities of the bundle may be from those of torch.
-TOLERANCE = 1e-4
-#: Samples that are copied into a bundle, and how large each may be, in bytes.
-SAMPLE_COUNT, SAMPLE_BYTES = 8, 1 << 20
-#: How far from every bound the scores of a sample are, so that other processors decide alike.
-SAMPLE_MARGIN = 1e-3
-_CHUNK = 32
 
 
 def export_bundle(
@@ -87,9 +76,10 @@ def export_bundle(
         for name, graph in zip(names, graphs, strict=True):
             (part / name).write_bytes(graph.model)
         (part / NAME).write_text(json.dumps(manifest, indent=1))
-        report, manifest['expected'], samples = _checked(Bundle(part), model, router, built, images, graphs, names)
+        report, samples = checked_decisions(Bundle(part), model, router, built, images)
+        manifest['expected'] = report.expected
         (part / NAME).write_text(json.dumps(manifest, indent=1))
-        _write_samples(part, samples)
+        write_samples(part, [(file, decision.to_json()) for file, decision in samples])
         Bundle(part).check()
         (part / 'README.md').write_text(card(manifest, title, report.sentences()))
     return report
@@ -194,91 +184,3 @@ def decision_fields(model: CascadeModel, guarantee: Mapping[str, Any] | None) ->
         'calibration': {stage.source: stage.weights for stage in model.identity().stages},
         'versions': {'mmcascade': __version__, 'torch': str(torch.__version__)},
     }
-
-
-Samples = list[tuple[Path, Decision]]
-
-
-@torch.no_grad()
-def _checked(
-    bundle: Bundle,
-    model: WindowCascadeClassifier,
-    router: CascadeRouter,
-    views: Sequence[View],
-    images: Sequence[Path],
-    graphs: Sequence[StageGraph],
-    names: Sequence[str],
-) -> tuple[ExportReport, dict[str, Any], Samples]:
-    """Compare bundle and cascade image by image."""
-    largest, others = 0.0, 0
-    exits: list[int] = []
-    accepted: list[bool | None] = []
-    samples: Samples = []
-    for start in range(0, len(images), _CHUNK):
-        files = images[start : start + _CHUNK]
-        pixels = [read_image(file) for file in files]
-        routed = router.route([_stacked(view, pixels) for view in views])
-        assert routed is not None  # no chunk is empty
-        outcome = routed.cpu()
-        decisions = bundle.decide(pixels)
-        for row, (file, decision) in enumerate(zip(files, decisions, strict=True)):
-            same = int(outcome.exit_stage[row]) == decision.exit_stage
-            if same:
-                gap = np.abs(outcome.probs[row].numpy() - decision.probabilities).max()
-                largest = max(largest, float(gap))
-            same &= model.accept is None or (float(outcome.confidence[row]) >= model.accept) == decision.accepted
-            others += not same
-            if not same and decision.margin > TOLERANCE:
-                raise BundleError(
-                    f'the bundle decides otherwise on {file}: it leaves after stage {decision.exit_stage} with '
-                    f'confidence {decision.confidence:.6f}, and torch after stage {int(outcome.exit_stage[row])} with '
-                    f'{float(outcome.confidence[row]):.6f}, which lies on no bound'
-                )
-            if same and decision.margin > SAMPLE_MARGIN and file.stat().st_size <= SAMPLE_BYTES:
-                samples.append((file, decision))
-        exits += [decision.exit_stage for decision in decisions]
-        accepted += [decision.accepted for decision in decisions]
-    if largest > TOLERANCE:
-        raise BundleError(f'probabilities of the bundle are off by {largest:.1e}, more than {TOLERANCE:g}')
-    reached = tuple(float(np.mean(np.array(exits) > gap)) for gap in range(len(model.stages) - 1))
-    share = None if model.accept is None else float(np.mean([bool(yes) for yes in accepted]))
-    fixed = {stage.member for stage, graph in zip(model.stages, graphs, strict=True) if graph.batch is not None}
-    report = ExportReport(
-        len(images), largest, others, reached, share, tuple(dict.fromkeys(names)), tuple(sorted(fixed))
-    )
-    expected = {'units': len(images), 'reached': list(reached), 'accepted': share}
-    return report, expected, _spread(samples)
-
-
-def _stacked(view: View, pixels: Sequence[Pixels]) -> torch.Tensor:
-    seen = [view(image) for image in pixels]
-    if len({image.shape for image in seen}) > 1:
-        sizes = sorted({f'{image.shape[1]} x {image.shape[2]}' for image in seen})
-        raise ValueError(
-            f'a view gives images of several sizes ({", ".join(sizes)}), and a graph takes one; end the pipeline with '
-            'a fixed size (CenterCrop, or Resize without keep_ratio)'
-        )
-    return torch.from_numpy(np.stack(seen))
-
-
-def _spread(samples: Samples) -> Samples:
-    """A few samples, of every exit as many as there are."""
-    by_exit: dict[int, Samples] = {}
-    for sample in samples:
-        by_exit.setdefault(sample[1].exit_stage, []).append(sample)
-    chosen: Samples = []
-    while len(chosen) < SAMPLE_COUNT and any(by_exit.values()):
-        for rest in by_exit.values():
-            if rest and len(chosen) < SAMPLE_COUNT:
-                chosen.append(rest.pop(0))
-    return chosen
-
-
-def _write_samples(folder: Path, samples: Samples) -> None:
-    (folder / SAMPLES).mkdir()
-    entries = []
-    for index, (file, decision) in enumerate(samples):
-        name = f'{index}{file.suffix.lower()}'
-        shutil.copyfile(file, folder / SAMPLES / name)
-        entries.append({'file': name, **decision.to_json()})
-    (folder / SAMPLES / DECISIONS).write_text(json.dumps(entries, indent=1))

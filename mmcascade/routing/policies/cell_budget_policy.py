@@ -65,3 +65,8 @@ def rank_in_group(group: Tensor, order: Tensor) -> Tensor:
     rank = torch.empty_like(order)
     rank[order] = position - torch.where(starts, position, 0).cummax(0).values
     return rank
+
+
+def window_policy(windows: Sequence[Window | None], max_cells: int | None) -> WindowPolicy:
+    """Windows, with a bound on the cells of an image that go on in each gap where there is one."""
+    return WindowPolicy(windows) if max_cells is None else CellBudgetPolicy(windows, max_cells)

@@ -1,11 +1,15 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The cells of an image, and the crops that members see of them: the counterpart of :mod:`mmcascade.models.cells`."""
+"""The cells of an image, and the crops that members see of them.
+
+Where they lie is worked out here, for :mod:`mmcascade.models.cells` as well, which adds what is done with tensors.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,14 @@ Size = tuple[int, int]
 MAX_CELLS = 1 << 16
 
 
+class _Planes(Protocol):
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+#: Pixels as an array or a tensor.
+Sliced = TypeVar('Sliced', bound=_Planes)
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle of pixels; the ends are exclusive."""
@@ -28,13 +40,22 @@ class Box:
     right: int
 
     @property
+    def size(self) -> Size:
+        """Height and width, in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
     def area(self) -> int:
         """Its pixels."""
-        return (self.bottom - self.top) * (self.right - self.left)
+        return math.prod(self.size)
 
-    def slices(self, top: int = 0, left: int = 0) -> tuple[slice, slice]:
-        """Rows and columns of it, counted from a corner."""
-        return slice(self.top - top, self.bottom - top), slice(self.left - left, self.right - left)
+    def within(self, outer: Box) -> Box:
+        """The same rectangle, counted from the corner of another."""
+        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
+    def of(self, image: Sliced) -> Sliced:
+        """The pixels of an image ``(..., H, W)`` inside, an array or a tensor, without a copy."""
+        return image[..., self.top : self.bottom, self.left : self.right]
 
 
 @dataclass(frozen=True)
@@ -116,21 +137,30 @@ class Crops:
         cell, crop = self.grid.box(index), self.box(index)
         seen = (scores.shape[1], scores.shape[2])
         if self.ratio == (1, 1) and seen == self.size:
-            rows, columns = cell.slices(crop.top, crop.left)
-            return scores[:, rows, columns]
-        down = self._places(cell.top, cell.bottom, crop.top, 0, seen[0], align_corners)
-        across = self._places(cell.left, cell.right, crop.left, 1, seen[1], align_corners)
+            return cell.within(crop).of(scores)
+        down = self.places(0, cell, crop, seen, align_corners)
+        across = self.places(1, cell, crop, seen, align_corners)
         return interpolated(interpolated(scores, 1, down), 2, across)
 
-    def _places(
-        self, first: int, last: int, crop: int, axis: int, seen: int, align_corners: bool
-    ) -> NDArray[np.float64]:
-        """Where pixels of the original image lie in what the member saw of the crop."""
+    def places(self, axis: int, part: Box, crop: Box, seen: Size, align_corners: bool) -> NDArray[np.float64]:
+        """Where pixels of the original image lie in what the member saw of a crop.
+
+        Args:
+            axis: 0 = rows, 1 = columns.
+            part: of the original image, whose rows or columns are asked for.
+            crop: in the view.
+            seen: size at which the member saw the crop.
+            align_corners: whether the member resizes its scores with this, as :func:`torch.nn.functional.interpolate`.
+        """
+        first, last, corner = (part.top, part.bottom, crop.top) if axis == 0 else (part.left, part.right, crop.left)
         pixels = np.arange(first, last, dtype=np.float64)
-        original, source, size = self.grid.image[axis], self.source[axis], self.size[axis]
+        original, source = self.grid.image[axis], self.source[axis]
+        size, resized = self.size[axis], seen[axis]
         if align_corners:
-            return (pixels * ((source - 1) / max(original - 1, 1)) - crop) * ((seen - 1) / max(size - 1, 1))
-        return ((pixels + 0.5) * (source / original) - crop) * (seen / size) - 0.5
+            in_source = pixels * ((source - 1) / max(original - 1, 1))
+            return (in_source - corner) * ((resized - 1) / max(size - 1, 1))
+        in_source = (pixels + 0.5) * (source / original)
+        return (in_source - corner) * (resized / size) - 0.5
 
 
 def enlarged(scores: Floats, size: Size, align_corners: bool) -> Floats:

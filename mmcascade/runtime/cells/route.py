@@ -109,7 +109,7 @@ def label(
             own = None if width is None else member_score(manifest.confidence, output, manifest.fusion)
             cell.state = cell.state.add(output, own)
             cell.macs += macs
-            score = rules.confidence(cell.state, _size(grid, place))
+            score = rules.confidence(cell.state, grid.box(place).size)
             if _goes_on(manifest, rules, index, cell, score, number * MAX_CELLS + place):
                 going[place] = cell
             else:
@@ -129,13 +129,13 @@ def _scores(
         scores = enlarged(maps[0], grid.image, stage.align_corners)
         asked = sum(grid.box(place).area for place in places)
         for place in places:
-            rows, columns = grid.box(place).slices()
-            yield place, scores[:, rows, columns], macs * grid.box(place).area / asked
+            cell = grid.box(place)
+            yield place, cell.of(scores), macs * cell.area / asked
         return
     crops = Crops(grid, (pixels.shape[1], pixels.shape[2]), rules.margin)
     for start in range(0, len(places), _CROPS):
         some = places[start : start + _CROPS]
-        maps, macs = run(np.stack([pixels[(slice(None), *crops.box(place).slices())] for place in some]))
+        maps, macs = run(np.stack([crops.box(place).of(pixels) for place in some]))
         for place, scores in zip(some, maps, strict=True):
             yield place, crops.scores(scores, place, stage.align_corners), macs
 
@@ -162,7 +162,7 @@ def _finish(
     done: Labelled,
 ) -> None:
     grid, place = where
-    size, (rows, columns) = _size(grid, place), grid.box(place).slices()
+    box = grid.box(place)
     exit_map = manifest.maps[stage]
     judged = float(score.value if exit_map is None else exit_map(np.array([score.value]))[0])
     rules = manifest.cells
@@ -173,13 +173,8 @@ def _finish(
     alone = stage == 0 or manifest.fusion == 'replace'
     # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
     scores = output.values if alone and output.finite[0] else cell.state.mean
-    done.labels[rows, columns] = scores.argmax(1).reshape(size)
+    box.of(done.labels)[:] = scores.argmax(1).reshape(box.size)
     done.confidence[place], done.exit_stage[place] = judged, stage
     done.macs[place], done.margin[place] = cell.macs, cell.margin
     if done.probs is not None:
-        done.probs[:, rows, columns] = cell.state.probs.T.reshape(-1, *size)
-
-
-def _size(grid: Grid, place: int) -> Size:
-    box = grid.box(place)
-    return box.bottom - box.top, box.right - box.left
+        box.of(done.probs)[:] = cell.state.probs.T.reshape(-1, *box.size)

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmcascade.engine.runs.export import run_export
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.export.graphs.exit_graphs import exit_graph
-from mmcascade.models.export.single_file import single_file
+from mmcascade.models.export.one_graph.single_file import single_file
 from mmcascade.models.export.triton_repository import write_triton
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle

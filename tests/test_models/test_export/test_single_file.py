@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from mmcascade import routing
-from mmcascade.models.export.single_file import bounds_of, single_file, write_single_file
+from mmcascade.models.export.one_graph.single_file import bounds_of, single_file, write_single_file
 from mmcascade.runtime import Bundle, BundleError
 from tests.support.bundles import numbered_images, write_bundle
 
@@ -117,7 +117,7 @@ def test_it_is_written_beside_the_bundle_once_it_agrees(tmp_path, monkeypatch):
     assert (folder / 'cascade.onnx').is_file()
     (folder / 'cascade.onnx').unlink()
     bounds = bounds_of(Bundle(folder).manifest.policy, 2)
-    monkeypatch.setattr('mmcascade.models.export.single_file.bounds_of', lambda *_: bounds + 0.1)
+    monkeypatch.setattr('mmcascade.models.export.one_graph.single_file.bounds_of', lambda *_: bounds + 0.1)
     with pytest.raises(BundleError, match='decides otherwise on image'):
         write_single_file(Bundle(folder), images)
     assert not (folder / 'cascade.onnx').exists()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade.models.export.segmentor_graphs import segmentor_graph
+from mmcascade.models.export.graphs.segmentor_graphs import segmentor_graph
 from mmcascade.models.runtimes.graphs.export import ExportError
 from mmcascade.registry import MODELS
 from tests.support.loop_segmentor import cell_score, cells_of, crop_of, fuse, goes_on, scores_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip('mmseg')
-from mmcascade.engine.benchmark.benchmark import Benchmark, _inputs  # noqa: E402
+from mmcascade.engine.benchmark.benchmark import Benchmark  # noqa: E402
+from mmcascade.engine.benchmark.inputs_seen import inputs_seen  # noqa: E402
 from mmcascade.engine.benchmark.systems import with_batch_size  # noqa: E402
 from tests.support.tiny_seg_project import write_project  # noqa: E402
 
@@ -58,9 +59,9 @@ def test_the_limit_counts_images_and_crops(result, benchmark):
 
 def test_members_are_timed_on_what_they_see(benchmark):
     (kind,) = benchmark._kinds()
-    image, crop = (_inputs(with_batch_size(stage, 2), kind, 4) for stage in benchmark.model.stages)
+    image, crop = (inputs_seen(with_batch_size(stage, 2), kind, 4) for stage in benchmark.model.stages)
     assert [tuple(batch.shape) for batch in image] == [(2, 3, 60, 88)] * 2
     assert {batch.shape[0] for batch in crop} == {2} and len(crop) == 2
     assert crop[0].shape[-1] < 60
-    many = _inputs(with_batch_size(benchmark.model.stages[0], 8), kind, 4)
+    many = inputs_seen(with_batch_size(benchmark.model.stages[0], 8), kind, 4)
     assert [len(batch) for batch in many] == [8], 'images come again to fill a batch'

@@ -34,9 +34,9 @@ def accepting_maps(
     Raises:
         ValueError: if no threshold of images or cells meets the target.
     """
-    if request.accept_target is None:
+    target = request.accepting
+    if target is None:
         return plain
-    target = Target.parse(request.accept_target)
     fitted_on, judged = evidence.fitted_on, evidence.judged_on
     seen = route(fitted_on.exits, policy, fitted_on.units)
     routes = route(judged.exits, policy, judged.units)

@@ -40,14 +40,7 @@ def hold_out_at_random(units: int, share: float, seed: int = 0) -> tuple[np.ndar
 
     Args:
         units: how many there are.
-        share: how much to hold out, in (0, 1).
-        seed: another seed holds out other units.
-
-    Returns:
-        Indexes of the units to fit on, and of those held out; both ascending.
-
-    Raises:
-        ValueError: if the share is out of range or leaves one part empty.
+        share, seed: as for :func:`hold_out`, and so is what is returned and raised.
     """
     _check(share)
     order, held = np.random.RandomState(seed).permutation(units), round(units * share)

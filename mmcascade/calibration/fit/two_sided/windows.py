@@ -14,8 +14,7 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.operating_point import check_spread, place_tau, quantile_window
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
-from mmcascade.routing import WindowPolicy
-from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.cell_budget_policy import window_policy
 from mmcascade.routing.policies.policies import Window
 
 
@@ -45,7 +44,7 @@ class Decision:
             routes: what became of all units.
         """
         del exits
-        target = self.request.target
+        target = self.request.wanted
         return place_tau(*judged_units(routes, target), target, self.request.rule)  # type: ignore[arg-type]
 
     def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
@@ -90,8 +89,7 @@ def fit_windows(
             continue
         before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
         budget = request.max_cells if gap else None
-        policy = WindowPolicy(before) if budget is None else CellBudgetPolicy(before, budget)
-        routes = route(exits[: gap + 1], policy, units)
+        routes = route(exits[: gap + 1], window_policy(before, budget), units)
         here = routes.confidence[routes.exit_stage == gap]
         here = here[~np.isnan(here)]  # cells of which no pixel counts
         if not here.size:
@@ -106,7 +104,7 @@ def fit_windows(
     return FittedWindows(windows, taus)
 
 
-def judged_units(routes: Routes, target: str) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+def judged_units(routes: Routes, target: Target) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Confidence and error of the units that a target speaks of.
 
     A TPR is a share of the in-distribution units, so those without a class are left out. For a risk or a coverage
@@ -116,7 +114,7 @@ def judged_units(routes: Routes, target: str) -> tuple[NDArray[np.floating], NDA
         ValueError: if a TPR is asked for and no unit is in distribution.
     """
     outside = routes.units.ood
-    if outside is None or Target.parse(target).kind != 'tpr':
+    if outside is None or target.kind != 'tpr':
         return routes.confidence, routes.wrong
     if outside.all():
         raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.build.config import PlacedMember, counted_macs
 from mmcascade.comparison.build.material import Material
-from mmcascade.comparison.build.request import CONFIG, COSTS, SEARCH, BuildRequest
+from mmcascade.comparison.build.request import CONFIG, COSTS, SEARCH, BuildRequest, written
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_name, chain_standings, chains_json, search_verdict
 from mmcascade.comparison.build.search.choice import Choice, choose
@@ -96,7 +95,7 @@ def searched(material: Material, request: BuildRequest, say: Say) -> Searched:
     folder = request.out / SEARCH
     placed = _that_run(material, request)
     names = [material.name(stage) for stage in placed]
-    config = _written(material.config(placed, request.loading), folder / CONFIG)
+    config = written(material.config(placed, request.loading), folder / CONFIG)
     say(f'{folder / CONFIG}: {len(placed)} stages to choose from: {", ".join(names)}')
     times = measured_times(config, names, request.out / COSTS, say) if request.timed else None
     stores = []
@@ -128,9 +127,3 @@ def _candidates(store: ScoreStore, times: Sequence[float] | None, cascade: Casca
     names = [stage_name(stage) for stage in cascade.stages]
     costs = None if times is None else dict(zip(names, times, strict=True))
     return Candidates.from_stores([store], costs, cascade.confidence, cascade.fusion)
-
-
-def _written(config: Config, path: Path) -> Config:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    config.dump(path)
-    return Config.fromfile(path)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmcascade._system.files import write_json
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.whole_images import WholeImages, area_standings
-from mmcascade.comparison.build.build import results_of
-from mmcascade.comparison.build.request import CALIBRATION, CONFIG, PAGE, RESULTS, BuildRequest, Built
+from mmcascade.comparison.build.build import finished
+from mmcascade.comparison.build.request import CALIBRATION, CONFIG, BuildRequest, Built, written
 from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.segmentation.config import first_image, fitting_cell, seg_config
 from mmcascade.comparison.build.segmentation.images import annotated_images
@@ -25,7 +24,6 @@ from mmcascade.comparison.build.segmentation.views import shared_view
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
-from mmcascade.engine.runs.report import write_report
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.segmentor_parts import segmentor_from_spec
 from mmcascade.visualization.report.runs import ALONE
@@ -95,11 +93,10 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
         stages = [by_name[name] for name in found.chosen]
         config = seg_config(stages, scales, view, data, grid, request.loading)
     path = request.out / CONFIG
-    config.dump(path)
     order = [member.name for member in stages]
     why = 'cheap first' if found is None else 'chosen'
     say(f'{path}: {" -> ".join(order)}, {why}, cells of {grid["cell"]} px')
-    config = Config.fromfile(path)
+    config = written(config, path)
     if found is None:
         calibration = run_calibration(
             config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_cells'
@@ -115,9 +112,7 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     systems[CASCADE] = CellSource(cells).route(tuple(range(len(order))), calibration.policy())
     searched = None if found is None else found.to_json()
     built = Built(path, order, calibration, area_standings(systems), None, searched)
-    write_json(request.out / RESULTS, results_of(built, request))
-    write_report([request.out], request.out / PAGE)
-    return built
+    return finished(built, request)
 
 
 def _filled(config: Config, folder: Path, what: str) -> CellStore:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.comparison.build.request import CONFIG, SEARCH, BuildRequest
+from mmcascade.comparison.build.request import CONFIG, SEARCH, BuildRequest, written
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_standings, chains_json
 from mmcascade.comparison.build.search.choice import Choice, choose
@@ -75,11 +75,9 @@ def searched_segmentors(config: Config, request: BuildRequest, say: Say) -> SegS
         say: prints one line of progress.
     """
     folder = request.out / SEARCH
-    folder.mkdir(parents=True, exist_ok=True)
-    config.dump(folder / CONFIG)
     members = [stage.member for stage in config.model.stages]
     say(f'{folder / CONFIG}: {members[0]} on whole images, then to choose from: {", ".join(members[1:])}')
-    whole, stores = Config.fromfile(folder / CONFIG), []
+    whole, stores = written(config, folder / CONFIG), []
     for part, split in (('calibration', 'val_dataloader'), ('report', 'test_dataloader')):
         with progress_bar(f'running them on the {part} part') as progress:
             stores.append(prepare_store(whole, folder / f'{part}_cells', split, progress=progress)[0])

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcascade.engine.configs.datasets import type_name
-from mmcascade.engine.predict.deciders.built import built_cascade, fingerprint_of
-from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, UnequalError
-from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
+from mmcascade.engine.predict.deciders.loading import each, load_image
 from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import Outcome
@@ -29,37 +27,15 @@ _LOADING = 'LoadImageFromFile'
 _PACKING = ('PackInputs', 'LoadAnnotations')
 
 
-class ModelDecider(Decider):
-    """A cascade of classifiers; views of later stages are made for the images that get there.
+class ModelDecider(ConfigDecider[WindowCascadeClassifier]):
+    """A cascade of classifiers; views of later stages are made for the images that get there."""
 
-    Args:
-        model: the cascade, ready to test.
-        pipeline: of its test data set, from loading to packing.
-        fingerprint: see the base class.
-    """
-
-    def __init__(self, model: WindowCascadeClassifier, pipeline: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
-        self.model = model
-        self.stages = len(model.stages)
-        self.classes = model.classes
-        self.accepts = model.accept is not None
-        self.fingerprint = fingerprint
+    def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
+        """See the base class."""
         loading = [step for step in pipeline if type_name(step) == _LOADING]
         self.color_type = loading[0].get('color_type', 'color') if loading else 'color'
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.makers = [_maker(steps) for steps in _views(pipeline)]
-
-    @classmethod
-    def of_config(cls, cfg: Config, path: Path) -> ModelDecider:
-        """The calibrated cascade of a config, which was read from a path.
-
-        Raises:
-            ValueError: if it has no test pipeline.
-        """
-        pipeline = pipeline_of(cfg, path)
-        model = built_cascade(cfg)
-        assert isinstance(model, WindowCascadeClassifier)
-        return cls(model, pipeline, fingerprint_of(cfg, model))
 
     @torch.no_grad()
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
 from mmcascade.engine.configs.datasets import type_name
-from mmcascade.engine.predict.deciders.built import built_cascade, fingerprint_of
-from mmcascade.engine.predict.deciders.decider import Decider, only_maps
-from mmcascade.engine.predict.deciders.loading import each, load_image, pipeline_of
+from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
+from mmcascade.engine.predict.deciders.decider import only_maps
+from mmcascade.engine.predict.deciders.loading import each, load_image
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
 from mmcascade.engine.predict.rows.row import RowFormat
@@ -28,34 +27,16 @@ from mmcascade.runtime import Failure
 _LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 
 
-class SegDecider(Decider):
-    """A cascade of segmentors; images of any sizes.
-
-    Args:
-        model: the cascade, ready to test.
-        pipeline: of its test data set, from loading to packing.
-        fingerprint: see the base class.
-    """
+class SegDecider(ConfigDecider[CascadeSegmentor]):
+    """A cascade of segmentors; images of any sizes."""
 
     batch_size = 1  # what is kept of an image is as large as the image
 
-    def __init__(self, model: CascadeSegmentor, pipeline: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
-        self.model = model
-        self.stages = len(model.stages)
-        self.accepts = model.accept is not None
-        self.classes = tuple(model.classes) if model.classes else None
-        self.fingerprint = fingerprint
+    def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
+        """See the base class."""
         steps = [dict(step) for step in pipeline if type_name(step) not in _LOADING]
         with DefaultScope.overwrite_default_scope('mmseg'):
             self.pipeline = Compose(steps)
-
-    @classmethod
-    def of_config(cls, cfg: Config, path: Path) -> SegDecider:
-        """The calibrated cascade of a config, which was read from a path."""
-        pipeline = pipeline_of(cfg, path)
-        model = built_cascade(cfg)
-        assert isinstance(model, CascadeSegmentor)
-        return cls(model, pipeline, fingerprint_of(cfg, model))
 
     def rows(self, request: PredictRequest) -> RowFormat[Any]:
         """Label maps and cells."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 
 from mmengine.evaluator import BaseMetric
 
-from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling, ranked_intervals
-from mmcascade.routing.checks import number
-
 Kept = TypeVar('Kept')
+
+
+class Collecting(TypedDict, total=False):
+    """How mmengine's ``BaseMetric`` gathers and prints, which every metric hands on to it.
+
+    Attributes:
+        collect_device: 'cpu' or 'gpu', where the entries of several processes are gathered.
+        prefix: replaces the metric's own in its keys.
+        collect_dir: folder for what is gathered on the CPU.
+    """
+
+    collect_device: str
+    prefix: str | None
+    collect_dir: str | None
 
 
 class SampleMetric(BaseMetric, Generic[Kept]):
@@ -37,25 +48,3 @@ class SampleMetric(BaseMetric, Generic[Kept]):
     def compute_metrics(self, results: list[Kept]) -> dict[str, float]:
         """As :meth:`summarise`, in Python's floats."""
         return {key: float(value) for key, value in self.summarise(results).items()}
-
-
-def checked_interval(interval: float | None) -> float | None:
-    """The level of intervals, or None for none.
-
-    Raises:
-        ValueError: unless it lies inside (0, 1).
-    """
-    if interval is None:
-        return None
-    level = number(interval, 'interval')
-    if not 0 < level < 1:
-        raise ValueError(f'interval is the level of confidence intervals, such as 0.95, or None, got {interval!r}')
-    return level
-
-
-def interval_keys(resampling: Resampling, statistics: Mapping[str, RankedStatistic], level: float) -> dict[str, float]:
-    """``<key>/low`` and ``<key>/high`` of each statistic, by 1,000 draws of the units."""
-    values: dict[str, float] = {}
-    for key, interval in ranked_intervals(resampling, statistics, level=level).items():
-        values |= {f'{key}/low': interval.low, f'{key}/high': interval.high}
-    return values

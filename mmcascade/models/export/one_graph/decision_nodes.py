@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from mmcascade.models.export.nodes import Nodes
+from mmcascade.models.export.one_graph.nodes import Nodes
 from mmcascade.runtime.decision.confidence import DISAGREEMENT, MEMBER, carried_width
 from mmcascade.runtime.description.manifest import Manifest
 

@@ -18,8 +18,8 @@ import onnxruntime
 from onnx import TensorProto, compose, helper
 
 from mmcascade._system.files import write_bytes
-from mmcascade.models.export.decision_nodes import State, fuse, goes_on
-from mmcascade.models.export.nodes import Nodes
+from mmcascade.models.export.one_graph.decision_nodes import State, fuse, goes_on
+from mmcascade.models.export.one_graph.nodes import Nodes
 from mmcascade.runtime import Bundle, BundleError
 from mmcascade.runtime.decision.policies import Policy, Thresholds, Windows
 from mmcascade.runtime.description.manifest import Manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class ExportReport:
     accepted: float | None
     graphs: tuple[str, ...]
     fixed: tuple[str, ...]
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What a server compares later images with."""
+        return _expected(self.images, self.reached, self.accepted)
 
     def sentences(self) -> list[str]:
         """The report in words."""
@@ -66,6 +72,11 @@ class SegmentationReport:
     accepted: float | None
     graphs: tuple[str, ...]
 
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What a server compares later cells with."""
+        return _expected(self.cells, self.reached, self.accepted)
+
     def sentences(self) -> list[str]:
         """The report in words."""
         lines = [
@@ -75,6 +86,10 @@ class SegmentationReport:
         ]
         lines += _shares('Cells', self.reached, self.accepted)
         return lines
+
+
+def _expected(units: int, reached: Sequence[float], accepted: float | None) -> dict[str, Any]:
+    return {'units': units, 'reached': list(reached), 'accepted': accepted}
 
 
 def _others(count: int) -> str:
