@@ -142,6 +142,16 @@ def test_a_search_takes_the_members_that_pay(folder, words, tmp_path):
     assert again.searched == found and again.calibration == made.calibration
 
 
+def test_label_maps_that_are_accepted_or_not(folder, words, tmp_path, capsys):
+    asked = CalibrationRequest('coverage=0.5')
+    made = build_segmentor(SegBuildRequest(words, str(folder / 'data'), tmp_path / 'out', asked, cell=32), print)
+    assert made.calibration.accept is not None and made.standings.names[-1] == 'cascade'
+    show(made)
+    assert 'mIoU, %' in capsys.readouterr().out
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert 'coverage=0.5' in page and 'Cells by exit' in page
+
+
 def test_what_a_search_of_segmentors_has_not(folder, words, tmp_path):
     options = dict(words=words, data=str(folder / 'data'), out=tmp_path / 'out')
     with pytest.raises(ValueError, match='--cost time is for classifiers'):
