@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mmcascade._system.files import check_writable, write_json, write_text
     from mmcascade._system.memory import keep_freed_memory
+    from mmcascade._system.tables import print_lines
     from mmcascade.engine.benchmark.benchmark import Benchmark
     from mmcascade.engine.benchmark.runtimes import best_config
     from mmcascade.engine.benchmark.table import benchmark_table, runtimes_table
@@ -92,10 +93,13 @@ def run(args: argparse.Namespace) -> None:
     benchmark_table(result).show()
     print()
     runtimes_table(result).show()
-    print(
-        f'\n{args.out}, {picture}: {result.images} images ({result.distinct_images} different), '
-        f'load {result.machine["load_before"]} before, {result.machine["load_after"]} after; '
-        f'other exits when deferred: {result.other_exits_when_deferred}'
+    print()
+    print_lines(
+        [
+            f'{args.out}, {picture}: {result.images} images ({result.distinct_images} different), '
+            f'load {result.machine["load_before"]} before, {result.machine["load_after"]} after; '
+            f'other exits when deferred: {result.other_exits_when_deferred}'
+        ]
     )
 
 

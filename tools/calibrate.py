@@ -129,6 +129,7 @@ def run(args: argparse.Namespace) -> None:
 
     from dataclasses import fields
 
+    from mmcascade._system.tables import print_lines
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.summary import summary_lines
 
@@ -145,7 +146,7 @@ def run(args: argparse.Namespace) -> None:
     if args.tta:
         repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
     made = run_calibration(cfg, request, args.out, args.store, amp=args.amp)
-    print('\n'.join([args.out, *summary_lines(made.calibration), str(made.picture)]))
+    print_lines([args.out, *summary_lines(made.calibration), str(made.picture)])
     show_worth(made.worth(), 'held-out images' if made.held is not None else 'calibration images')
 
 

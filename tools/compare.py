@@ -39,7 +39,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade compare'):
-        from mmcascade._system.tables import with_interval
+        from mmcascade._system.tables import print_lines, with_interval
         from mmcascade.comparison.side_by_side.compare import compare
         from mmcascade.comparison.side_by_side.systems import open_systems
         from mmcascade.engine.console.progress import progress_bar
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
         if name != made.reference:
             gap = standings.difference(name, made.reference)
             print(f'  {name}: {with_interval(gap.estimate, gap.low, gap.high, "+.1f", 100)}')
-    print(f'\n{args.out}: {", ".join(file.name for file in made.files)}')
+    print()
+    print_lines([f'{args.out}: {", ".join(file.name for file in made.files)}'])
 
 
 if __name__ == '__main__':

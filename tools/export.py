@@ -45,6 +45,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade export'):
+        from mmcascade._system.tables import print_lines
         from mmcascade.engine.runs.export import add_hub_files, run_export
         from mmcascade.models.export.triton_repository import write_triton
         from mmcascade.runtime import Bundle
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     title = args.title or Path(args.config).stem
     report, single = run_export(cfg, Path(args.out_dir), title, args.images, args.single_file)
-    print('\n'.join([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()]))
+    print_lines([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()])
     if args.hub:
         add_hub_files(Path(args.out_dir))
     if args.triton is not None:

@@ -93,6 +93,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Search."""
+    from mmcascade._system.tables import print_lines
     from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
     from mmcascade.engine.runs.search import SearchRun
 
@@ -114,11 +115,12 @@ def run(args: argparse.Namespace) -> None:
     if result.get('committees'):
         print()
         committees_table(result).show()
-    print('\n' + '\n'.join(coverage_lines(result)))
+    print()
+    print_lines(coverage_lines(result))
     if result['configs'] is None:
         print('the store keeps no config (fill it again with mmcascade calibrate), so no configs were written')
     configs = ', and a folder with a config for each point' if result['configs'] else ''
-    print(f'{args.out}: pareto.csv, pareto.json, pareto.png{configs}')
+    print_lines([f'{args.out}: pareto.csv, pareto.json, pareto.png{configs}'])
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:

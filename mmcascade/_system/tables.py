@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import io
+import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +155,25 @@ def terminal_width() -> int:
     from rich.console import Console
 
     return Console().width
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print statements; on a terminal each breaks between words where the line ends, with what follows set in."""
+    width = terminal_width() if sys.stdout.isatty() else 0
+    print('\n'.join(wrapped(line, width) for line in lines), flush=True)
+
+
+def wrapped(line: str, width: int) -> str:
+    """A statement in lines of at most ``width`` characters; words that are longer, such as paths, stay whole.
+
+    Example:
+        >>> print(wrapped('of two members the first is cheaper', 20))
+        of two members the
+          first is cheaper
+    """
+    if len(line) <= width or not width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent='  ', break_long_words=False, break_on_hyphens=False)
 
 
 def with_prefix(value: float, digits: int = 4) -> str:

@@ -7,10 +7,10 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade._system.tables import Column, Table, with_interval, with_prefix
+from mmcascade._system.tables import Column, Table, print_lines, with_interval, with_prefix, wrapped
 
 WORDS = st.text('abcdefghij_%@', min_size=1, max_size=12)
 
@@ -80,3 +80,20 @@ def test_numbers_get_the_prefix_that_keeps_them_short(value, text):
 
 def test_intervals():
     assert with_interval(0.5, 0.25, 0.75, '.0f', 100) == '50 (25 to 75)'
+
+
+@settings(deadline=None)
+@given(st.lists(st.text('ab-/', min_size=1, max_size=30), min_size=1, max_size=20), st.integers(10, 90))
+def test_statements_break_between_words_only(words, width):
+    text = wrapped(' '.join(words), width)
+    assert text.split() == words
+    assert all(len(line) <= width or len(line.split()) == 1 for line in text.splitlines())
+
+
+def test_statements_are_left_alone_where_no_terminal_is(capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '20')
+    print_lines(['a statement of more than twenty characters'])
+    assert capsys.readouterr().out == 'a statement of more than twenty characters\n'
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+    print_lines(['a statement of more than twenty characters', 'short'])
+    assert capsys.readouterr().out.splitlines() == ['a statement of more', '  than twenty', '  characters', 'short']

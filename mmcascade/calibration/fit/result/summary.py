@@ -113,17 +113,21 @@ def _window(window: Window | None) -> str:
 
 
 def _promise(promise: Guarantee) -> str:
+    risk = f'{100 * promise.risk:g} %'
     if promise.threshold is None:
         return (
-            f'infeasible: on {promise.units} held-out units no threshold certifies a risk of {promise.risk:g} at '
+            f'infeasible: on {promise.units} held-out units no threshold certifies a risk of {risk} at '
             f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that can be certified is '
-            f'{promise.lowest_risk:.4g}'
+            f'{100 * promise.lowest_risk:.4g} %'
         )
+    assert promise.bound is not None
     counted = f'{promise.errors} errors among {promise.accepted} accepted'
     if promise.stake is not None:
-        counted = f'a mean loss of {promise.errors / promise.accepted:.4g} over {promise.accepted} accepted images'
+        counted = (
+            f'a mean loss of {100 * promise.errors / promise.accepted:.4g} % over {promise.accepted} accepted images'
+        )
     return (
-        f'certified: the risk on unseen units of this kind is at most {promise.risk:g}, except with probability '
+        f'certified: the risk on unseen units of this kind is at most {risk}, except with probability '
         f'{promise.delta:g} over the draw of the {promise.units} held-out units ({counted}, '
-        f'upper bound {promise.bound:.4g})'
+        f'upper bound {100 * promise.bound:.4g} %)'
     )

@@ -255,7 +255,9 @@ def test_a_guarantee_is_tested_on_images_that_nothing_was_fitted_on(tmp_path):
     assert slow_point(others, made.accept_cells, True)[0] == pytest.approx(slow_best(others, 0.5, True))
     share = sum(score <= made.windows[0][1] for score in first_scores(store, held))
     assert share == round(0.3 * len(first_scores(store, held)))
-    assert f'a mean loss of {risk:.4g} over {promise.accepted} accepted images' in '\n'.join(summary_lines(made))
+    assert f'a mean loss of {100 * risk:.4g} % over {promise.accepted} accepted images' in '\n'.join(
+        summary_lines(made)
+    )
     assert Calibration.load(made.to_json()) == made
     with pytest.raises(CalibrationError, match='its counts do not'):
         data = made.to_json()
