@@ -21,6 +21,7 @@ from tests.test_docs.pages import commands
 GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'
 SMALLER = {
     'timm/mobilenetv3_small_100': 'timm/test_resnet',
+    'timm/efficientnet_lite0': 'timm/test_resnet',
     'timm/resnet50': 'timm/test_resnet',
     'risk=0.05': 'risk=0.9',
 }
@@ -31,10 +32,10 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     photos = write_images(tmp_path)
     shutil.copytree(photos / 'ant', photos.parent / 'scans')
     (tmp_path / 'list.txt').write_text('unlabelled/broken.png\n')
-    for name in ('small', 'large'):
-        torch.manual_seed(len(name))
+    for seed, name in enumerate(('small', 'large', 'a', 'b', 'c')):
+        torch.manual_seed(seed)
         torch.save(timm.create_model('test_resnet', num_classes=len(NAMES)).state_dict(), f'{name}.pth')
-    build, test, export, build_maps, predict, predict_maps, compare = commands(GUIDE)
+    build, test, export, search, build_maps, predict, predict_maps, compare = commands(GUIDE)
     main([SMALLER.get(word, word) for word in build[1:]])
     assert 'on the 30 images of the report part' in capsys.readouterr().out
     main(test[1:])
@@ -55,6 +56,8 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
     lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))
+    main([SMALLER.get(word, word) for word in search[1:]])
+    assert 'Chosen of 15 chains on 30 images' in ' '.join(capsys.readouterr().out.split())
     segmentors = tmp_path / 'segmentors'
     write_project(segmentors, dict(val=2, test=4))
     large, weights, small, other = write_segmentors(segmentors)

@@ -70,11 +70,12 @@ def confidences_table(result: Mapping[str, Any]) -> Table:
 
 
 def coverage_lines(result: ParetoFile) -> list[str]:
-    """How much of the space was searched."""
+    """How much of the space was searched, of lengths that there are chains of."""
     return [
         f'{entry["stages"]} stage(s): {entry["chains"]} of {entry["of_chains"]} chains, {entry["settings"]:,} of '
         f'{entry["of_settings"]:.4g} settings ({100 * entry["share"]:.3g} %)'
         for entry in result['covered']
+        if entry['of_chains']
     ]
 
 
