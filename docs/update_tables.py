@@ -40,6 +40,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'search speed table': ('search_speed.json', search.search_speed),
     'cell search speed table': ('cell_search_speed.json', search.cell_search_speed),
     'ood table': ('quickstart.json', systems.ood),
+    'CIFAR-10 ood table': ('ood_cifar10.json', systems.ood_cifar10),
     'lite ood table': ('ood_lite.json', systems.ood_lite),
     'self-cascade table': ('self_cascade.json', systems.views),
     'device views table': ('device_views.json', speed.device_views),

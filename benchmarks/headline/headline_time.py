@@ -3,7 +3,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/headline/headline_time.py --json benchmarks/results/headline_time.json
 
-Windows are placed on the stored calibration scores. Members run on images in memory, each at its best batch size.
+Windows are placed on the stored calibration scores. Members run on images in memory, each at the best of a few batch
+sizes.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.engine.benchmark.benchmark import Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import arguments, report
+from common import arguments, print_table, write_rows
 
+#: Batch sizes that are tried for each member.
+SIZES = (4, 16, 64)
 #: Configs that know all members of the chains.
 CONFIGS = {name: data.config for name, data in DATA.items()} | {'quickstart': 'configs/quickstart/committee.py'}
 
@@ -47,7 +50,7 @@ def config_of(name: str, pool: Pool) -> Config:
     return cfg
 
 
-def rows_of(name: str, pool: Pool, images: int, repeats: int, sizes: Sequence[int] | None) -> list[dict[str, Any]]:
+def rows_of(name: str, pool: Pool, images: int, repeats: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
     result = Benchmark(config_of(name, pool), images, sizes=sizes).measure(repeats, single_images=1)
     return [
         dict(
@@ -68,18 +71,20 @@ def rows_of(name: str, pool: Pool, images: int, repeats: int, sizes: Sequence[in
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument('--data', nargs='+', choices=list(DATA), default=list(DATA), help='default: all')
-    parser.add_argument('--images', type=int, default=512, help='default: %(default)s')
+    parser.add_argument('--images', type=int, default=256, help='default: %(default)s')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='a few images, once: shows the form, measures nothing')
     args = parser.parse_args()
     quiet_libraries()
-    images, repeats, sizes = (16, 1, [8]) if args.quick else (args.images, args.repeats, None)
+    images, repeats, sizes = (16, 1, (8,)) if args.quick else (args.images, args.repeats, SIZES)
     stores = {name: stores_of(name, {}) for name in args.data}
     rows = []
     for name in args.data:
         for chain in DATA[name].chains:
             rows += rows_of(name, Pool(stores[name], chain), images, repeats, sizes)
-    report(rows, args.json)
+            if args.json:
+                write_rows(args.json, rows)
+    print_table(rows)
 
 
 if __name__ == '__main__':

@@ -20,11 +20,17 @@ ROOT = Path(__file__).parents[2]
 SIDES = dict(lite0=224, lite2=260)
 
 
+def photos_in(folder: Path, needs: str) -> list[Path]:
+    """The photos below a folder in order of their names; ``needs`` is the command that brings them."""
+    photos = sorted(path for path in folder.rglob('*') if path.suffix.lower() in ('.png', '.jpg', '.jpeg'))
+    if not photos:
+        raise SystemExit(f'error: there are no photos in {folder.relative_to(ROOT)}; run `{needs}` first')
+    return photos
+
+
 def load_images(count: int, sides: Sequence[int], seed: int = 0) -> Images:
     """Random crops of the photos with noise, each at every resolution."""
-    photos = sorted(path for path in (ROOT / 'data' / 'foolbox' / 'val').rglob('*') if path.suffix in ('.png', '.jpg'))
-    if not photos:
-        raise SystemExit('error: there are no photos in data/foolbox; run `make demo-imagenet` first')
+    photos = photos_in(ROOT / 'data' / 'foolbox' / 'val', 'make demo-imagenet')
     rng = np.random.default_rng(seed)
     views: list[list[Tensor]] = [[] for _ in sides]
     for index in range(count):

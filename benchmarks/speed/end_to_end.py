@@ -5,9 +5,9 @@
     python benchmarks/speed/end_to_end.py --json benchmarks/results/end_to_end.json
     python docs/update_tables.py
 
-The quickstart's cascade on its test split, in one process: everything from the first batch to the printed metrics,
-without building the model. The limit is what the members would take by themselves, each at its best batch size, for
-the images that reach them. All parts are timed in the same rounds.
+The quickstart's cascade on its test split (--config names others), in one process: everything from the first batch to
+the printed metrics, without building the model. The limit is what the members would take by themselves, each at its
+best batch size, for the images that reach them. All parts are timed in the same rounds.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
         taken, ratio = spread(times), spread([t / floor for t, floor in zip(times, least, strict=True)])
         rows.append(
             dict(
+                cascade=Path(cfg.filename).stem,
                 name=name,
                 seconds=taken['median'],
                 lowest=taken['lowest'],
@@ -123,14 +124,17 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument('--config', type=Path, default=CONFIG, help="default: the quickstart's cascade")
+    parser.add_argument('--config', type=Path, nargs='+', default=[CONFIG], help="default: the quickstart's cascade")
     parser.add_argument('--repeats', type=int, default=9)
     args = parser.parse_args()
-    if not args.config.exists():
-        raise SystemExit(f'error: {args.config} is missing; run `make demo` first')
+    for config in args.config:
+        if not config.exists():
+            raise SystemExit(f'error: {config} is missing; run `make demo` first')
     keep_freed_memory()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Config.fromfile(args.config), args.repeats, folder)
+    rows = []
+    for config in args.config:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += measure(Config.fromfile(config), args.repeats, folder)
     report(rows, args.json)
 
 

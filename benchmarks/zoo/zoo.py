@@ -91,9 +91,18 @@ def summary(rows: list[Row]) -> list[Row]:
 
 
 def zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[Job]:
-    """A job for every distinct network that the metafiles of a library name, the smallest first."""
-    jobs = sorted(_zoo_jobs(library, parameters, flops), key=lambda sized: sized[0])
-    return (job for _, job in jobs)
+    """A job for every distinct network that the metafiles of a library name.
+
+    The smallest network of each method comes first, then the second of each, so that a run that is stopped has seen as
+    many methods as it had time for.
+    """
+    methods: dict[str, int] = {}
+    ranked = []
+    for size, job in sorted(_zoo_jobs(library, parameters, flops), key=lambda sized: sized[0]):
+        method = re.split('[-_]', job[1])[0]
+        ranked.append((methods.setdefault(method, 0), size, job))
+        methods[method] += 1
+    return (job for _, _, job in sorted(ranked, key=lambda entry: entry[:2]))
 
 
 def _zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[tuple[float, Job]]:

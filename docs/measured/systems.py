@@ -34,6 +34,11 @@ def ood(results: dict[str, Any]) -> str:
     return '\n'.join(report_lines(results['ood'], ['small0', 'small1'], ['large']))
 
 
+def ood_cifar10(results: dict[str, Any]) -> str:
+    part = dict(confidence=results['confidence'], targets={results['target']: results['systems']})
+    return '\n'.join(report_lines(part, ['resnet44', 'resnet56'], ['resnet56']))
+
+
 def ood_lite(results: dict[str, Any]) -> str:
     systems = results['systems']
     sentences = ood_sentences(systems, ['lite0', 'lite1', 'lite2'], ['lite1', 'lite2'])

@@ -46,10 +46,11 @@ def test_one_id_set_and_marked_ood_sets_of_other_names(config):
 
 
 def test_ood_images_come_through_the_views_of_the_id_images(config, tmp_path):
-    file = str(tmp_path / 'x.png')
-    cv2.imwrite(file, np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8))
     inside, *outside = config.test_dataloader.dataset.datasets
     pipeline = inside.dataset.pipeline if 'dataset' in inside else inside.pipeline
+    side = 32 if len(pipeline) == 2 else 28  # CIFAR-10's photographs are taken as they are
+    file = str(tmp_path / 'x.png')
+    cv2.imwrite(file, np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8))
     info = dict(img=np.zeros((28, 28), np.uint8), gt_label=0) if len(pipeline) == 1 else dict(img_path=file, gt_label=0)
 
     def shapes(packed):
