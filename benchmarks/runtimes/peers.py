@@ -195,7 +195,10 @@ class Group:
     def _tuned(self) -> dict[str, Sizes]:
         """The best batch sizes of every way; what was found for one is tried for all, as a single trial may mislead."""
         runs = {name: partial(way.run, self.images) for name, way in self.ways.items()}
-        found = {name: explored(run, self.ways[name].start, self.trials) for name, run in runs.items()}
+        found = {}
+        for name, run in runs.items():
+            print(f'batch sizes of {name} ...', file=sys.stderr, flush=True)  # minutes each
+            found[name] = explored(run, self.ways[name].start, self.trials)
         return {
             name: fastest(run, {sizes for sizes in found.values() if len(sizes) == len(found[name])}, repeats=3)
             for name, run in runs.items()

@@ -56,6 +56,7 @@ class SessionModule(nn.Module):
         with cache.lock(key):
             path = cache.get(key, lambda: export_onnx(subject.network, subject.shape, subject.dtype))
         self.session = engine.open(path, None)
+        self.classes = num_classes(module)
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.from_numpy(self.session(images.numpy()))
@@ -84,7 +85,8 @@ class Estimator(ClassifierMixin, BaseEstimator):
     def __init__(self, member: Member, view: Tensor) -> None:
         self.member = member
         self.view = view
-        classes = num_classes(member.module)
+        module = member.module
+        classes = module.classes if isinstance(module, SessionModule) else num_classes(module)
         assert classes is not None
         self.classes_ = np.arange(classes)
 

@@ -49,6 +49,17 @@ def test_cascades_decide_alike_and_the_others_do_not(rows):
         assert row['units_per_s'] > 0 and row['share_of_limit'] > 0
 
 
+def test_sessions_of_a_runtime_take_part_in_every_way(peers):
+    pytest.importorskip('onnxruntime')
+    data = Images([images(10, 32, seed=5), images(10, 40, seed=5)], [DataSample() for _ in range(10)])
+    with torch.no_grad():
+        group = peers.Group('tiny', [tiny('resnet', 0), tiny('mobilenet', 1)], data, 8, (4,), ('torch', 'onnxruntime'))
+        group.ways |= peers.peers(group)
+        rows = {row['name']: row for row in group.measure(1)}
+    graphs = {name for name in rows if name.endswith(', onnxruntime')}
+    assert {name.removesuffix(', onnxruntime') for name in graphs} == set(rows) - graphs
+
+
 def test_the_threshold_lies_between_two_scores(peers):
     scores = torch.tensor([0.9, 0.1, 0.5, 0.3, 0.7])
     assert peers.threshold_for(scores, 0.4) == pytest.approx(0.4)
