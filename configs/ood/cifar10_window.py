@@ -1,7 +1,7 @@
-# Two ResNets on CIFAR-10 as a detector of what is none of its ten classes: scikit-learn's handwritten digits and tiles of
-# its photos, both grey and brought to 32 pixels, so far from the photographs. `mmcascade data cifar10` brings the members
-# and the photographs, `make demo` (or tools/dataset_converters/digits.py) both sets. To place the window from photographs
-# alone:
+# Two ResNets on CIFAR-10 as a detector of what is none of its ten classes: scikit-learn's handwritten digits and tiles
+# of its photos, both grey and brought to 32 pixels, so far from the photographs. `mmcascade data cifar10` brings the
+# members and the photographs, `make demo` (or tools/dataset_converters/digits.py) both sets. To place the window from
+# photographs alone:
 #   python tools/calibrate.py configs/ood/cifar10_window.py OUT.json --target tpr=0.95
 _base_ = ['../cifar10/pair.py']
 
