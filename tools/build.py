@@ -37,8 +37,8 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         '--task',
         choices=('classification', 'segmentation'),
         default='classification',
-        help='segmentation: --data is a folder with images/ and masks/, and --target is miou=0.7, macs=3e10, '
-        'deferred=0.3 or risk=0.1 (default: classification)',
+        help='segmentation: --data is a folder with images/ and masks/, and --target is miou=0.7, iou[CLASS]=0.6, '
+        'macs=3e10, deferred=0.3, risk=0.1 or coverage=0.8 (default: classification)',
     )
     made.add_argument(
         '--search',

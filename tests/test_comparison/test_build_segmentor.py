@@ -121,6 +121,24 @@ def test_the_page_tells_the_same(built):
     assert page.startswith('<!DOCTYPE html>') and 'Cells by exit' in page and '--task segmentation' in page
 
 
+def test_it_says_what_is_accepted(folder, words, tmp_path, capsys):
+    request = SegBuildRequest(
+        words, str(folder / 'data'), tmp_path / 'out', CalibrationRequest('risk=0.7'), Loading(), cell=32, margin=4
+    )
+    made = build_segmentor(request, str)
+    config = Config.fromfile(made.config)
+    config.test_evaluator = [dict(type='mmcascade.SelectiveMaps')]
+    tested = run_test(config, EvalFlags(str(made.config), work_dir=str(tmp_path / 'test'))).metrics
+    assert made.deployed == pytest.approx((tested['maps/deployed_coverage'] / 100, tested['maps/deployed_risk'] / 100))
+    capsys.readouterr()
+    show(made)
+    printed = ' '.join(capsys.readouterr().out.split())
+    coverage, risk = (f'{100 * figure:.1f}' for figure in made.deployed)
+    assert f'It accepts {coverage} % of these images, with {risk} % of the pixels of an image wrong on' in printed
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert f'images from {made.calibration.accept:.4g} upwards, for risk=0.7' in page
+
+
 def test_a_search_takes_the_members_that_pay(folder, words, tmp_path):
     request = SegBuildRequest(
         words, str(folder / 'data'), tmp_path / 'out', CalibrationRequest('macs=1e12'), Loading(), search=True, cell=32

@@ -25,10 +25,15 @@ def show(built: Built) -> None:
         lines.insert(0, chosen_sentence(built.searched))
     if built.deployed is not None:
         coverage, risk = built.deployed
-        lines.append(
-            f'It accepts {100 * coverage:.1f} % of these images, of which {100 * risk:.1f} % are wrong '
-            f'(asked for: {built.calibration.accept_target}).'
+        lost = f'of which {100 * risk:.1f} % are wrong'
+        if 'miou' in built.calibration.measured:
+            lost = f'with {100 * risk:.1f} % of the pixels of an image wrong on average'
+        told = (
+            f'It accepts {100 * coverage:.1f} % of these images, {lost}'
+            if coverage
+            else 'It accepts none of these images'
         )
+        lines.append(f'{told} (asked for: {built.calibration.accept_target}).')
     if (promise := built.calibration.guarantee) is not None:
         lines.append(
             'No threshold could be certified, so it accepts nothing.'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmcascade.calibration.fit.cells.selective import judged_images
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE
@@ -111,7 +112,11 @@ def build_segmentor(request: SegBuildRequest, say: Say = print) -> Built:
     systems = WholeImages(alone.pop('whole'), alone).systems()
     systems[CASCADE] = CellSource(cells).route(tuple(range(len(order))), calibration.policy())
     searched = None if found is None else found.to_json()
-    built = Built(path, order, calibration, area_standings(systems), None, searched)
+    deployed = None
+    if calibration.accept is not None:
+        coverage, risk = judged_images(systems[CASCADE]).point(calibration.accept)
+        deployed = (coverage, risk if coverage else 0.0)
+    built = Built(path, order, calibration, area_standings(systems), deployed, searched)
     return finished(built, request)
 
 

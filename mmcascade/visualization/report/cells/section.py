@@ -12,6 +12,7 @@ import numpy as np
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade._system.tables import Column, Table, with_prefix
 from mmcascade.calibration.fit.calibrate import fit
+from mmcascade.calibration.fit.cells.selective import judged_images
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
@@ -131,6 +132,7 @@ def cells_section(
             ('decides per', calibration.cascade.grid or 'cell'),
             ('confidence', f'{calibration.cascade.confidence}, fusion {calibration.cascade.fusion}'),
             ('calibrated on', f'{fitted.store.images:,} images'),
+            *_accepted(calibration, split.routes(calibration)),
         ],
         verdict=verdict(standings, compared, CASCADE, larger=larger),
         units=split.store.images,
@@ -152,6 +154,19 @@ def _looks(members: list[str]) -> dict[str, Look]:
     looks = cascade_looks(members if len(members) > 1 else [*members, ''])
     looks.pop('', None)
     return looks
+
+
+def _accepted(calibration: Calibration, routes: Routes) -> list[tuple[str, str]]:
+    """What is accepted of the images that are shown, where there is a threshold."""
+    if calibration.accept is None:
+        return []
+    coverage, risk = judged_images(routes).point(calibration.accept)
+    found = (
+        f'images from {calibration.accept:.4g} upwards, for {calibration.accept_target}: {percent(coverage)} of these'
+    )
+    return [
+        ('accepts', found + (f', with {percent(risk)} of the pixels of an image wrong on average' if coverage else ''))
+    ]
 
 
 def _shares(calibration: Calibration) -> list[float]:
