@@ -82,6 +82,10 @@ def test_segmentors_give_the_same_for_every_kind(seg_project, tmp_path):
     assert result['classes'] == pytest.approx(shares)
     assert [cell['exit_stage'] for cell in result['cells']] == sample.cells.exit_stages.tolist()
     assert sum(cell['macs'] for cell in result['cells']) == pytest.approx(result['macs'])
+    assert result['confidence'] == sample.confidence and result['accepted'] is None
+    inferencer.model.accept = sample.confidence
+    (decided,) = inferencer(photo)
+    assert decided['accepted'] is True and decided['cells'] == result['cells']
     assert len(list((tmp_path / 'pictures').iterdir())) == 6
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -36,9 +37,10 @@ class CascadeSegInferencer:
 
     Calling it, see :meth:`__call__`, gives a dict per image that can be dumped as JSON: ``size`` (height, width),
     ``classes`` (share of the image that each predicted class has), ``macs`` (multiply-adds), ``mean_exit_stage``,
-    ``reached`` (share of the image that ran each stage), ``nonfinite_cells``, ``cells`` (per cell ``bbox`` x1, y1, x2,
-    y2, the ends excluded, ``confidence``, None where nothing counts or is finite, ``exit_stage`` and ``macs``), and
-    ``label_map``, the path of the written map.
+    ``reached`` (share of the image that ran each stage), ``confidence`` of the image (None where it has none),
+    ``accepted`` (None without an accept threshold), ``nonfinite_cells``, ``cells`` (per cell ``bbox`` x1, y1, x2, y2,
+    the ends excluded, ``confidence``, None where nothing counts or is finite, ``exit_stage`` and ``macs``, and
+    ``accepted`` where cells have a threshold), and ``label_map``, the path of the written map.
 
     Args:
         model: a cascade's config (path or object), or a cascade that was built in Python.
@@ -155,6 +157,8 @@ class CascadeSegInferencer:
             macs=sample.macs,
             mean_exit_stage=sample.mean_exit_stage,
             reached=sample.reached,
+            confidence=sample.confidence if math.isfinite(sample.confidence) else None,
+            accepted=sample.get('accepted'),
             nonfinite_cells=sample.nonfinite_cells,
             cells=cells_as_json(sample),
             label_map=label_map,

@@ -68,4 +68,7 @@ def as_original(image: np.ndarray, sample: BaseDataElement) -> np.ndarray:
 def picture_title(sample: BaseDataElement) -> str:
     """The title of a picture."""
     reached = [f'{100 * share:.0f} % of the area reached stage {k}' for k, share in enumerate(sample.reached) if k]
-    return ', '.join([f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', *reached])
+    decided = [] if 'accepted' not in sample else ['accepted' if sample.accepted else 'rejected']
+    return ', '.join(
+        [*decided, f'{sample.macs / 1e9:.4g} GMACs', f'mean exit stage {sample.mean_exit_stage:.2f}', *reached]
+    )

@@ -105,6 +105,10 @@ def test_maps_of_another_size_are_refused():
 
 def test_title_sums_up():
     assert picture_title(sample()) == '63.21 GMACs, mean exit stage 0.50, 50 % of the area reached stage 1'
+    for accepted, word in ((True, 'accepted'), (False, 'rejected')):
+        decided = sample()
+        decided.set_field(accepted, 'accepted')
+        assert picture_title(decided).startswith(f'{word}, 63.21 GMACs')
 
 
 @pytest.mark.parametrize('flip', [None, 'horizontal', 'vertical'])
