@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, choices, headline, search, segmentation, speed, systems  # noqa: E402
+from measured import calibration, choices, headline, other_tools, search, segmentation, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
@@ -30,6 +30,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'headline cifar10': ('headline.json', headline.systems_of('cifar10')),
     'headline imagenet': ('headline.json', headline.systems_of('imagenet_subset')),
     'headline quickstart': ('headline.json', headline.systems_of('quickstart')),
+    'deferral by other tools': ('headline.json', other_tools.deferral),
+    'ways around members': ('peers.json', other_tools.ways),
+    'libraries table': ('metrics_speed.json', other_tools.libraries),
     'defaults table': ('defaults.json', choices.defaults),
     'drift table': ('drift.json', choices.drift),
     'quickstart table': ('quickstart.json', systems.quickstart),

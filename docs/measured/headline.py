@@ -36,12 +36,12 @@ def overview(results: dict[str, Any]) -> str:
     """One row per cascade."""
     rows = []
     for gaps in results['differences']:
-        systems = _systems(results, gaps)
+        systems = systems_by_name(results, gaps)
         window, first = systems['window'], systems['first member']
         rows.append(
             [
                 DATA.get(gaps['data'], gaps['data']),
-                _chain(gaps['chain']),
+                chain_words(gaps['chain']),
                 f'{first["coverage"]:.1f}, {systems["last member"]["coverage"]:.1f}',
                 f'{systems["ensemble"]["coverage"]:.1f}',
                 _short(window, 'coverage', '.1f'),
@@ -73,11 +73,11 @@ def readme(results: dict[str, Any]) -> str:
     """One narrow row per cascade, for the first page."""
     rows = []
     for gaps in results['differences']:
-        systems = _systems(results, gaps)
+        systems = systems_by_name(results, gaps)
         alone = [systems[name]['coverage'] for name in ('first member', 'last member', 'ensemble')]
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {_chain(gaps["chain"])}',
+                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
                 ' / '.join(f'{value:.1f}' for value in alone),
                 f'{systems["window"]["coverage"]:.1f}',
                 f'{systems["window"]["times_last"]:.2f}',
@@ -111,7 +111,7 @@ def systems_of(data: str) -> Callable[[dict[str, Any]], str]:
         parts = []
         for gaps in results['differences']:
             if gaps['data'] == data:
-                parts.append(f'**{_chain(gaps["chain"])}**\n\n{_systems_table(_systems(results, gaps))}')
+                parts.append(f'**{chain_words(gaps["chain"])}**\n\n{_systems_table(systems_by_name(results, gaps))}')
         return '\n\n'.join(parts)
 
     return tables
@@ -121,14 +121,14 @@ def widths(results: dict[str, Any]) -> str:
     """What a wider window keeps, and costs."""
     rows = []
     for gaps in results['differences']:
-        systems = _systems(results, gaps)
+        systems = systems_by_name(results, gaps)
         cells = [
             f'{systems[name]["kept_coverage"]:.0f} at {systems[name]["times_first"]:.2f}' if name in systems else '-'
             for name in WIDTHS
         ]
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {_chain(gaps["chain"])}',
+                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
                 *cells,
                 f'{gaps["acceptance_changed"]:.1f} %',
                 f'{gaps["changed_inside_window"]:.0f} %',
@@ -147,10 +147,10 @@ def draws(results: dict[str, Any]) -> str:
     """Over calibrations: what varies with the calibration images."""
     rows = []
     for gaps in results['differences']:
-        systems = _systems(results, gaps)
+        systems = systems_by_name(results, gaps)
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {_chain(gaps["chain"])}',
+                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
                 _drawn(systems['window'], 'kept_coverage', '.0f'),
                 _drawn(gaps, 'window_minus_threshold', '+.1f'),
                 _drawn(systems['window'], 'deployed_risk', '.2f'),
@@ -201,11 +201,13 @@ def _systems_table(systems: dict[str, Row]) -> str:
     return Table.of(columns, rows).as_markdown()
 
 
-def _systems(results: dict[str, Any], gaps: Row) -> dict[str, Row]:
+def systems_by_name(results: dict[str, Any], gaps: Row) -> dict[str, Row]:
+    """The systems of the cascade that a row of differences is about."""
     return {row['system']: row for row in results['systems'] if all(row[k] == gaps[k] for k in ('data', 'chain'))}
 
 
-def _chain(text: str) -> str:
+def chain_words(text: str) -> str:
+    """A chain for readers."""
     for name, pretty in PRETTY.items():
         text = text.replace(name, pretty)
     return text.replace(' > ', ' → ')
