@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -32,6 +32,7 @@ import torch
 from lites import SIDES, lite, load_images
 from mmpretrain.models import AverageClsScoreTTA
 from torch import Tensor, nn
+from trials import explored, fastest
 from ways import (
     Member,
     SessionModule,
@@ -68,26 +69,6 @@ def threshold_for(scores: Tensor, share: float) -> float:
     ordered = scores.double().sort().values
     last = max(0, round(share * len(ordered)) - 1)
     return float(ordered[last : last + 2].mean())
-
-
-def explored(run: Callable[[Sizes], Any], start: Sizes, trials: Sequence[int]) -> Sizes:
-    """Batch sizes at which a whole system is fast: one stage after the other, each size once.
-
-    Args:
-        run: the system.
-        start: where to begin.
-        trials: sizes to try for every stage.
-    """
-    best = start
-    for stage in range(len(start)):
-        # The best one anew, too: its time from before was taken while the machine had other load.
-        best = fastest(run, {best, *((*best[:stage], size, *best[stage + 1 :]) for size in trials)}, repeats=1)
-    return best
-
-
-def fastest(run: Callable[[Sizes], Any], candidates: Collection[Sizes], repeats: int) -> Sizes:
-    times = interleaved({sizes: partial(run, sizes) for sizes in sorted(candidates)}, repeats, torch.device('cpu'))
-    return min(times, key=lambda sizes: min(times[sizes]))
 
 
 class Group:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.manifest import SizedGraph, Stage
+from mmcascade.runtime.description.stages import SizedGraph, Stage
 from mmcascade.runtime.errors import BundleError
 
 

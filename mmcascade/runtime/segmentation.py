@@ -17,8 +17,9 @@ from mmcascade.runtime.cells.confidence import image_confidence
 from mmcascade.runtime.cells.grid import Grid
 from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.manifest import NAME, Manifest, SizedGraph, Stage
+from mmcascade.runtime.description.manifest import NAME, Manifest
 from mmcascade.runtime.description.samples import Check, difference, read_samples
+from mmcascade.runtime.description.stages import SizedGraph, Stage
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, Graph, load_graph
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.cascade import Routed, route
-from mmcascade.runtime.description.manifest import Manifest, Stage
+from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.errors import ImageError
 from mmcascade.runtime.graphs import Engine, Graph
 from mmcascade.runtime.preprocessing.images import read_image

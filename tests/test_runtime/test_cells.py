@@ -28,7 +28,8 @@ from mmcascade.runtime.decision.fusion import State
 from mmcascade.runtime.decision.policies import read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap as NumpyScoreMap
 from mmcascade.runtime.description.fields import Fields
-from mmcascade.runtime.description.manifest import CellRules, Manifest, Stage
+from mmcascade.runtime.description.manifest import CellRules, Manifest
+from mmcascade.runtime.description.stages import Stage
 from tests.support.tiny_segmentors import image, sample, tiny
 
 sides = st.integers(1, 70)

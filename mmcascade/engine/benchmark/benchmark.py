@@ -21,7 +21,7 @@ from torch.utils.data import Subset
 
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.engine.benchmark.inputs_seen import inputs_seen
+from mmcascade.engine.benchmark.inputs_seen import inputs_seen, run_bare
 from mmcascade.engine.benchmark.result import BenchmarkResult, SystemSpeed
 from mmcascade.engine.benchmark.runtimes import Curve, TimedMember, candidates
 from mmcascade.engine.benchmark.speeds import Rounds, weighted
@@ -36,7 +36,7 @@ from mmcascade.engine.benchmark.systems import (
 from mmcascade.engine.benchmark.timing import Latencies, Spread, interleaved, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
-from mmcascade.models.runtimes.batch_sizes import Inputs, one_row, sizes_for, sweep
+from mmcascade.models.runtimes.batch_sizes import one_row, sizes_for, sweep
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import MODELS
 from mmcascade.routing import CascadeRouter
@@ -236,7 +236,7 @@ class Benchmark:
             for kind, sources in enumerate(kinds)
         }
         bare: dict[tuple[Hashable, ...], Callable[[], Any]] = {
-            ('member', *key): partial(_run_bare, members[key[0]].fastest.stage, rows) for key, rows in inputs.items()
+            ('member', *key): partial(run_bare, members[key[0]].fastest.stage, rows) for key, rows in inputs.items()
         }
         seconds = interleaved({**bare, **calls}, repeats, self.device, progress)
         per_run = [
@@ -291,11 +291,6 @@ class Benchmark:
         torch.cuda.reset_peak_memory_stats(self.device)
         self._from_memory(system)
         return torch.cuda.max_memory_allocated(self.device)
-
-
-def _run_bare(stage: MemberStage, inputs: Sequence[Inputs]) -> None:
-    for rows in inputs:
-        stage.forward(rows)
 
 
 def _peak_process_bytes() -> int:

@@ -36,3 +36,9 @@ def inputs_seen(stage: MemberStage, sources: Sequence[Source], count: int) -> li
         if sum(x.nbytes for x in found) > _MOST_BYTES:
             break
     return found
+
+
+def run_bare(stage: MemberStage, inputs: Sequence[Inputs]) -> None:
+    """Run a stage on what it is given, and nothing else."""
+    for rows in inputs:
+        stage.forward(rows)

@@ -9,7 +9,8 @@ from pathlib import Path
 from mmcascade._system.files import folder_written_whole
 from mmcascade.models.export.bundle_writer import check_empty
 from mmcascade.runtime import Bundle
-from mmcascade.runtime.description.manifest import NAME, Stage
+from mmcascade.runtime.description.manifest import NAME
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 from mmcascade.runtime.triton import MAX_BATCH, model_name
 

@@ -14,7 +14,8 @@ from mmcascade.runtime.cells.confidence import CellScore
 from mmcascade.runtime.cells.grid import MAX_CELLS, Crops, Grid, Size, enlarged
 from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
-from mmcascade.runtime.description.manifest import CellRules, Manifest, Stage
+from mmcascade.runtime.description.manifest import CellRules, Manifest
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.errors import ImageError
 
 #: What runs a stage: raw images ``(N, C, H, W)`` of one size to maps ``(N, classes, h, w)``, and the cost of one.

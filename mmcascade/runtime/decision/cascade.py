@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mmcascade.runtime.decision.confidence import carried_width, confidence, member_score
 from mmcascade.runtime.decision.exits import ExitRun, LeftBehind
 from mmcascade.runtime.decision.fusion import Floats, Output, State
-from mmcascade.runtime.description.manifest import Manifest, Stage
+from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
 

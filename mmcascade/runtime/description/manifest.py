@@ -4,22 +4,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmcascade.runtime.cells.confidence import CellConfidence
 from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
-from mmcascade.runtime.decision.exits import Shape, read_continues, read_leaves
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
-from mmcascade.runtime.description.fields import Fields, is_bounded, is_whole
+from mmcascade.runtime.description.fields import Fields, is_bounded
+from mmcascade.runtime.description.stages import Stage, read_size, read_stages
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
-from mmcascade.runtime.preprocessing.step import MAX_SIDE
 from mmcascade.runtime.preprocessing.views import View
 
 NAME = 'cascade.json'
@@ -27,31 +24,7 @@ SCHEMA = 1
 TASKS = ('classification', 'segmentation')
 #: Steps after which the pixels of the original image can be found again.
 RESIZING = ('resize', 'resize_edge', 'resize_within', 'resize_ratio')
-#: A bundle's files lie in its folder and have plain names.
-_GRAPH_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.onnx')
-_SHA256 = re.compile(r'[0-9a-f]{64}')
 _MAX_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class SizedGraph:
-    """The graph of a segmentor for images (or crops) of one size.
-
-    Attributes:
-        graph: file name of its ONNX graph, in the bundle's folder.
-        sha256: of that file.
-        size: of the images that it takes, height and width.
-        seen: of the maps that it gives.
-        macs: multiply-adds per image of this size.
-        batch: the one batch size at which the graph is right; None = any.
-    """
-
-    graph: str
-    sha256: str
-    size: tuple[int, int]
-    seen: tuple[int, int]
-    macs: float
-    batch: int | None
 
 
 @dataclass(frozen=True)
@@ -68,42 +41,6 @@ class CellRules:
     margin: int
     confidence: CellConfidence
     accept: float | None = None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A member applied to a view.
-
-    Attributes:
-        member: its name.
-        graph: file name of its ONNX graph, in the bundle's folder.
-        sha256: of that file.
-        view: index of the view that it takes.
-        output: what the graph gives, 'logits' or 'probabilities'.
-        temperature: divides the logits.
-        macs: multiply-adds per image, 0 where nobody counted them.
-        batch: the one batch size at which the graph is right; None = any.
-        on: 'image', or 'cell' where a segmentor runs on crops around cells.
-        align_corners: how a segmentor's maps are enlarged.
-        sized: a segmentor's graphs, one per size; it has no other.
-        continues: of an exit of a network, the stage whose graph left behind what this one's takes in place of images.
-        takes, leaves: shapes, per image, of what it takes then, and of what it leaves behind besides its values.
-    """
-
-    member: str
-    graph: str
-    sha256: str
-    view: int
-    output: str
-    temperature: float
-    macs: float
-    batch: int | None
-    on: str = 'image'
-    align_corners: bool = False
-    sized: tuple[SizedGraph, ...] = ()
-    continues: int | None = None
-    takes: tuple[Shape, ...] = ()
-    leaves: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +113,7 @@ class Manifest:
         task = fields.text('task', choices=TASKS)
         num_classes = fields.whole('num_classes', 2, 1_000_000)
         views = tuple(View.read(view) for view in fields.objects('views', most=100))
-        stages = _stages(fields, task, len(views))
+        stages = read_stages(fields, task, len(views))
         confidence = fields.text('confidence', choices=CONFIDENCES)
         fusion = fields.text('fusion', choices=FUSIONS)
         for index, stage in enumerate(stages):
@@ -201,82 +138,6 @@ class Manifest:
         )
 
 
-def _stages(fields: Fields, task: str, views: int) -> tuple[Stage, ...]:
-    stages: list[Stage] = []
-    for entry in fields.objects('stages', most=100):
-        stages.append(_segmentor_stage(entry, views) if task == 'segmentation' else _stage(entry, views, stages))
-    if not stages:
-        raise fields.wrong('stages', 'a list of at least one stage')
-    return tuple(stages)
-
-
-def _stage(fields: Fields, views: int, before: Sequence[Stage]) -> Stage:
-    graph, sha256 = _file(fields)
-    view = fields.whole('view', 0, views - 1)
-    continues = read_continues(fields, before, view)
-    return Stage(
-        fields.text('member'),
-        graph,
-        sha256,
-        view,
-        fields.text('output', choices=('logits', 'probabilities')),
-        fields.number('temperature', 1.0, least=1e-6, most=1e6),
-        fields.number('macs', 0.0, least=0.0),
-        fields.whole('batch', 1, 4096) if 'batch' in fields else None,
-        continues=continues,
-        takes=() if continues is None else before[continues].leaves,
-        leaves=read_leaves(fields),
-    )
-
-
-def _file(fields: Fields) -> tuple[str, str]:
-    """Name and hash of a graph."""
-    graph, sha256 = fields.text('graph'), fields.text('sha256')
-    if not _GRAPH_NAME.fullmatch(graph):
-        raise fields.wrong('graph', 'the plain name of an .onnx file in the folder of the bundle')
-    if not _SHA256.fullmatch(sha256):
-        raise fields.wrong('sha256', '64 hexadecimal digits')
-    return graph, sha256
-
-
-def _segmentor_stage(fields: Fields, views: int) -> Stage:
-    sized = tuple(map(_sized, fields.objects('graphs', most=100)))
-    if not sized or len({graph.size for graph in sized}) < len(sized):
-        raise fields.wrong('graphs', 'a list of graphs, at least one, each for another size')
-    return Stage(
-        fields.text('member'),
-        sized[0].graph,
-        sized[0].sha256,
-        fields.whole('view', 0, views - 1),
-        fields.text('output', choices=('logits', 'probabilities')),
-        fields.number('temperature', 1.0, least=1e-6, most=1e6),
-        sized[0].macs,
-        None,
-        fields.text('on', choices=('image', 'cell')),
-        fields.flag('align_corners'),
-        sized,
-    )
-
-
-def _sized(fields: Fields) -> SizedGraph:
-    graph, sha256 = _file(fields)
-    return SizedGraph(
-        graph,
-        sha256,
-        _size(fields, 'size'),
-        _size(fields, 'seen'),
-        fields.number('macs', 0.0, least=0.0),
-        fields.whole('batch', 1, 4096) if 'batch' in fields else None,
-    )
-
-
-def _size(fields: Fields, name: str) -> tuple[int, int]:
-    sides = fields.items(name, 2)
-    if not all(is_whole(side) and 1 <= side <= MAX_SIDE for side in sides):
-        raise fields.wrong(name, f'[height, width] in whole pixels from 1 to {MAX_SIDE}')
-    return sides[0], sides[1]
-
-
 def _cells(fields: Fields, stages: tuple[Stage, ...], views: tuple[View, ...], confidence: str) -> CellRules:
     if stages[0].on != 'image':
         raise BundleError(f'{NAME}: stages[0] labels whole images, from which cells are chosen')
@@ -285,7 +146,7 @@ def _cells(fields: Fields, stages: tuple[Stage, ...], views: tuple[View, ...], c
             'views', f'one view whose steps are among {", ".join(RESIZING)}: cells are found again after these'
         )
     grid = fields.object('grid')
-    cell = _size(grid, 'cell') if 'cell' in grid else None
+    cell = read_size(grid, 'cell') if 'cell' in grid else None
     margin = grid.whole('margin', 0, 0 if cell is None else min(cell), 0)
     if cell is None and any(stage.on == 'cell' for stage in stages):
         raise BundleError(f'{NAME}: stages on cells need a grid with cells, and its cell is null')

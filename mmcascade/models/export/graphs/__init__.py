@@ -1,2 +1,2 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What stages of classifiers compute, as ONNX graphs that were checked against torch."""
+"""What stages compute, as ONNX graphs that were checked against torch."""

@@ -18,7 +18,7 @@ from mmcascade.routing import ExitState
 from mmcascade.routing.units.exit_state import FROM_INPUT
 from mmcascade.routing.units.trees import leaves, map_leaves
 from mmcascade.runtime.decision.exits import Shape
-from mmcascade.runtime.description.manifest import Stage
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 
 

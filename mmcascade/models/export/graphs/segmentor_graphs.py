@@ -19,7 +19,7 @@ from mmcascade.models.runtimes.graphs.member_graph import graph_values
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.fallback_stage import FallbackStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
-from mmcascade.runtime.description.manifest import SizedGraph
+from mmcascade.runtime.description.stages import SizedGraph
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 
 #: Crops come in batches of these sizes; a graph may be right only at the one that was traced.

@@ -14,7 +14,7 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, d
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.classifier_stage import ClassifierStage
-from mmcascade.runtime.description.manifest import Stage
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 
 #: Batches of these sizes are compared with torch; a graph may be right only at the one that was traced.
