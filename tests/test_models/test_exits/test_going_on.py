@@ -153,6 +153,28 @@ def test_any_splitting_and_joining_gives_the_same_scores(data):
     assert np.mean([o.exit_stage[row] == expected.exit_stage[unit] for unit, o, row in parts]) > 0.9
 
 
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@torch.no_grad()
+def test_in_equal_batches_any_splitting_gives_the_same_bits(data):
+    batch = images(9, seed=4)
+    exits = sorted(data.draw(st.sets(st.integers(0, EXITS - 1), min_size=2)))
+    windows = data.draw(st.lists(WINDOW.filter(bool), min_size=len(exits) - 1, max_size=len(exits) - 1))
+    router = router_of(counted(tuple(exits)), windows, sizes=[1] * len(exits))  # every unit in a batch of its own
+    expected = router.route([batch])
+    outcomes, start = [], 0
+    with router.stream() as stream:
+        while start < len(batch):
+            stop = min(start + data.draw(st.integers(1, 4)), len(batch))
+            outcomes += stream.submit([batch[start:stop].clone()], range(start, stop))
+            start = stop
+        outcomes += stream.flush()
+    for outcome in outcomes:
+        torch.testing.assert_close(outcome.probs, expected.probs[outcome.unit], rtol=0, atol=0)
+        assert outcome.exit_stage.tolist() == expected.exit_stage[outcome.unit].tolist()
+        assert outcome.macs.tolist() == expected.macs[outcome.unit].tolist()
+
+
 @torch.no_grad()
 def test_no_block_runs_twice_and_heads_in_between_do_not_run():
     batch = images(12)
