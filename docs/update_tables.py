@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, choices, headline, other_tools, search, segmentation, speed, systems  # noqa: E402
+from measured import calibration, choices, exits, headline, other_tools, search, segmentation, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
@@ -50,6 +50,11 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
     'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
+    'exits table': ('multi_exit.json', exits.exits({'quickstart/cascade': "two networks (quickstart's cascade)"})),
+    'exits cifar10 table': (
+        'multi_exit_cifar10.json',
+        exits.exits({'cifar10/small_large': 'two networks (ResNet-20, ResNet-56)'}),
+    ),
     'exit times table': ('exit_times.json', speed.exit_times),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),

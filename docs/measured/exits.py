@@ -1,0 +1,47 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Tables of exits of one network, and of cascades of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmcascade._system.tables import Column, Table
+
+_COLUMNS = (
+    Column('system', left=True),
+    'top-1 %',
+    'coverage at 5 % risk, %',
+    'MMACs',
+    'window less this, points',
+)
+
+
+def exits(names: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
+    """What renders the results of tools/multi_exit.py.
+
+    Args:
+        names: of systems in the file, as the page calls them, where it calls them otherwise.
+    """
+
+    def render(results: dict[str, Any]) -> str:
+        rows = []
+        for name, row in results['systems'].items():
+            less = row.get('window_minus_this')
+            rows.append(
+                [
+                    names.get(name, name),
+                    f'{100 * row["accuracy"]["estimate"]:.2f}',
+                    _interval(row['coverage']),
+                    f'{row["macs"] / 1e6:.3f}',
+                    '' if less is None else _interval(less),
+                ]
+            )
+        return Table.of(_COLUMNS, rows).as_markdown()
+
+    return render
+
+
+def _interval(value: Mapping[str, float]) -> str:
+    estimate, low, high = (100 * value[key] for key in ('estimate', 'low', 'high'))
+    return f'{estimate:.2f} ({low:.2f} to {high:.2f})'
