@@ -76,6 +76,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'camvid table': ('camvid.json', segmentation.systems),
     'segmentation speed table': ('segmentation.json', segmentation.speed),
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
+    'map bounds': ('cell_decisions.json', segmentation.bounds),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
 }

@@ -7,7 +7,8 @@ what was fitted on the other. Rows are of two kinds:
 
 - one-sided and two-sided windows at the same budgets, on the images fitted on and on the others;
 - what is accepted for a risk, with windows around that decision, and with the same share of cells sent on by a
-  one-sided threshold.
+  one-sided threshold;
+- upper bounds on the mean loss of all images, by a bet and by Hoeffding-Bentkus, from images drawn for that.
 
 Example: benchmarks/segmentation/cell_decisions.py work_dirs/camvid/cascade.store --json decisions.json
 """
@@ -22,9 +23,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
+from scipy.stats import binom
 
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.cells.selective import judged_cells, judged_images
+from mmcascade.calibration.fit.certificates.bets import Bets
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
@@ -51,8 +56,12 @@ KEYS = (
     'cells',
     'cell_risk',
     'cost',
+    'held',
+    'mean_loss',
+    'bound',
 )
 
+SHARE, DELTA = 0.7, 0.1  # of the images that a bound rests on, and how often it may fail
 Half = tuple[Evidence, Evidence]
 
 
@@ -66,7 +75,7 @@ def main() -> None:
     chain = tuple(map(int, args.chain.split(','))) if args.chain else tuple(range(store.stages))
     evidence = evidence_of(store, chain)
     halves = list(halves_of(evidence, args.block))
-    rows = [*window_rows(evidence, halves), *decision_rows(evidence, halves)]
+    rows = [*window_rows(evidence, halves), *decision_rows(evidence, halves), *bound_rows(evidence)]
     report([dict.fromkeys(KEYS) | row for row in rows], args.json)
 
 
@@ -147,6 +156,32 @@ def decision_rows(evidence: Evidence, halves: Sequence[Half]) -> Iterator[dict[s
                 row[f'{what[:-1]}_risk'] = float(np.mean(known)) if known else None
             row['cost'] = float(np.concatenate(costs).mean() / everything) if costs else None
             yield row
+
+
+def bound_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """What is known of the mean loss of images of the ensemble, all of them accepted."""
+    first, held = hold_out_at_random(evidence.units.groups, SHARE, 0)
+    known, unseen = (judged_images(all_open(evidence.only(groups))) for groups in (first, held))
+    count, mean = len(unseen.lost), float(unseen.lost.mean())
+    bets, planned = Bets.of(known.confidence, known.lost), Bets.of(unseen.confidence, unseen.lost)
+
+    def by_bet(risk: float) -> bool:
+        plan = bets.plan(risk, DELTA, count)
+        return plan is not None and bool(planned.capital(risk, plan[0])[-1] >= -np.log(DELTA))
+
+    def by_hoeffding_bentkus(risk: float) -> bool:
+        """Bates et al. 2021, theorem 5."""
+        rate = min(mean, risk)
+        divergence = xlogy(rate, rate / risk) + xlogy(1 - rate, (1 - rate) / (1 - risk))
+        p_value = min(np.exp(-count * divergence), np.e * binom.cdf(np.ceil(count * mean), count, risk))
+        return bool(p_value <= DELTA)
+
+    for name, holds in (('bet', by_bet), ('Hoeffding-Bentkus', by_hoeffding_bentkus)):
+        low, high = mean, 1.0
+        while high - low > 1e-5:
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        yield {'target': f'bound, delta {DELTA}', 'windows': name, 'held': count, 'mean_loss': mean, 'bound': high}
 
 
 def all_open(evidence: Evidence) -> Routes:

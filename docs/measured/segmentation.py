@@ -86,7 +86,17 @@ def decisions(results: dict[str, Any]) -> str:
     made = [
         Column(title, form, left=not form, missing='-') for title, form in zip(titles, columns.values(), strict=True)
     ]
-    return Table.of(made, [[row[key] for key in columns] for row in results['rows']]).as_markdown()
+    rows = [row for row in results['rows'] if row['bound'] is None]
+    return Table.of(made, [[row[key] for key in columns] for row in rows]).as_markdown()
+
+
+def bounds(results: dict[str, Any]) -> str:
+    """What a bet and Hoeffding-Bentkus know of the mean loss of images."""
+    bet, other = (row for row in results['rows'] if row['bound'] is not None)
+    return (
+        f'Of {bet["held"]} test images of CamVid {bet["mean_loss"]:.2%} of the pixels are wrong on average. At DELTA '
+        f'0.1 the bet bounds the risk at {bet["bound"]:.2%}, and Hoeffding-Bentkus at {other["bound"]:.2%}.'
+    )
 
 
 def strides(results: dict[str, Any]) -> str:
