@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from mmcascade.comparison.build.search.choice import choose
 from mmcascade.comparison.build.search.plans import Rule, plan_for
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.report import write_report
 from mmcascade.engine.runs.testing import run_test
 from mmcascade.evaluation.standings.measure import ACCURACY
 from mmcascade.evaluation.standings.standings import Standings, System
@@ -206,6 +208,19 @@ def test_what_is_printed_and_shown(built, capsys):
     assert f'Chosen of {built.searched["chains_tried"]} chains on' in text and 'costs more' in text
     page = (built.config.parent / 'report.html').read_text()
     assert 'Which chains lost?' in page and '--search' in page
+
+
+def test_results_that_were_edited_do_not_end_the_page(built, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(built.config.parent, folder, ignore=shutil.ignore_patterns('search', 'test'))
+    results = json.loads((folder / 'results.json').read_text())
+    del results['search']['chains'][0]['name']
+    (folder / 'results.json').write_text(json.dumps(results))
+    page = write_report([folder], tmp_path / 'page.html').read_text()
+    assert 'what the search tried cannot be shown' in page and 'Which chains lost?' not in page
+    (folder / 'results.json').write_text(json.dumps({**results, 'stage_ms': [1, 'fast']}))
+    with pytest.raises(ValueError, match='stage_ms is a number for each of'):
+        write_report([folder], tmp_path / 'page.html')
 
 
 def test_one_member_may_be_what_pays(request_of, folder):

@@ -31,11 +31,13 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_key
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.models.cells.grid import Grid
+from mmcascade.routing.checks import is_number
 from mmcascade.visualization.report.cells.pictures import CellImages
 from mmcascade.visualization.report.cells.section import cells_section
 from mmcascade.visualization.report.cells.split import CellSplit
 from mmcascade.visualization.report.compared import Judgements, compared_section
 from mmcascade.visualization.report.findings.judged import StoredSplit
+from mmcascade.visualization.report.findings.searched import shown_search
 from mmcascade.visualization.report.findings.settings import request_of
 from mmcascade.visualization.report.gallery import Images
 from mmcascade.visualization.report.page import PageSection, page
@@ -108,7 +110,7 @@ def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSect
         pictures = _cell_images(told, calibration)
         return cells_section(told, calibration, evidence, CellSplit(run.fitted), shown_cells, pictures, progress)
     shown = run.shown if isinstance(run.shown, ScoreStore) else None
-    times = _results(run.path.parent).get('stage_ms')
+    times = _stage_times(run)
     fitted, split = (
         None if store is None else StoredSplit.of(store, calibration.cascade, calibration.temperatures, times)
         for store in (run.fitted, shown)
@@ -148,6 +150,11 @@ def _told(run: CalibratedRun) -> Told:
             classes, images = _images(config, store, 'test_dataloader' if run.shown is not None else 'val_dataloader')
         except Exception as error:  # whatever a data set raises whose files were moved
             notes.append(f'The images cannot be shown: {error}')
+    try:
+        searched = shown_search(results)
+    except ValueError as error:
+        searched = None
+        notes.append(f'{error}.')
     versions = results.get('machine') or machine()
     name = run.path.resolve().parent.name if run.path.name == 'calibration.json' else run.path.stem
     return Told(
@@ -158,8 +165,21 @@ def _told(run: CalibratedRun) -> Told:
         config=_text(folder, store),
         versions={'mmcascade': __version__, **versions},
         notes=notes,
-        searched=results.get('search'),
+        searched=searched,
     )
+
+
+def _stage_times(run: CalibratedRun) -> list[float] | None:
+    """Milliseconds of the stages, where `build` counted those."""
+    times = _results(run.path.parent).get('stage_ms')
+    if times is None:
+        return None
+    stages = len(run.calibration.cascade.stages)
+    if not isinstance(times, list) or len(times) != stages or not all(is_number(time) and time > 0 for time in times):
+        raise ValueError(
+            f'{run.path.parent / RESULTS}: stage_ms is a number for each of {stages} stages, got {times!r}'
+        )
+    return times
 
 
 def _results(folder: Path) -> Mapping[str, Any]:

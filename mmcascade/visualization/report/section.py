@@ -211,7 +211,7 @@ def classified_section(
     return Section(
         told=told,
         facts=_facts(calibration, fitted, shown),
-        verdict=told.searched['verdict'] if told.searched else verdict(standings, split.names, CASCADE),
+        verdict=(told.searched or {}).get('verdict') or verdict(standings, split.names, CASCADE),
         units=standings.units,
         held=held,
         table=standings_table(standings, split.names[-1]),

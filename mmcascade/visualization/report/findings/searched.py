@@ -43,6 +43,24 @@ def chains_table(searched: Mapping[str, Any], most: int | None = None) -> Table:
     return Table.of(columns, rows)
 
 
+def shown_search(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What results hold of a search; None where nothing was searched.
+
+    Raises:
+        ValueError: if it cannot be shown.
+    """
+    searched: Mapping[str, Any] | None = results.get('search')
+    if searched is None:
+        return None
+    try:
+        chains_table(searched).texts()
+        chosen_sentence(searched)
+        str(searched.get('verdict', ''))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'what the search tried cannot be shown ({error}); build again') from error
+    return searched
+
+
 def chosen_sentence(searched: Mapping[str, Any]) -> str:
     """Which chain was taken, and why.
 
