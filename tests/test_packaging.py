@@ -232,6 +232,41 @@ def test_lock_is_exact_and_satisfies_every_range():
             assert pin in need.specifier, f'{part}.txt: {need}, lock.txt: {pin}'
 
 
+#: What only torch asks for, and only its builds for GPUs.
+FOR_GPUS = re.compile(r'(nvidia-|cuda-).*|triton')
+
+
+def test_the_lock_for_processors_is_the_lock_without_what_gpus_need():
+    lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
+    text = (ROOT / 'requirements' / 'lock-cpu.txt').read_text()
+    (option,) = re.findall(r'^--.*$', text, re.M)
+    assert option == '--extra-index-url https://download.pytorch.org/whl/cpu'
+    names = re.findall(r'^[^#-].*$', text, re.M)
+    cpu = {canonicalize_name(need.name): need for need in map(Requirement, names)}
+    assert len(names) == len(cpu) and cpu.keys() == {name for name in lock if not FOR_GPUS.fullmatch(name)}
+    for name, need in cpu.items():
+        local = '+cpu' if name in ('torch', 'torchvision') else ''
+        assert str(need.specifier) == f'{lock[name].specifier}{local}'
+
+
+def test_only_torch_asks_for_what_gpus_need():
+    lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
+    for name in lock:
+        if installed_version(name) == '0' or name == 'torch' or FOR_GPUS.fullmatch(name):
+            continue
+        needs = map(Requirement, distribution(name).requires or ())
+        asked = {n.name for n in needs if n.marker is None or n.marker.evaluate({'extra': ''})}
+        assert not {n for n in asked if FOR_GPUS.fullmatch(canonicalize_name(n))}, name
+
+
+def test_make_takes_the_lock_for_processors():
+    for words, lock in (((), 'lock.txt'), (('CPU=1',), 'lock-cpu.txt')):
+        done = subprocess.run(
+            ['make', '-n', '-B', 'lint', *words], cwd=ROOT, text=True, capture_output=True, check=True
+        )
+        assert f'--no-deps -r requirements/{lock}\n' in done.stdout
+
+
 def test_lock_is_complete_and_has_nothing_else():
     """Follow the requirements of everything asked for: what they reach is what the lock names."""
     lock = read_requirements(ROOT / 'requirements' / 'lock.txt')
