@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 READY := $(VENV)/.ready
-# make CPU=1: torch's builds for processors, a third of the size, from PyTorch's own index.
+# make CPU=1: torch's builds for processors, without CUDA's libraries, from PyTorch's own index.
 CPU ?=
 LOCK := requirements/$(if $(CPU),lock-cpu,lock).txt
 
