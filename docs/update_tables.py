@@ -74,6 +74,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'badly scaled member': ('score_maps_scaled.json', calibration.badly_scaled),
     'canvases table': ('quickstart_seg.json', segmentation.systems),
     'camvid table': ('camvid.json', segmentation.systems),
+    'camvid drives table': ('camvid_drives.json', segmentation.drives),
     'segmentation speed table': ('segmentation.json', segmentation.speed),
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'map bounds': ('cell_decisions.json', segmentation.bounds),

@@ -54,10 +54,13 @@ SMALL = {
     'search_speed': ['--units', '600', '--repeats', '1'],
     'view_agreement': ['--quick'],
 }
-# end_to_end.py, exit_times.py and peers.py (with ways.py) are tested beside the tools, cityscapes_macs.py beside the
-# configs that it counts, and search_quickstart.py calls the search that tests/test_tools tests.
+# end_to_end.py, exit_times.py, peers.py (with ways.py) and those of segmentation are tested beside the tools,
+# cityscapes_macs.py beside the configs that it counts, and search_quickstart.py calls the search that tests/test_tools
+# tests.
 OTHERS = {
     'common',
+    'camvid_drives',
+    'joined_cells',
     'cityscapes_macs',
     'end_to_end',
     'exit_times',

@@ -65,3 +65,10 @@ def test_members_are_timed_on_what_they_see(benchmark):
     assert crop[0].shape[-1] < 60
     many = inputs_seen(with_batch_size(benchmark.model.stages[0], 8), kind, 4)
     assert [len(batch) for batch in many] == [8], 'images come again to fill a batch'
+
+
+def test_a_stage_that_runs_in_two_ways_is_refused(tmp_path):
+    cfg = write_project(tmp_path, dict(test=1), policy=dict(type='mmcascade.WindowPolicy', windows=[None]))
+    cfg.model.stages = [dict(member='small'), dict(member='large', fallback='image')]
+    with pytest.raises(ValueError, match=r'stage 1 runs on crops or on the whole image \(fallback\)'):
+        Benchmark(cfg, images=1, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
