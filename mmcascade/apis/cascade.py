@@ -16,11 +16,12 @@ from mmcascade.apis.cascade_inputs import Batch, MemberViews
 from mmcascade.apis.evaluation import Evaluation
 from mmcascade.apis.member_outputs import Loader, MemberOutputs
 from mmcascade.apis.named_modules import module_of, names_of, split_checkpoint
-from mmcascade.apis.plain_stage import PlainStage
+from mmcascade.apis.plain_exit_stage import exit_stages
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.identity import CascadeIdentity
+from mmcascade.calibration.worth.systems import stage_names
 from mmcascade.routing import CascadeRouter, Outcome
 from mmcascade.runtime import Decision
 
@@ -39,7 +40,9 @@ class Cascade:
     Args:
         members: modules that give logits ``(N, classes)``; or strings: ``timm/NAME``, ``torchvision/NAME``,
             ``hf-hub:ORG/NAME`` or a folder of Hugging Face, a name in the zoo of MMPretrain, or the path of a config.
-            Behind a string may stand, after a space, the checkpoint of its weights. Preprocessing comes along.
+            Behind a string may stand, after a space, the checkpoint of its weights. Preprocessing comes along. A module
+            with ``exits`` and ``step`` stands for all its exits, each of which goes on from the one before; one such
+            module is a cascade by itself, in which a deeper exit's answer takes the place of the earlier one's.
         classes: names of the classes, for decisions.
         weights: per member the weights that it will be given, so that none are fetched; for :meth:`load`.
 
@@ -65,8 +68,6 @@ class Cascade:
         classes: Sequence[str] | None = None,
         weights: Sequence[Mapping[str, Tensor] | None] | None = None,
     ) -> None:
-        if len(members) < 2:
-            raise ValueError(f'a cascade has two members or more, got {len(members)}')
         weights = weights or [None] * len(members)
         networks = [module_of(member, given) for member, given in zip(members, weights, strict=True)]
         # Without the checkpoint: save() writes the weights.
@@ -74,18 +75,24 @@ class Cascade:
         known = [classes, *(names for _, _, names in networks)]
         self.classes = next((tuple(names) for names in known if names), None)
         self._views = MemberViews([recipe for _, recipe, _ in networks])
-        names = names_of(members)
+        self._modules = dict(zip(names_of(members), (module for module, _, _ in networks), strict=True))
         self.stages = [
-            PlainStage(name, module, view)
-            for name, (module, _, _), view in zip(names, networks, self._views.numbers, strict=True)
+            stage
+            for (name, module), view in zip(self._modules.items(), self._views.numbers, strict=True)
+            for stage in exit_stages(name, module, view)
         ]
+        if len(self.stages) < 2:
+            raise ValueError(f'a cascade has two members or more, or exits of one network, got {len(members)}')
+        alone = len(self._modules) == 1
+        self.fusion = 'replace' if alone else 'prob'  # exits of one network are of different accuracy
         self.calibration: Calibration | None = None
         self._router: CascadeRouter | None = None
 
     @property
     def members(self) -> list[str]:
-        """Names of the members, in order."""
-        return [stage.member for stage in self.stages]
+        """Names of the members, or of their exits, in order."""
+        stages = tuple(stage.identity('') for stage in self.stages)
+        return list(stage_names(CascadeIdentity(stages, 'max_prob', self.fusion)))
 
     def to(self, device: str | torch.device) -> Cascade:
         """Move all members."""
@@ -156,10 +163,10 @@ class Cascade:
             raise ValueError('there is nothing to save before cascade.calibrate(loader, target=...)')
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for stage in self.stages:
-            torch.save(stage.module.state_dict(), folder / f'{stage.member}.pth')
+        for name, module in self._modules.items():
+            torch.save(module.state_dict(), folder / f'{name}.pth')
         self.calibration.save(folder / CALIBRATION)
-        entries = [dict(name=name, model=model) for name, model in zip(self.members, self.sources, strict=True)]
+        entries = [dict(name=name, model=model) for name, model in zip(self._modules, self.sources, strict=True)]
         classes = None if self.classes is None else list(self.classes)
         write_json(folder / MEMBERS, dict(schema=SCHEMA, members=entries, classes=classes))
 
@@ -189,10 +196,13 @@ class Cascade:
         made = cls(
             [modules.get(entry['name']) or entry['model'] for entry in data['members']], data['classes'], weights
         )
-        for stage, name, given in zip(made.stages, names, weights, strict=True):
-            stage.member = name
-            stage.module.load_state_dict(given)
-            stage.module.eval()  # some networks derive tensors from their weights when they enter eval mode
+        renamed = dict(zip(made._modules, names, strict=True))
+        for stage in made.stages:
+            stage.member = renamed[stage.member]
+        made._modules = {renamed[name]: module for name, module in made._modules.items()}
+        for module, given in zip(made._modules.values(), weights, strict=True):
+            module.load_state_dict(given)
+            module.eval()  # some networks derive tensors from their weights when they enter eval mode
         calibration = Calibration.load(folder / CALIBRATION)
         calibration.check(made.identity())
         made._use(calibration)
@@ -200,13 +210,13 @@ class Cascade:
 
     def identity(self) -> CascadeIdentity:
         """What thresholds depend on; reads every weight."""
-        return CascadeIdentity(tuple(stage.identity() for stage in self.stages), 'max_prob', 'prob')
+        return CascadeIdentity(tuple(stage.identity() for stage in self.stages), 'max_prob', self.fusion)
 
     def _use(self, calibration: Calibration) -> None:
         self.calibration = calibration
         for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
             stage.temperature = temperature
-        self._router = CascadeRouter(self.stages, calibration.policy(), maps=calibration.maps)
+        self._router = CascadeRouter(self.stages, calibration.policy(), fusion=self.fusion, maps=calibration.maps)
 
     def _decisions(self, outcome: Outcome) -> list[Decision]:
         assert self.calibration is not None

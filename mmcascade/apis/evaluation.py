@@ -19,7 +19,6 @@ from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
-from mmcascade.routing import CachedStage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,11 +72,7 @@ class Evaluation:
             calibration: of the cascade.
         """
         labels = given.labels
-        cached = [
-            CachedStage(output.values, macs=output.macs, temperature=temperature)
-            for output, temperature in zip(given.outputs, calibration.temperatures, strict=True)
-        ]
-
+        cached = given.cached(calibration.temperatures)
         cascade = calibration.cascade
         source = ScoreSource(cached, np.asarray(labels, np.int64), cascade.scoring, cascade.fusion)
         wanted = Target.parse(calibration.target)

@@ -46,13 +46,20 @@ class PlainStage:
         """
         place = next(self.module.parameters(), rows).device
         rows = rows.to(place)
-        scores = logits_of(self.module(rows))
-        if scores.dim() != 2 or scores.shape[0] != len(rows) or scores.shape[1] < 2:
+        return self.given(logits_of(self.module(rows)), len(rows), self._counter(rows))
+
+    def given(self, scores: Tensor, count: int, macs: float | Tensor) -> StageOutput:
+        """Logits of so many units as a stage's output.
+
+        Raises:
+            TypeError: if they are something else.
+        """
+        if scores.dim() != 2 or scores.shape[0] != count or scores.shape[1] < 2:
             raise TypeError(
-                f'member {self.member!r} gave a tensor {tuple(scores.shape)} for {len(rows)} images; expected logits '
-                f'({len(rows)}, classes) of two classes or more'
+                f'member {self.member!r} gave a tensor {tuple(scores.shape)} for {count} images; expected logits '
+                f'({count}, classes) of two classes or more'
             )
-        return StageOutput(logits=at_least_float32(scores), macs=self._counter(rows), source=self.identity('').source)
+        return StageOutput(logits=at_least_float32(scores), macs=macs, source=self.identity('').source)
 
     def identity(self, weights: str | None = None) -> StageIdentity:
         """What its outputs depend on; the fingerprint of the weights is read unless it is given."""

@@ -81,6 +81,7 @@ class ScoreStore(Store):
         outputs: Sequence[StageOutput],
         labels: ArrayLike,
         precision: str = 'float32',
+        trunks: Sequence[int | None] | None = None,
     ) -> ScoreStore:
         """A complete store of what stages gave, wherever that was computed.
 
@@ -90,6 +91,8 @@ class ScoreStore(Store):
             outputs: one per stage, of all units in the same order.
             labels: int ``(units)``, -1 where there is none.
             precision: of the members' arithmetic.
+            trunks: per stage a number that the exits of one network have in common; their outputs have states, which
+                say what was spent on the way.
 
         Raises:
             StoreError: if there is something in the folder, or a label is no class.
@@ -102,6 +105,7 @@ class ScoreStore(Store):
             units=len(labels),
             classes=values.shape[1],
             kinds=['probabilities' if output.logits is None else 'logits' for output in outputs],
+            trunks=None if trunks is None or not any(trunk is not None for trunk in trunks) else list(trunks),
         )
         store = cls.create(folder, header)
         store.write(outputs, labels)
