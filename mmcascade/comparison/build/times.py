@@ -16,14 +16,15 @@ from mmcascade._system.memory import keep_freed_memory
 from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.evaluation.standings.cost_unit import MILLISECONDS
+from mmcascade.models.runtimes.batch_sizes import SIZES
 from mmcascade.routing.checks import is_number
 
 SCHEMA = 1
-IMAGES, REPEATS = 64, 7
+IMAGES, REPEATS = 32, 5
 
 
 def measured_times(config: Config, names: Sequence[str], path: Path, say: Say = print) -> list[float]:
-    """Milliseconds per image of each stage of a config, alone and at its best batch size.
+    """Milliseconds per image of each stage of a config, alone and at its best batch size, up to that of the loader.
 
     The best of several rounds counts, since whatever else the machine does only adds to it. They are measured once and
     kept: what an earlier run measured of the same stages is read.
@@ -41,7 +42,8 @@ def measured_times(config: Config, names: Sequence[str], path: Path, say: Say = 
         plain.model.policy = dict(type='mmcascade.WindowPolicy', windows=[(None, None)] * (len(plain.model.stages) - 1))
         keep_freed_memory()
         with progress_bar('timing members') as progress:
-            times = Benchmark(plain, IMAGES).measure_stages(REPEATS, progress)
+            sizes = [size for size in SIZES if size <= max(1, plain.test_dataloader.batch_size)]
+            times = Benchmark(plain, IMAGES, sizes=sizes).measure_stages(REPEATS, progress)
         known = dict(zip(names, (spread['lowest'] for spread in times.values()), strict=True))
         load, processors = os.getloadavg()[0], os.cpu_count() or 1
         if load > 1.5 * processors:
