@@ -218,12 +218,12 @@ def _add_operations(app: FastAPI, bundles: Bundles, metrics: ServerMetrics) -> N
 
 def _add_page(app: FastAPI) -> None:
     headers = {'Content-Security-Policy': _POLICY, 'X-Content-Type-Options': 'nosniff'}
-    for path, name in (('/', 'index.html'), ('/page.css', 'page.css'), ('/page.js', 'page.js')):
+    for name in ('index.html', 'page.css', 'page.js', 'labels.js'):
 
         async def page(file: Path = PAGE / name) -> FileResponse:
             return FileResponse(file, headers=headers)
 
-        app.add_api_route(path, page, include_in_schema=False)
+        app.add_api_route('/' if name == 'index.html' else f'/{name}', page, include_in_schema=False)
 
 
 def _served(bundles: Bundles, name: str | None) -> Served:
@@ -287,6 +287,7 @@ def _info(served: Served) -> BundleInfo:
         name=served.name,
         task=manifest.task,
         num_classes=manifest.num_classes,
+        classes=None if manifest.classes is None else list(manifest.classes),
         confidence=manifest.confidence,
         fusion=manifest.fusion,
         stages=[StageInfo(member=stage.member, macs=stage.macs) for stage in manifest.stages],

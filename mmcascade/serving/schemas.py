@@ -71,6 +71,7 @@ class BundleInfo(BaseModel):
     name: str
     task: str
     num_classes: int
+    classes: list[str] | None = Field(description='Their names; null where the bundle has none.')
     confidence: str
     fusion: str
     stages: list[StageInfo]

@@ -133,7 +133,7 @@ def test_prometheus_counts(folder):
 
 
 def test_pages_load_nothing_from_elsewhere(client):
-    for path in ('/', '/page.js', '/page.css', '/docs', '/redoc'):
+    for path in ('/', '/page.js', '/labels.js', '/page.css', '/docs', '/redoc'):
         answer = client.get(path)
         assert answer.status_code == 200
         text = answer.text.replace('http://www.w3.org/2000/svg', '')

@@ -88,6 +88,20 @@ function row(bundle, file, decision) {
   return element('li', {}, picture, text);
 }
 
+// A photograph whose pixels were labelled: the drawing stands in place of the photograph.
+async function segmented(bundle, file, answer) {
+  const text = element('div');
+  const title = element('p', {className: 'name'}, `${answer.width} x ${answer.height} pixels labelled `);
+  const word = verdict(answer);
+  if (word) title.append(word);
+  text.append(title);
+  const drawing = await labelDrawing(bundle, file, answer);
+  if (answer.confidence !== null && answer.accepted !== null) text.append(ruler({...bundle, windows: []}, answer));
+  text.append(element('p', {className: 'soft', textContent: `${answer.cells.length} cells, ` +
+    `${count(answer.macs)} multiply-adds`}), element('p', {className: 'soft', textContent: file.name}));
+  return element('li', {className: 'segmented'}, drawing, text);
+}
+
 async function send(files) {
   const bundle = bundles[$('bundle').selectedIndex];
   $('status').textContent = `deciding on ${files.length} ...`;
@@ -95,8 +109,14 @@ async function send(files) {
     const form = new FormData();
     form.append('images', file, file.name);
     try {
-      const answer = await fetch(`v1/decide?bundle=${encodeURIComponent(bundle.name)}`, {method: 'POST', body: form});
+      const cells = bundle.task === 'segmentation';
+      const path = `v1/${cells ? 'segment' : 'decide'}?bundle=${encodeURIComponent(bundle.name)}`;
+      const answer = await fetch(path, {method: 'POST', body: form});
       const data = await answer.json();
+      if (answer.ok && cells) {
+        $('results').prepend(await segmented(bundle, file, data));
+        continue;
+      }
       const decision = answer.ok ? data.decisions[0] : {error: String(data.detail)};
       $('results').prepend(row(bundle, file, decision));
     } catch (error) {
@@ -109,8 +129,11 @@ async function send(files) {
 function describe() {
   const bundle = bundles[$('bundle').selectedIndex];
   const stages = bundle.stages.map(s => `${s.member} (${count(s.macs)})`).join(', then ');
-  $('about').textContent = `${bundle.num_classes} classes; ${stages} multiply-adds. The orange part of a ruler is the ` +
-    'window: scores inside go on to the next member. The green line is where predictions are accepted.';
+  const words = bundle.task === 'segmentation'
+    ? 'Cells of the image on which a member is not certain go on to the next. The green line of a ruler is where images are accepted.'
+    : 'The orange part of a ruler is the window: scores inside go on to the next member. The green line is where ' +
+      'predictions are accepted.';
+  $('about').textContent = `${bundle.num_classes} classes; ${stages} multiply-adds. ${words}`;
 }
 
 async function start() {
