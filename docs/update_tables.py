@@ -75,6 +75,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'canvases table': ('quickstart_seg.json', segmentation.systems),
     'camvid table': ('camvid.json', segmentation.systems),
     'camvid drives table': ('camvid_drives.json', segmentation.drives),
+    'joined cells table': ('joined_cells.json', segmentation.joined),
     'segmentation speed table': ('segmentation.json', segmentation.speed),
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'map bounds': ('cell_decisions.json', segmentation.bounds),
