@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcascade.models.members.members import build_member
 
@@ -53,7 +53,7 @@ def _pixels(results: dict[str, Any]) -> Tensor:
 
 
 @torch.no_grad()
-def run_members(members: Sequence[nn.Module], images: Sequence[Tensor], batch_size: int) -> None:
+def run_members(members: Sequence[Any], images: Sequence[Tensor], batch_size: int) -> None:
     for member, pixels in zip(members, images, strict=True):
         for batch in pixels.split(batch_size):
             member(member.data_preprocessor(dict(inputs=list(batch)))['inputs'], mode='tensor')

@@ -207,7 +207,7 @@ def _of_scores(
     identity = stores[0].header.identity
     identities = [stage for store in stores for stage in store.header.identity.stages]
     names = [stage_name(stage) for stage in identities]
-    given = None if costs is None else given_costs(costs, names)
+    given = None if costs is None else given_costs(costs, names).tolist()
     source = ScoreSource(stages, labels, confidence, fusion, given)
     return Candidates(
         source,
