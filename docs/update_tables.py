@@ -33,6 +33,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'deferral by other tools': ('headline.json', other_tools.deferral),
     'ways around members': ('peers.json', other_tools.ways),
     'libraries table': ('metrics_speed.json', other_tools.libraries),
+    'front table': ('front_cifar10.json', search.unseen_front),
     'defaults table': ('defaults.json', choices.defaults),
     'drift table': ('drift.json', choices.drift),
     'quickstart table': ('quickstart.json', systems.quickstart),

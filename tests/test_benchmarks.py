@@ -70,6 +70,7 @@ OTHERS = {
     'cell_confidence_stride',
     'ways',
     'drift',
+    'front_unseen',
     'gpu',
     'headline',
     'headline_figures',
