@@ -28,6 +28,7 @@ from mmcascade.comparison.stores import own_store
 from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.configs.chains import chain_stages
 from mmcascade.engine.console.configs import read_config
+from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import WindowPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -64,7 +65,7 @@ def with_windows(cfg: Config, stored: Stored, chain: Chain, target: str) -> Conf
 def rows_of(cfg: Config, data: str, timing: Timing) -> Iterator[dict[str, Any]]:
     """The exits of a config by themselves, then its systems; shares are of the last exit alone."""
     benchmark = Benchmark(cfg, timing.images, sizes=timing.sizes)
-    stages = benchmark.model.stages
+    stages = [stage for stage in benchmark.model.stages if isinstance(stage, ExitStage)]
     result = benchmark.measure(timing.repeats, single_images=1)
     shared = dict(
         data=data,

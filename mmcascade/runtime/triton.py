@@ -96,10 +96,10 @@ class _Member(Graph):
     def _load(self, model: bytes, engine: Engine) -> None:
         """Triton has loaded it."""
 
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        assert isinstance(self.stage, Stage)  # cascades of classifiers have no other
+    def _run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        (images,) = inputs  # cascades with exits that go on from each other are not exported for Triton
         parts = [self._ask(images[start : start + MAX_BATCH]) for start in range(0, len(images), MAX_BATCH)]
-        return np.concatenate(parts)
+        return [np.concatenate(parts)]
 
     def _ask(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         assert isinstance(self.stage, Stage)

@@ -99,7 +99,7 @@ def plain_name(member: str, place: int) -> str:
 def _graphs(model: WindowCascadeClassifier, shapes: Sequence[tuple[int, ...]], classes: int) -> list[StageGraph]:
     """One graph per stage; stages that would have the same share it."""
     made: dict[Any, StageGraph] = {}
-    graphs = []
+    graphs: list[StageGraph] = []
     for stage in model.stages:
         channels, height, width = shapes[stage.view]
         if isinstance(stage, ExitStage):

@@ -57,5 +57,5 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
 
 def _like(tree: Sequence[Any], branches: Sequence[Tree]) -> Tree:
     """A tuple, named tuple or list of the kind of another one."""
-    make = getattr(type(tree), '_make', type(tree))
-    return make(branches)
+    kind: Any = type(tree)
+    return getattr(kind, '_make', kind)(branches)
