@@ -22,8 +22,8 @@ from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, UnitNumbers, Views
 from mmcascade.routing.units.unit_batch import UnitBatch
 
-#: What is kept of N finished units, each ``(N, ...)``: from their state, the output of the stage that ran last, and
-#: their rows in it (None = all).
+#: What is kept of N finished units, each ``(N, ...)``: from the state and the output of the batch that a stage ran on
+#: last, and their rows in it, int64 ``(N)`` (None = all).
 Results = Callable[[CascadeState, StageOutput, Tensor | None], dict[str, Tensor]]
 
 #: Told of every run of a stage: its number, its units with what they carry by now, and their confidence ``(N)``.
@@ -32,8 +32,8 @@ StageWatch = Callable[[int, UnitBatch, Tensor], None]
 
 def keep_probs(state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
     """The fused class probabilities, ``(N, C, ...)``, as 'probs'."""
-    del output, rows
-    return {'probs': state.fused.probs}
+    del output
+    return {'probs': (state if rows is None else state.select(rows)).fused.probs}
 
 
 class CascadeRouter:
@@ -174,17 +174,20 @@ class CascadeRouter:
         assert batch.state is not None
         leaving = slice(None) if rows is None else rows
         index = None if rows is None else torch.as_tensor(rows).to(confidence.device)
-        state = batch.state if index is None else batch.state.select(index)
+
+        def left(x: Tensor) -> Tensor:
+            return x if index is None else x.index_select(0, index)
+
         macs = batch.macs[leaving]
         return Outcome(
             ticket=batch.ticket[leaving],
             unit=batch.unit[leaving],
-            results=self.results(state, output, index),
-            confidence=confidence if index is None else confidence.index_select(0, index),
+            results=self.results(batch.state, output, index),
+            confidence=left(confidence),
             exit_stage=np.full(len(macs), stage),
             macs=macs,
-            finite_stages=state.finite,
-            missed_stages=state.missed,
+            finite_stages=left(batch.state.finite),
+            missed_stages=left(batch.state.missed),
         )
 
 

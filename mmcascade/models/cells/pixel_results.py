@@ -28,6 +28,9 @@ class PixelResults:
     def __call__(self, state: CascadeState, output: StageOutput, rows: Tensor | None) -> dict[str, Tensor]:
         """Run it; see the class."""
         kept = {'labels': labels_of(state, output, rows)}
+        if self.confidence is None and not self.seg_logits:
+            return kept
+        state = _of(state, rows)
         if self.confidence is not None:
             finite = state.has_finite.view(-1, 1, 1)
             kept['confidence_map'] = torch.where(finite, self.confidence.pixel.score(state), -torch.inf).float()
@@ -40,21 +43,33 @@ def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = No
     """The most probable class of every pixel, ``(N, h, w)``; uint8 where there are at most 256 classes.
 
     Args:
-        state: of N units.
-        output: of the stage that ran last, on these units and perhaps more.
-        rows: int64 ``(N)``, the units' places in the output; None = all.
+        state: of some units.
+        output: of the stage that ran last, on these units.
+        rows: int64 ``(N)``, for which of them; None = all.
     """
     if state.ran > 1 and state.fusion != 'replace':
-        labels = best_class(state.fused.probs if state.fused.logits is None else state.fused.logits)
-    else:
-        # Scores that softmax rounds to the same probability are still told apart, as the member itself would.
-        labels = best_class(output.values)
-        if rows is not None:
-            labels = labels.index_select(0, rows)
-        if not output.all_finite:
-            finite = output.finite_rows() if rows is None else output.finite_rows().index_select(0, rows)
-            labels = torch.where(finite.view(-1, 1, 1), labels, best_class(state.fused.probs))
-    return labels
+        fused = _of(state, rows).fused
+        return best_class(fused.probs if fused.logits is None else fused.logits)
+    # Scores that softmax rounds to the same probability are still told apart, as the member itself would. Softmax keeps
+    # the order of the classes, so nothing of the state is needed.
+    labels = _best_of(output.values, rows)
+    if output.all_finite:
+        return labels
+    finite = output.finite_rows() if rows is None else output.finite_rows().index_select(0, rows)
+    return torch.where(finite.view(-1, 1, 1), labels, best_class(_of(state, rows).fused.probs))
+
+
+def _of(state: CascadeState, rows: Tensor | None) -> CascadeState:
+    return state if rows is None else state.select(rows)
+
+
+def _best_of(scores: Tensor, rows: Tensor | None) -> Tensor:
+    """The best classes of some rows, without a copy of their scores where the rows are known on the host."""
+    if rows is None:
+        return best_class(scores)
+    if scores.device.type != 'cpu' or not len(rows):
+        return best_class(scores.index_select(0, rows))
+    return torch.cat([best_class(scores[row : row + 1]) for row in rows.tolist()])
 
 
 def best_class(scores: Tensor) -> Tensor:

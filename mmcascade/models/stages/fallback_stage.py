@@ -13,7 +13,7 @@ from torch import Tensor
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
-from mmcascade.models.stages.segmentor_stage import SegmentorStage
+from mmcascade.models.stages.segmentor_stage import SegmentorStage, crops_at_once
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.routing import MacCounter, UnitBatch
 from mmcascade.routing.cost.fallback import whole_image_pays
@@ -50,7 +50,7 @@ class FallbackStage(SegmentorStage):
             [np.full(len(rows), self._pays_whole(image, len(rows))) for image, rows in batch.pieces()]
         )
         crops, whole = np.flatnonzero(~on_image), np.flatnonzero(on_image)
-        size = self.batch_size or max(len(batch), 1)
+        size = self.batch_size or crops_at_once(self.crops(batch.sources[0]), self.device, len(batch.sources))
         yield from (batch.select(crops[start : start + size]) for start in range(0, len(crops), size))
         if len(whole):
             images = np.unique(batch.source[whole])

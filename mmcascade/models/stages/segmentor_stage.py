@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ class SegmentorStage(MemberStage[TiledImage]):
         member: name of the member, for messages and tables.
         network: the member as a function of raw images.
         counter: multiply-adds of the member, shared by all its stages.
-        options: what every stage takes. Without a batch size all cells of an image are one batch; a small one bounds
-            the memory for crops with a wide margin.
+        options: what every stage takes. Without a batch size, crops run in batches with fewer pixels than the
+            image, see :func:`crops_at_once`.
         on: 'image' runs it once for all cells of an image, 'cell' on a crop around each cell.
         scale: factor by which the image or crop is resized first.
         margin: context around the frame of a cell, in pixels of the original image.
@@ -72,6 +73,15 @@ class SegmentorStage(MemberStage[TiledImage]):
         tiles = list(batch.pieces())
         place = self._on_images if self.takes_images(batch) else self._on_cells
         return place(output, tiles, macs)
+
+    def parts(self, batch: UnitBatch[TiledImage]) -> Iterator[UnitBatch[TiledImage]]:
+        """A batch in those that it is run on: all crops with context would have more pixels than the image."""
+        if self.on == 'cell' and self.batch_size is None:
+            size = crops_at_once(self.crops(batch.sources[0]), self.device, len(batch.sources))
+            while len(batch) > size:
+                part, batch = batch.split(size)
+                yield part
+        yield batch
 
     def takes_images(self, batch: UnitBatch[TiledImage]) -> bool:
         """Whether the member is run on the whole images of a batch, and not on crops."""
@@ -188,6 +198,17 @@ class SegmentorStage(MemberStage[TiledImage]):
             source=self.source,
             valid=valid,
         )
+
+
+def crops_at_once(crops: Crops, device: torch.device, images: int = 1) -> int:
+    """How many crops run as one batch where nobody says.
+
+    They have at most as many pixels as the images that they are from, so that they need no more memory than a run on
+    all of these, even if all cells go on. A processor gains nothing by large batches: there it is half of one image.
+    """
+    pixels = math.prod(scaled(crops.source, crops.scale))
+    pixels = pixels // 2 if device.type == 'cpu' else pixels * images
+    return max(1, pixels // math.prod(crops.scaled_size))
 
 
 def _cat(pieces: Sequence[Tensor]) -> Tensor:

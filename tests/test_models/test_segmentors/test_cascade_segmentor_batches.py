@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import weakref
 
 import numpy as np
@@ -18,8 +19,10 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.engine.loops.kept_batches import KeptBatches
+from mmcascade.models.cells.crops import Crops
 from mmcascade.models.cells.grid import Grid
 from mmcascade.models.cells.tiled_image import TiledImage
+from mmcascade.models.stages import segmentor_stage
 from mmcascade.registry import MODELS
 from mmcascade.routing import UnitBatch
 from tests.support.tiny_segmentors import CLASSES, batch, image
@@ -96,11 +99,36 @@ def test_the_deferred_loop_waits_for_the_cells_of_a_loader_batch(tmp_path, monke
     stage, seen = model.stages[1], []
     forward = stage.forward
     monkeypatch.setattr(stage, 'forward', lambda images: seen.append(len(images)) or forward(images))
+    monkeypatch.setattr(segmentor_stage, 'crops_at_once', lambda crops, device, images: 6)
     samples = run_loop(model, dict(batch_size=1), {}, tmp_path)
     assert_same_facts([facts(s) for s in samples], expected)
     assert sum(seen) == sum(sum(x['exits']) for x in expected)
     # Five kinds of images, of which each may leave a rest.
     assert sum(size < 6 for size in seen) <= 5 and set(seen) <= set(range(1, 7))
+
+
+@pytest.mark.parametrize('margin', [0, 8])
+@pytest.mark.parametrize('given', [None, 5])
+def test_crops_without_a_batch_size_have_fewer_pixels_than_the_image(monkeypatch, margin, given):
+    model = cascade('fcn', 'wide', margin=margin, cell=16)
+    expected = [facts(s) for s in run(model, batch(2))]
+    stage, seen = model.stages[1], []
+    stage.batch_size = given
+    forward = stage.forward
+    monkeypatch.setattr(stage, 'forward', lambda images: seen.append(tuple(images.shape)) or forward(images))
+    assert_same_facts([facts(s) for s in run(model, batch(2))], expected)
+    side = 16 + 2 * margin
+    most = 64 * 96 // (2 * side * side) if given is None else given
+    assert {shape[2:] for shape in seen} == {(side, side)} and sum(shape[0] for shape in seen) == 48
+    assert max(shape[0] for shape in seen) == most and len(seen) == math.ceil(48 / most)
+
+
+def test_crops_on_a_device_have_as_many_pixels_as_their_images():
+    crops = Crops(Grid((1024, 2048), (512, 512)), (1024, 2048), margin=64)
+    assert [segmentor_stage.crops_at_once(crops, torch.device('cpu'), images) for images in (1, 4)] == [2, 2]
+    assert [segmentor_stage.crops_at_once(crops, torch.device('cuda'), images) for images in (1, 4)] == [5, 20]
+    small = Crops(Grid((20, 20), (512, 512)), (20, 20), margin=64)
+    assert segmentor_stage.crops_at_once(small, torch.device('cpu'), 1) == 1
 
 
 @pytest.mark.parametrize('on', ['cell', 'image'])
