@@ -82,6 +82,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'map bounds': ('cell_decisions.json', segmentation.bounds),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
+    'zoo pairs table': ('zoo_pairs_macs.json', segmentation.zoo_pairs),
 }
 
 

@@ -62,6 +62,7 @@ OTHERS = {
     'camvid_drives',
     'joined_cells',
     'cityscapes_macs',
+    'zoo_pairs_macs',
     'end_to_end',
     'exit_times',
     'peers',

@@ -209,3 +209,27 @@ def cityscapes_macs(results: dict[str, Any]) -> str:
             'break_even': '.0%',
         },
     )
+
+
+def zoo_pairs(results: dict[str, Any]) -> str:
+    rows = [
+        dict(
+            row,
+            config=f'`{row["config"]}`',
+            size=f'{row["height"]} x {row["width"]}',
+            break_even=min(1.0, row['break_even']),
+        )
+        for row in results['rows']
+    ]
+    return rows_of(
+        dict(results, rows=rows),
+        {
+            'config': '',
+            'size': '',
+            'cells': '',
+            'stage0': '.1f',
+            'second': '.1f',
+            'all_second': '.1f',
+            'break_even': '.0%',
+        },
+    )

@@ -78,6 +78,8 @@ class CalibrationSplit(Dataset):
         num: their number.
         seed: Another seed gives another split; in [0, 2 ** 32).
         part: 'calibration' or 'rest'.
+        pipeline: The wrapped data set's, which then has none of its own: OpenMMLab's inferencers
+            look for it in the outer config.
         lazy_init: Draw the parts on first use. The wrapped data set has a ``lazy_init`` of its
             own.
 
@@ -97,9 +99,12 @@ class CalibrationSplit(Dataset):
         num: int | None = None,
         seed: int = 0,
         part: str,
+        pipeline: Sequence[Any] | None = None,
         lazy_init: bool = False,
     ) -> None:
         _check_arguments(fraction, num, seed, part)
+        if pipeline is not None:
+            dataset = _with_pipeline(dataset, pipeline)
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         if not isinstance(self.dataset, BaseDataset):
             raise TypeError(
@@ -199,6 +204,15 @@ def _check_arguments(fraction: Any, num: Any, seed: Any, part: Any) -> None:
         raise ValueError(f'seed= is a whole number in [0, 2 ** 32), got {seed!r}')
     if part not in PARTS:
         raise ValueError(f'part= is one of {PARTS}, got {part!r}')
+
+
+def _with_pipeline(dataset: Any, pipeline: Sequence[Any]) -> dict[str, Any]:
+    if not isinstance(dataset, Mapping) or 'pipeline' in dataset:
+        raise ValueError(
+            'pipeline= of CalibrationSplit is given to the data set, so dataset= is then a config without a pipeline '
+            f'of its own; leave one of the two out. Got dataset={dataset!r}'
+        )
+    return dict(dataset, pipeline=pipeline)
 
 
 def _strata(dataset: BaseDataset) -> tuple[np.ndarray, str]:

@@ -22,15 +22,8 @@ from tests.support import ROOT
 
 # These have tests of their own.
 OTHERS = (
-    'quickstart',
-    'quickstart_seg',
-    'ood',
-    'camvid',
-    'cityscapes',
-    'multi_exit',
-    'cifar10',
-    'imagenet_subset',
-    'clips',
+    *('quickstart', 'quickstart_seg', 'ood', 'camvid', 'cityscapes', 'multi_exit', 'cifar10', 'imagenet_subset'),
+    *('clips', 'ade20k', 'pascal_voc', 'pascal_context', 'coco_stuff', 'loveda', 'potsdam'),
 )
 CONFIGS = [path for path in find_configs(ROOT) if path.parent.name not in OTHERS]
 ZOO = 'zoo'

@@ -187,6 +187,16 @@ def test_a_pipeline_that_always_fails_is_an_error(test_mode, calls):
     assert seen[0]['sample_idx'] == split.indices[2]
 
 
+def test_the_pipeline_may_stand_outside():
+    inner = dict(type=Labelled)
+    split = CalibrationSplit(inner, num=6, part='rest', pipeline=[packed])
+    assert [split[k]['data_samples'] for k in range(len(split))] == split.indices.tolist()
+    assert inner == dict(type=Labelled)
+    for dataset in (dict(inner, pipeline=[packed]), Labelled()):
+        with pytest.raises(ValueError, match=r'pipeline= of CalibrationSplit is given to .* leave one of the two out'):
+            CalibrationSplit(dataset, num=6, part='rest', pipeline=[packed])
+
+
 @pytest.mark.parametrize(
     'options, words',
     [

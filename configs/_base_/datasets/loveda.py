@@ -1,0 +1,20 @@
+# LoveDA, land cover from above in 7 classes; 0 is "no data" on disk and counts nowhere. The labels of test are
+# hidden.
+_base_ = 'segmentation_val_split.py'
+
+data_root = 'data/loveDA'
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1024, 1024), keep_ratio=True),
+    # After resizing, as labels are compared at the size that they have on disk.
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs', meta_keys={{_base_.meta_keys}}),
+]
+images = dict(
+    type='LoveDADataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
+    test_mode=True,
+)
+val_dataloader = dict(dataset=dict(dataset=images, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(dataset=images, pipeline=test_pipeline))
