@@ -128,10 +128,10 @@ def test_batch_sizes_of_the_config_are_used(project):
 def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.test_cfg = dict(fp16=True)
-    seen, bare = [], engine_benchmark._run_bare
+    seen, bare = [], engine_benchmark.run_bare
     monkeypatch.setattr(
         engine_benchmark,
-        '_run_bare',
+        'run_bare',
         lambda stage, inputs: (seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)),
     )
     result = Benchmark(cfg, images=4, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
@@ -143,9 +143,9 @@ def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.model.stages[1].batch_size = 3
     monkeypatch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
-    timed, bare = [], engine_benchmark._run_bare
+    timed, bare = [], engine_benchmark.run_bare
     monkeypatch.setattr(
-        engine_benchmark, '_run_bare', lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs))
+        engine_benchmark, 'run_bare', lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs))
     )
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}
