@@ -91,12 +91,18 @@ def run(args: argparse.Namespace) -> None:
         for flag in ('cell', 'margin'):
             if getattr(args, flag):
                 raise ValueError(f'--{flag} is for --task segmentation')
-        show(build(BuildRequest(*asked)))
+        show(build(BuildRequest(*asked), _say))
         return
     with needed_by('mmcascade build --task segmentation'):
         from mmcascade.comparison.build.segmentation.build import SegBuildRequest, build_segmentor
 
-    show(build_segmentor(SegBuildRequest(*asked, cell=args.cell, margin=args.margin)))
+    show(build_segmentor(SegBuildRequest(*asked, cell=args.cell, margin=args.margin), _say))
+
+
+def _say(line: str) -> None:
+    from mmcascade._system.tables import print_lines
+
+    print_lines([line])
 
 
 if __name__ == '__main__':
