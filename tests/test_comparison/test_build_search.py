@@ -161,7 +161,7 @@ def request_of(folder):
 def built(request_of):
     said = []
     made = build(request_of(), said.append)
-    assert len(said) == 2 and '4 stages to choose from: cheap' in said[0] and 'on the view of' in said[0]
+    assert len(said) == 2 and '4 stages to choose from: cheap@0, cheap, dear, dear@1' in said[0]
     return made
 
 

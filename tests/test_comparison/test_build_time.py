@@ -79,7 +79,7 @@ def _deferred(built, folder):
 
 
 def test_a_search_counts_milliseconds(request_of, folder):
-    names = {'cheap': 5.0, 'cheap on the view of dear': 4.0, 'dear': 0.5, 'dear on the view of cheap': 0.6}
+    names = {'cheap': 5.0, 'cheap@0': 4.0, 'dear': 0.5, 'dear@1': 0.6}
     known_times(folder / 'searched', names)
     built = build(request_of('searched', search=True), lambda line: None)
     assert built.searched['cost'] == 'milliseconds' and built.searched['stages'] == pytest.approx(names)

@@ -94,8 +94,8 @@ def searched(material: Material, request: BuildRequest, say: Say) -> Searched:
     """
     folder = request.out / SEARCH
     placed = _that_run(material, request)
-    names = [material.name(stage) for stage in placed]
     config = written(material.config(placed, request.loading), folder / CONFIG)
+    names = [_name(stage, found.view, material) for stage, found in zip(placed, config.model.stages, strict=True)]
     say(f'{folder / CONFIG}: {len(placed)} stages to choose from: {", ".join(names)}')
     times = measured_times(config, names, request.out / COSTS, say) if request.timed else None
     stores = []
@@ -112,6 +112,12 @@ def searched(material: Material, request: BuildRequest, say: Say) -> Searched:
     with progress_bar('searching chains') as progress:
         choice = choose(judged_on, groups, request.calibration.wanted, progress=progress)
     return Searched(placed, names, choice, calibration_part, report_part, reported, times, request)
+
+
+def _name(stage: PlacedMember, view: int, material: Material) -> str:
+    """Its member, with the number of the view where that is another member's."""
+    name = stage.member.name
+    return name if stage.view.same(material.views[name]) else f'{name}@{view}'
 
 
 def _that_run(material: Material, request: BuildRequest) -> list[PlacedMember]:
