@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def images(tmp_path_factory):
     for number, pixels in enumerate(numbered_images(COUNT)):
         Image.fromarray(pixels).save(folder / f'{number:03d}.png')
     return folder
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        return found.getsockname()[1]
 
 
 def pids_of(words: str) -> list[int]:

@@ -7,7 +7,6 @@ import importlib
 import os
 import runpy
 import signal
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,17 +19,11 @@ from mmcascade.runtime import Bundle, BundleError, Engine
 from mmcascade.serving.ray.deployment import RaySettings, start
 from mmcascade.serving.settings import ServeSettings
 from tests.support import ROOT
-from tests.test_ray.conftest import pids_of
+from tests.test_ray.conftest import free_port, pids_of
 
 # Ray warns of its own ways.
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings('ignore')]
 SPREAD = RaySettings(cpus=0.5)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(('127.0.0.1', 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope='module')
