@@ -198,7 +198,7 @@ class Benchmark:
         """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
         given = list(self.model.stages)
         for index, stage in enumerate(given):
-            if hasattr(stage, 'parts'):
+            if stage.identity().fallback is not None:
                 raise ValueError(
                     f'stage {index} runs on crops or on the whole image (fallback), and a benchmark times one of them '
                     'per stage; time the cascade without fallback=, and beside it the member on whole images'
