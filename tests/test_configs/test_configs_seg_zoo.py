@@ -18,7 +18,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
+from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.models.members.zoo import find_config, find_weights
 from mmcascade.registry import DATASETS, MODELS
 
@@ -143,6 +145,20 @@ def counted_miou(cfg: Config) -> float:
 
 
 @pytest.mark.parametrize('path', FEW, indirect=True, ids=str)
+def test_a_calibration_says_what_a_test_on_its_part_finds(tiny, tmp_path):
+    cfg = copy.deepcopy(tiny)
+    cfg.model.policy = None
+    cfg.val_dataloader.dataset.fraction = cfg.test_dataloader.dataset.fraction = 0.5
+    made = run_calibration(cfg, CalibrationRequest('deferred=0.5'), tmp_path / 'run' / 'cal.json').calibration
+    cfg.model.calibration = str(tmp_path / 'run' / 'cal.json')
+    for key in ('dataloader', 'evaluator', 'cfg'):
+        cfg[f'test_{key}'] = copy.deepcopy(cfg[f'val_{key}'])
+    found = figures(cfg)
+    assert found['mIoU'] == pytest.approx(100 * made.measured['miou'], abs=0.006)
+    assert found['cost/macs'] == pytest.approx(made.measured['macs'] / 1e9, rel=1e-4)
+
+
+@pytest.mark.parametrize('path', FEW, indirect=True, ids=str)
 def test_augmented(tiny):
     assert [len(group) for group in tiny.tta_pipeline[-1].transforms] == [6, 2, 1, 1]
     tiny.tta_pipeline[-1].transforms[0] = [dict(type='Resize', scale_factor=r, keep_ratio=True) for r in (0.75, 1.0)]
@@ -192,3 +208,19 @@ def test_costs_are_those_of_the_published_table(path):
     found = benchmark['costs'](path)
     assert published[name].pop('config') == found.pop('config')
     assert published[name] == pytest.approx(found, rel=1e-6)
+
+
+def test_ignored_labels_other_than_255(tmp_path):
+    """Pixels of another number, in the evaluators, the data and a calibration."""
+    (path,) = (path for path in PATHS if path.parent.name == 'pascal_voc')
+    root = write_images(tmp_path / 'data', LAYOUTS['pascal_voc'], TINY)
+    cfg = on_images(tiny_members(path, tmp_path), root, RESIZED, CELL)
+    expected = figures(cfg)
+    for file in (root / LAYOUTS['pascal_voc'].labels).iterdir():
+        stored = np.array(Image.open(file))
+        stored[stored == 255] = 200
+        Image.fromarray(stored).save(file)
+    for metric in [*cfg.val_evaluator, *cfg.test_evaluator]:
+        if metric.type != 'mmcascade.CascadeCost':
+            metric.ignore_index = 200
+    assert figures(cfg) == pytest.approx(expected, nan_ok=True)
