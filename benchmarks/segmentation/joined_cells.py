@@ -95,10 +95,11 @@ class Joined:
             plans = [self.cover(self.cells.cell[going & (self.cells.image == k)]) for k in range(self.store.images)]
             joined = np.array([sum(self.price(rectangle) for rectangle in plan) for plan in plans])
             on_joined = self.run(plans)
-            for way, cost, output in (
+            for way, spent, output in (
                 ('crops', count * self.crop, self._stored(LAST)),
                 ('rectangles', joined, on_joined),
             ):
+                cost: NDArray[np.float64] = np.asarray(spent, np.float64)
                 yield self._row(share, way, going, cost, output, np.zeros(self.store.images, np.bool_))
                 pays = (count > 0) & (cost >= self.whole)
                 yield self._row(share, f'{way} or image', going, np.where(pays, self.whole, cost), output, pays)

@@ -57,7 +57,7 @@ def drives(results: dict[str, Any]) -> str:
 
 
 def _of_split(rows: list[dict[str, Any]]) -> str:
-    names = [
+    names: list[Column | str] = [
         'members',
         Column('cells', left=True),
         Column('fallback', left=True),
