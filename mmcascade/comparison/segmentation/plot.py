@@ -41,6 +41,7 @@ def plot_miou_against_macs(
         points.append(Label(x, y, name))
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
-    axis.legend(loc='lower right', frameon=False)
+    if axis.get_legend_handles_labels()[0]:  # what was swept, where it was
+        axis.legend(loc='lower right', frameon=False)
     place_labels(axis, points)
     return figure

@@ -69,25 +69,25 @@ class Standings:
     """Systems on the same units.
 
     Args:
-            systems: whose arrays are in the same order of units.
-            measure: what they are compared by.
-            repeats: how often the units are drawn again, with replacement.
-            seed: of the draws.
-            unit: of the costs.
+        systems: whose arrays are in the same order of units.
+        measure: what they are compared by.
+        repeats: how often the units are drawn again, with replacement.
+        seed: of the draws.
+        unit: of the costs.
 
     Raises:
-            ValueError: if two systems have one name, or not the same number of units.
+        ValueError: if two systems have one name, or not the same number of units.
 
     Example:
-            >>> from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
-    from mmcascade.evaluation.standings.measure import ACCURACY
-            >>> confidence = np.arange(200) / 200
-            >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
-            >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
-            >>> standings = Standings([poor, good], ACCURACY)
-            >>> gain = standings.difference('good', 'poor')
-            >>> round(gain.estimate, 3), gain.low > 0
-            (0.2, True)
+        >>> from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
+        >>> from mmcascade.evaluation.standings.measure import ACCURACY
+        >>> confidence = np.arange(200) / 200
+        >>> good = System('good', confidence, confidence < 0.1, np.full(200, 9.0))
+        >>> poor = System('poor', confidence, confidence < 0.3, np.full(200, 1.0))
+        >>> standings = Standings([poor, good], ACCURACY)
+        >>> gain = standings.difference('good', 'poor')
+        >>> round(gain.estimate, 3), gain.low > 0
+        (0.2, True)
     """
 
     measure: Named

@@ -165,5 +165,5 @@ def test_a_compiled_stage_gives_the_same_labels_and_meets_few_batch_sizes(monkey
         return [sample.pred_sem_seg.data for sample in model.test_step(batch(1, 64, 96))]
 
     assert all(torch.equal(a, b) for a, b in zip(labels(), labels(compile=True), strict=True))
-    assert len(sizes) == 2
-    assert sizes[1] in (1, 2, 4, 8)
+    assert sizes[0] == 1 and len(sizes) > 1
+    assert set(sizes[1:]) <= {1, 2, 4, 8}  # crops of an image, a few at a time, and what is left over
