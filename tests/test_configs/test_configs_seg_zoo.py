@@ -167,11 +167,28 @@ def test_augmented(tiny):
     assert np.isfinite(augmented['mIoU'])
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')  # the library speaks of what its inferencer lacks
+@pytest.mark.parametrize('path', FEW, indirect=True, ids=str)
+def test_a_folder_of_images_through_the_librarys_inferencer(tiny, path, tmp_path):
+    from mmseg.apis import MMSegInferencer
+
+    tiny.dump(tmp_path / 'config.py')
+    folder = tmp_path / 'data' / LAYOUTS[path.parent.name].images
+    inferencer = MMSegInferencer(str(tmp_path / 'config.py'), device='cpu')
+    found = inferencer(str(folder), batch_size=4, out_dir=str(tmp_path / 'out'))['predictions']
+    alone = [inferencer(str(file))['predictions'] for file in sorted(folder.iterdir())]
+    assert sorted(labels.shape for labels in found) == sorted(TINY)
+    shapes = {labels.shape: labels for labels in alone}
+    for labels in found:
+        if TINY.count(labels.shape) == 1:
+            assert (labels == shapes[labels.shape]).mean() > 0.9995
+
+
 @pytest.mark.slow
 def test_tiny_members_on_images_of_their_usual_size(path, tmp_path):
     root = write_images(tmp_path / 'data', LAYOUTS[path.parent.name], 2 * TYPICAL[path.parent.name])
     cfg = on_images(tiny_members(path, tmp_path), root)
-    cfg.val_dataloader.dataset.update(fraction=None, num=1)
+    cfg.val_dataloader.dataset.fraction = cfg.test_dataloader.dataset.fraction = 0.5
     found = figures(cfg)
     assert np.isfinite(found['mIoU']) and 0 <= found['cost/reached@stage1'] <= 100
 
@@ -191,6 +208,8 @@ def test_real_networks_label_as_mmseg_does(path, tmp_path):
         model.load_state_dict(model.state_dict())  # counts as loaded
         (found,) = model.test_step(pseudo_collate([images[0]]))
         assert set(found.cells.exit_stages.tolist()) == {0 if window is None else 1}
+        if 'segnext' in path.stem:  # its head draws numbers whenever it runs, so no two runs give the same labels
+            continue
         if window is None or model.cell is None:
             alone = list(model.members.values())[0 if window is None else 1]
             with torch.no_grad():
