@@ -20,6 +20,17 @@ hypothesis.settings.load_profile('mmcascade')
 torch.set_num_threads(1)  # tiny tensors, and test processes side by side
 
 
+@pytest.fixture(scope='module')
+def browser():
+    """Chromium, which CHROMIUM names."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=os.environ['CHROMIUM'], args=['--no-sandbox'])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def fake_cuda():
     """Inside, tensors carry shapes and devices but no data, so 'cuda' works on any machine."""

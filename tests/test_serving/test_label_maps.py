@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from mmcascade.runtime import SegmentationBundle
-from mmcascade.serving.app import create_app
 from tests.support.bundles import write_segmentation_bundle
 
 pytestmark = pytest.mark.browser
@@ -34,25 +31,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def url(folder):
-    server = uvicorn.Server(uvicorn.Config(create_app({'roads': folder}), port=0, log_level='warning'))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.05)
-    yield f'http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/'
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope='module')
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ['CHROMIUM'], args=['--no-sandbox'])
-        yield browser
-        browser.close()
+def url(folder, serve):
+    return serve({'roads': folder})
 
 
 def colour_at(page, x, y):

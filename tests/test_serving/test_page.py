@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
-
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from mmcascade.runtime import Bundle
-from mmcascade.serving.app import create_app
 from tests.support.bundles import write_bundle
 
 pytestmark = pytest.mark.browser
@@ -28,27 +23,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def url(folder):
-    server = uvicorn.Server(
-        uvicorn.Config(create_app({'garments': folder, 'others': folder}), port=0, log_level='warning')
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.05)
-    yield f'http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/'
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope='module')
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ['CHROMIUM'], args=['--no-sandbox'])
-        yield browser
-        browser.close()
+def url(folder, serve):
+    return serve({'garments': folder, 'others': folder})
 
 
 @pytest.mark.parametrize('width', [400, 800, 1400])
