@@ -18,8 +18,6 @@ from tests.support import ROOT
 from tests.support.synthetic_cells import make_cell_store
 from tests.support.synthetic_scores import make_store, skilled_logits
 
-pytestmark = pytest.mark.slow
-
 BENCHMARKS = ROOT / 'benchmarks'
 NAMES = ('small0', 'small1', 'large')
 
@@ -54,9 +52,9 @@ SMALL = {
     'search_speed': ['--units', '600', '--repeats', '1'],
     'view_agreement': ['--quick'],
 }
-# end_to_end.py, exit_times.py, peers.py (with ways.py) and those of segmentation are tested beside the tools,
-# cityscapes_macs.py beside the configs that it counts, and search_quickstart.py calls the search that tests/test_tools
-# tests.
+# end_to_end.py, exit_times.py, peers.py (with ways.py and trials.py) and those of segmentation are tested beside the
+# tools, cityscapes_macs.py beside the configs that it counts, and search_quickstart.py calls the search that
+# tests/test_tools tests.
 OTHERS = {
     'common',
     'camvid_drives',
@@ -83,6 +81,7 @@ OTHERS = {
     'moving_garments',
     'precision_cascade',
     'serve_load',
+    'trials',
     'zoo',
     'zoo_checks',
     'zoo_export',
@@ -117,6 +116,7 @@ def test_no_benchmark_is_forgotten():
     assert {path.stem for path in BENCHMARKS.rglob('*.py')} == SMALL.keys() | OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', SMALL)
 def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch, tmp_path, capsys):
     if CELLS in SMALL[name]:
@@ -134,6 +134,7 @@ def test_runs_small_prints_a_table_and_writes_its_rows(name, stores, monkeypatch
     assert len(printed.splitlines()) > len(rows)
 
 
+@pytest.mark.slow
 def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
     words = ['--stores', *stores, '--chain', 'small0', 'large', '--risk', '0.2', '--repeats', '20', '--draws', '3']
@@ -156,6 +157,7 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
     assert 0 < gaps['changed_inside_window'] <= 100
 
 
+@pytest.mark.slow
 def test_changed_photographs_are_flagged_and_clean_ones_are_not(monkeypatch):
     """The whole run needs the photographs; here its corruptions, and its count of windows on known exits."""
     pytest.importorskip('mmpretrain')

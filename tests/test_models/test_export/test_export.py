@@ -177,7 +177,7 @@ def stage_of(module):
 
 
 def test_a_graph_of_one_batch_size_is_written_as_such(monkeypatch):
-    from mmcascade.models.export import stage_graphs
+    from mmcascade.models.export.graphs import stage_graphs
 
     written = stage_graphs.export_onnx
     stage = stage_of(Means())
