@@ -1,6 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 
@@ -18,6 +19,7 @@ def cluster():
     """A Ray cluster of two processors on this machine; it takes half a minute, so there is one for all tests."""
     os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
     ray = pytest.importorskip('ray')
+    os.environ.update(importlib.import_module('mmcascade.serving.ray.deployment').PATIENCE)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()

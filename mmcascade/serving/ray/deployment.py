@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,11 @@ from fastapi import FastAPI
 from mmcascade.runtime import Engine, open_bundle
 from mmcascade.serving.app import create_app
 from mmcascade.serving.settings import ServeSettings
+
+#: Ray gives a proxy five seconds to start, which a busy machine needs for the imports alone.
+PATIENCE = {'RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S': '60'}
+#: Until the first answer.
+PROXY_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -127,12 +135,32 @@ def start(
 
     for folder in folders.values():
         open_bundle(folder, engine, settings.limits)  # refuses here what replicas would refuse one by one
+    for name, seconds in PATIENCE.items():
+        os.environ.setdefault(name, seconds)
     if not ray.is_initialized():
         ray.init(
             address=spread.address, log_to_driver=False, include_dashboard=False if spread.address is None else None
         )
     serve.start(http_options={'host': host, 'port': port})
     serve.run(deployment(folders, settings, engine, spread).bind(), name=spread.name, route_prefix='/')
+    if spread.address is None:
+        _wait_for('127.0.0.1' if host == '0.0.0.0' else host, port)  # noqa: S104
+
+
+def _wait_for(host: str, port: int) -> None:
+    """Return when requests are answered: Ray starts its proxies beside the application, and again if one is slow."""
+    last = time.monotonic() + PROXY_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f'http://{host}:{port}/readyz', timeout=10):
+                return
+        except OSError as error:
+            if time.monotonic() > last:
+                raise RuntimeError(
+                    f'the application runs, but nothing answers on {host}:{port} after {PROXY_SECONDS} s ({error}): '
+                    'the machine is too busy for one more process, or the address is not its own'
+                ) from None
+        time.sleep(0.1)
 
 
 def stop(spread: RaySettings) -> None:
