@@ -126,6 +126,7 @@ def packed(info):
     return dict(inputs=int(info['img'].max()), data_samples=info['sample_idx'])
 
 
+@pytest.mark.filterwarnings('ignore:This DataLoader will create:UserWarning')  # torch's, on a machine of one core
 @pytest.mark.parametrize('workers', [0, 2])
 def test_loads_in_worker_processes(workers):
     split = CalibrationSplit(Labelled(pipeline=[packed]), num=6, part='rest')
