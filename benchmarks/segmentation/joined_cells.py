@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.cells.cover import Rectangle, cells_in, cover
 from mmcascade.models.cells.grid import Box, Grid, Size
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
@@ -41,9 +42,6 @@ SHARES = (0.2, 0.4, 0.6)
 CELLS = ('120x480', '120')
 IGNORED = 255
 _CHUNK = 8  # crops at a time
-
-#: Rows and columns of cells: first row, first column, and the ends.
-Rectangle = tuple[int, int, int, int]
 
 
 def main() -> None:
@@ -92,7 +90,10 @@ class Joined:
         for share in SHARES:
             going = scores <= np.quantile(scores, share)
             count = np.bincount(self.cells.image[going], minlength=self.store.images)
-            plans = [self.cover(self.cells.cell[going & (self.cells.image == k)]) for k in range(self.store.images)]
+            plans = [
+                cover(self.cells.cell[going & (self.cells.image == k)].tolist(), self.grid.shape, self.price)
+                for k in range(self.store.images)
+            ]
             joined = np.array([sum(self.price(rectangle) for rectangle in plan) for plan in plans])
             on_joined = self.run(plans)
             for way, spent, output in (
@@ -103,40 +104,6 @@ class Joined:
                 yield self._row(share, way, going, cost, output, np.zeros(self.store.images, np.bool_))
                 pays = (count > 0) & (cost >= self.whole)
                 yield self._row(share, f'{way} or image', going, np.where(pays, self.whole, cost), output, pays)
-
-    def cover(self, cells: NDArray[np.int64]) -> list[Rectangle]:
-        """The partition of some cells into rectangles that costs least."""
-        rows, columns = self.grid.shape
-        options: dict[int, list[tuple[int, Rectangle]]] = defaultdict(list)
-        for rectangle in self.rectangles:
-            bits = sum(1 << r * columns + c for r, c in _cells_in(rectangle))
-            options[(bits & -bits).bit_length() - 1].append((bits, rectangle))
-
-        @functools.cache
-        def best(left: int) -> tuple[float, tuple[Rectangle, ...]]:
-            if not left:
-                return 0.0, ()
-            lowest = (left & -left).bit_length() - 1
-            found = []
-            for bits, rectangle in options[lowest]:
-                if bits & left == bits:
-                    cost, rest = best(left & ~bits)
-                    found.append((cost + self.price(rectangle), (rectangle, *rest)))
-            return min(found)
-
-        return list(best(sum(1 << int(cell) for cell in cells))[1])
-
-    @functools.cached_property
-    def rectangles(self) -> list[Rectangle]:
-        """All that there are."""
-        rows, columns = self.grid.shape
-        return [
-            (top, left, bottom, right)
-            for top in range(rows)
-            for left in range(columns)
-            for bottom in range(top + 1, rows + 1)
-            for right in range(left + 1, columns + 1)
-        ]
 
     @functools.cache  # noqa: B019  # one object lives as long as the program
     def price(self, rectangle: Rectangle) -> float:
@@ -168,7 +135,7 @@ class Joined:
         for image, plan in enumerate(plans):
             for rectangle in plan:
                 if (output := self._known(rectangle)) is not None:
-                    for row, column in _cells_in(rectangle):
+                    for row, column in cells_in(rectangle):
                         at = image, row * self.grid.shape[1] + column
                         found[at] = self._stored(output)[at]
                     continue
@@ -195,7 +162,7 @@ class Joined:
         self, rectangle: Rectangle, labels: NDArray[np.int64], truth: NDArray[np.int64]
     ) -> Iterator[tuple[int, NDArray[np.int64]]]:
         crop, columns = self.crop_box(rectangle), self.grid.shape[1]
-        for row, column in _cells_in(rectangle):
+        for row, column in cells_in(rectangle):
             cell = row * columns + column
             box = self.grid.box(cell)
             inner, real = box.within(crop), truth[box.top : box.bottom, box.left : box.right]
@@ -208,7 +175,7 @@ class Joined:
 
     def _known(self, rectangle: Rectangle) -> int | None:
         """Which output of the store is that of a rectangle: one cell, or the whole image."""
-        if len(_cells_in(rectangle)) == 1:
+        if len(cells_in(rectangle)) == 1:
             return LAST
         return self.store.header.whole[LAST] if self.crop_box(rectangle).size == self.grid.image else None
 
@@ -251,11 +218,6 @@ class Joined:
             of_large=float(total.mean()),
             worst=float(total.max()),
         )
-
-
-def _cells_in(rectangle: Rectangle) -> list[tuple[int, int]]:
-    top, left, bottom, right = rectangle
-    return [(row, column) for row in range(top, bottom) for column in range(left, right)]
 
 
 if __name__ == '__main__':
