@@ -75,31 +75,6 @@ def test_rectangles_cost_no_more_than_crops(results, modules):
         assert ways['rectangles or image']['worst'] <= ways['crops or image']['worst'] + 1e-12
 
 
-def test_a_cover_is_the_cheapest_partition(modules):
-    """Against all ways to write some cells as a sum of rectangles, by area with a margin."""
-    joined = object.__new__(modules[1].Joined)
-    joined.grid = modules[1].Grid((90, 120), (30, 30))
-    joined.margin, joined.price = 5, lambda rectangle: joined.crop_box(rectangle).area
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        cells = np.flatnonzero(rng.random(12) < 0.5)
-
-        def cheapest(left):
-            if not left:
-                return 0
-            first, costs = min(left), []
-            for rectangle in joined.rectangles:
-                inside = {r * 4 + c for r, c in modules[1]._cells_in(rectangle)}
-                if first in inside <= left:
-                    costs.append(joined.price(rectangle) + cheapest(left - inside))
-            return min(costs)
-
-        plan = joined.cover(cells)
-        covered = sorted(r * 4 + c for rectangle in plan for r, c in modules[1]._cells_in(rectangle))
-        assert covered == cells.tolist()
-        assert sum(map(joined.price, plan)) == cheapest(frozenset(cells.tolist()))
-
-
 def test_one_cell_is_its_crop(results, modules):
     """The member on a rectangle of one cell gives what the store has of it."""
     folder, _, _ = results
