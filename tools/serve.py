@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmcascade._system.extras import needed_by
 from mmcascade.engine.console.arguments import Subparsers, command, whole_number
 from mmcascade.engine.console.commands import main
+
+if TYPE_CHECKING:
+    from mmcascade.serving.ray.deployment import RaySettings
+
+_RAY = ('address', 'replicas', 'cpus', 'members')
 
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
@@ -35,15 +41,17 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         default='onnxruntime',
         help='what runs the graphs, or ray: replicas of the whole server on Ray Serve, in ONNX Runtime',
     )
-    made.add_argument('--address', help='with ray: of a cluster, such as auto (default: this machine alone)')
-    made.add_argument(
-        '--replicas',
-        default='1',
-        metavar='N[:M]',
-        help='with ray: at least N and at most M, as requests wait (default 1)',
-    )
-    made.add_argument('--cpus', type=float, default=1.0, help='with ray: processors of each replica (default 1)')
     made.add_argument('--threads', type=int, default=0, help='of one graph (default: as many as the engine likes)')
+    ray = made.add_argument_group('with --engine ray')
+    ray.add_argument('--address', help='of a cluster, such as auto (default: this machine alone)')
+    ray.add_argument('--replicas', metavar='N[:M]', help='at least N and at most M, as requests wait (default 1)')
+    ray.add_argument('--cpus', type=float, help='processors of each replica (default 1)')
+    ray.add_argument(
+        '--members',
+        nargs='+',
+        metavar='NAME=CPUS[:GPUS]',
+        help='members that run in deployments of their own, and what each replica of these holds',
+    )
     return made
 
 
@@ -56,8 +64,6 @@ def run(args: argparse.Namespace) -> None:
         if args.engine == 'ray':
             import ray.serve  # noqa: F401
 
-            from mmcascade.serving.ray.deployment import RaySettings, serve_on_ray
-
     folders = _folders(args.bundles)
     settings = ServeSettings(
         max_batch=args.max_batch,
@@ -67,13 +73,29 @@ def run(args: argparse.Namespace) -> None:
         max_bytes=args.max_bytes,
         max_pixels=args.max_pixels,
     )
-    print(f'serving {", ".join(folders)} on http://{args.host}:{args.port}; Ctrl-C ends it', flush=True)
+
+    def up() -> None:
+        print(f'serving {", ".join(folders)} on http://{args.host}:{args.port}; Ctrl-C ends it', flush=True)
+
     if args.engine == 'ray':
-        least, most = _replicas(args.replicas)
-        spread = RaySettings(args.address, least, most, args.cpus)
-        serve_on_ray(folders, args.host, args.port, settings, Engine(threads=args.threads), spread)
+        from mmcascade.serving.ray.deployment import serve_on_ray
+
+        spread = _spread(args)
+        print('starting Ray, which takes a while', flush=True)
+        serve_on_ray(folders, args.host, args.port, settings, Engine(threads=args.threads), spread, up)
         return
-    serve(folders, args.host, args.port, settings, Engine(args.engine, args.threads))
+    if given := [flag for flag in _RAY if getattr(args, flag) is not None]:
+        raise ValueError(f'--{given[0]} goes with --engine ray')
+    serve(folders, args.host, args.port, settings, Engine(args.engine, args.threads), up)
+
+
+def _spread(args: argparse.Namespace) -> RaySettings:
+    from mmcascade.serving.ray.deployment import RaySettings
+    from mmcascade.serving.ray.members import read_members
+
+    least, most = _replicas(args.replicas or '1')
+    cpus = 1.0 if args.cpus is None else args.cpus
+    return RaySettings(args.address, least, most, cpus, members=read_members(args.members or ()))
 
 
 def _replicas(text: str) -> tuple[int, int]:

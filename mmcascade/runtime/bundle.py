@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.description.samples import Check, difference, read_samples
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.graphs import Engine, Graph, load_graph
+from mmcascade.runtime.graphs import Engine, GraphRun
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
 
 
@@ -91,11 +91,19 @@ class OpenedBundle(ABC):
         self.manifest = Manifest.load(self.folder)
         if self.manifest.task != self.task:
             raise BundleError(f'{self.folder} {self.other}')
-        self.load(engine or Engine())
+        runs: dict[str, GraphRun] = {}
+        for member, graph, shape in self.manifest.graphs():
+            if graph.sha256 not in runs:  # a member may be in several stages
+                runs[graph.sha256] = (engine or Engine()).load(self.folder, member, graph, shape)
+        self.wire(runs)
 
     @abstractmethod
-    def load(self, engine: Engine) -> None:
-        """Open the graphs of all stages; a member in several stages is loaded once."""
+    def wire(self, runs: Mapping[str, GraphRun]) -> None:
+        """Give every stage what runs it.
+
+        Args:
+            runs: by the SHA-256 of their graphs.
+        """
 
 
 class Bundle(OpenedBundle):
@@ -130,13 +138,9 @@ class Bundle(OpenedBundle):
     task = 'classification'
     other = 'labels pixels; open it with mmcascade.runtime.SegmentationBundle'
 
-    def load(self, engine: Engine) -> None:
+    def wire(self, runs: Mapping[str, GraphRun]) -> None:
         """See the base class."""
-        self._runs: list[Graph] = []
-        for stage in self.manifest.stages:
-            again = next((run for run in self._runs if run.stage.sha256 == stage.sha256), None)
-            shape = (self.manifest.num_classes,)
-            self._runs.append(again or load_graph(self.folder, stage, shape, engine))
+        self._runs = [runs[stage.sha256] for stage in self.manifest.stages]
 
     def decide(self, images: Sequence[ImageLike]) -> list[Decision]:
         """Decide on some images, as one batch.

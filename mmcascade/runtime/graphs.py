@@ -8,19 +8,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.runtime.decision.exits import ExitRun
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.description.stages import SizedGraph, Stage
 from mmcascade.runtime.errors import BundleError
 
 
+class GraphRun(ExitRun, Protocol):
+    """What runs a graph of a bundle, here or elsewhere."""
+
+    def __call__(self, images: NDArray[np.uint8]) -> Floats:
+        """Class values ``(N, *shape)`` of raw images ``(N, C, H, W)``, N from 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class Engine:
-    """What runs the graphs, and how.
+    """What runs the graphs, and how. A variant that has a member run elsewhere overrides :meth:`load`.
 
     Attributes:
         name: 'onnxruntime' or 'openvino'.
@@ -42,6 +51,24 @@ class Engine:
             raise ValueError(f'precision of {self.name} is one of {precisions}, got {self.precision!r}')
         if self.threads < 0:
             raise ValueError(f'threads is a whole number from 0, got {self.threads!r}')
+
+    def load(self, folder: Path, member: str, graph: Stage | SizedGraph, shape: tuple[int, ...]) -> GraphRun:
+        """What runs a graph from a bundle's folder.
+
+        The file is read once, compared with what cascade.json says of it, and given to the library as bytes: what was
+        checked is what runs, and nothing that lies beside it is read.
+
+        Args:
+            folder: of the bundle.
+            member: whose graph it is.
+            graph: what cascade.json says of it.
+            shape: of the values that it has to give for an image.
+
+        Raises:
+            BundleError: if the file is missing, is another one, leads out of the folder, or does not load.
+            ImportError: if the engine's library is not installed, saying which extra brings it.
+        """
+        return ENGINES[self.name](_checked_bytes(folder, graph), graph, shape, self)
 
 
 class Graph(ABC):
@@ -191,15 +218,8 @@ ENGINES: dict[str, type[Graph]] = {'onnxruntime': OnnxRuntimeGraph, 'openvino': 
 _EXTRAS = {'onnxruntime': 'runtime', 'openvino': 'openvino'}
 
 
-def load_graph(folder: Path, stage: Stage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> Graph:
-    """A graph from the bundle's folder.
-
-    The file is read once, compared with what cascade.json says of it, and given to the library as bytes: what was
-    checked is what runs, and nothing that lies beside it is read.
-
-    Raises:
-        BundleError: if the file is missing, is another one, leads out of the folder, or does not load.
-    """
+def _checked_bytes(folder: Path, stage: Stage | SizedGraph) -> bytes:
+    """The file of a graph, which is the one that cascade.json speaks of."""
     path = folder / stage.graph
     try:
         if path.resolve().parent != folder.resolve():
@@ -213,7 +233,7 @@ def load_graph(folder: Path, stage: Stage | SizedGraph, shape: tuple[int, ...], 
         raise BundleError(
             f'{stage.graph} is not the file that cascade.json speaks of (its SHA-256 differs); copy or export it again'
         )
-    return ENGINES[engine.name](model, stage, shape, engine)
+    return model
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.description.manifest import NAME, Manifest
 from mmcascade.runtime.description.samples import Check, difference, read_samples
-from mmcascade.runtime.description.stages import SizedGraph, Stage
+from mmcascade.runtime.description.stages import Stage
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.graphs import Engine, Graph, load_graph
+from mmcascade.runtime.graphs import Engine, GraphRun
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
 
 
@@ -112,12 +112,9 @@ class SegmentationBundle(OpenedBundle):
     task = 'segmentation'
     other = 'decides on whole images; open it with mmcascade.runtime.Bundle'
 
-    def load(self, engine: Engine) -> None:
+    def wire(self, runs: Mapping[str, GraphRun]) -> None:
         """See the base class."""
-        loaded: dict[str, Graph] = {}
-        self._runs: list[Run] = [
-            _SizedRun(self.folder, stage, self.manifest.num_classes, engine, loaded) for stage in self.manifest.stages
-        ]
+        self._runs: list[Run] = [_SizedRun(stage, runs) for stage in self.manifest.stages]
 
     def segment(self, image: ImageLike, number: int = 0, probabilities: bool = False) -> Segmentation:
         """Label the pixels of one image.
@@ -244,15 +241,11 @@ def open_bundle(
 
 
 class _SizedRun:
-    """The graphs of a stage, chosen by the size of what they are given; each is loaded once."""
+    """The graphs of a stage, chosen by the size of what they are given."""
 
-    def __init__(self, folder: Path, stage: Stage, classes: int, engine: Engine, loaded: dict[str, Graph]) -> None:
+    def __init__(self, stage: Stage, runs: Mapping[str, GraphRun]) -> None:
         self._stage = stage
-        self._graphs: dict[tuple[int, int], tuple[SizedGraph, Graph]] = {}
-        for sized in stage.sized:
-            if sized.sha256 not in loaded:
-                loaded[sized.sha256] = load_graph(folder, sized, (classes, *sized.seen), engine)
-            self._graphs[sized.size] = sized, loaded[sized.sha256]
+        self._graphs = {sized.size: (sized, runs[sized.sha256]) for sized in stage.sized}
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, float]:
         size = (images.shape[2], images.shape[3])

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +27,7 @@ def serve(
     port: int = 8000,
     settings: ServeSettings | None = None,
     engine: Engine | None = None,
+    up: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT, which end it after the last answer; SIGHUP loads the bundles anew.
 
@@ -34,28 +37,64 @@ def serve(
         port: to listen on.
         settings: bounds and batching.
         engine: what runs the graphs.
+        up: called when requests are answered.
 
     Raises:
         BundleError: if a bundle is wrong.
+        OSError: if it cannot listen there.
     """
-    app = create_app(folders, settings, engine)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level='warning',
-        # The parser whose bounds are set below, whatever else is installed.
-        http='h11',
-        loop='asyncio',
-        limit_concurrency=1000,
-        timeout_keep_alive=10,
-        timeout_graceful_shutdown=30,
-        h11_max_incomplete_event_size=32 << 10,
-    )
-    asyncio.run(_run(uvicorn.Server(config), app.state.bundles))
+    with listen(host, port) as listening:
+        app = create_app(folders, settings, engine)
+        config = uvicorn.Config(
+            app,
+            log_level='warning',
+            # The parser whose bounds are set below, whatever else is installed.
+            http='h11',
+            loop='asyncio',
+            limit_concurrency=1000,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=30,
+            h11_max_incomplete_event_size=32 << 10,
+        )
+        asyncio.run(_run(_Server(config, up), listening, app.state.bundles))
 
 
-async def _run(server: uvicorn.Server, bundles: Bundles) -> None:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address.
+
+    Raises:
+        OSError: if it is taken, is not of this machine, or there can be none such.
+    """
+    if not 0 <= port < 1 << 16:
+        raise OSError(f'a port is a number from 1 to 65535, got {port}')
+    with ExitStack() as undo:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            bound = undo.enter_context(socket.socket(found[0][0]))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(found[0][4])
+        except OSError as error:
+            raise OSError(
+                f'cannot listen on {host}:{port} ({error.strerror}); name another --port, or a --host of this machine'
+            ) from error
+        undo.pop_all()
+        return bound
+
+
+class _Server(uvicorn.Server):
+    """One that says when it is up."""
+
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._up = up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._up()
+
+
+async def _run(server: uvicorn.Server, listening: socket.socket, bundles: Bundles) -> None:
     tasks: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -65,7 +104,7 @@ async def _run(server: uvicorn.Server, bundles: Bundles) -> None:
 
     if hasattr(signal, 'SIGHUP'):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-    await server.serve()
+    await server.serve([listening])
 
 
 async def _reload(bundles: Bundles) -> None:

@@ -40,11 +40,11 @@ class ServeSettings:
         for name in ('max_batch', 'max_waiting', 'max_waiting_bytes', 'max_images', 'max_bytes', 'max_pixels'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} is a whole number from 1, got {getattr(self, name)!r}')
-        if self.wait_ms < 0 or self.deadline_s <= 0 or self.receive_s <= 0:
-            raise ValueError(
-                'wait_ms is at least 0, deadline_s and receive_s are more than 0, got '
-                f'{self.wait_ms!r}, {self.deadline_s!r} and {self.receive_s!r}'
-            )
+        if not self.wait_ms >= 0:
+            raise ValueError(f'wait_ms is a number of milliseconds from 0, got {self.wait_ms!r}')
+        for name in ('deadline_s', 'receive_s'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'{name} is a number of seconds above 0, got {getattr(self, name)!r}')
 
     @property
     def limits(self) -> ImageLimits:

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from mmcascade.runtime import Bundle, BundleError, Engine
-from mmcascade.serving.ray.deployment import RaySettings, start
+from mmcascade.serving.ray.deployment import RaySettings, _check_room, start
+from mmcascade.serving.ray.members import MemberResources
 from mmcascade.serving.settings import ServeSettings
 from tests.support import ROOT
 from tests.test_ray.conftest import free_port, pids_of
@@ -82,11 +83,27 @@ def test_every_request_is_answered_or_refused_though_a_replica_was_killed(addres
     raise AssertionError('no replica came back')
 
 
-def test_what_replicas_would_refuse_is_refused_first(tmp_path):
+def test_what_replicas_would_refuse_is_refused_first(bundle_folder, tmp_path):
     with pytest.raises(BundleError, match='is no bundle'):
         start({'main': tmp_path}, '127.0.0.1', 1, ServeSettings(), Engine(), SPREAD)
+    unknown = RaySettings(members={'membre1': MemberResources(1.0)})
+    with pytest.raises(ValueError, match="did you mean 'member1'"):
+        start({'main': bundle_folder}, '127.0.0.1', 1, ServeSettings(), Engine(), unknown)
     with pytest.raises(ValueError, match='max_replicas'):
         RaySettings(replicas=2)
+    with pytest.raises(ValueError, match='numbers from 0'):
+        RaySettings(cpus=-1)
+
+
+def test_replicas_that_this_machine_cannot_hold_are_refused():
+    """Ray would wait for a larger one without end."""
+    there = {'CPU': 2.0}
+    _check_room(RaySettings(cpus=1.0, replicas=2, max_replicas=8), there)
+    _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0)}), there)
+    with pytest.raises(ValueError, match='ask for 3 CPUs and this machine has 2: .* --cpus 0.5'):
+        _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0), 'b': MemberResources(1.0)}), there)
+    with pytest.raises(ValueError, match='ask for 1 GPUs and this machine has 0'):
+        _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0, 1.0)}), there)
 
 
 def test_the_application_of_the_example(bundle_folder):
@@ -97,9 +114,21 @@ def test_the_application_of_the_example(bundle_folder):
     build = getattr(importlib.import_module(module), name)
     application = build(config['args'] | {'bundles': {'flowers': str(bundle_folder)}})
     assert config['deployments'][0]['name'] == application._bound_deployment.name
-    for wrong in ({}, {'bundles': {}}, {'bundles': {'a': 'b'}, 'max_bach': 3}):
+    for wrong in (
+        {},
+        {'bundles': {}},
+        {'bundles': {'a': 'b'}, 'max_bach': 3},
+        {'bundles': {'a': 'b'}, 'members': 'x=1'},
+    ):
         with pytest.raises(ValueError, match='args are bundles'):
             build(wrong)
+    args = {'bundles': {'flowers': str(bundle_folder)}}
+    application = build(args | {'members': ['member1=1:1']})
+    (apart,) = application._bound_deployment.init_args
+    assert apart._bound_deployment.name == 'member-member1'
+    assert apart._bound_deployment.ray_actor_options['num_gpus'] == 1
+    with pytest.raises(ValueError, match="no bundle has a member 'large'"):
+        build(args | {'members': ['large=1']})
 
 
 def test_the_command_passes_its_flags_on(bundle_folder, monkeypatch):
@@ -111,10 +140,20 @@ def test_the_command_passes_its_flags_on(bundle_folder, monkeypatch):
     words = [str(bundle_folder), '--engine', 'ray', '--replicas', '2:5', '--cpus', '0.5', '--port', '8001']
     args = parser().parse_args(words)
     args.run(args)
-    ((folders, host, port, settings, engine, spread),) = called
+    ((folders, host, port, settings, engine, spread, _),) = called
     assert list(folders.values()) == [bundle_folder] and (host, port) == ('127.0.0.1', 8001)
     assert engine.name == 'onnxruntime' and settings.max_batch == 16
     assert (spread.replicas, spread.max_replicas, spread.cpus, spread.address) == (2, 5, 0.5, None)
-    args = parser().parse_args([*words[:4], 'two'])
-    with pytest.raises(ValueError, match='N or N:M'):
-        args.run(args)
+    assert spread.members == {}
+    args = parser().parse_args([*words[:3], '--members', 'member1=0.5:0.25', 'member0=2'])
+    args.run(args)
+    assert called[1][5] == RaySettings(members={'member1': MemberResources(0.5, 0.25), 'member0': MemberResources(2.0)})
+    for wrong, why in (
+        ([*words[:4], 'two'], 'N or N:M'),
+        ([*words[:3], '--members', 'member1'], 'NAME=CPUS'),
+        ([words[0], '--members', 'member1=1'], '--members goes with --engine ray'),
+        ([words[0], '--cpus', '0'], '--cpus goes with'),
+    ):
+        args = parser().parse_args(wrong)
+        with pytest.raises(ValueError, match=why):
+            args.run(args)

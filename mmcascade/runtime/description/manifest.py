@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
 from mmcascade.runtime.description.fields import Fields, is_bounded
-from mmcascade.runtime.description.stages import Stage, read_size, read_stages
+from mmcascade.runtime.description.stages import SizedGraph, Stage, read_size, read_stages
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
 from mmcascade.runtime.preprocessing.views import View
@@ -76,6 +77,14 @@ class Manifest:
     guarantee: dict[str, Any] | None
     expected: Expected | None
     cells: CellRules | None = None
+
+    def graphs(self) -> Iterator[tuple[str, Stage | SizedGraph, tuple[int, ...]]]:
+        """The graphs of all stages: whose each is, what is said of it, and the shape of its values for an image."""
+        for stage in self.stages:
+            if not stage.sized:
+                yield stage.member, stage, (self.num_classes,)
+            for sized in stage.sized:
+                yield stage.member, sized, (self.num_classes, *sized.seen)
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:

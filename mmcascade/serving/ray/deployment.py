@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The application of the server, whole, in every replica of a Ray Serve deployment."""
+"""The application of the server in every replica of a Ray Serve deployment, with all members or but for some."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from fastapi import FastAPI
 
 from mmcascade.runtime import Engine, open_bundle
 from mmcascade.serving.app import create_app
+from mmcascade.serving.ray.members import (
+    MemberResources,
+    MembersEngine,
+    check_members,
+    check_resources,
+    deployment_name,
+    member_deployment,
+)
 from mmcascade.serving.settings import ServeSettings
 
 #: Ray gives a proxy five seconds to start, which a busy machine needs for the imports alone.
@@ -35,6 +44,8 @@ class RaySettings:
         cpus: processors of each replica.
         gpus: of each replica; a part is fine.
         name: of the application within the cluster.
+        members: those that run in deployments of their own, and what each replica of these holds; all others run in
+            the replicas of the cascade.
     """
 
     address: str | None = None
@@ -43,12 +54,14 @@ class RaySettings:
     cpus: float = 1.0
     gpus: float = 0.0
     name: str = 'mmcascade'
+    members: Mapping[str, MemberResources] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.replicas <= self.max_replicas:
             raise ValueError(
                 f'replicas is a whole number from 1 to max_replicas, got {self.replicas!r} and {self.max_replicas!r}'
             )
+        check_resources(self.cpus, self.gpus)
 
 
 def build_app(folders: dict[str, str], settings: ServeSettings, engine: Engine) -> FastAPI:
@@ -57,7 +70,7 @@ def build_app(folders: dict[str, str], settings: ServeSettings, engine: Engine) 
 
 
 def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Engine, spread: RaySettings) -> Any:
-    """The application as Ray Serve takes it: all stages of a cascade in one replica.
+    """The application as Ray Serve takes it: the stages of a cascade in one replica, but for members of their own.
 
     Args:
         folders: bundles by name, under paths that every machine of the cluster finds.
@@ -68,13 +81,27 @@ def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Eng
     from ray import serve
 
     plain = {name: str(folder.resolve()) for name, folder in folders.items()}
+    apart = {
+        member: member_deployment(member, list(plain.values()), engine, resources, spread.max_replicas)
+        for member, resources in spread.members.items()
+    }
 
     def build() -> FastAPI:  # Ray tells it from an application by its being a plain function
-        return build_app(plain, settings, engine)
+        if not spread.members:
+            return build_app(plain, settings, engine)
+        handles = {member: serve.get_deployment_handle(deployment_name(member)) for member in spread.members}
+        asking = MembersEngine(
+            engine.name, engine.threads, engine.precision, engine.providers, handles, settings.deadline_s
+        )
+        with ThreadPoolExecutor(1) as pool:  # replicas are made within an event loop, where no answer can be waited for
+            return pool.submit(build_app, plain, settings, asking).result()
 
     @serve.ingress(build)
     class Cascade:
         """One replica."""
+
+        def __init__(self, *members: object) -> None:
+            """Nothing is done with members; that they are bound brings their deployments up."""
 
     return serve.deployment(
         Cascade,
@@ -90,7 +117,7 @@ def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Eng
         max_queued_requests=settings.max_waiting,
         graceful_shutdown_timeout_s=30.0,
         health_check_period_s=2.0,
-    )
+    ).bind(*apart.values())
 
 
 def serve_on_ray(
@@ -100,6 +127,7 @@ def serve_on_ray(
     settings: ServeSettings | None = None,
     engine: Engine | None = None,
     spread: RaySettings | None = None,
+    up: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve bundles by Ray Serve until Ctrl-C or SIGTERM.
 
@@ -110,15 +138,19 @@ def serve_on_ray(
         settings: bounds and batching of every replica.
         engine: what runs the graphs.
         spread: replicas and what each holds.
+        up: called when requests are answered.
 
     Raises:
         BundleError: if a bundle is wrong.
+        ValueError: if a member is not there, or this machine is too small.
     """
-    start(folders, host, port, settings or ServeSettings(), engine or Engine(), spread or RaySettings())
+    spread = spread or RaySettings()
+    start(folders, host, port, settings or ServeSettings(), engine or Engine(), spread)
+    up()
     try:
         threading.Event().wait()
     finally:
-        stop(spread or RaySettings())
+        stop(spread)
 
 
 def start(
@@ -133,18 +165,39 @@ def start(
     import ray
     from ray import serve
 
-    for folder in folders.values():
-        open_bundle(folder, engine, settings.limits)  # refuses here what replicas would refuse one by one
+    # Refused here is what replicas would refuse one by one.
+    check_members(spread.members, [open_bundle(x, engine, settings.limits).manifest for x in folders.values()])
     for name, seconds in PATIENCE.items():
         os.environ.setdefault(name, seconds)
     if not ray.is_initialized():
         ray.init(
             address=spread.address, log_to_driver=False, include_dashboard=False if spread.address is None else None
         )
+    if spread.address is None:
+        _check_room(spread, ray.cluster_resources())
     serve.start(http_options={'host': host, 'port': port})
-    serve.run(deployment(folders, settings, engine, spread).bind(), name=spread.name, route_prefix='/')
+    serve.run(deployment(folders, settings, engine, spread), name=spread.name, route_prefix='/')
     if spread.address is None:
         _wait_for('127.0.0.1' if host == '0.0.0.0' else host, port)  # noqa: S104
+
+
+def _check_room(spread: RaySettings, there: Mapping[str, float]) -> None:
+    """See that this machine can hold what is asked for: Ray would wait for another one without end.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    apart = spread.members.values()
+    asked = {
+        'CPU': spread.replicas * spread.cpus + sum(member.cpus for member in apart),
+        'GPU': spread.replicas * spread.gpus + sum(member.gpus for member in apart),
+    }
+    for what, number in asked.items():
+        if number > (has := there.get(what, 0.0)):
+            raise ValueError(
+                f'the replicas ask for {number:g} {what}s and this machine has {has:g}: ask for less (parts are fine, '
+                'such as --cpus 0.5), or name a cluster by --address'
+            )
 
 
 def _wait_for(host: str, port: int) -> None:
