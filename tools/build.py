@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> None:
         show(build(BuildRequest(*asked), _say))
         return
     with needed_by('mmcascade build --task segmentation'):
-        from mmcascade.comparison.build.segmentation.build import SegBuildRequest, build_segmentor
+        from mmcascade.comparison.build.segmentation.build import build_segmentor
+        from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 
     show(build_segmentor(SegBuildRequest(*asked, cell=args.cell, margin=args.margin), _say))
 

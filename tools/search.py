@@ -54,8 +54,9 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         default='cost',
         help='cost: no stage after a more expensive one; any: all orders',
     )
-    add('--max-cost', '--max-macs', type=float, help='highest mean cost per image')
-    add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain')
+    add('--max-cost', type=float, help='highest mean cost per image: multiply-adds, or milliseconds with --costs')
+    add('--max-macs', type=float, help='the same, of multiply-adds only')
+    add('--max-worst-case', type=float, help='highest cost of an image that runs the whole chain, in the same unit')
     add(
         '--max-cells',
         type=int,
@@ -135,13 +136,23 @@ def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
         )
     return Plan(
         Quality.parse(args.quality) if args.quality else own,
-        Limits(args.max_cost, args.max_worst_case, args.min_accuracy, args.reach),
+        Limits(_max_cost(args), args.max_worst_case, args.min_accuracy, args.reach),
         max_stages=args.max_stages,
         order=args.order,
         policy=args.policy or ('threshold' if args.convert else 'window'),
         max_settings=args.max_settings,
         max_cells=args.max_cells,
     )
+
+
+def _max_cost(args: argparse.Namespace) -> float | None:
+    if args.max_macs is None:
+        return args.max_cost
+    if args.costs:
+        raise ValueError('--max-macs counts multiply-adds, and --costs gives milliseconds; write --max-cost')
+    if args.max_cost is not None:
+        raise ValueError('--max-cost and --max-macs are one limit; leave one of them out')
+    return args.max_macs
 
 
 if __name__ == '__main__':

@@ -116,6 +116,34 @@ def test_one_member_is_compared_with_nothing(tmp_path):
     assert found.verdict.startswith('The cascade has one member')
 
 
+def test_milliseconds_take_the_place_of_multiply_adds(stored, tmp_path):
+    store, _, stages = stored
+    calibration = fit_store(store, identity(2), 'risk=0.2')
+    found = worth(store, calibration, milliseconds=[3.0, 20.0]).standings
+    routed = replay(
+        [replace(stage, temperature=t) for stage, t in zip(stages, calibration.temperatures, strict=True)],
+        calibration.policy(),
+        800,
+    )
+    spent = [3.0 + 20.0 * (exit_stage == 1) for exit_stage in routed.exit_stage]
+    costs = {standing.name: standing.cost for standing in found}
+    assert costs == pytest.approx({'m0': 3, 'm1': 20, 'ensemble': 23, 'cascade': np.mean(spent)})
+    assert found.unit.name == 'milliseconds'
+
+
+def test_milliseconds_of_an_image_and_of_each_cell(tmp_path):
+    store = make_cell_store(tmp_path, 12, cells=4, stages=2)
+    calibration = fit_store(store, store.header.identity.cascade, 'deferred=0.3')
+    found = worth(store, calibration, milliseconds=[50.0, 7.0])
+    score, went_on = store.cells.confidence[:, store.subsets.index((0,))], 0
+    for confidence in score.tolist():
+        went_on += confidence <= calibration.windows[0][1]
+    costs = {standing.name: standing.cost for standing in found.standings}
+    cells = len(store.cells) / 12
+    assert costs == pytest.approx({found.members[0]: 50, 'ensemble': 50 + cells * 7, 'cascade': 50 + 7 * went_on / 12})
+    assert found.standings.unit.name == 'milliseconds' and ' ms' in found.table().as_text(80)
+
+
 def test_cells_are_judged_by_their_mean_iou(tmp_path):
     store = make_cell_store(tmp_path, 12, cells=4, stages=2)
     calibration = fit_store(store, store.header.identity.cascade, 'deferred=0.3')

@@ -16,9 +16,10 @@ pytest.importorskip('mmseg')
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.report import show
-from mmcascade.comparison.build.segmentation.build import SegBuildRequest, build_segmentor
+from mmcascade.comparison.build.segmentation.build import build_segmentor
 from mmcascade.comparison.build.segmentation.config import fitting_cell
 from mmcascade.comparison.build.segmentation.images import annotated_images
+from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.predict.deciders.open_decider import open_decider
 from mmcascade.engine.runs.calibration import run_calibration
@@ -172,8 +173,6 @@ def test_label_maps_that_are_accepted_or_not(folder, words, tmp_path, capsys):
 
 def test_what_a_search_of_segmentors_has_not(folder, words, tmp_path):
     options = dict(words=words, data=str(folder / 'data'), out=tmp_path / 'out')
-    with pytest.raises(ValueError, match='--cost time is for classifiers'):
-        build_segmentor(SegBuildRequest(**options, calibration=CalibrationRequest('miou=0.5'), cost='time'), print)
     with pytest.raises(ValueError, match='nothing to choose by'):
         build_segmentor(SegBuildRequest(**options, calibration=REQUEST, search=True), print)
 

@@ -133,12 +133,35 @@ def test_table_json_and_picture_agree(store, search, tmp_path):
 
 
 def test_milliseconds(store, search, tmp_path):
-    (tmp_path / 'ms.json').write_text(json.dumps({f'{name}@0': 1.0 for name in NAMES}))
+    macs, times = dict(a=1e6, b=2e6, c=4e6, d=8e6), dict(a=4.0, b=1.0, c=2.5, d=3.0)
+    (tmp_path / 'ms.json').write_text(json.dumps({f'{name}@0': time for name, time in times.items()}))
     said = search(store.folder, '--out', tmp_path / 'out', '--costs', tmp_path / 'ms.json', '--max-settings', 1e3)
-    assert 'milliseconds' in said and '(mean)' in said
+    assert 'milliseconds' in said and '(mean)' in said and '1 ms' in said
     result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
-    assert result['cost'] == 'milliseconds'
-    assert result['points'][0]['report']['cost'] == 1.0
+    assert result['cost'] == 'milliseconds' and result['stages'] == {f'{name}@0': times[name] for name in NAMES}
+    rows = list(csv.DictReader((tmp_path / 'out' / 'pareto.csv').read_text().splitlines()))
+    assert max(len(point['chain']) for point in result['points']) > 1
+    for row, point in zip(rows, result['points'], strict=True):
+        chain = [name.removesuffix('@0') for name in point['chain']]
+        for cost, each in (('cost', times), ('macs', macs)):
+            spent = sum(each[name] * share for name, share in zip(chain, point['reached'], strict=True))
+            assert point['report'][cost] == pytest.approx(spent) == float(row[f'{cost}_report'])
+        assert point['worst_case'] == pytest.approx(sum(times[name] for name in chain))
+    refused = search(store.folder, '--out', tmp_path / 'o', '--costs', tmp_path / 'ms.json', '--max-macs', '5')
+    assert '--max-macs counts multiply-adds, and --costs gives milliseconds; write --max-cost' in refused
+
+
+def test_calibrations_count_multiply_adds_whatever_was_searched_by(project, search, tmp_path):
+    times = {'small@0': 5.0, 'large@1': 2.0, 'large@0': 3.0}
+    (tmp_path / 'ms.json').write_text(json.dumps(times))
+    search(project.folder, '--out', tmp_path / 'out', '--costs', tmp_path / 'ms.json', '--points', 3)
+    result = json.loads((tmp_path / 'out' / 'pareto.json').read_text())
+    assert result['points'][0]['report']['cost'] == 2.0
+    for point, name in zip(result['points'], result['configs'], strict=True):
+        measured = Calibration.load(tmp_path / 'out' / name / 'calibration.json').measured
+        assert measured['macs'] == point['report']['macs'] > 100
+    _, macs = run_members(tmp_path / 'out' / result['configs'][0] / 'config.py')
+    assert macs == pytest.approx(result['points'][0]['whole']['macs'])
 
 
 def test_the_report_of_a_conversion_keeps_the_quality_that_was_asked_for(store, search, tmp_path):
@@ -189,6 +212,7 @@ def test_an_interrupted_search_leaves_nothing(store, search, tmp_path, monkeypat
         (['--convert', 'a,x'], "no stage is named 'x'"),
         (['--compare-confidences', 'x'], "no stage is named 'x'"),
         (['--costs', 'absent.json'], 'absent.json'),
+        (['--max-macs', '5', '--max-cost', '5'], 'are one limit; leave one of them out'),
         (['--convert', 'b,c', '--quality', 'aurc', '--reach', '0.5'], 'leave --reach out'),
         (['--max-settings', 'nan'], 'at least 1, got nan'),
         (['--points', '1'], 'at least 2 points are written, got 1'),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,11 +34,28 @@ class Source(ABC):
 
     #: What routing alone is judged by.
     quality: Quality
+    #: Of each stage, which count as its cost, see :meth:`timed`; None = its multiply-adds do.
+    milliseconds: Sequence[float] | None
+
+    @cached_property
+    def units(self) -> Units:
+        """The units, with the costs of all stages."""
+        if self.milliseconds is None:
+            return self.counted
+        return replace(self.counted, costs=self.timed(self.milliseconds))
 
     @property
     @abstractmethod
-    def units(self) -> Units:
+    def counted(self) -> Units:
         """The units, with the multiply-adds of all stages."""
+
+    @abstractmethod
+    def timed(self, milliseconds: Sequence[float]) -> Costs:
+        """What stages cost that take so long.
+
+        Args:
+            milliseconds: of each stage, for an image, or for a cell where the stage runs on cells.
+        """
 
     @property
     @abstractmethod
@@ -75,7 +92,7 @@ class ScoreSource(Source):
         stages: the stored stages.
         labels: int64 ``(N)``, the true classes; -1 = out of distribution.
         confidence, fusion: of the cascade, see :class:`~mmcascade.routing.CascadeRouter`.
-        milliseconds: per stage, which count as its cost; None = its multiply-adds do.
+        milliseconds: see the base class.
     """
 
     stages: Sequence[CachedStage]
@@ -87,14 +104,16 @@ class ScoreSource(Source):
     quality = Accuracy()
 
     @cached_property
-    def units(self) -> Units:
-        """The units, with the costs of all stages."""
+    def counted(self) -> Units:
+        """The units, with the multiply-adds of all stages."""
         number = np.arange(len(self.labels))
         macs = [np.broadcast_to(np.asarray(stage.macs, np.float64), number.shape) for stage in self.stages]
         costs = Costs(np.stack(macs), number, exits=self._shared_trunks(number.shape))
-        if self.milliseconds is not None:
-            costs = costs.measured(np.repeat(np.asarray(self.milliseconds, np.float64)[:, None], len(number), 1))
         return Units(number, number, costs, np.ones(len(number)), self.labels < 0)
+
+    def timed(self, milliseconds: Sequence[float]) -> Costs:
+        """See :meth:`Source.timed`."""
+        return self.counted.costs.measured(_on_each(milliseconds, len(self.labels)))
 
     def _shared_trunks(self, shape: tuple[int, ...]) -> SharedTrunks | None:
         trunk = [stage.trunk for stage in self.stages]
@@ -151,14 +170,20 @@ class ScoreSource(Source):
 
 @dataclass(frozen=True)
 class CellSource(Source):
-    """A complete store of cells; a cell carries its right and its predicted pixels per class. Groups are images."""
+    """A complete store of cells; a cell carries its right and its predicted pixels per class. Groups are images.
+
+    Attributes:
+        store: the cells.
+        milliseconds: see the base class.
+    """
 
     store: CellStore
+    milliseconds: Sequence[float] | None = None
 
     quality = MeanIoU()
 
     @cached_property
-    def units(self) -> Units:
+    def counted(self) -> Units:
         """The units, with the multiply-adds of all stages."""
         cells, on = self.store.cells, self.store.on
         macs = np.ascontiguousarray(cells.macs.T)
@@ -173,6 +198,23 @@ class CellSource(Source):
             label=label,
             empty=self.store.header.empty,
         )
+
+    def timed(self, milliseconds: Sequence[float]) -> Costs:
+        """See :meth:`Source.timed`. Cells share the time of a first stage that runs on images by their areas.
+
+        Raises:
+            ValueError: if a stage has a fallback, which takes another time on the whole image than on crops.
+        """
+        units = self.counted
+        if units.costs.whole:
+            raise ValueError(
+                f'stage {self.store.header.stages[min(units.costs.whole)]} runs on crops or on the whole image '
+                '(fallback), and milliseconds of stages name one of the two; count multiply-adds, without costs='
+            )
+        per_unit = _on_each(milliseconds, len(units))
+        if self.store.on[0] == 'image':
+            per_unit[0] *= units.area / np.bincount(units.group, units.area)[units.group]
+        return units.costs.measured(per_unit)
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -232,3 +274,8 @@ class CellSource(Source):
     def _stored(self, subset: Chain) -> Exit:
         cells, at = self.store.cells, position(self.store.subsets, subset)
         return Exit(cells.confidence[:, at], Dense(np.concatenate([cells.intersect[:, at], cells.predicted[:, at]], 1)))
+
+
+def _on_each(milliseconds: Sequence[float], units: int) -> NDArray[np.float64]:
+    """The same for every unit, ``(stages, units)``."""
+    return np.repeat(np.asarray(milliseconds, np.float64)[:, None], units, 1)

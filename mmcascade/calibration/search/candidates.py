@@ -28,7 +28,7 @@ class Candidates:
     """Stored stages with names and costs.
 
     Attributes:
-        source: their outputs.
+        source: their outputs, with what they count in multiply-adds.
         cascade: all of them as one cascade.
         names: of each stage.
         costs: what each stage costs for each unit: multiply-adds or milliseconds.
@@ -172,7 +172,7 @@ def stage_name(stage: StageIdentity) -> str:
     return '@'.join([stage.member, str(stage.view), *(change.replace(' ', '-') for change in changes if change)])
 
 
-def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> list[float]:
     """Milliseconds per stage, in the order of the names.
 
     Raises:
@@ -189,7 +189,7 @@ def given_costs(costs: Mapping[str, float], names: Sequence[str]) -> NDArray[np.
     for name in names:
         if not is_number(costs[name]):
             raise ValueError(f'the cost of stage {name} is a number of milliseconds, got {costs[name]!r}')
-    return np.array([float(costs[name]) for name in names])
+    return [float(costs[name]) for name in names]
 
 
 def _of_scores(
@@ -207,13 +207,12 @@ def _of_scores(
     identity = stores[0].header.identity
     identities = [stage for store in stores for stage in store.header.identity.stages]
     names = [stage_name(stage) for stage in identities]
-    given = None if costs is None else given_costs(costs, names).tolist()
-    source = ScoreSource(stages, labels, confidence, fusion, given)
+    source = ScoreSource(stages, labels, confidence, fusion)
     return Candidates(
         source,
         CascadeIdentity(tuple(identities), confidence, fusion, identity.precision),
         names,
-        source.units.costs,
+        _costs(source, costs, names),
         [stage.temperature for stage in stages],
         identity.data.summary(),
     )
@@ -221,26 +220,19 @@ def _of_scores(
 
 def _of_cells(store: CellStore, costs: Mapping[str, float] | None) -> Candidates:
     names, source = list(store.header.stages), CellSource(store)
-    units = source.units
-    if costs is not None:
-        if units.costs.whole:
-            raise ValueError(
-                f'stage {names[min(units.costs.whole)]} runs on crops or on the whole image (fallback), and costs of '
-                'stages in milliseconds name one of the two; search by multiply-adds, without costs='
-            )
-        per_unit = np.repeat(given_costs(costs, names)[:, None], len(units), 1)
-        if store.on[0] == 'image':
-            per_unit[0] *= units.area / np.bincount(units.group, units.area)[units.group]
-        units = replace(units, costs=replace(units.costs, per_unit=per_unit))
     return Candidates(
         source,
         store.header.identity.cascade,
         names,
-        units.costs,
+        _costs(source, costs, names),
         list(store.header.temperatures),
         store.header.identity.data.summary(),
         first=0,
     )
+
+
+def _costs(source: Source, costs: Mapping[str, float] | None, names: Sequence[str]) -> Costs:
+    return source.units.costs if costs is None else source.timed(given_costs(costs, names))
 
 
 def _check_fit(first: ScoreStore, other: ScoreStore) -> None:

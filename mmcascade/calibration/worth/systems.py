@@ -33,10 +33,10 @@ def stored(
     Args:
         store: what they say.
         calibration: of the cascade.
-        milliseconds: of each stage on an image, in place of its multiply-adds; of scores only.
+        milliseconds: of each stage on an image, or on a cell where it runs on cells, in place of its multiply-adds.
     """
     if isinstance(store, CellStore):
-        return CellSource(store)
+        return CellSource(store, milliseconds)
     cascade, stages = calibration.cascade, store.stages(calibration.temperatures)
     return ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
 

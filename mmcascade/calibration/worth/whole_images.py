@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmcascade.calibration.replay.routes import Routes
@@ -11,7 +11,8 @@ from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import ENSEMBLE, areas_of
 from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
-from mmcascade.routing import ExitPolicy, WindowPolicy
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
+from mmcascade.routing import WindowPolicy
 
 
 @dataclass(frozen=True)
@@ -21,34 +22,42 @@ class WholeImages:
     Attributes:
         every: of all members, in the order of the cascade.
         later: by name, of each but the first as the only one.
+        milliseconds: of each member on a whole image, in the same order, in place of its multiply-adds.
     """
 
     every: CellStore
     later: Mapping[str, CellStore]
+    milliseconds: Sequence[float] | None = None
 
     @classmethod
-    def among(cls, stores: Iterable[CellStore], members: list[str]) -> WholeImages | None:
+    def among(
+        cls, stores: Iterable[CellStore], members: list[str], milliseconds: Sequence[float] | None = None
+    ) -> WholeImages | None:
         """Those of a cascade's members among some stores; None where one is missing."""
         by_members = {tuple(stage.member for stage in store.header.identity.stages): store for store in stores}
         later = {name: by_members[(name,)] for name in members[1:] if (name,) in by_members}
         every = by_members.get(tuple(members))
-        return None if every is None or len(later) < len(members) - 1 else cls(every, later)
+        return None if every is None or len(later) < len(members) - 1 else cls(every, later, milliseconds)
 
     def systems(self) -> dict[str, Routes]:
         """Each member by itself and all of them on everything, by name."""
         first, *others = [stage.member for stage in self.every.header.identity.stages]
-        nobody = WindowPolicy([])
-        systems = {first: _routes(self.every, nobody)}
-        systems |= {name: _routes(self.later[name], nobody) for name in others}
+        every, nobody = CellSource(self.every, self.milliseconds), WindowPolicy([])
+        systems = {first: every.route((0,), nobody)}
+        for number, name in enumerate(others, 1):
+            time = None if self.milliseconds is None else [self.milliseconds[number]]
+            systems[name] = CellSource(self.later[name], time).route((0,), nobody)
         if others:
-            systems[ENSEMBLE] = _routes(self.every, WindowPolicy([(None, None)] * len(others)))
+            systems[ENSEMBLE] = every.route(tuple(range(len(others) + 1)), WindowPolicy([(None, None)] * len(others)))
         return systems
 
 
-def area_standings(systems: Mapping[str, Routes]) -> AreaStandings:
-    """Routed label maps of the same images beside each other, with intervals from the same draws of images."""
-    return AreaStandings([AreaSystem(name, *areas_of(routes), routes.cost) for name, routes in systems.items()])
+def area_standings(systems: Mapping[str, Routes], unit: CostUnit = MULTIPLY_ADDS) -> AreaStandings:
+    """Routed label maps of the same images beside each other, with intervals from the same draws of images.
 
-
-def _routes(store: CellStore, policy: ExitPolicy) -> Routes:
-    return CellSource(store).route(tuple(range(policy.num_gaps + 1)), policy)
+    Args:
+        systems: by name.
+        unit: of their costs.
+    """
+    areas = [AreaSystem(name, *areas_of(routes), routes.cost) for name, routes in systems.items()]
+    return AreaStandings(areas, unit=unit)

@@ -16,7 +16,7 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, area_systems_of, stored, systems_of
 from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
-from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
+from mmcascade.evaluation.standings.cost_unit import unit_for
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import REPEATS, Standings, System
 from mmcascade.evaluation.standings.table import standings_table
@@ -67,18 +67,19 @@ def worth(
         store: what all stages say, in the cascade's order.
         calibration: of the cascade.
         groups: rising indexes of the images that count; default all.
-        milliseconds: of each stage of classifiers on an image, in place of its multiply-adds.
+        milliseconds: of each stage on an image, or on a cell where it runs on cells, in place of its multiply-adds.
 
     Raises:
         ValueError: if the store holds another number of stages.
     """
     source = stored(store, calibration, milliseconds)
-    unit = MULTIPLY_ADDS if milliseconds is None else MILLISECONDS
+    unit = unit_for(milliseconds)
     chosen = np.arange(source.units.groups) if groups is None else groups
     repeats = int(np.clip(_DRAWN // max(len(chosen), 1), 200, REPEATS))
     if isinstance(store, CellStore):
         areas = [_some_images(system, chosen) for system in area_systems_of(source, calibration)]
-        return Worth(AreaStandings(areas, repeats=repeats), _members([system.name for system in areas], calibration))
+        standings = AreaStandings(areas, repeats=repeats, unit=unit)
+        return Worth(standings, _members([system.name for system in areas], calibration))
     systems = [_some_units(system, chosen) for system in systems_of(source, calibration)]
     cascade = systems[-1]
     wanted = Target.parse(calibration.accept_target or calibration.target)

@@ -20,7 +20,7 @@ from mmcascade.comparison.build.material import Material
 from mmcascade.comparison.build.request import CALIBRATION, CONFIG, COSTS, PAGE, RESULTS, BuildRequest, Built, written
 from mmcascade.comparison.build.search.build import searched
 from mmcascade.comparison.build.search.plans import plan_for
-from mmcascade.comparison.build.times import measured_times
+from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
@@ -76,7 +76,13 @@ def _in_order(material: Material, request: BuildRequest, say: Say) -> tuple[list
     if not request.timed:
         return stages, None
     names = [material.name(stage) for stage in stages]
-    taken = measured_times(material.config(stages, request.loading), names, request.out / COSTS, say)
+    taken = measured_times(
+        material.config(stages, request.loading),
+        names,
+        request.out / COSTS,
+        Effort(batch_size=request.loading.batch_size),
+        say,
+    )
     ordered = sorted(zip(taken, range(len(stages)), strict=True))
     return [stages[index] for _, index in ordered], [time for time, _ in ordered]
 
@@ -126,5 +132,6 @@ def results_of(built: Built, request: BuildRequest) -> dict[str, Any]:
         'deployed': None if built.deployed is None else dict(zip(('coverage', 'risk'), built.deployed, strict=True)),
         'verdict': built.verdict,
         **({} if built.stage_ms is None else {'stage_ms': built.stage_ms}),
+        **({} if built.whole_ms is None else {'whole_ms': built.whole_ms}),
         **({} if built.searched is None else {'search': built.searched}),
     }

@@ -107,7 +107,8 @@ class Built:
         deployed: coverage and risk of what the cascade accepts of the report part; None where nothing is accepted or
             rejected.
         searched: what a search found, as it stands in ``results.json``; None where there was none.
-        stage_ms: milliseconds of each stage on an image, where those are the costs.
+        stage_ms: where times are the costs, milliseconds of each stage on an image, or on a cell if it runs on cells.
+        whole_ms: of segmentors, those of each member on a whole image.
     """
 
     config: Path
@@ -117,6 +118,7 @@ class Built:
     deployed: tuple[float, float] | None
     searched: dict[str, Any] | None = None
     stage_ms: list[float] | None = None
+    whole_ms: list[float] | None = None
 
     @property
     def verdict(self) -> str:

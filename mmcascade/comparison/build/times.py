@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
@@ -20,11 +21,24 @@ from mmcascade.models.runtimes.batch_sizes import SIZES
 from mmcascade.routing.checks import is_number
 
 SCHEMA = 1
-IMAGES, REPEATS = 32, 5
+REPEATS = 5
 
 
-def measured_times(config: Config, names: Sequence[str], path: Path, say: Say = print) -> list[float]:
-    """Milliseconds per image of each stage of a config, alone and at its best batch size, up to that of the loader.
+@dataclass(frozen=True)
+class Effort:
+    """What stages are timed on.
+
+    Attributes:
+        images: how many are run.
+        batch_size: the largest that is tried, of images, or of cells for stages on cells.
+    """
+
+    images: int = 32
+    batch_size: int = 1
+
+
+def measured_times(config: Config, names: Sequence[str], path: Path, effort: Effort, say: Say = print) -> list[float]:
+    """Milliseconds per image (or cell, of stages on cells) of each stage of a config, alone and at its best batch size.
 
     The best of several rounds counts, since whatever else the machine does only adds to it. They are measured once and
     kept: what an earlier run measured of the same stages is read.
@@ -33,18 +47,20 @@ def measured_times(config: Config, names: Sequence[str], path: Path, say: Say = 
         config: of a cascade without a calibration.
         names: of its stages, no name twice; what the file calls them.
         path: of the file.
+        effort: what they are timed on.
         say: prints one line of progress.
     """
     known = _read(path)
-    if not set(names) <= set(known):
+    missing = [index for index, name in enumerate(names) if name not in known]
+    if missing:
         plain = copy.deepcopy(config)
         plain.model.pop('calibration', None)
         plain.model.policy = dict(type='mmcascade.WindowPolicy', windows=[(None, None)] * (len(plain.model.stages) - 1))
         keep_freed_memory()
         with progress_bar('timing members') as progress:
-            sizes = [size for size in SIZES if size <= max(1, plain.test_dataloader.batch_size)]
-            times = Benchmark(plain, IMAGES, sizes=sizes).measure_stages(REPEATS, progress)
-        known = dict(zip(names, (spread['lowest'] for spread in times.values()), strict=True))
+            sizes = [size for size in SIZES if size <= max(1, effort.batch_size)]
+            times = Benchmark(plain, effort.images, sizes=sizes).measure_stages(REPEATS, progress, missing)
+        known |= {names[index]: spread['lowest'] for index, spread in zip(missing, times, strict=True)}
         load, processors = os.getloadavg()[0], os.cpu_count() or 1
         if load > 1.5 * processors:
             say(f'the machine is busy (load {load:.1f}), so these times are rough; delete {path} to measure again')

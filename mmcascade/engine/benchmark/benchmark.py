@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import os
 import resource
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -173,19 +173,22 @@ class Benchmark:
         )
 
     @torch.no_grad()
-    def measure_stages(self, repeats: int = 5, progress: Progress = no_progress) -> dict[str, Spread]:
-        """Milliseconds of every stage by itself, per image or per cell, by name; no system is run.
+    def measure_stages(
+        self, repeats: int = 5, progress: Progress = no_progress, only: Collection[int] | None = None
+    ) -> list[Spread]:
+        """Milliseconds of stages by themselves, per image or per cell, in order; no system is run.
 
         Args:
             repeats: rounds in which the stages take turns.
             progress: called with the number of finished and of all timed runs.
+            only: which stages to time; None = all.
         """
         with self._precision():
             self._ready()
-            members = [member for member in self._members()[0] if member.stage is not None]
+            stages = [stage for index, stage in enumerate(self.model.stages) if only is None or index in only]
+            members = self._swept(stages, len(stages))
             _, rounds = self._timed(members, {}, repeats, progress)
-            speeds = [member.speed(taken) for member, taken in zip(members, rounds.per_run, strict=True)]
-        return {speed.name: speed.best_ms for speed in speeds}
+            return [member.speed(taken).best_ms for member, taken in zip(members, rounds.per_run, strict=True)]
 
     def _ready(self) -> CascadeRouter:
         """The router of the cascade, whose stages have the views that they need."""
@@ -197,13 +200,19 @@ class Benchmark:
     def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
         """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
         given = list(self.model.stages)
-        for index, stage in enumerate(given):
+        alone = [stage.alone() for stage in given]
+        timed = [*given, *(stage for stage in alone if stage not in given)]
+        members = self._swept(timed, len(given))
+        return members, [members[timed.index(stage)].used for stage in alone]
+
+    def _swept(self, timed: Sequence[MemberStage], stages: int) -> list[TimedMember]:
+        """Each in every runtime, at its best batch size; the first ones are stages of a cascade."""
+        for index, stage in enumerate(timed[:stages]):
             if stage.identity().fallback is not None:
                 raise ValueError(
                     f'stage {index} runs on crops or on the whole image (fallback), and a benchmark times one of them '
                     'per stage; time the cascade without fallback=, and beside it the member on whole images'
                 )
-        alone = [stage.alone() for stage in given]
         most = max(self._kinds(), key=len)
 
         def curve_of(stage: MemberStage) -> Curve:
@@ -212,13 +221,12 @@ class Benchmark:
                 stage.runtime.settle(inputs[:1])
             return sweep(stage.forward, one_row(inputs), self._sizes_for(stage), device=self.device)
 
-        timed = [*given, *(stage for stage in alone if stage not in given)]
         members = []
         for index, stage in enumerate(timed):
             found, refused = candidates(stage, self.runtimes, curve_of)
             used = with_batch_size(stage, stage.batch_size or found[0].stage.batch_size)
-            members.append(TimedMember(index if index < len(given) else None, used, found, refused))
-        return members, [members[timed.index(stage)].used for stage in alone]
+            members.append(TimedMember(index if index < stages else None, used, found, refused))
+        return members
 
     def _timed(
         self,

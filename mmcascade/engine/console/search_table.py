@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmcascade._system.tables import Column, Table, with_interval, with_prefix
+from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.calibration.search.results.files import describe_windows
 from mmcascade.calibration.search.results.pareto_file import IntervalEntry, ParetoFile, PointEntry, SystemEntry
+from mmcascade.evaluation.standings.cost_unit import unit_of
 
 
 def points_table(result: ParetoFile) -> Table:
@@ -96,4 +97,4 @@ def _system(system: SystemEntry | None, unit: str) -> str:
 
 
 def _cost(value: float, unit: str) -> str:
-    return with_prefix(value) if unit == 'multiply-adds' else f'{value:.4g}'
+    return unit_of(unit).text(value)

@@ -104,13 +104,18 @@ def section_of(run: CalibratedRun, progress: Progress = no_progress) -> PageSect
     calibration = run.calibration
     told = _told(run)
     evidence = evidence_for(run.fitted, calibration)
+    times = _times(run, 'stage_ms')
     if isinstance(run.fitted, CellStore):
-        cells = run.shown if isinstance(run.shown, CellStore) else None
-        shown_cells = None if cells is None else CellSplit(cells, run.whole)
+        on_cells = CellSplit(run.fitted, milliseconds=times)
+        if times is not None:
+            evidence = replace(evidence, units=on_cells.source.units)
+        shown_cells = None
+        if isinstance(run.shown, CellStore):
+            whole = run.whole and replace(run.whole, milliseconds=_times(run, 'whole_ms', needed=times is not None))
+            shown_cells = CellSplit(run.shown, whole, times)
         pictures = _cell_images(told, calibration)
-        return cells_section(told, calibration, evidence, CellSplit(run.fitted), shown_cells, pictures, progress)
+        return cells_section(told, calibration, evidence, on_cells, shown_cells, pictures, progress)
     shown = run.shown if isinstance(run.shown, ScoreStore) else None
-    times = _stage_times(run)
     fitted, split = (
         None if store is None else StoredSplit.of(store, calibration.cascade, calibration.temperatures, times)
         for store in (run.fitted, shown)
@@ -169,16 +174,14 @@ def _told(run: CalibratedRun) -> Told:
     )
 
 
-def _stage_times(run: CalibratedRun) -> list[float] | None:
-    """Milliseconds of the stages, where `build` counted those."""
-    times = _results(run.path.parent).get('stage_ms')
-    if times is None:
+def _times(run: CalibratedRun, name: str, needed: bool = False) -> list[float] | None:
+    """Milliseconds of the stages, or of members on whole images, where `build` counted those."""
+    times = _results(run.path.parent).get(name)
+    if times is None and not needed:
         return None
     stages = len(run.calibration.cascade.stages)
     if not isinstance(times, list) or len(times) != stages or not all(is_number(time) and time > 0 for time in times):
-        raise ValueError(
-            f'{run.path.parent / RESULTS}: stage_ms is a number for each of {stages} stages, got {times!r}'
-        )
+        raise ValueError(f'{run.path.parent / RESULTS}: {name} is a number for each of {stages} stages, got {times!r}')
     return times
 
 

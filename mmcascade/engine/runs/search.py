@@ -29,10 +29,9 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import holds_cells
 from mmcascade.engine.configs.chains import stored_config, write_chain
+from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
 from mmcascade.visualization.search_plot import plot_confidences, plot_front
 from mmcascade.visualization.style import save
-
-MULTIPLY_ADDS, MILLISECONDS = 'multiply-adds', 'milliseconds'
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class SearchRun:
             ValueError: if the stores do not fit together, or the output folder holds something.
         """
         out = cls._checked(Path(out), options.get('points', cls.points))
-        unit = MULTIPLY_ADDS if costs is None else MILLISECONDS
+        unit = (MULTIPLY_ADDS if costs is None else MILLISECONDS).name
         if holds_cells(folders[0]):
             for name, value in (('confidence', confidence), ('fusion', fusion)):
                 if value is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmcascade._system.tables import with_prefix
@@ -43,6 +44,11 @@ class CostUnit:
 
 MULTIPLY_ADDS = CostUnit('multiply-adds', 'MACs', 'macs')
 MILLISECONDS = CostUnit('milliseconds', 'time', 'ms')
+
+
+def unit_for(milliseconds: Sequence[float] | None) -> CostUnit:
+    """What costs are counted in where stages have these milliseconds; None = they were not timed."""
+    return MULTIPLY_ADDS if milliseconds is None else MILLISECONDS
 
 
 def unit_of(name: str) -> CostUnit:

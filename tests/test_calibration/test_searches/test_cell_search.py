@@ -129,6 +129,7 @@ def test_costs_per_image_and_per_cell(tmp_path):
     timed = Candidates.from_stores([candidates.source.store], dict(zip(NAMES, (5.0, 2.0, 9.0), strict=False)))
     assert timed.mean_costs() == pytest.approx([5, 2 * 7.5, 9])
     assert timed.worst_case((0, 1, 2), Plan(max_cells=3)) == pytest.approx(5 + 3 * 2 + 9)
+    assert timed.source.units.costs.means() == pytest.approx([100, 40 * 7.5, 80 * 7.5]), 'routes count multiply-adds'
     assert timed.names == NAMES[:3] and timed.describe((0, 2)) == 'small > large'
     assert [s.member for s in timed.identity((0, 2)).stages] == ['small', 'large']
 

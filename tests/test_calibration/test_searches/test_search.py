@@ -109,6 +109,8 @@ def test_costs_in_milliseconds_change_what_is_found(candidates, tmp_path):
     found = search(timed, everybody(timed), Plan(ACCURACY, max_settings=1e4))
     assert found.front[0].chain == (1,)
     assert found.front[0].cost == 1.0
+    assert timed.mean_costs() == pytest.approx([9, 1, 2, 8])
+    assert timed.source.units.costs.means() == pytest.approx(candidates.mean_costs()), 'routes count multiply-adds'
     order = [1, 2, 3, 0]
     assert all(list(s.chain) == sorted(s.chain, key=order.index) for s in found.front)
     with pytest.raises(ValueError, match=r"lack \['s3@0'\] and name \['x'\]"):

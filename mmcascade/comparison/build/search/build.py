@@ -21,11 +21,11 @@ from mmcascade.comparison.build.request import CONFIG, COSTS, SEARCH, BuildReque
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_name, chain_standings, chains_json, search_verdict
 from mmcascade.comparison.build.search.choice import Choice, choose
-from mmcascade.comparison.build.times import measured_times
+from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, store_job
 from mmcascade.engine.runs.filling.copy_stages import copy_stages
-from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
+from mmcascade.evaluation.standings.cost_unit import unit_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Searched:
 
     def to_json(self) -> dict[str, Any]:
         """What ``results.json`` holds of it."""
-        unit = MULTIPLY_ADDS if self.times is None else MILLISECONDS
+        unit = unit_for(self.times)
         standings = chain_standings(self.candidates, self.choice, self.request.calibration, self.names, unit)
         chosen, alone = (chain_name(each.chain, self.names) for each in (self.choice.setting, self.choice.alone))
         found = chains_json(standings, self.choice, self.candidates, self.names)
@@ -97,7 +97,11 @@ def searched(material: Material, request: BuildRequest, say: Say) -> Searched:
     config = written(material.config(placed, request.loading), folder / CONFIG)
     names = [_name(stage, found.view, material) for stage, found in zip(placed, config.model.stages, strict=True)]
     say(f'{folder / CONFIG}: {len(placed)} stages to choose from: {", ".join(names)}')
-    times = measured_times(config, names, request.out / COSTS, say) if request.timed else None
+    times = (
+        measured_times(config, names, request.out / COSTS, Effort(batch_size=request.loading.batch_size), say)
+        if request.timed
+        else None
+    )
     stores = []
     for part, split in (('calibration', 'val_dataloader'), ('report', 'test_dataloader')):
         with progress_bar(f'running them on the {part} part') as progress:

@@ -18,9 +18,10 @@ from mmcascade.comparison.build.request import CONFIG, SEARCH, BuildRequest, wri
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_standings, chains_json
 from mmcascade.comparison.build.search.choice import Choice, choose
+from mmcascade.comparison.build.segmentation.times import SegTimes
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store
-from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS
+from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class SegSearched:
         members: names of all, cheap first.
         choice: what is taken of them.
         report_part: the cells of all members on the report part.
+        times: of the members, where those are the costs.
         request: what was asked for.
     """
 
     members: Sequence[str]
     choice: Choice
     report_part: CellStore
+    times: SegTimes | None
     request: BuildRequest
 
     @property
@@ -59,12 +62,13 @@ class SegSearched:
 
     def to_json(self) -> dict[str, Any]:
         """What ``results.json`` holds of it."""
-        candidates = Candidates.from_stores([self.report_part])
-        standings = chain_standings(candidates, self.choice, self.request.calibration, self.members, MULTIPLY_ADDS)
+        candidates = _candidates(self.report_part, self.members, self.times)
+        unit = MULTIPLY_ADDS if self.times is None else MILLISECONDS
+        standings = chain_standings(candidates, self.choice, self.request.calibration, self.members, unit)
         return chains_json(standings, self.choice, candidates, self.members)
 
 
-def searched_segmentors(config: Config, request: BuildRequest, say: Say) -> SegSearched:
+def searched_segmentors(config: Config, request: BuildRequest, times: SegTimes | None, say: Say) -> SegSearched:
     """Store the cells of all members, and choose on the calibration part.
 
     The first member is the cheapest: it labels whole images, and only later ones are chosen.
@@ -72,6 +76,7 @@ def searched_segmentors(config: Config, request: BuildRequest, say: Say) -> SegS
     Args:
         config: of the cascade of all members, cheap first.
         request: what is asked for.
+        times: of the members, where those are the costs.
         say: prints one line of progress.
     """
     folder = request.out / SEARCH
@@ -82,7 +87,12 @@ def searched_segmentors(config: Config, request: BuildRequest, say: Say) -> SegS
         with progress_bar(f'running them on the {part} part') as progress:
             stores.append(prepare_store(whole, folder / f'{part}_cells', split, progress=progress)[0])
     calibration_part, report_part = stores
-    candidates = Candidates.from_stores([calibration_part])
+    candidates = _candidates(calibration_part, members, times)
     with progress_bar('searching chains') as progress:
         choice = choose(candidates, np.arange(calibration_part.images), request.calibration.wanted, progress=progress)
-    return SegSearched(members, choice, report_part, request)
+    return SegSearched(members, choice, report_part, times, request)
+
+
+def _candidates(store: CellStore, members: Sequence[str], times: SegTimes | None) -> Candidates:
+    costs = None if times is None else dict(zip(store.header.stages, times.of_stages(members), strict=True))
+    return Candidates.from_stores([store], costs)

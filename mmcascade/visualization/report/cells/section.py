@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade._system.tables import Column, Table, with_prefix
+from mmcascade._system.tables import Column, Table
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.cells.selective import judged_images
 from mmcascade.calibration.fit.evidence import Evidence
@@ -22,6 +22,7 @@ from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, areas_of
 from mmcascade.calibration.worth.whole_images import area_standings
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_interval
+from mmcascade.evaluation.standings.cost_unit import MULTIPLY_ADDS, CostUnit
 from mmcascade.evaluation.standings.table import standings_table
 from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.visualization.report.cells.pictures import CellImages, CellPicture, cell_pictures
@@ -52,6 +53,7 @@ class CellSection:
     pictures: list[CellPicture]
     stage_names: list[str]
     stage_styles: list[str]
+    cost: str = 'multiply-adds'
 
     template = 'cells.html'
 
@@ -80,7 +82,7 @@ def cells_section(
     Args:
         told: names, commands and config.
         calibration: of the cascade.
-        evidence: what it was fitted on.
+        evidence: what it was fitted on, with the same costs.
         fitted: the calibration split.
         shown: of a split that nothing was fitted on; None = the calibration split is all there is.
         images: of the split that is shown; None = they cannot be shown.
@@ -88,9 +90,9 @@ def cells_section(
     """
     split = shown or fitted
     systems = split.systems(calibration)
-    standings = area_standings(systems)
+    standings = area_standings(systems, split.unit)
     members = [name for name in systems if name not in (ENSEMBLE, CASCADE)]
-    looks = _looks(members)
+    looks = {name: look for name, look in _looks(members).items() if name in systems}
     intervals = {standing.name: standing.quality for standing in standings}
     # Later members that did not run by themselves are known together only.
     compared, larger = members, 'the larger member'
@@ -123,7 +125,7 @@ def cells_section(
         chart.line([x, x], [100 * found.low, 100 * found.high], look.style, says)
         chart.point(x, 100 * found.estimate, look.style, look.marker, says)
         chart.keys.append(Key(name, look.style, look.marker))
-    own = _nearest(settings, calibration)
+    own = _nearest(settings, split.routes(calibration))
     return CellSection(
         told=told,
         facts=[
@@ -140,12 +142,13 @@ def cells_section(
         table=standings_table(standings, compared[-1]),
         chart=chart,
         labels=[f'{100 * share:g} % of the cells go on in each gap' for share in shares],
-        places=[_place(made, routes, chart, scale) for made, routes in settings],
+        places=[_place(made, routes, chart, (unit, scale)) for made, routes in settings],
         start=own,
         classes=_classes(split, systems, told.classes),
         pictures=[] if images is None else cell_pictures(systems[CASCADE], images),
         stage_names=split.names,
         stage_styles=[stage_style(stage) for stage in range(len(split.names))],
+        cost=unit.name,
     )
 
 
@@ -186,28 +189,33 @@ def _setting(share: float, calibration: Calibration, evidence: Evidence, split: 
     return made, split.routes(made)
 
 
-def _nearest(settings: Sequence[Made], calibration: Calibration) -> int:
+def _nearest(settings: Sequence[Made], own: Routes) -> int:
+    """The setting in which stages see about as much of the images as in the cascade's own."""
     apart = [
-        abs(made.measured['macs'] - calibration.measured['macs']) if isinstance(made, Calibration) else np.inf
-        for made, _ in settings
+        np.inf if routes is None else np.abs(np.subtract(routes.reached(), own.reached())).sum()
+        for _, routes in settings
     ]
     return int(np.argmin(apart))
 
 
-def _place(made: Calibration | str, routes: Routes | None, chart: Chart, scale: float) -> dict[str, Any]:
+def _place(
+    made: Calibration | str, routes: Routes | None, chart: Chart, shown: tuple[CostUnit, float]
+) -> dict[str, Any]:
     if routes is None or not isinstance(made, Calibration):
         return {'problem': str(made)}
     found = _miou(routes, repeats=1).estimate
-    macs = float(routes.cost.mean())
+    unit, scale = shown
+    cost = float(routes.cost.mean())
     measured = made.measured
+    spent = unit.text(cost, 3) + (' multiply-adds' if unit is MULTIPLY_ADDS else '')
     text = {
         'fit-miou': percent(measured['miou']),
-        'fit-macs': with_prefix(measured['macs']),
-        'fit-worst': with_prefix(measured['worst_case']),
+        'fit-macs': unit.text(measured['macs']),
+        'fit-worst': unit.text(measured['worst_case']),
         'miou': percent(found),
-        'macs': with_prefix(macs),
-        'worst': with_prefix(float(routes.cost.max())),
-        'sentence': f'{100 * found:.1f} % mIoU at {with_prefix(macs, 3)} multiply-adds an image.',
+        'macs': unit.text(cost),
+        'worst': unit.text(float(routes.cost.max())),
+        'sentence': f'{100 * found:.1f} % mIoU at {spent} an image.',
     }
     for gap, window in enumerate(made.windows):
         text[f'window{gap}'] = window_text(window)
@@ -218,7 +226,7 @@ def _place(made: Calibration | str, routes: Routes | None, chart: Chart, scale: 
         here, on = int((routes.exit_stage == stage).sum()), int((routes.exit_stage > stage).sum())
         for kind, count in (('leaves', here), ('on', on)):
             text[f'flow{stage}-{kind}'], width[f'flow{stage}-{kind}'] = f'{count:,}', round(100 * count / cells, 3)
-    x, y = chart.place(macs / scale, 100 * found)
+    x, y = chart.place(cost / scale, 100 * found)
     return {'text': text, 'width': width, 'at': {'cost': [float(x), float(y)]}}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE
 from mmcascade.calibration.worth.whole_images import WholeImages
+from mmcascade.evaluation.standings.cost_unit import CostUnit, unit_for
 from mmcascade.routing import WindowPolicy
 
 
@@ -22,15 +24,22 @@ class CellSplit:
     Attributes:
         store: what the stages of the cascade say of them.
         whole: what its members say of whole images; None = they did not run there.
+        milliseconds: of each stage, on an image or on a cell, in place of its multiply-adds.
     """
 
     store: CellStore
     whole: WholeImages | None = None
+    milliseconds: Sequence[float] | None = None
+
+    @property
+    def unit(self) -> CostUnit:
+        """Of the costs."""
+        return unit_for(self.milliseconds)
 
     @cached_property
     def source(self) -> CellSource:
         """Its stages."""
-        return CellSource(self.store)
+        return CellSource(self.store, self.milliseconds)
 
     @cached_property
     def names(self) -> list[str]:

@@ -18,7 +18,7 @@ from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import stage_names, systems_of
-from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS, CostUnit
+from mmcascade.evaluation.standings.cost_unit import CostUnit, unit_for
 from mmcascade.evaluation.standings.standings import System
 from mmcascade.routing import CascadeState, UnitBatch
 
@@ -58,7 +58,7 @@ class StoredSplit:
     @property
     def unit(self) -> CostUnit:
         """Of the costs."""
-        return MULTIPLY_ADDS if self.source.milliseconds is None else MILLISECONDS
+        return unit_for(self.source.milliseconds)
 
     @property
     def labels(self) -> NDArray[np.int64]:
