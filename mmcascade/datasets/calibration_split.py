@@ -14,6 +14,8 @@ from mmcascade.registry import DATASETS
 from mmcascade.routing.checks import is_number, is_whole
 
 PARTS = ('calibration', 'rest')
+#: What becomes of classes that are too small to be in both parts: an error, or they are divided as if they were one.
+RARE = ('refuse', 'together')
 
 
 def stratified_indices(labels: Sequence[Any] | np.ndarray, num: int, seed: int = 0, kind: str = 'class') -> np.ndarray:
@@ -41,16 +43,56 @@ def stratified_indices(labels: Sequence[Any] | np.ndarray, num: int, seed: int =
         [0, 1, 1]
     """
     classes, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    total = len(members)
-    quotas, remainders = np.divmod(num * sizes, total)
-    quotas[np.argsort(-remainders, kind='stable')[: num - quotas.sum()]] += 1
+    total, quotas = len(members), _quotas(sizes, num)
     for label, size, quota in zip(classes, sizes, quotas, strict=True):
         if not 0 < quota < size:
             raise ValueError(
                 f'{kind} {label} is too small to be split: of its {size} sample(s), {quota} would '
                 f'go to the calibration part ({num} of {total} samples in all), and each part '
-                f'needs at least one. Change fraction= or num=, or leave the {kind} out'
+                f"needs at least one. Change fraction= or num=, divide such ones together (rare='together'), or leave "
+                f'the {kind} out'
             )
+    return _drawn(members, sizes, quotas, seed)
+
+
+def indices_with_rare(labels: Sequence[Any] | np.ndarray, num: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The same where classes may be too small to be in both parts: these are divided as if they were one class.
+
+    Args:
+        labels: The class of each sample.
+        num: How many to draw, at least one and not all of them.
+        seed: Another seed draws other samples; in [0, 2 ** 32).
+
+    Returns:
+        Indices of the drawn samples, int64, ascending, and the classes that were too small.
+
+    Example:
+        >>> drawn, rare = indices_with_rare([0, 0, 0, 0, 1, 2], num=3)
+        >>> len(drawn), rare.tolist()
+        (3, [1, 2])
+    """
+    classes, members = np.unique(labels, return_inverse=True)
+    rare = np.zeros(len(classes), np.bool_)
+    while True:
+        together = np.where(rare[members], len(classes), members)
+        kept, members_now, sizes = np.unique(together, return_inverse=True, return_counts=True)
+        quotas = _quotas(sizes, num)
+        # What is joined takes its share of the draw with it, so that others can become too small.
+        small = ((quotas == 0) | (quotas == sizes)) & (kept < len(classes))
+        if not small.any():
+            return _drawn(members_now, sizes, quotas, seed), classes[rare]
+        rare[kept[small]] = True
+
+
+def _quotas(sizes: np.ndarray, num: int) -> np.ndarray:
+    """How many of each class are drawn."""
+    quotas, remainders = np.divmod(num * sizes, sizes.sum())
+    quotas[np.argsort(-remainders, kind='stable')[: num - quotas.sum()]] += 1
+    return quotas
+
+
+def _drawn(members: np.ndarray, sizes: np.ndarray, quotas: np.ndarray, seed: int) -> np.ndarray:
+    total = len(members)
     # RandomState, since NumPy keeps its streams for good; those of default_rng may change.
     order = np.random.RandomState(seed).permutation(total)
     by_class = order[np.argsort(members[order], kind='stable')]
@@ -78,6 +120,8 @@ class CalibrationSplit(Dataset):
         num: their number.
         seed: Another seed gives another split; in [0, 2 ** 32).
         part: 'calibration' or 'rest'.
+        rare: What becomes of classes that have too few samples to be in both parts: 'refuse', or
+            'together' to divide them as if they were one class; see :attr:`rare_classes`.
         pipeline: The wrapped data set's, which then has none of its own: OpenMMLab's inferencers
             look for it in the outer config.
         lazy_init: Draw the parts on first use. The wrapped data set has a ``lazy_init`` of its
@@ -99,10 +143,13 @@ class CalibrationSplit(Dataset):
         num: int | None = None,
         seed: int = 0,
         part: str,
+        rare: str = 'refuse',
         pipeline: Sequence[Any] | None = None,
         lazy_init: bool = False,
     ) -> None:
         _check_arguments(fraction, num, seed, part)
+        if rare not in RARE:
+            raise ValueError(f'rare= is one of {RARE}, got {rare!r}')
         if pipeline is not None:
             dataset = _with_pipeline(dataset, pipeline)
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
@@ -112,7 +159,7 @@ class CalibrationSplit(Dataset):
                 f'BaseDataset of mmengine, got {type(self.dataset).__name__}; split each plain '
                 'data set and wrap the splits'
             )
-        self.fraction, self.num, self.seed, self.part = fraction, num, seed, part
+        self.fraction, self.num, self.seed, self.part, self.rare = fraction, num, seed, part, rare
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -125,6 +172,11 @@ class CalibrationSplit(Dataset):
         labels, kind = _strata(self.dataset)
         num = self.num if self.fraction is None else round(self.fraction * len(labels))
         assert num is not None  # one of the two is given
+        if len(labels) < 2:
+            raise ValueError(
+                f'{type(self.dataset).__name__} has {len(labels)} sample(s), and a split into a calibration part and '
+                'the rest needs at least two; give more images'
+            )
         if not 0 < num < len(labels):
             asked = f'num={num}' if self.fraction is None else f'fraction={self.fraction}'
             raise ValueError(
@@ -132,7 +184,12 @@ class CalibrationSplit(Dataset):
                 f'{type(self.dataset).__name__} empty; expected 1 to {len(labels) - 1} of them '
                 'for calibration'
             )
-        indices = stratified_indices(labels, num, self.seed, kind)
+        self._rare: list[Any] = []
+        if self.rare == 'together':
+            indices, rare = indices_with_rare(labels, num, self.seed)
+            self._rare = rare.tolist()
+        else:
+            indices = stratified_indices(labels, num, self.seed, kind)
         if self.part == 'rest':
             indices = np.setdiff1d(np.arange(len(labels)), indices, assume_unique=True)
         self._indices = indices
@@ -143,6 +200,12 @@ class CalibrationSplit(Dataset):
         """Where the samples of this part stand in the whole data set, ascending."""
         self.full_init()
         return self._indices
+
+    @property
+    def rare_classes(self) -> list[Any]:
+        """Classes (or drives) with too few samples to be in both parts, which were divided together."""
+        self.full_init()
+        return self._rare
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.comparison.build.build import build
@@ -142,7 +144,7 @@ def test_networks_of_timm_and_a_list(folder, tmp_path):
         (dict(data='{root}/lost.csv'), '1 of its 2 images are not there, such as photos/lost.png'),
         (dict(out='{root}/photos'), 'is not empty and holds no cascade.py'),
         (dict(calibration=CalibrationRequest('miou=0.5')), 'is a target of segmentation cascades'),
-        (dict(loading=Loading(fraction=0.01)), 'is too small to be split'),
+        (dict(loading=Loading(fraction=0.001)), 'fraction=0.001 leaves one part'),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change, message, monkeypatch):
@@ -161,6 +163,25 @@ def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change,
     options['out'] = type(tmp_path)(options['out'])
     with pytest.raises((ValueError, OSError), match=message):
         build(BuildRequest(**options), lambda line: None)
+
+
+def test_a_class_with_one_image_is_told_and_stays(folder, words, tmp_path):
+    shutil.copytree(folder / 'photos', tmp_path / 'photos')
+    first, *others = sorted((tmp_path / 'photos' / NAMES[2]).iterdir())
+    for image in others:
+        image.unlink()
+    said = []
+    asked = CalibrationRequest('coverage=0.5')
+    request = BuildRequest(words, str(tmp_path / 'photos'), tmp_path / 'out', asked, Loading(8))
+    made = build(request, said.append)
+    assert said[0] == f'{NAMES[2]} has too few images for a calibration and a report part, so it is in one of them only'
+    config = Config.fromfile(made.config)
+    parts = [DATASETS.build(config[f'{part}_dataloader'].dataset) for part in ('val', 'test')]
+    assert sum(len(part) for part in parts) == 60 - len(others) and parts[1].rare_classes == [2]
+    there = [part.get_data_info(index)['img_path'] for part in parts for index in range(len(part))]
+    assert there.count(str(first)) == 1
+    # No risk of the sliders can be reached by such members, which their page says.
+    assert 'cannot be reached' in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def test_names_are_told_apart(folder, words):

@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import DataLoader
 
 from mmcascade.datasets import CalibrationSplit
-from mmcascade.datasets.calibration_split import stratified_indices
+from mmcascade.datasets.calibration_split import PARTS, indices_with_rare, stratified_indices
 
 LABELS = [2, 0, 1, 2, 2, 0, 1, 2, 0, 2, 2, 1, 2, 2, 0, 2]
 
@@ -78,6 +78,31 @@ def test_draws_what_a_loop_over_classes_draws(labels, data):
     else:
         with pytest.raises(ValueError, match='too small to be split'):
             stratified_indices(labels, num, seed)
+
+
+@given(labels=st.lists(st.integers(-1, 9), min_size=2, max_size=40), data=st.data())
+def test_small_classes_are_divided_as_if_they_were_one(labels, data):
+    num = data.draw(st.integers(1, len(labels) - 1))
+    indices, rare = indices_with_rare(labels, num, seed=3)
+    merged = [99 if label in rare else label for label in labels]
+    assert indices.tolist() == slow_indices(merged, num, 3) and len(indices) == num
+    sizes, drawn = Counter(merged), Counter(merged[i] for i in indices)
+    assert all(0 < drawn[label] < size for label, size in sizes.items() if label != 99)
+    if not len(rare):
+        assert indices.tolist() == stratified_indices(labels, num, 3).tolist()
+    else:
+        with pytest.raises(ValueError, match='too small to be split'):
+            stratified_indices(labels, num, 3)
+
+
+def test_a_split_names_the_classes_that_it_divided_together():
+    labels = [0] * 6 + [1] * 6 + [2, 3, 4]
+    first, second = (CalibrationSplit(Labelled(labels), fraction=0.5, part=part, rare='together') for part in PARTS)
+    assert first.rare_classes == second.rare_classes == [2, 3, 4]
+    assert sorted([*first.indices, *second.indices]) == list(range(15))
+    assert {len(first), len(second)} == {7, 8}
+    plain = CalibrationSplit(Labelled([0, 0, 1, 1]), fraction=0.5, part='rest', rare='together')
+    assert plain.rare_classes == []
 
 
 @given(sizes=st.lists(st.integers(2, 40), min_size=1, max_size=6), seed=st.integers(0, 99), data=st.data())
@@ -216,6 +241,7 @@ def test_the_pipeline_may_stand_outside():
         (dict(num=6, part='test'), "'calibration', 'rest'.*got 'test'"),
         (dict(num=2), 'class 1 is too small to be split: of its 3 sample.*, 0 would go'),
         (dict(num=15), 'too small to be split'),
+        (dict(num=6, rare='alone'), "rare= is one of .'refuse', 'together'., got 'alone'"),
     ],
 )
 def test_bad_arguments_are_named(options, words):
@@ -239,6 +265,11 @@ def test_data_without_one_label_per_sample_is_refused(dataset, words):
 def test_a_wrapper_is_refused_since_its_samples_share_indices():
     with pytest.raises(TypeError, match='plain data set.* got ConcatDataset'):
         CalibrationSplit(ConcatDataset([Labelled(), Labelled()]), num=6, part='rest')
+
+
+def test_one_image_cannot_be_divided():
+    with pytest.raises(ValueError, match=r'Labelled has 1 sample\(s\), and a split .* give more images'):
+        CalibrationSplit(Labelled([0]), fraction=0.5, part='rest', rare='together')
 
 
 def test_has_no_subsets():

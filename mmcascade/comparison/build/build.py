@@ -16,7 +16,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.worth import worth
 from mmcascade.comparison.build.config import PlacedMember
-from mmcascade.comparison.build.material import Material
+from mmcascade.comparison.build.material import Material, rare_classes_sentence
 from mmcascade.comparison.build.request import CALIBRATION, CONFIG, COSTS, PAGE, RESULTS, BuildRequest, Built, written
 from mmcascade.comparison.build.search.build import searched
 from mmcascade.comparison.build.search.plans import plan_for
@@ -46,6 +46,8 @@ def build(request: BuildRequest, say: Say = print) -> Built:
     if request.search:
         plan_for(request.calibration.wanted)
     material = Material.of(request)
+    if material.rare:
+        say(rare_classes_sentence(material.rare))
     request.out.mkdir(parents=True, exist_ok=True)
     if request.search:
         found = searched(material, request, say)

@@ -71,6 +71,7 @@ def cascade_config(stages: Sequence[PlacedMember], data: Mapping[str, Any], load
         type='mmcascade.CalibrationSplit',
         fraction=loading.fraction,
         seed=loading.seed,
+        rare='together',
         dataset=dict(data, pipeline=pipeline_for(distinct)),
     )
 

@@ -20,6 +20,9 @@ from mmcascade.engine.configs.classes import check_dataset
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
 
+#: So many names of small classes are said.
+_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Material:
@@ -30,12 +33,14 @@ class Material:
         members: the same, built.
         views: what each sees.
         data: config of the data set without its pipeline.
+        rare: names of classes with too few images to be in both parts.
     """
 
     named: Sequence[NamedMember]
     members: Mapping[str, Member]
     views: Mapping[str, MemberView]
     data: Mapping[str, Any]
+    rare: Sequence[str] = ()
 
     @classmethod
     def of(cls, request: BuildRequest) -> Material:
@@ -56,8 +61,8 @@ class Material:
         typed = cls(named, members, views, data)
         config = typed.config(typed.cheap_first(), request.loading)
         macs = dict(zip([member.name for member in named], counted_macs(config, members), strict=True))
-        typed.check_images(config)
-        return replace(typed, named=sorted(named, key=lambda member: macs[member.name] or 0))
+        rare = typed.check_images(config)
+        return replace(typed, rare=rare, named=sorted(named, key=lambda member: macs[member.name] or 0))
 
     def cheap_first(self) -> list[PlacedMember]:
         """Every member on its own view."""
@@ -83,8 +88,12 @@ class Material:
         """The config of a cascade of some stages."""
         return cascade_config(stages, self.data, loading)
 
-    def check_images(self, config: Config) -> None:
-        """Raise ValueError unless the classes of both parts are the members', before anything runs for long."""
+    def check_images(self, config: Config) -> list[str]:
+        """Raise ValueError unless the classes of both parts are the members', before anything runs for long.
+
+        Returns:
+            Names of classes that have too few images to be in both parts.
+        """
         from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 
         init_default_scope('mmpretrain')
@@ -98,5 +107,24 @@ class Material:
             },
             stages,
         )
-        for split in ('val_dataloader', 'test_dataloader'):
-            check_dataset(model, DATASETS.build(copy.deepcopy(config[split].dataset)), '--data')
+        parts = [DATASETS.build(copy.deepcopy(config[f'{split}_dataloader'].dataset)) for split in ('val', 'test')]
+        for part in parts:
+            check_dataset(model, part, '--data')
+        classes = parts[0].metainfo.get('classes') or ()
+        return [classes[label] if label < len(classes) else str(label) for label in parts[0].rare_classes]
+
+
+def rare_classes_sentence(names: Sequence[str]) -> str:
+    """What is said of classes that are too small to be in both parts.
+
+    Example:
+        >>> rare_classes_sentence(['okapi'])
+        'okapi has too few images for a calibration and a report part, so it is in one of them only'
+    """
+    if len(names) == 1:
+        return f'{names[0]} has too few images for a calibration and a report part, so it is in one of them only'
+    more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
+    return (
+        f'{len(names)} classes have too few images for a calibration and a report part, so they are divided as one: '
+        f'{", ".join(names[:_NAMED])}{more}'
+    )

@@ -44,6 +44,7 @@ def seg_config(
         type='mmcascade.CalibrationSplit',
         fraction=loading.fraction,
         seed=loading.seed,
+        rare='together',
         dataset=dict(data, pipeline=pipeline),
     )
 
