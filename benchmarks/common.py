@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def report(rows: Sequence[Row], path: str | Path | None) -> None:
-    """Print rows, and write them where a file is named."""
+def report(rows: Sequence[Row], path: str | Path | None, libraries: Sequence[str] = ()) -> None:
+    """Print rows, and write them where a file is named, with the versions of some more libraries."""
     print_table(rows)
     if path:
-        write_rows(path, rows)
+        write_rows(path, rows, libraries)
 
 
 def best_of(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
@@ -41,9 +42,10 @@ def best_of(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     return result, min(seconds)
 
 
-def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+def write_rows(path: str | Path, rows: Sequence[Row], libraries: Sequence[str] = ()) -> None:
     """Write ``{"schema": 1, "machine": {...}, "rows": [...]}``; NaN is not allowed, use None."""
-    content = dict(schema=SCHEMA, machine=machine(), rows=[dict(row) for row in rows])
+    versions = {name: version(name) for name in libraries}
+    content = dict(schema=SCHEMA, machine=machine() | versions, rows=[dict(row) for row in rows])
     write_json(path, content)
 
 

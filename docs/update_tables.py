@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, choices, exits, headline, other_tools, search, segmentation, speed, systems  # noqa: E402
+from measured import calibration, choices, exits, headline, other_tools, search, segmentation, serving, speed, systems  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
@@ -81,6 +81,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'map bounds': ('cell_decisions.json', segmentation.bounds),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
+    'serving prices table': ('serve_engines.json', serving.prices),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
     'zoo pairs table': ('zoo_pairs_macs.json', segmentation.zoo_pairs),
 }

@@ -131,7 +131,12 @@ def test_a_minute_of_mixed_load_loses_nothing(folder, tmp_path):
     (tmp_path / 'images').mkdir()
     for number, pixels in enumerate(numbered_images(40)):
         (tmp_path / 'images' / f'{number:02d}.png').write_bytes(png(pixels))
-    command = [sys.executable, str(ROOT / 'benchmarks' / 'serve_load.py'), str(folder), str(tmp_path / 'images')]
+    command = [
+        sys.executable,
+        str(ROOT / 'benchmarks' / 'serving' / 'serve_load.py'),
+        str(folder),
+        str(tmp_path / 'images'),
+    ]
     options = ['--minutes', '1', '--clients', '8', '--rounds', '1', '--json', str(tmp_path / 'load.json')]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,3 +146,25 @@ def test_a_minute_of_mixed_load_loses_nothing(folder, tmp_path):
     )
     assert rows['broken']['right'] == rows['huge']['right'] == 0
     assert rows['MB, late']['value'] < 1.3 * rows['MB, early']['value'] + 50
+
+
+def test_the_price_of_a_server_is_measured(folder, tmp_path):
+    """That of Ray is measured by hand; figures of so few requests mean nothing."""
+    (tmp_path / 'images').mkdir()
+    for number, pixels in enumerate(numbered_images(40)):
+        (tmp_path / 'images' / f'{number:02d}.png').write_bytes(png(pixels))
+    script, out = ROOT / 'benchmarks' / 'serving' / 'serve_engines.py', tmp_path / 'price.json'
+    options = ['--systems', 'server', '--rounds', '2', '--seconds', '0.6', '--batch', '4', '--json', str(out)]
+    command = [sys.executable, str(script), str(folder), str(tmp_path / 'images'), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(out.read_text())
+    here, server = content['rows']
+    assert (here['system'], here['share'], server['system']) == ('in process', 1.0, 'server') and 'ray' in content[
+        'machine'
+    ]
+    for row in (here, server):
+        assert row['lowest'] <= row['images_per_s'] <= row['highest'] and row['refused'] == 0
+        assert 0 < row['ms_median'] <= row['ms_99'] and row['cpu_ms'] > 0
+    assert server['images_per_s'] < here['images_per_s'] and server['share'] < 1
+    assert server['cpu_ms'] > here['cpu_ms'] and 'ms_alone' in done.stdout

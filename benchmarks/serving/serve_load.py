@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """A server of a bundle under mixed load, on this machine: what is lost, how long answers take, what memory it needs.
 
-    python benchmarks/serve_load.py work_dirs/bundle data/flowers --minutes 30 --json work_dirs/serve_load.json
+    python benchmarks/serving/serve_load.py work_dirs/bundle data/flowers --minutes 30 --json work_dirs/serve_load.json
 
 Clients send good images (whose decisions are compared with those of the bundle in this process), broken ones, files
 that are too large, half a request and after a pause nonsense, and half a request and then a cut connection. Before
@@ -18,7 +18,6 @@ from __future__ import annotations
 import random
 import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -28,47 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from common import arguments, report
 
-from mmcascade.engine.predict.inputs import items
 from mmcascade.runtime import Bundle, Decision, Engine
 
-SERVE = Path(__file__).parents[1] / 'tools' / 'serve.py'
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, report
+from server_process import Server, encoded_images
+
 #: Share of the requests by their kind.
 KINDS = {'good': 0.7, 'broken': 0.12, 'huge': 0.06, 'slow': 0.06, 'cut': 0.06}
 _MAX_BYTES = 4 << 20
 _RECEIVE_S = 40.0
-
-
-class Server:
-    """The server in a process of its own."""
-
-    def __init__(self, bundle: Path, batch: int) -> None:
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            self.port = int(free.getsockname()[1])
-        self.url = f'http://127.0.0.1:{self.port}'
-        options = ['--port', self.port, '--threads', 1, '--max-batch', batch, '--max-bytes', _MAX_BYTES]
-        self.process = subprocess.Popen([sys.executable, SERVE, bundle, *map(str, options)])
-        for _ in range(1200):
-            try:
-                httpx.get(f'{self.url}/readyz').raise_for_status()
-                return
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        raise TimeoutError('the server does not answer')
-
-    @property
-    def memory_mb(self) -> float:
-        """Resident memory."""
-        for line in Path(f'/proc/{self.process.pid}/status').read_text().splitlines():
-            if line.startswith('VmRSS:'):
-                return int(line.split()[1]) / 1024
-        return float('nan')
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(60)
 
 
 class Load:
@@ -157,13 +126,10 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--rounds', type=int, default=5)
     args = parser.parse_args()
-    images = [
-        item.image if isinstance(item.image, bytes) else item.image.read_bytes()
-        for item, _ in zip(items(args.images), range(200), strict=False)
-    ]
+    images = encoded_images(args.images, 200)
     bundle = Bundle(args.bundle, Engine(threads=1))
     expected = [bundle.decide([image])[0] for image in images]
-    server = Server(args.bundle, args.batch)
+    server = Server(args.bundle, '--threads', 1, '--max-batch', args.batch, '--max-bytes', _MAX_BYTES)
     try:
         speeds = throughput(server, bundle, images, args.batch, args.rounds)
         load = Load(server, images, expected)
