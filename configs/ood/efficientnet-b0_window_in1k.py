@@ -9,23 +9,20 @@ _base_ = ['../selective/efficientnet-b0_window_in1k.py', '../_base_/datasets/ima
 model = dict(confidence='energy', policy=dict(windows=[(None, None), (None, None)]))
 
 views = _base_.test_pipeline[:-1]
-pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
+ood_sets = [
+    dict(
+        data_root=root,
+        data_prefix='images',
+        pipeline=[*views, dict(type='mmcascade.MarkOOD', name=name), _base_.ood_pack],
+        **_base_.ood_folder,
+    )
+    for name, root in _base_.ood_roots.items()
+]
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
-        datasets=[
-            dict(
-                type='mmcascade.CalibrationSplit',
-                fraction=0.2,
-                seed=0,
-                part='rest',
-                dataset=dict(pipeline=_base_.test_pipeline, **_base_.images),
-            ),
-            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='openimage-o'), pack], **_base_.openimage_o),
-            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='inaturalist'), pack], **_base_.inaturalist),
-            dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name='textures'), pack], **_base_.textures),
-        ],
+        datasets=[_base_.test_dataloader.dataset, *ood_sets],
         ignore_keys=['classes'],
     )
 )

@@ -2,7 +2,7 @@
 # tiles of its photos. `make demo` trains the members, writes both sets (tools/dataset_converters/
 # digits.py) and compares this cascade with others. To place the window from garments alone:
 #   python tools/calibrate.py configs/ood/fashion-mnist_window.py OUT.json --target tpr=0.95
-_base_ = ['../quickstart/cascade.py']
+_base_ = ['../quickstart/cascade.py', '../_base_/datasets/ood.py']
 
 model = dict(confidence='energy')
 
@@ -14,34 +14,20 @@ detector_dataloader = dict(
     **_base_.loader,
 )
 
-data_root = 'data/ood'
-load = dict(type='LoadImageFromFile', color_type='grayscale')
-pack = dict(type='PackInputs', algorithm_keys=('ood', 'dataset'))
-digits = dict(
-    type='CustomDataset',
-    data_root=data_root,
-    data_prefix='digits',
-    with_label=False,
-    test_mode=True,
-    pipeline=[load, dict(type='mmcascade.MarkOOD', name='digits'), pack],
-)
-photo_tiles = dict(
-    type='CustomDataset',
-    data_root=data_root,
-    data_prefix='photo-tiles',
-    with_label=False,
-    test_mode=True,
-    pipeline=[load, dict(type='mmcascade.MarkOOD', name='photo-tiles'), pack],
-)
-test_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='ConcatDataset', datasets=[_base_.test_images, digits, photo_tiles], ignore_keys=['classes']
+views = [dict(type='LoadImageFromFile', color_type='grayscale')]
+ood_sets = [
+    dict(
+        data_root='data/ood',
+        data_prefix=name,
+        pipeline=[*views, dict(type='mmcascade.MarkOOD', name=name), _base_.ood_pack],
+        **_base_.ood_folder,
     )
+    for name in ('digits', 'photo-tiles')
+]
+test_dataloader = dict(
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[_base_.test_images, *ood_sets], ignore_keys=['classes'])
 )
 test_evaluator = [
     dict(type='mmcascade.SubsetMetric', metric=dict(type='Accuracy', topk=(1,))),
-    dict(type='mmcascade.SelectiveRisk', risks=(0.05, 0.10), coverages=(0.5, 0.8)),
-    dict(type='mmcascade.OODDetection', tprs=(0.80, 0.95)),
-    dict(type='mmcascade.SCOD', coverages=(0.5, 0.8), ood_share=0.5, ood_cost=1.0),
-    dict(type='mmcascade.CascadeCost'),
+    *_base_.ood_metrics,
 ]
