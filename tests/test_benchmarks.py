@@ -85,8 +85,13 @@ OTHERS = {
     'server_process',
     'trials',
     'zoo',
-    'zoo_checks',
+    'zoo_classifiers',
     'zoo_export',
+    'zoo_found',
+    'zoo_index',
+    'zoo_networks',
+    'zoo_process',
+    'zoo_segmentors',
 }
 
 

@@ -2,8 +2,9 @@
 """Which networks of the zoos work as members: every config of both libraries, and two of every timm module.
 
 Each network gets two sets of random weights, is built as two members from two checkpoint files, and is routed beside
-the library's own test step, see zoo_checks.py for what is compared. Each runs in a process of its own with a
-time limit, which is forked, so run this on a processor. Entries of a metafile that build the same network are one.
+the library's own test step; zoo_classifiers.py and zoo_segmentors.py say what is compared. Each runs in a process of
+its own with a time limit, which is forked, so run this on a processor. Entries of a metafile that build the same
+network are one.
 
 The file of --json is read first and written after each network, so a run that was stopped goes on:
 
@@ -13,33 +14,26 @@ The file of --json is read first and written after each network, so a run that w
 
 from __future__ import annotations
 
-import json
-import math
-import multiprocessing
-import os
 import re
-import resource
-import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
-import yaml
-from zoo_checks import Found, check_classifier, check_segmentor, smallest_of_timm
+from zoo_classifiers import check_classifier, smallest_of_timm
+from zoo_found import Found
+from zoo_index import network_key, own_size, told
+from zoo_process import Row, alone, ended, rows_before
+from zoo_segmentors import check_segmentor
 
 from mmcascade.models.members.member_configs import model_config
-from mmcascade.models.members.zoo import ZooModel, library_home, read_index
+from mmcascade.models.members.zoo import library_home, read_index
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, print_table, write_rows
 
-Row = dict[str, Any]
 Job = tuple[str, str, Callable[[], Found]]
 
 #: How a network may end, and what that means.
@@ -51,9 +45,7 @@ STATUSES = {
     'time': 'above the time limit',
     'fault': 'differs from the library, or ends in an error of ours',
 }
-_PATIENCE = 20
 _EMPTY = dict.fromkeys(('status', 'reason', 'size', 'parameters', 'macs', 'ratio', 'difference', 'seconds'))
-_NO_PART = ('loss', 'init_cfg', 'pretrained', 'train_cfg', 'num_classes', 'data_preprocessor', 'auxiliary_head')
 
 
 def main() -> None:
@@ -66,7 +58,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=120.0, help='of the processor, for one network')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = _read(args.json, args.again)
+    rows = rows_before(args.json, args.again)
     done = {(row['kind'], row['name']) for row in rows}
     for kind in args.kinds:
         jobs = timm_jobs() if kind == 'timm' else zoo_jobs(kind, args.parameters, args.flops)
@@ -110,23 +102,22 @@ def _zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[tuple[f
     for model in read_index(library_home(library) / 'model-index.yml'):
         try:
             config = model_config(model.config)
-            key = json.dumps(_network(config), default=str, sort_keys=True)
+            key = network_key(config)
         except Exception as error:  # libraries have configs that nothing can read
             reason = f'{type(error).__name__}: {error}'.splitlines()[0]
-            yield 0.0, (library, model.name, partial(_found, 'library', reason))
+            yield 0.0, (library, model.name, partial(ended, 'library', reason))
             continue
         if key in seen:
             continue
         seen.add(key)
-        known = _metadata(model.metafile).get(model.name, {})
-        size = _number(known.get('Parameters'))
+        size = told(model, 'Parameters')
         job: Callable[[], Found]
-        if size > parameters or _number(known.get('FLOPs')) > flops:
-            job = partial(_found, 'large', '')
+        if size > parameters or told(model, 'FLOPs') > flops:
+            job = partial(ended, 'large', '')
         elif library == 'mmseg':
             job = partial(check_segmentor, f'{library}::{model.name}')
         else:
-            job = partial(check_classifier, f'{library}::{model.name}', _own_size(model))
+            job = partial(check_classifier, f'{library}::{model.name}', own_size(model))
         yield size or parameters, (library, model.name, job)
 
 
@@ -143,76 +134,6 @@ def timm_jobs() -> Iterator[Job]:
             )
             size = timm.get_pretrained_cfg(name)
             yield 'timm', name, partial(check_classifier, config, size.input_size[-1] if size else 224)
-
-
-def alone(job: Callable[[], Any], seconds: float) -> Row:
-    """What a job gives in a process of its own, which ends when its time is up."""
-    here, there = multiprocessing.get_context('fork').Pipe(duplex=False)
-    process = multiprocessing.get_context('fork').Process(target=_child, args=(job, there, seconds))
-    process.start()
-    there.close()
-    try:
-        # Its time is that of the processor; a process that only waits ends, too.
-        answer: Row = here.recv() if here.poll(_PATIENCE * seconds) else _found('time', 'waited for something')
-    except EOFError:
-        process.join()
-        late = process.exitcode == -signal.SIGXCPU
-        answer = _found('time', f'more than {seconds:g} s') if late else _found('fault', 'the process died')
-    process.kill()
-    process.join()
-    return answer
-
-
-def _child(job: Callable[[], Any], answer: Connection, seconds: float) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    warnings.simplefilter('ignore')
-    try:
-        answer.send(job())
-    except Exception as error:  # the kind of what fails is what is looked for
-        answer.send(_found('fault', f'{type(error).__name__}: {error}'[:300]))
-
-
-def _found(status: str, reason: str) -> Row:
-    # Where a library is installed is nobody's business but this machine's.
-    return {'status': status, 'reason': re.sub(r'/\S*/site-packages/', '', reason)}
-
-
-def _read(path: str | None, again: list[str]) -> list[Row]:
-    if not path or not Path(path).is_file():
-        return []
-    return [row for row in json.loads(Path(path).read_text())['rows'] if row['status'] not in again]
-
-
-def _network(config: Any) -> Any:
-    """What of a model config makes another network at test time."""
-    if isinstance(config, dict):
-        return {key: _network(value) for key, value in config.items() if key not in _NO_PART}
-    return [_network(value) for value in config] if isinstance(config, (list, tuple)) else config
-
-
-@lru_cache
-def _metadata(metafile: Path) -> dict[str, dict[str, Any]]:
-    content = yaml.safe_load(metafile.read_text())
-    models = content['Models'] if isinstance(content, dict) else content
-    return {str(model['Name']): model.get('Metadata') or {} for model in models}
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _own_size(model: ZooModel) -> int:
-    """The side of the images that a config tests with."""
-    from mmengine.config import Config
-
-    config = Config.fromfile(model.config)
-    steps = config.get('test_pipeline') or []
-    sides = [step.get(key) for step in steps for key in ('crop_size', 'scale') if step.get(key)]
-    side = sides[-1] if sides else 224
-    return int(side if isinstance(side, int) else min(side))
 
 
 if __name__ == '__main__':

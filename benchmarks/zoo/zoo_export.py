@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from zoo import Row, _metadata, _number, _own_size, _read, alone
-from zoo_checks import _images, _library_builds, _loaded, _weights
+from zoo_index import own_size, told
+from zoo_networks import draw_images, draw_weights, library_builds, loaded
+from zoo_process import Row, alone, rows_before
 
 from mmcascade.models.members.zoo import ZooModel, library_home, read_index
 from mmcascade.models.runtimes.engines import engine_from, installed
@@ -59,7 +60,7 @@ def families(library: str) -> Iterator[tuple[str, ZooModel]]:
             family = Path(model.config).parent.name
         except FileNotFoundError:  # metafiles name configs that nobody has
             continue
-        size = _number(_metadata(model.metafile).get(model.name, {}).get('Parameters')) or float('inf')
+        size = told(model, 'Parameters') or float('inf')
         if family not in smallest or size < smallest[family][0]:
             smallest[family] = size, model
     for family in sorted(smallest):
@@ -69,18 +70,18 @@ def families(library: str) -> Iterator[tuple[str, ZooModel]]:
 def check(library: str, model: ZooModel, runtime: str) -> Row:
     """One network in one runtime."""
     reference = f'{library}::{model.name}'
-    built = _library_builds(reference)
+    built = library_builds(reference)
     if isinstance(built, str):
         return {'status': 'library', 'reason': built[:300]}
-    sides = [*_SIDES[library], *([_own_size(model)] if library == 'mmpretrain' else [])]
+    sides = [*_SIDES[library], *([own_size(model)] if library == 'mmpretrain' else [])]
     for side in sides:
-        images = _images(3 if library == 'mmpretrain' else 1, side)
-        weights = _weights(built, 0, images)
+        images = draw_images(3 if library == 'mmpretrain' else 1, side)
+        weights = draw_weights(built, 0, images)
         if not isinstance(weights, str):
             break
     else:
         return {'status': 'library', 'reason': str(weights)[:300]}
-    network = (ClassifierNetwork if library == 'mmpretrain' else SegmentorNetwork)(_loaded(built, weights))
+    network = (ClassifierNetwork if library == 'mmpretrain' else SegmentorNetwork)(loaded(built, weights))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         cache = GraphCache(folder)
@@ -116,7 +117,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    rows = _read(args.json, args.again)
+    rows = rows_before(args.json, args.again)
     done = {(row['library'], row['family'], row['runtime']) for row in rows}
     for library in args.libraries:
         for family, model in families(library):
