@@ -1,9 +1,12 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -83,5 +86,23 @@ def run_tool(tmp_path):
         )
         assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-3000:]
         return done
+
+    return run
+
+
+@pytest.fixture
+def metrics_of_two_processes(run_tool, tmp_path):
+    """The metrics of tools/test.py, which two processes run together."""
+
+    def run(config: Path, *cfg_options: str) -> dict[str, float]:
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        run_tool(
+            *('-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}'),
+            *(ROOT / 'tools' / 'test.py', config, 'none', '--launcher', 'pytorch', '--out', 'metrics.json'),
+            *(['--cfg-options', *cfg_options] if cfg_options else []),
+        )
+        return json.loads((tmp_path / 'metrics.json').read_text())
 
     return run

@@ -20,9 +20,7 @@ from mmcascade.engine.console.configs import read_config
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made = command('compare_segmentors', __doc__, run, subparsers)
-    add_config(
-        made, 'config of a CascadeSegmentor with two stages; a config is a program, so read it before you run it'
-    )
+    add_config(made, 'config of a CascadeSegmentor with two stages')
     made.add_argument('--work-dir', type=Path, required=True, help='folder for everything that is made')
     made.add_argument(
         '--cells',

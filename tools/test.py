@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made = command('test', __doc__, run, subparsers, interrupted='there are no metrics')
-    add_config(made, 'config file; a config is a program, so read it before you run it')
+    add_config(made, 'config file')
     made.add_argument(
         'checkpoint',
         nargs='?',

@@ -19,7 +19,7 @@ from mmcascade.engine.console.configs import read_config
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made = command('train', __doc__, run, subparsers, interrupted='--resume goes on from the last checkpoint')
-    add_config(made, 'config file; a config is a program, so read it before you run it')
+    add_config(made, 'config file')
     made.add_argument('--work-dir', help='folder for logs and checkpoints')
     made.add_argument(
         '--resume',

@@ -25,6 +25,7 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
@@ -45,8 +46,6 @@ COLUMNS = (
     Column('images / s', '.0f'),
     Column('reached %'),
 )
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

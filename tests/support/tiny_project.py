@@ -42,6 +42,15 @@ visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisB
 log_level = 'INFO'
 """
 
+SPLITS = """
+import copy
+val_dataloader = copy.deepcopy(test_dataloader)
+val_dataloader['dataset']['ann_file'] = 'calibration.txt'
+detector_dataloader = copy.deepcopy(test_dataloader)
+detector_dataloader['dataset']['ann_file'] = 'bank.txt'
+del copy
+"""
+
 
 def make_project(root: Path, n: int = 13) -> Path:
     """Write everything under ``root``; the path of the cascade's config."""
@@ -58,4 +67,25 @@ def make_project(root: Path, n: int = 13) -> Path:
         )
     config = root / 'cascade.py'
     config.write_text(CONFIG.format(root=root, members=f'small = {TINY["resnet"]!r}\nlarge = {TINY["mobilenet"]!r}'))
+    return config
+
+
+def make_split_project(root: Path, calibration: int, test: int, bank: int = 0) -> Path:
+    """A project whose cascade has no thresholds yet, and a part of the images to place them on.
+
+    Args:
+        root: to write under.
+        calibration: images of val_dataloader.
+        test: images of test_dataloader, the last ones.
+        bank: images of detector_dataloader, the first ones.
+    """
+    config = make_project(root, bank + calibration + test)
+    rows = (root / 'labels.txt').read_text().splitlines(keepends=True)
+    (root / 'bank.txt').write_text(''.join(rows[:bank]))
+    (root / 'calibration.txt').write_text(''.join(rows[bank : bank + calibration]))
+    (root / 'labels.txt').write_text(''.join(rows[bank + calibration :]))
+    text = config.read_text()
+    thresholds = "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)"
+    assert thresholds in text
+    config.write_text(text.replace(thresholds, ')') + SPLITS)
     return config

@@ -19,32 +19,19 @@ from tests.support import ROOT
 from tests.support.calibrating import fit_store
 from tests.support.loop_cascade import loop_cascade
 from tests.support.tiny_models import CLASSES, tiny
-from tests.support.tiny_project import make_project
+from tests.support.tiny_project import make_split_project
 
 N = 90
 
 
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
-    """As before, with the first images for calibration and the last for testing, and labels worth learning."""
+    """The first images for calibration and the last for testing, with labels worth learning."""
     root = tmp_path_factory.mktemp('calibrated') / 'here'
-    config = make_project(root, N + 10)
-    names = [f'{i:03d}.png' for i in range(N + 10)]
-    labels = predicted_labels(config)
-    rows = [f'{name} {label}\n' for name, label in zip(names, labels, strict=True)]
+    config = make_split_project(root, calibration=N, test=10)
+    rows = [f'{i:03d}.png {label}\n' for i, label in enumerate(predicted_labels(config))]
     (root / 'calibration.txt').write_text(''.join(rows[:N]))
     (root / 'labels.txt').write_text(''.join(rows[N:]))
-    config.write_text(
-        config.read_text().replace(
-            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
-        )
-        + """
-import copy
-val_dataloader = copy.deepcopy(test_dataloader)
-val_dataloader['dataset']['ann_file'] = 'calibration.txt'
-del copy
-"""
-    )
     return config
 
 

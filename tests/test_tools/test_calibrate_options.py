@@ -20,7 +20,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.registry import MODELS
 from mmcascade.routing import AdjustedWindowPolicy
 from tests.support import ROOT
-from tests.support.tiny_project import make_project
+from tests.support.tiny_project import make_split_project
 
 N = 60
 
@@ -28,23 +28,7 @@ N = 60
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
     """Images 0 to N - 1 are for calibration, ten more for testing."""
-    config = make_project(tmp_path_factory.mktemp('options') / 'here', N + 10)
-    root = config.parent
-    rows = (root / 'labels.txt').read_text().splitlines(keepends=True)
-    (root / 'calibration.txt').write_text(''.join(rows[:N]))
-    (root / 'labels.txt').write_text(''.join(rows[N:]))
-    config.write_text(
-        config.read_text().replace(
-            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
-        )
-        + """
-import copy
-val_dataloader = copy.deepcopy(test_dataloader)
-val_dataloader['dataset']['ann_file'] = 'calibration.txt'
-del copy
-"""
-    )
-    return config
+    return make_split_project(tmp_path_factory.mktemp('options') / 'here', calibration=N, test=10)
 
 
 @pytest.fixture

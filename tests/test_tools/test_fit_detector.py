@@ -21,7 +21,7 @@ from mmcascade.registry import MODELS
 from tests.support import ROOT
 from tests.support.calibrating import fit_store
 from tests.support.tiny_models import CLASSES, tiny
-from tests.support.tiny_project import make_project
+from tests.support.tiny_project import make_split_project
 
 BANK, CALIBRATION, TEST = 20, 40, 13
 K = 2
@@ -30,26 +30,7 @@ K = 2
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
     """Images for the bank, for calibration and for the test, in this order."""
-    root = tmp_path_factory.mktemp('detector') / 'here'
-    config = make_project(root, BANK + CALIBRATION + TEST)
-    rows = [f'{i:03d}.png {i % CLASSES}\n' for i in range(BANK + CALIBRATION + TEST)]
-    (root / 'bank.txt').write_text(''.join(rows[:BANK]))
-    (root / 'calibration.txt').write_text(''.join(rows[BANK : BANK + CALIBRATION]))
-    (root / 'labels.txt').write_text(''.join(rows[BANK + CALIBRATION :]))
-    config.write_text(
-        config.read_text().replace(
-            "policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)]),\n    accept=0.5)", ')'
-        )
-        + """
-import copy
-val_dataloader = copy.deepcopy(test_dataloader)
-val_dataloader['dataset']['ann_file'] = 'calibration.txt'
-detector_dataloader = copy.deepcopy(test_dataloader)
-detector_dataloader['dataset']['ann_file'] = 'bank.txt'
-del copy
-"""
-    )
-    return config
+    return make_split_project(tmp_path_factory.mktemp('detector') / 'here', CALIBRATION, TEST, BANK)
 
 
 @pytest.fixture(scope='module')

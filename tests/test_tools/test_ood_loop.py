@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
-
 import mmcv
 import numpy as np
 import pytest
@@ -14,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from tests.support import ROOT, brute_force
+from tests.support import brute_force
 from tests.support.tiny_models import images
 from tests.support.tiny_project import make_project
 
@@ -139,24 +136,6 @@ def test_one_loop_gives_the_numbers_of_three_runs(project, expected, separate, t
     assert [s['exit_stage'] for s in samples] == [s['exit_stage'] for s in apart]
 
 
-def test_two_processes_count_every_image_once(project, expected, run_tool, tmp_path):
+def test_two_processes_count_every_image_once(project, expected, metrics_of_two_processes):
     """23 images on two processes: the sampler's repeated image must not count."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    run_tool(
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={port}',
-        ROOT / 'tools' / 'test.py',
-        project,
-        'none',
-        '--launcher',
-        'pytorch',
-        '--out',
-        'metrics.json',
-        '--cfg-options',
-        'test_dataloader.batch_size=3',
-    )
-    assert_metrics(json.loads((tmp_path / 'metrics.json').read_text()), expected)
+    assert_metrics(metrics_of_two_processes(project, 'test_dataloader.batch_size=3'), expected)

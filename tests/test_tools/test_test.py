@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import mmengine
@@ -71,25 +70,9 @@ def test_metrics_equal_an_independent_count(project, expected, run_tool, tmp_pat
     assert 'reached %' in printed
 
 
-def test_two_processes_count_every_image_once(project, expected, run_tool, tmp_path):
+def test_two_processes_count_every_image_once(project, expected, metrics_of_two_processes):
     """13 images on two processes: the sampler's repeated image must not count."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    run_tool(
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={port}',
-        TEST,
-        project,
-        'none',
-        '--launcher',
-        'pytorch',
-        '--out',
-        'metrics.json',
-    )
-    assert_metrics(json.loads((tmp_path / 'metrics.json').read_text()), expected)
+    assert_metrics(metrics_of_two_processes(project), expected)
 
 
 def test_bundle_runs_in_mmpretrains_own_test_script(project, expected, run_tool, tmp_path):

@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 RESUMES = 'the same command continues where it stopped'
-CONFIG_HELP = 'config of the cascade; a config is a program, so read it before you run it'
 
 #: What ``argparse.ArgumentParser.add_subparsers`` gives.
 Subparsers = Any
@@ -90,9 +89,9 @@ def first_line(doc: str | None) -> str:
     return (doc or '').strip().partition('\n')[0].removesuffix('.')
 
 
-def add_config(parser: argparse.ArgumentParser, text: str = CONFIG_HELP) -> None:
+def add_config(parser: argparse.ArgumentParser, what: str = 'config of the cascade') -> None:
     """The config of what is run, and the settings of it that the command line overrides."""
-    parser.add_argument('config', help=text)
+    parser.add_argument('config', help=f'{what}; a config is a program, so read it before you run it')
     add_cfg_options(parser)
 
 

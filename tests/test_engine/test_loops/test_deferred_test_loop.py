@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,6 @@ from mmpretrain.structures import DataSample
 from mmcascade.engine.loops.deferred_test_loop import DeferredTestLoop, needs_inputs, without_inputs
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.routing import CachedStage, CascadeRouter, Outcome, WindowPolicy
-from tests.support import ROOT
 from tests.test_engine.deferred_runs import DEFERRED, run, watched
 
 IMAGES, BATCH = 13, 4
@@ -142,27 +138,10 @@ def test_half_precision_covers_the_flush(make_runner):
     assert seen == [(True, False)]
 
 
-def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    run_tool(
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={port}',
-        ROOT / 'tools' / 'test.py',
-        project,
-        'none',
-        '--launcher',
-        'pytorch',
-        '--out',
-        'metrics.json',
-        '--cfg-options',
-        'test_cfg.type=mmcascade.DeferredTestLoop',
-        'model.stages.1.batch_size=5',
+def test_two_processes_count_every_image_once(project, plain, metrics_of_two_processes):
+    metrics = metrics_of_two_processes(
+        project, 'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5'
     )
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key, value in ((key, value) for key, value in plain[0].items() if key != 'count'):
         assert metrics[key] == pytest.approx(value, abs=1e-4), key
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -168,16 +166,9 @@ def test_bytes_of_waiting_states_count_towards_the_bound(project, tmp_path):
         metrics_of(project, tmp_path, type='mmcascade.DeferredTestLoop', max_bytes=60_000)
 
 
-def test_two_processes_count_every_image_once(project, plain, run_tool, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    torchrun = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
-    run_tool(
-        *torchrun,
-        *(ROOT / 'tools' / 'test.py', project, 'none', '--launcher', 'pytorch', '--out', 'metrics.json'),
-        *('--cfg-options', 'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5'),
+def test_two_processes_count_every_image_once(project, plain, metrics_of_two_processes):
+    metrics = metrics_of_two_processes(
+        project, 'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5'
     )
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key, value in plain.items():
         assert metrics[key] == pytest.approx(value, abs=1e-4, nan_ok=True), key
