@@ -128,13 +128,13 @@ def calibration_of(
     fitted_on, judged = evidence.fitted_on, evidence.judged_on
     maps = None if request.maps == 'none' else fit_maps(fitted_on.exits, policy, fitted_on.units)
     routes = route(judged.exits, policy, judged.units, maps=maps)
+    seen = routes if evidence.held is None else route(fitted_on.exits, policy, fitted_on.units, maps=maps)
     of_a_class = None if request.wanted.class_name is None else evidence.quality(request.wanted)
     plain = replace(plain, measured=measured(routes, policy, quality=of_a_class))
     if evidence.units.label is not None:
-        return accepting_maps(plain, evidence, policy, fitted, request)
+        return accepting_maps(plain, evidence, seen, routes, fitted, request)
     threshold, promise = None, None
     if request.certify is not None:
-        seen = route(fitted_on.exits, policy, fitted_on.units, maps=maps)
         promise = _promise(seen, routes, request)
         threshold = promise.threshold
     elif (target := request.accepting) is not None:

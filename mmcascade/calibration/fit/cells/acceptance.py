@@ -12,12 +12,16 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee, map_guarantee
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
-from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.routing import ExitPolicy
+from mmcascade.calibration.replay.routes import Routes
 
 
 def accepting_maps(
-    plain: Calibration, evidence: Evidence, policy: ExitPolicy, fitted: FittedWindows, request: CalibrationRequest
+    plain: Calibration,
+    evidence: Evidence,
+    seen: Routes,
+    routes: Routes,
+    fitted: FittedWindows,
+    request: CalibrationRequest,
 ) -> Calibration:
     """The calibration with what the request wants to be accepted; the same if that is nothing.
 
@@ -27,7 +31,8 @@ def accepting_maps(
     Args:
         plain: windows and figures.
         evidence: what to fit on.
-        policy: who goes on.
+        seen: what becomes of what is fitted on.
+        routes: what becomes of what is judged on; the same where nothing is held out.
         fitted: the windows, with the scores they were placed around.
         request: what is asked for.
 
@@ -37,10 +42,7 @@ def accepting_maps(
     target = request.accepting
     if target is None:
         return plain
-    fitted_on, judged = evidence.fitted_on, evidence.judged_on
-    seen = route(fitted_on.exits, policy, fitted_on.units)
-    routes = route(judged.exits, policy, judged.units)
-    cells, images = judged_cells(judged.exits, routes), judged_images(routes)
+    cells, images = judged_cells(evidence.judged_on.exits, routes), judged_images(routes)
     of_images, promise = None, None
     problems = []
     if request.certify is not None:
@@ -52,7 +54,7 @@ def accepting_maps(
         except ValueError as error:
             problems.append(f'of images, {error}')
     try:
-        of_cells = judged_cells(fitted_on.exits, seen).threshold_for(target)
+        of_cells = judged_cells(evidence.fitted_on.exits, seen).threshold_for(target)
     except ValueError as error:
         problems.append(f'of cells, {error}')
         of_cells = None
