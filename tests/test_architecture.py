@@ -132,6 +132,8 @@ def test_the_page_has_a_paragraph_per_folder_and_names_what_exists():
     text = PAGE.read_text()
     told = set(re.findall(r'^\*\*`(\w+)/`\*\*', text, re.MULTILINE))
     assert told == {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    below = {f'`{path.parent.relative_to(PACKAGE)}/`' for path in PACKAGE.glob('*/**/__init__.py')}
+    assert {folder for folder in below if folder not in text} == set()
     names = [*re.findall(r'`((?:\w+/)+(?:\w+\.py)?)`', text), *re.findall(r'`(\w+(?:/\w+)*\.py)`', text)]
     assert len(names) > 40
     assert [name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
