@@ -96,13 +96,20 @@ test-openmmlab:
 	$(OPENMMLAB)/bin/python -m pip install --disable-pip-version-check -e '.[openmmlab,onnx,openvino,demo,tests]'
 	OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
-# Change what decides, one token at a time, and see whether a test fails: see docs/en/advanced_guides/mutations.md. It takes
-# hours, goes on where it was stopped, and MUTATE="mmcascade.routing.policies*" takes a part of it.
+# Change what decides, one token at a time, and see whether a test fails: see docs/en/advanced_guides/mutations.md. All of it
+# takes hours. MUTATE="mmcascade.routing.policies*" takes a part, SAMPLE=60 so many at random (SEED=0); either goes on where it
+# was stopped.
 MUTATE :=
+SAMPLE :=
+SEED := 0
 mutation: $(READY)
 	$(PIP) --no-deps -r requirements/mutation.txt
+ifeq ($(SAMPLE),)
 	OMP_NUM_THREADS=1 nice -n 19 $(PY) -m mutmut run --max-children 2 $(MUTATE)
 	$(PY) -m mutmut results
+else
+	OMP_NUM_THREADS=1 nice -n 19 $(PY) .ci/mutants.py $(SAMPLE) $(MUTATE) --seed $(SEED)
+endif
 
 # The site, in build/docs: every warning is an error.
 docs: $(READY)

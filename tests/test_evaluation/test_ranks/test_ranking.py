@@ -39,5 +39,6 @@ def test_blocks_join_to_the_counts_down_to_each_score(kind, flags, monkeypatch):
 
     assert np.concatenate([block.scores for block in blocks]).tolist() == distinct.tolist()
     assert joined([block.units for block in blocks]) == accepted.sum(1).tolist()
+    assert {part.dtype for block in blocks for part in (block.units, *block.counts)} <= {np.dtype(np.int64)}
     for number, flag in enumerate(given):
         assert joined([block.counts[number] for block in blocks]) == (accepted & flag).sum(1).tolist()
