@@ -33,6 +33,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'deferral by other tools': ('headline.json', other_tools.deferral),
     'ways around members': ('peers.json', other_tools.ways),
     'libraries table': ('metrics_speed.json', other_tools.libraries),
+    'headline times': ('headline_time.json', headline.times),
     'front table': ('front_cifar10.json', search.unseen_front),
     'defaults table': ('defaults.json', choices.defaults),
     'drift table': ('drift.json', choices.drift),
@@ -51,6 +52,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
     'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
+    'precision table': ('precision_cascade.json', speed.precision_cascade),
     'exits table': ('multi_exit.json', exits.exits({'quickstart/cascade': "two networks (quickstart's cascade)"})),
     'exits cifar10 table': (
         'multi_exit_cifar10.json',

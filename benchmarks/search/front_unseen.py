@@ -21,12 +21,11 @@ import numpy as np
 
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import WindowPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, report
-
-DRAWS = 2000
 
 
 def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
@@ -45,9 +44,7 @@ def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
         costs.append(float(np.mean(routes.cost)))
     # Of members, the one that costs most is what a chain would replace.
     largest = int(np.argmax(costs[: len(names)]))
-    differences = 100 * (np.array(right) - right[largest])
-    times = np.random.default_rng(0).multinomial(len(right[0]), np.full(len(right[0]), 1 / len(right[0])), DRAWS)
-    low, high = np.quantile(differences @ times.T / len(right[0]), [0.025, 0.975], axis=1)
+    intervals = [bootstrap(lambda units, gap=own - right[largest]: 100 * gap[units].mean(), len(own)) for own in right]
     return [
         dict(
             chain=' > '.join(stage.partition('@')[0] for stage in chain),
@@ -56,12 +53,12 @@ def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
             accuracy=100 * float(right[k].mean()),
             mmacs=costs[k] / 1e6,
             of_largest=costs[k] / costs[largest],
-            difference=float(differences[k].mean()),
-            low=float(low[k]),
-            high=float(high[k]),
+            difference=interval.estimate,
+            low=interval.low,
+            high=interval.high,
             images=len(right[k]),
         )
-        for k, (chain, point) in enumerate(systems)
+        for k, ((chain, point), interval) in enumerate(zip(systems, intervals, strict=True))
     ]
 
 

@@ -245,3 +245,26 @@ def _where(results: dict[str, Any]) -> str:
         f'judged on test images ({images}); 95 % intervals are paired and over test images. Certificates fail with '
         f'probability {row["delta"]:g}.'
     )
+
+
+def times(results: dict[str, Any]) -> str:
+    """Milliseconds of cascades, of their members, and of all members one after the other."""
+    rows, machine = results['rows'], results['machine']
+    table = Table.of(
+        [*(Column(title, left=True) for title in ('photographs', 'members', 'system')), 'ms an image'],
+        [
+            [
+                DATA.get(row['data'], row['data']),
+                chain_words(row['chain']),
+                row['system'],
+                with_interval(row['ms'], row['lowest'], row['highest'], '.3g'),
+            ]
+            for row in rows
+        ],
+    )
+    loads = [row['load'] for row in rows]
+    return table.as_markdown() + (
+        f'\n\n{rows[0]["images"]} images in memory, {machine["threads"]} thread(s) of {machine["cpu"]}, torch '
+        f'{machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the machine: '
+        f'{min(loads)} to {max(loads)}.'
+    )

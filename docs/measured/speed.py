@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from measured.rows import rows_of
-from mmcascade._system.tables import Column, Table
+from mmcascade._system.tables import Column, Table, with_interval
 
 
 def peers(results: dict[str, Any]) -> str:
@@ -54,6 +55,38 @@ def loop_rows(results: dict[str, Any]) -> str:
         f'{machine["cpu"]} with {machine["threads"]} thread(s), torch {machine["torch"]}; median of {row["repeats"]} '
         f'rounds (lowest to highest). Load of the machine: {row["load_before"]} before, {row["load_after"]} after.'
     )
+
+
+def precision_cascade(results: dict[str, Any]) -> str:
+    """A dash where the weights are random, so that nothing but time can be said."""
+    rows = results['rows']
+    table = Table.of(
+        [
+            *(Column(title, left=True) for title in ('member', 'first stage -> second')),
+            'ms an image, fast / float32',
+            Column('other labels, fast alone', '.1%', missing='-'),
+            Column('goes on', '.1%', missing='-'),
+            'other labels, cascade, %',
+            'time of float32: cascade',
+            Column('fast alone', '.2f'),
+        ],
+        [
+            [
+                row['member'],
+                row['pair'],
+                f'{row["fast_ms"]:.3g} / {row["float32_ms"]:.3g}',
+                row['other_labels_fast_alone'],
+                row['goes_on'],
+                _three(row, ('other_labels', 'other_labels_low', 'other_labels_high'), '.2f', 100),
+                _three(row, ('time_of_float32', 'time_lowest', 'time_highest')),
+                row['fast_alone'],
+            ]
+            for row in rows
+        ],
+    )
+    counts = ', '.join(dict.fromkeys(f'{row["member"]} {row["images"]:,}' for row in rows))
+    where = _where(results['machine'])
+    return f'{table.as_markdown()}\n\nImages: {counts}; labels are counted on half of them. {where}'
 
 
 def metrics_speed(results: dict[str, Any]) -> str:
@@ -178,6 +211,15 @@ def _where(machine: dict[str, Any]) -> str:
     )
 
 
+def _three(row: dict[str, Any], keys: tuple[str, str, str], form: str = '.2f', factor: float = 1) -> str:
+    """A figure with its interval; a dash where there is none."""
+    return '-' if row[keys[0]] is None else with_interval(*(row[key] for key in keys), form, factor)
+
+
+def _load(loads: Sequence[float]) -> str:
+    return f'Load of the machine: {min(loads)} to {max(loads)}.'
+
+
 def exit_times(results: dict[str, Any]) -> str:
     """Times and multiply-adds of exits by themselves, and of the systems made of them."""
     machine, rows = results['machine'], results['rows']
@@ -196,6 +238,7 @@ def exit_times(results: dict[str, Any]) -> str:
                 '' if row['limit_share'] is None else f'{row["limit_share"]:.0%}',
             ]
             for row in rows
+            if row['what'].startswith('cascade') or 'by itself' in row['what'] or row['macs_share'] == 1
         ],
     )
     return table.as_markdown() + (
