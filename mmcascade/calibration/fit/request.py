@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from mmcascade.calibration.fit.target import Target
 from mmcascade.evaluation.curves.inputs import as_fraction
+from mmcascade.routing.checks import is_whole
 from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES
 
 RULES = ('safe', 'paper')
@@ -83,9 +84,9 @@ class CalibrationRequest:
                 'the share of units that a guarantee is tested on lies strictly between 0 and 1, got '
                 f'{self.certify_share!r}'
             )
-        if self.adapt is not None and self.adapt < MIN_SCORES:
+        if self.adapt is not None and not is_whole(self.adapt, MIN_SCORES):
             raise ValueError(f'the memory is a number of scores, at least {MIN_SCORES}, got {self.adapt!r}')
-        if self.max_cells is not None and (isinstance(self.max_cells, bool) or self.max_cells < 1):
+        if self.max_cells is not None and not is_whole(self.max_cells, 1):
             raise ValueError(f'max_cells is a number of cells of an image, at least 1, got {self.max_cells!r}')
         self._check_decision()
         if self.certify is not None:

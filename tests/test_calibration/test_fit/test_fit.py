@@ -185,6 +185,8 @@ def test_summaries_are_plain_words(calibration_set):
         (dict(target='risk=0.1', certify=10), 'strictly between 0 and 1, got 10'),
         (dict(target='risk=0.1', certify=0.1, adapt=200), 'certify, or let the window follow'),
         (dict(target='macs=3', adjust_on='test_dataloader'), 'only a window around a decision'),
+        (dict(target='risk=0.1', adapt=200.5), 'memory is a number of scores, at least 100, got 200.5'),
+        (dict(target='macs=3', max_cells=2.5), 'max_cells is a number of cells of an image, at least 1, got 2.5'),
         (dict(target='risk=0.1', maps='platt'), "maps must be one of .*, got 'platt'"),
         (dict(target='risk=0.1', temperatures='yes'), "temperatures must be one of .*, got 'yes'"),
     ],
