@@ -10,6 +10,9 @@ from torch.nn import functional
 CLASSES = 5
 
 _NORM = dict(type='BN')
+#: What the heads have in common.
+_HEAD = dict(channels=8, num_classes=CLASSES, norm_cfg=_NORM, align_corners=False, dropout_ratio=0)
+_FCN_HEAD = dict(type='FCNHead', in_channels=8, in_index=1, num_convs=1, **_HEAD)
 _RESNET = dict(
     type='ResNet',
     depth=18,
@@ -40,47 +43,15 @@ def _fcn(preprocessor=None, test_cfg=None, align_corners=False, classes=CLASSES,
         type='EncoderDecoder',
         data_preprocessor=preprocessor or _preprocessor(),
         backbone=_RESNET | dict(base_channels=base_channels),
-        decode_head=dict(
-            type='FCNHead',
-            in_channels=2 * base_channels,
-            in_index=1,
-            channels=8,
-            num_convs=1,
-            num_classes=classes,
-            norm_cfg=_NORM,
-            align_corners=align_corners,
-            dropout_ratio=0,
-        )
+        decode_head=_FCN_HEAD
+        | dict(in_channels=2 * base_channels, num_classes=classes, align_corners=align_corners)
         | head,
         train_cfg=dict(),
         test_cfg=test_cfg or dict(mode='whole'),
     )
 
 
-_OCR_HEADS = [
-    dict(
-        type='FCNHead',
-        in_channels=8,
-        in_index=1,
-        channels=8,
-        num_convs=1,
-        num_classes=CLASSES,
-        norm_cfg=_NORM,
-        align_corners=False,
-        dropout_ratio=0,
-    ),
-    dict(
-        type='OCRHead',
-        in_channels=8,
-        in_index=1,
-        channels=8,
-        ocr_channels=4,
-        num_classes=CLASSES,
-        norm_cfg=_NORM,
-        align_corners=False,
-        dropout_ratio=0,
-    ),
-]
+_OCR_HEADS = [_FCN_HEAD, dict(type='OCRHead', in_channels=8, in_index=1, ocr_channels=4, **_HEAD)]
 
 TINY = {
     'fcn': _fcn(),
@@ -96,12 +67,8 @@ TINY = {
             type='PSPHead',
             in_channels=8,
             in_index=1,
-            channels=8,
             pool_scales=(1, 2),
-            num_classes=CLASSES,
-            norm_cfg=_NORM,
-            align_corners=False,
-            dropout_ratio=0,
+            **_HEAD,
         )
     ),
     'refined': _fcn() | dict(type='CascadeEncoderDecoder', num_stages=2, decode_head=_OCR_HEADS),
@@ -123,11 +90,7 @@ TINY = {
             type='SegformerHead',
             in_channels=[8, 16],
             in_index=[0, 1],
-            channels=8,
-            num_classes=CLASSES,
-            norm_cfg=_NORM,
-            align_corners=False,
-            dropout_ratio=0,
+            **_HEAD,
         ),
     ),
     'fixed': _fcn()
@@ -144,17 +107,7 @@ TINY = {
             qv_bias=True,
             init_values=0.1,
         ),
-        decode_head=dict(
-            type='FCNHead',
-            in_channels=8,
-            in_index=0,
-            channels=8,
-            num_convs=1,
-            num_classes=CLASSES,
-            norm_cfg=_NORM,
-            align_corners=False,
-            dropout_ratio=0,
-        ),
+        decode_head=_FCN_HEAD | dict(in_index=0),
     ),
     'few': _fcn(classes=3),
     'binary': _fcn(classes=2, out_channels=1, threshold=0.5),
