@@ -16,6 +16,7 @@ def test_a_sample_hangs_on_number_and_seed_only():
     assert len(set(drawn)) == 20
     assert set(drawn) < set(NAMES)
     assert SCRIPT['draw'](NAMES[::-1], [], 20, 0) == drawn
+    assert SCRIPT['draw'](NAMES, [], 30, 0)[:20] == drawn
     assert SCRIPT['draw'](NAMES, [], 20, 1) != drawn
 
 
