@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.support import ROOT
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 # How long an example takes says what else the machine does, not whether the property holds.
 hypothesis.settings.register_profile('mmcascade', deadline=None)

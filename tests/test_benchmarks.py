@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
-from tests.support.synthetic_cells import make_cell_store
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 BENCHMARKS = ROOT / 'benchmarks'
 NAMES = ('small0', 'small1', 'large')

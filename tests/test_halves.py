@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 # A library can be absent, or, with an mmcv of another version, fail in an assertion.
 BLOCKED = """
@@ -104,7 +104,7 @@ def test_classification_without_mmsegmentation(tmp_path):
 
 def test_segmentation_without_mmpretrain(tmp_path):
     pytest.importorskip('mmseg.models')
-    from tests.support.tiny_seg_project import write_project
+    from tests.support.projects.tiny_seg_project import write_project
 
     cfg = write_project(tmp_path, dict(test=2), policy=dict(type='mmcascade.WindowPolicy', windows=[(None, 0.7)]))
     cfg.custom_hooks = [dict(type='mmcascade.StageTableHook')]

@@ -21,7 +21,7 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.console.errors import explained
 from mmcascade.engine.runs.runner import build_runner
 from mmcascade.engine.runs.testing import readable_split
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from mmcascade.calibration.stores import CellStore, ScoreStore, StoreError, open_store
-from tests.support.synthetic_cells import make_cell_store
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from mmcascade.runtime.decision.policies import Windows
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.serving.app import create_app
 from mmcascade.serving.settings import ServeSettings
-from tests.support.tiny_models import images
+from tests.support.members.tiny_models import images
 
 ON_A_BOUND = 1e-4
 COUNT = 160

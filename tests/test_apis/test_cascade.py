@@ -16,9 +16,9 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.predict.deciders.model_decider import ModelDecider
 from mmcascade.routing import CachedStage
-from tests.support.labelled_folder import write_images, write_members
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_project import NAMES
+from tests.support.projects.labelled_folder import write_images, write_members
+from tests.support.projects.tiny_project import NAMES
+from tests.support.references.loop_cascade import loop_cascade
 
 CLASSES = 3
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
 from tests.support import ROOT
-from tests.support.tiny_project import NAMES, make_project
+from tests.support.projects.tiny_project import NAMES, make_project
 
 
 @pytest.fixture(scope='module')

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade import Cascade
-from tests.support.tiny_exits import EXITS, TinyExits, count_blocks
-from tests.support.tiny_models import CLASSES, images
+from tests.support.members.tiny_exits import EXITS, TinyExits, count_blocks
+from tests.support.members.tiny_models import CLASSES, images
 
 
 def loader(count=40, seed=0):

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmcascade import CascadeInferencer, CascadeSegInferencer
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 pytest.importorskip('mmseg.models')
-from tests.support.tiny_seg_project import CLASSES, write_project  # noqa: E402  (needs mmseg)
+from tests.support.projects.tiny_seg_project import CLASSES, write_project  # noqa: E402  (needs mmseg)
 
 
 def kinds_of(path) -> list:

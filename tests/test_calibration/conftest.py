@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from mmcascade.calibration.search.candidates import Candidates
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 
 @pytest.fixture(scope='module')

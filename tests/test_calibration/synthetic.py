@@ -9,7 +9,7 @@ import torch
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage, StageOutput
-from tests.support.synthetic_scores import score_header
+from tests.support.stored.synthetic_scores import score_header
 
 CLASSES = 4
 

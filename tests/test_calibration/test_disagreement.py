@@ -10,8 +10,8 @@ import pytest
 
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import auroc
-from tests.support.calibrating import fit_store
-from tests.support.loop_cascade import loop_cascade
+from tests.support.references.loop_cascade import loop_cascade
+from tests.support.stored.calibrating import fit_store
 from tests.test_calibration.synthetic import identity, members, store_of
 
 DISAGREEMENT = ('neg_mutual_information', 'neg_variation_ratio', 'agreement')

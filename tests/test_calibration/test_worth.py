@@ -13,8 +13,8 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.worth.worth import worth
 from mmcascade.evaluation.curves import coverage_at_risk, fpr_at_tpr
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import fit_store
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import fit_store
+from tests.support.stored.synthetic_cells import make_cell_store
 from tests.test_calibration.synthetic import identity, members, store_of
 
 

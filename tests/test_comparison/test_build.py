@@ -21,8 +21,8 @@ from mmcascade.comparison.build.words import named_members
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.testing import run_test
-from tests.support.labelled_folder import write_images, write_members
-from tests.support.tiny_project import NAMES
+from tests.support.projects.labelled_folder import write_images, write_members
+from tests.support.projects.tiny_project import NAMES
 
 REQUEST = CalibrationRequest('risk=0.7', half_width=0.2)
 #: What a user writes by hand, as the guide to a first cascade says it.

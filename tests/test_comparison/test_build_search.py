@@ -34,7 +34,7 @@ from mmcascade.engine.runs.testing import run_test
 from mmcascade.evaluation.standings.measure import ACCURACY
 from mmcascade.evaluation.standings.standings import Standings, System
 from mmcascade.routing import StageOutput
-from tests.support.labelled_folder import write_images, write_members
+from tests.support.projects.labelled_folder import write_images, write_members
 
 REQUEST = CalibrationRequest('risk=0.6')
 

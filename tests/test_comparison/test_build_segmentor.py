@@ -24,7 +24,7 @@ from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.predict.deciders.open_decider import open_decider
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.testing import run_test
-from tests.support.tiny_seg_project import CLASSES, write_images_and_masks, write_project, write_segmentors
+from tests.support.projects.tiny_seg_project import CLASSES, write_images_and_masks, write_project, write_segmentors
 
 REQUEST = CalibrationRequest('deferred=0.5')
 

@@ -18,7 +18,7 @@ from mmcascade.comparison.build.segmentation.build import build_segmentor
 from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.engine.runs.report import section_of
 from mmcascade.visualization.report.runs import calibrated_runs
-from tests.support.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
+from tests.support.projects.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
 
 #: What an earlier run measured: the member that counts more is the fast one, and its crops are slow.
 ON_IMAGES, ON_CELLS = {'large': 10.0, 'small': 40.0}, {'small': 7.0}

@@ -14,7 +14,7 @@ from mmcascade.comparison.build.build import build
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.report import show
 from mmcascade.comparison.build.request import BuildRequest
-from tests.support.labelled_folder import write_images, write_members
+from tests.support.projects.labelled_folder import write_images, write_members
 
 REQUEST = CalibrationRequest('risk=0.7', half_width=0.2)
 

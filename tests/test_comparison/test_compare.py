@@ -11,7 +11,7 @@ from mmcascade.__main__ import main
 from mmcascade.comparison.side_by_side.systems import open_systems
 from mmcascade.engine.runs.report import _compared
 from mmcascade.visualization.report.compared import Judgements
-from tests.support.labelled_folder import write_images, write_members
+from tests.support.projects.labelled_folder import write_images, write_members
 
 
 @pytest.fixture(scope='module')

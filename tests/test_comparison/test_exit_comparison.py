@@ -13,7 +13,7 @@ from mmcascade.comparison.exits.comparison import ExitComparison, exits_table
 from mmcascade.comparison.exits.systems import Stored, policies_at_equal_cost
 from mmcascade.evaluation.curves import coverage_at_risk
 from mmcascade.routing import RandomPolicy
-from tests.support.exit_project import make_exit_project
+from tests.support.projects.exit_project import make_exit_project
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,7 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from mmcascade.models.members.members import build_member
 from tests.support import ROOT
-from tests.support.tiny_camvid import write_tiny
+from tests.support.projects.tiny_camvid import write_tiny
 
 pytest.importorskip('mmseg')
 timm = pytest.importorskip('timm')

@@ -25,7 +25,7 @@ pytest.importorskip('mmseg.models')
 from mmseg.structures import SegDataSample  # noqa: E402
 
 from tests.support import ROOT  # noqa: E402
-from tests.support.tiny_seg_project import member  # noqa: E402
+from tests.support.projects.tiny_seg_project import member  # noqa: E402
 
 FOLDER = ROOT / 'configs' / 'cityscapes'
 PATHS = sorted(FOLDER.glob('*.py'))

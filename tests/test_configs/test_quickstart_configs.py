@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from tests.support import ROOT
-from tests.support.tiny_fashion_mnist import write_tiny
+from tests.support.projects.tiny_fashion_mnist import write_tiny
 
 CONFIGS = ROOT / 'configs' / 'quickstart'
 MEMBERS = ('small-seed0', 'small-seed1', 'large')

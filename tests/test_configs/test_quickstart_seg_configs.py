@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmcascade.datasets.quickstart.canvases import build_canvases, canvas_paths
 from mmcascade.engine.configs.training import TrainFlags, prepare_train
 from tests.support import ROOT
-from tests.support.tiny_fashion_mnist import write_tiny
+from tests.support.projects.tiny_fashion_mnist import write_tiny
 
 CONFIGS = ROOT / 'configs' / 'quickstart_seg'
 MEMBERS = ('small', 'large')

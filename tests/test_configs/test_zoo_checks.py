@@ -9,7 +9,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from tests.support import ROOT
-from tests.support.tiny_segmentors import TINY as SEGMENTORS
+from tests.support.members.tiny_segmentors import TINY as SEGMENTORS
 
 
 @pytest.fixture(autouse=True)

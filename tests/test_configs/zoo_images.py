@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmcascade.registry import MODELS
 from tests.support import ROOT
-from tests.support.tiny_seg_project import member
+from tests.support.projects.tiny_seg_project import member
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mmcascade.engine.console.errors import INTERRUPTED, TRACEBACK, explained, o
 from mmcascade.engine.runs.runner import build_runner
 from mmcascade.engine.runs.testing import readable_split
 from tests.support import ROOT
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 TEST = find_tools(ROOT)['test']
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from mmcascade.__main__ import main
-from tests.support.labelled_folder import write_images, write_members
-from tests.support.tiny_project import make_project
+from tests.support.projects.labelled_folder import write_images, write_members
+from tests.support.projects.tiny_project import make_project
 
 GOOD = ['dear.py', 'dear.pth', 'cheap.py', 'cheap.pth']
 TO = ['--data', 'photos', '--target', 'risk=0.7', '--out', 'new']

@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmcascade.datasets import CalibrationSplit
 from tests.support import ROOT
-from tests.support.tiny_camvid import HEIGHT, NAMES, WIDTH, write_tiny
+from tests.support.projects.tiny_camvid import HEIGHT, NAMES, WIDTH, write_tiny
 
 pytest.importorskip('mmseg')
 CONVERTER = str(ROOT / 'tools' / 'dataset_converters' / 'camvid.py')

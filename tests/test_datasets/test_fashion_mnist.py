@@ -18,7 +18,7 @@ from mmcascade.datasets.quickstart.fashion_mnist import (
     debian_package,
     fetch_fashion_mnist,
 )
-from tests.support.tiny_fashion_mnist import tiny_files
+from tests.support.projects.tiny_fashion_mnist import tiny_files
 
 FILES = tiny_files(train=30, test=20)
 

@@ -9,7 +9,7 @@ from mmpretrain.datasets import FashionMNIST
 from PIL import Image
 
 from mmcascade.datasets.quickstart.fashion_mnist_pictures import write_labelled_pictures
-from tests.support.tiny_fashion_mnist import write_tiny
+from tests.support.projects.tiny_fashion_mnist import write_tiny
 
 
 def test_the_files_are_the_images(tmp_path):

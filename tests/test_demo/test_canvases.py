@@ -15,7 +15,7 @@ from mmcascade.datasets.quickstart import canvases
 from mmcascade.datasets.quickstart.canvases import CanvasFolderError, build_canvases, canvas_paths, source_garments
 from mmcascade.datasets.quickstart.compose_canvas import Layout, compose_canvas
 from tests.support import ROOT
-from tests.support.tiny_fashion_mnist import write_tiny
+from tests.support.projects.tiny_fashion_mnist import write_tiny
 
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'fashion_mnist_canvases.py'
 SMALL = dict(height=128, width=256, scale=0.125)

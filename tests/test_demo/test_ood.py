@@ -20,10 +20,10 @@ from mmcascade.comparison.ood.table import ood_names, ood_sentences, ood_table, 
 from mmcascade.demo.ood import run_ood
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
-from tests.support.agreeing_members import MEMBERS, member
-from tests.support.calibrating import fit_store
-from tests.support.tiny_models import CLASSES, TINY, images
-from tests.support.tiny_project import make_project
+from tests.support.members.agreeing_members import MEMBERS, member
+from tests.support.members.tiny_models import CLASSES, TINY, images
+from tests.support.projects.tiny_project import make_project
+from tests.support.stored.calibrating import fit_store
 
 N, FAR, NEAR = 40, 12, 9
 EVALUATOR = [

@@ -14,10 +14,10 @@ from mmengine.config import Config
 
 from mmcascade.comparison.classification.table import claim_sentences, systems_table
 from mmcascade.demo.quickstart import COMPARISON, LABELS
-from tests.support.agreeing_members import MEMBERS, member
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_models import CLASSES, TINY
-from tests.support.tiny_project import make_project
+from tests.support.members.agreeing_members import MEMBERS, member
+from tests.support.members.tiny_models import CLASSES, TINY
+from tests.support.projects.tiny_project import make_project
+from tests.support.references.loop_cascade import loop_cascade
 
 pytestmark = pytest.mark.slow
 

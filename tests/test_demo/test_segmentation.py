@@ -20,7 +20,7 @@ from mmcascade.comparison.segmentation.table import (
     systems_table,
 )
 from tests.support import ROOT
-from tests.support.tiny_seg_project import write_project
+from tests.support.projects.tiny_seg_project import write_project
 
 OTHERS = ['24x110@2']
 

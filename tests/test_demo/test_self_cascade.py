@@ -17,9 +17,9 @@ from mmcascade.demo.self_cascade import ViewCascade, run_self_cascade, view_metr
 from mmcascade.registry import MODELS
 from mmcascade.routing import CachedStage, UnitBatch
 from tests.support import ROOT
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_fashion_mnist import write_tiny
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_fashion_mnist import write_tiny
+from tests.support.projects.tiny_project import make_project
+from tests.support.references.loop_cascade import loop_cascade
 
 N, CLASSES = 400, 5
 MACS = (1e6, 1e6, 3e6, 3e6)

@@ -27,9 +27,9 @@ from mmcascade.engine.runs.export import run_export
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT
-from tests.support.calibrating import fit_store
-from tests.support.tiny_models import CLASSES, TINY, images, tiny
-from tests.support.tiny_seg_project import write_project
+from tests.support.members.tiny_models import CLASSES, TINY, images, tiny
+from tests.support.projects.tiny_seg_project import write_project
+from tests.support.stored.calibrating import fit_store
 from tests.test_docs.pages import PAGES, blocks, file_name, files_in_pages, name_of
 
 FLOWERS = ('daisy', 'dandelion', 'rose', 'sunflower', 'tulip')

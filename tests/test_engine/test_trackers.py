@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmcascade.engine.configs.testing import Drawing, EvalFlags
 from mmcascade.engine.runs.testing import run_test
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 
 @pytest.fixture(scope='module')

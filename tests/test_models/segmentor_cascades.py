@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmcascade.registry import MODELS
-from tests.support.tiny_segmentors import batch, tiny
+from tests.support.members.tiny_segmentors import batch, tiny
 
 CLOSED, OPEN = (
     dict(type='mmcascade.WindowPolicy', windows=[None]),

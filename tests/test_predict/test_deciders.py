@@ -15,7 +15,7 @@ from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.routing import WindowPolicy
 from mmcascade.runtime import Decision, Failure
-from tests.support.tiny_project import NAMES, make_project
+from tests.support.projects.tiny_project import NAMES, make_project
 
 
 @pytest.fixture(scope='module')

@@ -19,7 +19,7 @@ from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.predict import predict
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import put_map
-from tests.support.tiny_seg_project import CLASSES, write_project
+from tests.support.projects.tiny_seg_project import CLASSES, write_project
 
 pytest.importorskip('mmseg')
 

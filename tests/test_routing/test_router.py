@@ -19,7 +19,7 @@ from mmcascade.routing import (
     ThresholdPolicy,
     WindowPolicy,
 )
-from tests.support.loop_cascade import loop_cascade
+from tests.support.references.loop_cascade import loop_cascade
 
 
 def random_logits(seed, stages, n=41, classes=7, scale=4.0):

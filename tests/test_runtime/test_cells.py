@@ -30,7 +30,7 @@ from mmcascade.runtime.decision.score_map import ScoreMap as NumpyScoreMap
 from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import CellRules, Manifest
 from mmcascade.runtime.description.stages import Stage
-from tests.support.tiny_segmentors import image, sample, tiny
+from tests.support.members.tiny_segmentors import image, sample, tiny
 
 sides = st.integers(1, 70)
 

@@ -13,9 +13,9 @@ import torch
 
 from mmcascade.__main__ import main
 from tests.support import ROOT
-from tests.support.labelled_folder import write_images
-from tests.support.tiny_project import NAMES
-from tests.support.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
+from tests.support.projects.labelled_folder import write_images
+from tests.support.projects.tiny_project import NAMES
+from tests.support.projects.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
 from tests.test_docs.pages import commands
 
 GUIDE = ROOT / 'docs' / 'en' / 'user_guides' / 'build_and_predict.md'

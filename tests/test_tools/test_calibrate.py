@@ -16,10 +16,10 @@ from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.support import ROOT
-from tests.support.calibrating import fit_store
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_models import CLASSES, tiny
-from tests.support.tiny_project import make_split_project
+from tests.support.members.tiny_models import CLASSES, tiny
+from tests.support.projects.tiny_project import make_split_project
+from tests.support.references.loop_cascade import loop_cascade
+from tests.support.stored.calibrating import fit_store
 
 N = 90
 

@@ -20,7 +20,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.registry import MODELS
 from mmcascade.routing import AdjustedWindowPolicy
 from tests.support import ROOT
-from tests.support.tiny_project import make_split_project
+from tests.support.projects.tiny_project import make_split_project
 
 N = 60
 

@@ -19,9 +19,9 @@ from mmcascade.engine.runs.fit_detector import fit_bank
 from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
 from tests.support import ROOT
-from tests.support.calibrating import fit_store
-from tests.support.tiny_models import CLASSES, tiny
-from tests.support.tiny_project import make_split_project
+from tests.support.members.tiny_models import CLASSES, tiny
+from tests.support.projects.tiny_project import make_split_project
+from tests.support.stored.calibrating import fit_store
 
 BANK, CALIBRATION, TEST = 20, 40, 13
 K = 2

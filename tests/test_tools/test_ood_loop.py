@@ -11,9 +11,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from tests.support import brute_force
-from tests.support.tiny_models import images
-from tests.support.tiny_project import make_project
+from tests.support.members.tiny_models import images
+from tests.support.projects.tiny_project import make_project
+from tests.support.references import brute_force
 
 OOD = """
 def marked(name):

@@ -21,8 +21,8 @@ from mmcascade.engine.configs.chains import stored_config
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
 from tests.support import ROOT
-from tests.support.synthetic_scores import make_store, skilled_logits
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 N = 100
 NAMES = ['a', 'b', 'c', 'd']

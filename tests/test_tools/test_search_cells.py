@@ -15,9 +15,9 @@ from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy
-from tests.support.calibrating import replay_cells
-from tests.support.synthetic_cells import make_cell_store
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.calibrating import replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 NAMES = ['small', 'middle', 'large']
 
@@ -107,7 +107,7 @@ def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     pytest.importorskip('mmseg')
     from mmcascade.engine.configs.testing import EvalFlags, prepare_test
     from mmcascade.engine.runs.calibrate import prepare_store
-    from tests.support.tiny_seg_project import write_project
+    from tests.support.projects.tiny_seg_project import write_project
 
     cfg = write_project(tmp_path, dict(val=6, test=1))
     cfg.model.stages.append(dict(member='small', on='cell', scale=2.0))

@@ -13,8 +13,8 @@ from mmcascade.calibration.stores.identity import chain_precision, joined_precis
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.registry import MODELS
-from tests.support.calibrating import fit_store
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
+from tests.support.stored.calibrating import fit_store
 
 MIXED = 'bfloat16, float32'
 

@@ -17,8 +17,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import TRANSFORMS
 
 from tests.support import ROOT
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_models import CLASSES, tiny
+from tests.support.members.tiny_models import CLASSES, tiny
+from tests.support.references.loop_cascade import loop_cascade
 
 TEST = ROOT / 'tools' / 'test.py'
 MM_TEST = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'test.py'

@@ -22,7 +22,7 @@ from tests.support import ROOT
 
 mmseg = pytest.importorskip('mmseg')
 apis = pytest.importorskip('mmseg.apis')
-from tests.support.tiny_seg_project import CLASSES, IMAGE, PALETTE, write_project  # noqa: E402
+from tests.support.projects.tiny_seg_project import CLASSES, IMAGE, PALETTE, write_project  # noqa: E402
 
 TEST = ROOT / 'tools' / 'test.py'
 BUNDLE = ROOT / 'tools' / 'bundle_checkpoint.py'

@@ -13,7 +13,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.two_sided.operating_point import quantile_window
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import fit_store
+from tests.support.stored.calibrating import fit_store
 from tests.test_calibration.synthetic import identity, members, store_of
 
 

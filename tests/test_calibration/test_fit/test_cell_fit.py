@@ -19,8 +19,8 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import fit_store, replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
 
 
 def identity(store):

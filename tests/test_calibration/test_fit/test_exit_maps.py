@@ -11,7 +11,7 @@ from mmcascade.calibration.fit.scores.exit_maps import MIN_REACHED, fit_maps, fi
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, auroc
 from mmcascade.routing import WindowPolicy
-from tests.support.calibrating import maps_of, source_of
+from tests.support.stored.calibrating import maps_of, source_of
 from tests.test_calibration.synthetic import members
 
 

@@ -19,8 +19,8 @@ from mmcascade.calibration.search.search import search
 from mmcascade.calibration.stores.cell_records import stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import CellBudgetPolicy, WindowPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.synthetic_cells import COSTS, NAMES, WHOLE, make_cell_store
+from tests.support.stored.calibrating import fit_store, replay_cells
+from tests.support.stored.synthetic_cells import COSTS, NAMES, WHOLE, make_cell_store
 
 
 def made(folder, stages=2, fallbacks=(1,), **options):

@@ -19,7 +19,7 @@ from mmcascade.calibration.fit.scores.temperatures import fit_temperature, try_t
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import fit_store, maps_of
+from tests.support.stored.calibrating import fit_store, maps_of
 from tests.test_calibration.synthetic import identity, members, store_of
 
 SCALES = (1.0, 3.0)

@@ -18,7 +18,7 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.ood.detectors import detector_metrics
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import windows_of
+from tests.support.stored.calibrating import windows_of
 
 N, CLASSES = 2000, 10
 MACS = (1e9, 3e9)

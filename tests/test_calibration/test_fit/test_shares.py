@@ -11,7 +11,7 @@ from mmcascade.calibration.fit.one_sided.shares import lowest_share, midway
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import shares_of
+from tests.support.stored.calibrating import shares_of
 from tests.test_calibration.synthetic import members
 
 N = 120

@@ -10,7 +10,7 @@ import torch
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, coverage_at_risk, risk_at_coverage
 from mmcascade.routing import CachedStage, WindowPolicy
-from tests.support.calibrating import windows_of
+from tests.support.stored.calibrating import windows_of
 
 N, CLASSES = 2000, 10
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mmcascade.calibration.replay.quality import class_iou, mean_iou
 from mmcascade.routing import RandomPolicy, ThresholdPolicy, WindowPolicy
-from tests.support.calibrating import replay_cells
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
 
 CHAINS = [(0,), (0, 1), (0, 2, 1), (0, 1, 2)]
 

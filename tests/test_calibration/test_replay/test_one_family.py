@@ -29,7 +29,7 @@ from mmcascade.calibration.search.grid.listed import grid_of
 from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.routing import FUSIONS, RandomPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.support.stored_cascades import CellCase, ScoreCase
+from tests.support.stored.stored_cascades import CellCase, ScoreCase
 
 CHAINS = [(0,), (0, 2), (0, 1, 2), (0, 3, 2, 1)]
 

@@ -15,8 +15,8 @@ from mmcascade.calibration.replay.routes import near_a_bound, route
 from mmcascade.calibration.search.grid.windows import Windows
 from mmcascade.routing import FUSIONS, CachedStage, WindowPolicy
 from mmcascade.routing.confidences.score_maps import ScoreMap
-from tests.support.calibrating import source_of
-from tests.support.synthetic_scores import skilled_logits
+from tests.support.stored.calibrating import source_of
+from tests.support.stored.synthetic_scores import skilled_logits
 
 
 def make(units=120, stages=3, seed=0, broken=0.0):

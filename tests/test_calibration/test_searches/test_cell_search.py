@@ -19,8 +19,8 @@ from mmcascade.calibration.search.results.report import Reporter
 from mmcascade.calibration.search.search import search
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.support.calibrating import replay_cells, replay_stage
-from tests.support.synthetic_cells import COSTS, NAMES, make_cell_store
+from tests.support.stored.calibrating import replay_cells, replay_stage
+from tests.support.stored.synthetic_cells import COSTS, NAMES, make_cell_store
 
 IMAGES = np.arange(0, 20, 2)
 

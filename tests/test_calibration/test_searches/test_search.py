@@ -17,7 +17,7 @@ from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.search.search import MIN_UNITS_PER_PART, search
 from mmcascade.routing import WindowPolicy
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 from tests.test_calibration.searched import ACCURACY, everybody, replayed
 
 QUALITIES = ['accuracy', 'coverage@risk=0.2', 'risk@coverage=0.6', 'aurc', 'augrc']

@@ -18,7 +18,7 @@ from mmcascade.calibration.search.results.report import Reporter
 from mmcascade.calibration.search.search import search
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.evaluation import curves
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 from tests.test_calibration.searched import ACCURACY, everybody, replayed
 
 

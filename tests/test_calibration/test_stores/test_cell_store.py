@@ -11,8 +11,8 @@ from mmcascade.calibration.stores import CellStore, ScoreStore, StoreError, open
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.store import holds_cells
-from tests.support.synthetic_cells import image_records, make_cell_store
-from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity
+from tests.support.stored.synthetic_cells import image_records, make_cell_store
+from tests.support.stored.synthetic_scores import make_store, skilled_logits, stored_identity
 
 ON = ['image', 'cell', 'cell']
 

@@ -16,7 +16,7 @@ from mmcascade.calibration.stores import ScoreStore, StoreError
 from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.routing import StageOutput
-from tests.support.synthetic_scores import score_header
+from tests.support.stored.synthetic_scores import score_header
 
 
 def outputs(n, seed=0):

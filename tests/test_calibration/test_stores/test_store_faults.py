@@ -18,8 +18,8 @@ from mmcascade.calibration.stores import ScoreStore, StoreError, open_store
 from mmcascade.calibration.stores.data_identity import DataIdentity, Evidence
 from mmcascade.calibration.stores.store import StaleStoreError, filling
 from mmcascade.datasets.data_files import data_identity
-from tests.support.synthetic_cells import make_cell_store
-from tests.support.synthetic_scores import make_store, score_header, skilled_logits
+from tests.support.stored.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_scores import make_store, score_header, skilled_logits
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from mmcascade.calibration.stores import CellStore, ScoreStore, open_store
 from mmcascade.calibration.stores.data_identity import DataIdentity
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.routing import StageOutput
-from tests.support.synthetic_cells import make_cell_store
-from tests.support.synthetic_scores import skilled_logits
+from tests.support.stored.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_scores import skilled_logits
 
 WRITTEN = Path(__file__).parent / 'stores_of_0_1'
 

@@ -15,7 +15,7 @@ from mmcascade.engine.configs.testing import Drawing, EvalFlags, prepare_test
 from mmcascade.engine.runs.testing import SplitError, readable_split
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class, task_of
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 
 @pytest.fixture(scope='module')

@@ -17,7 +17,7 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.configs.tta import apply_tta, full_tta_policy, repeat_stages, tta_views
 from mmcascade.registry import MODELS, TASK_UTILS
 from mmcascade.routing import WindowPolicy
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 N = 7
 LOAD, PACK = dict(type='LoadImageFromFile'), dict(type='PackInputs')

@@ -16,7 +16,7 @@ from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.testing import run_test
 from mmcascade.models.parts.class_names import ClassesError, check_given_names
-from tests.support.tiny_project import NAMES, make_project
+from tests.support.projects.tiny_project import NAMES, make_project
 
 
 class Folder:

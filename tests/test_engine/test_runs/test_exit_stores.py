@@ -23,7 +23,7 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import WindowPolicy
-from tests.support.exit_project import exits_model, make_exit_project
+from tests.support.projects.exit_project import exits_model, make_exit_project
 
 ROOT = Path(__file__).parents[3]
 OPEN = (None, None)

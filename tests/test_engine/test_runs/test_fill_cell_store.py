@@ -16,8 +16,8 @@ from mmcascade.engine.configs.testing import EvalFlags, prepare_test
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.tiny_seg_project import write_project
+from tests.support.projects.tiny_seg_project import write_project
+from tests.support.stored.calibrating import fit_store, replay_cells
 
 MIDDLE = 0.62
 

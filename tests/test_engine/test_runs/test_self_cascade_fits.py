@@ -15,8 +15,8 @@ from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS
-from tests.support.calibrating import fit_store
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
+from tests.support.stored.calibrating import fit_store
 
 N = 40
 STAGES = [

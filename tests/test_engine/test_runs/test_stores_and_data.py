@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmcascade.calibration.stores.store import StoreError
 from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.filling.ignored_label import ignored_label
-from tests.support.tiny_project import make_project
+from tests.support.projects.tiny_project import make_project
 
 FORK = multiprocessing.get_context('fork')  # what is imported is imported
 
@@ -29,7 +29,7 @@ def classification(folder):
 
 def segmentation(folder):
     pytest.importorskip('mmseg')
-    from tests.support.tiny_seg_project import write_project
+    from tests.support.projects.tiny_seg_project import write_project
 
     cfg = write_project(folder, dict(val=4, test=1))
     cfg.test_dataloader = None

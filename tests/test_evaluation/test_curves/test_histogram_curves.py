@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves.histograms import histogram_curves
-from tests.support import brute_force
+from tests.support.references import brute_force
 
 CASES = brute_force.cases()
 AREAS = ('aurc', 'augrc', 'auroc')

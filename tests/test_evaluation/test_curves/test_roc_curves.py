@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves.ranking import ranking
-from tests.support import brute_force
+from tests.support.references import brute_force
 
 CASES = brute_force.cases()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves.ranking import ranking
-from tests.support import brute_force
+from tests.support.references import brute_force
 
 CASES = {name: case for name, case in brute_force.cases().items() if len(case[0]) > 1}
 MIXTURES = [(0.5, 1.0), (0.2, 0.5), (0.9, 3.0), (0.5, 0.0)]

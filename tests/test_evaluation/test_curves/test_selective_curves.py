@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmcascade.evaluation import curves
 from mmcascade.evaluation.curves import selective_curves
 from mmcascade.evaluation.curves.ranking import ranking
-from tests.support import brute_force
+from tests.support.references import brute_force
 
 CASES = brute_force.cases()
 

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mmcascade.evaluation.metrics import OODDetection
 from mmcascade.registry import METRICS
-from tests.support import brute_force
+from tests.support.references import brute_force
 from tests.test_evaluation.ood_samples import arrays, evaluate, make_samples, sample
 
 SIZES = {'id': 60, 'digits': 25, 'noise': 9}

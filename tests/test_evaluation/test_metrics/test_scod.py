@@ -9,7 +9,7 @@ import torch
 
 from mmcascade.evaluation import curves
 from mmcascade.registry import METRICS
-from tests.support import brute_force
+from tests.support.references import brute_force
 from tests.test_evaluation.ood_samples import arrays, evaluate, make_samples, sample
 
 SIZES = {'id': 50, 'digits': 20, 'noise': 9}

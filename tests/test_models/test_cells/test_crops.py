@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from mmcascade.models.cells.crops import Crops, interpolated, resize_bilinear, scaled
 from mmcascade.models.cells.grid import Grid
-from tests.support.loop_segmentor import cells_of, crop_of
-from tests.support.tiny_segmentors import image
+from tests.support.members.tiny_segmentors import image
+from tests.support.references.loop_segmentor import cells_of, crop_of
 
 MIRRORED = {'horizontal': -1, 'vertical': -2, None: ()}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.models.cells.grid import Box, Grid, checked_cell, checked_margin
-from tests.support.loop_segmentor import cells_of
+from tests.support.references.loop_segmentor import cells_of
 
 SIDE = st.integers(1, 23)
 

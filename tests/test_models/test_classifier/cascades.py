@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmpretrain.structures import DataSample
 
 from mmcascade.registry import MODELS
-from tests.support.tiny_models import CLASSES
+from tests.support.members.tiny_models import CLASSES
 
 SIZES = (32, 40, 32)
 

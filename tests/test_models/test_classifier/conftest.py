@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.tiny_models import images, tiny
+from tests.support.members.tiny_models import images, tiny
 from tests.test_models.test_classifier.cascades import SIZES, N
 
 

@@ -16,8 +16,8 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.parts.bundle import bundle
 from mmcascade.registry import MODELS
-from tests.support.tiny_models import images
-from tests.support.tiny_project import make_project
+from tests.support.members.tiny_models import images
+from tests.support.projects.tiny_project import make_project
 
 
 @pytest.fixture(scope='module', autouse=True)

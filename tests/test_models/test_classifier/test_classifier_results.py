@@ -13,7 +13,7 @@ import torch
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.registry import MODELS
 from mmcascade.routing import Outcome
-from tests.support.tiny_models import CLASSES, images
+from tests.support.members.tiny_models import CLASSES, images
 from tests.test_models.test_classifier.cascades import STAGES, N, cascade, samples, step
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_state_dict
 
-from tests.support.tiny_models import images, tiny
+from tests.support.members.tiny_models import images, tiny
 from tests.test_models.test_classifier.cascades import STAGES, cascade, step
 
 
@@ -45,7 +45,7 @@ class TestWeights:
 
     @pytest.mark.parametrize('load', [lambda m, s: m.load_state_dict(s), load_state_dict])
     def test_unloaded_members_refuse_to_test_until_a_bundle_comes(self, members, views, load):
-        from tests.support.tiny_models import TINY
+        from tests.support.members.tiny_models import TINY
 
         model = cascade(
             dict(resnet=dict(model=TINY['resnet']), mobilenet=members['mobilenet']), STAGES[:2], [(None, None)]

@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.routing import CONFIDENCES, FUSIONS, CachedStage, CascadeRouter, WindowPolicy
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_models import CLASSES, VIT_ARCH, images
+from tests.support.members.tiny_models import CLASSES, VIT_ARCH, images
+from tests.support.references.loop_cascade import loop_cascade
 from tests.test_models.test_classifier.cascades import STAGES, N, cascade, samples, step
 
 DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'))]

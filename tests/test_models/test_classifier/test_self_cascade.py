@@ -13,8 +13,8 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration, Calib
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.models.stages.views.device_view import resize_antialiased
 from mmcascade.registry import MODELS
-from tests.support.loop_cascade import loop_cascade
-from tests.support.tiny_models import CLASSES, PREPROCESSOR, images, tiny
+from tests.support.members.tiny_models import CLASSES, PREPROCESSOR, images, tiny
+from tests.support.references.loop_cascade import loop_cascade
 
 N = 16
 SOURCE = images(N, 48, seed=5)

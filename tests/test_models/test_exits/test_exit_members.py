@@ -19,7 +19,7 @@ from mmcascade.models.members.members import build_member
 from mmcascade.models.members.weights.checkpoints import CheckpointError
 from mmcascade.registry import MODELS
 from mmcascade.routing import ExitState
-from tests.support.tiny_models import CLASSES, PREPROCESSOR, VIT_ARCH
+from tests.support.members.tiny_models import CLASSES, PREPROCESSOR, VIT_ARCH
 
 SWIN = dict(embed_dims=12, depths=[1, 1, 2, 1], num_heads=[1, 1, 2, 2])
 BACKBONES = {

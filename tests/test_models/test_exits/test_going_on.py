@@ -18,8 +18,8 @@ from mmcascade import WindowCascadeClassifier
 from mmcascade.models.members.exits.multi_exit import MultiExit, is_multi_exit
 from mmcascade.routing import CascadeRouter, ExitState, WindowPolicy
 from mmcascade.routing.units.sources import ViewRows
-from tests.support.tiny_exits import EXITS, TinyExits, count_blocks
-from tests.support.tiny_models import images, tiny
+from tests.support.members.tiny_exits import EXITS, TinyExits, count_blocks
+from tests.support.members.tiny_models import images, tiny
 
 OPEN = (None, None)
 

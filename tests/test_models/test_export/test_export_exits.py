@@ -21,8 +21,8 @@ from mmcascade.models.export.one_graph.single_file import single_file
 from mmcascade.models.export.triton_repository import write_triton
 from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle
-from tests.support.exit_project import make_exit_project
-from tests.support.tiny_exits import TinyExits
+from tests.support.members.tiny_exits import TinyExits
+from tests.support.projects.exit_project import make_exit_project
 
 pytestmark = pytest.mark.slow
 

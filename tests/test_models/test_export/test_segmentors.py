@@ -19,7 +19,7 @@ from mmcascade.registry import MODELS
 from mmcascade.runtime import Bundle, BundleError, ImageError, SegmentationBundle, open_bundle
 from mmcascade.runtime.__main__ import main
 from tests.support import ROOT
-from tests.support.tiny_seg_project import CLASSES, write_project
+from tests.support.projects.tiny_seg_project import CLASSES, write_project
 
 pytestmark = pytest.mark.slow
 

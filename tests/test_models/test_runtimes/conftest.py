@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.tiny_models import tiny
+from tests.support.members.tiny_models import tiny
 
 
 @pytest.fixture(scope='session')

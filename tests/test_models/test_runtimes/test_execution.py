@@ -14,7 +14,7 @@ from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.registry import MODELS
-from tests.support.tiny_models import images, tiny
+from tests.support.members.tiny_models import images, tiny
 
 
 @torch.no_grad()

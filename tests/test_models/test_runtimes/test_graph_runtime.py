@@ -21,7 +21,7 @@ from mmcascade.models.stages.class_outputs import class_output
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.features import feature_output
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
-from tests.support import tiny_models, tiny_segmentors
+from tests.support.members import tiny_models, tiny_segmentors
 
 pytestmark = pytest.mark.slow
 

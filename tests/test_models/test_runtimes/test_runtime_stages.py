@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmcascade import CascadeSegmentor, WindowCascadeClassifier, WindowPolicy
 from mmcascade.models.runtimes.engines import engine_from
-from tests.support import tiny_models, tiny_segmentors
+from tests.support.members import tiny_models, tiny_segmentors
 
 pytestmark = pytest.mark.slow
 

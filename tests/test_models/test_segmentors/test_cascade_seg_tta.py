@@ -13,7 +13,7 @@ from torch import nn
 
 from mmcascade.models.cascade_seg_tta import CascadeSegTTA
 from mmcascade.registry import MODELS
-from tests.support.tiny_segmentors import image, sample
+from tests.support.members.tiny_segmentors import image, sample
 from tests.test_models.segmentor_cascades import CLOSED, cascade, member_of, run, window
 
 # MMSegmentation's own model hands its labels over without a channel.

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, FUSIONS
-from tests.support.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
-from tests.support.tiny_segmentors import batch, image, sample
+from tests.support.members.tiny_segmentors import batch, image, sample
+from tests.support.references.loop_segmentor import cells_of, crop_of, fuse, loop_segmentor, scores_of
 from tests.test_models.segmentor_cascades import (
     CLOSED,
     OPEN,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmcascade.models.cells.cell_records import cells_as_json
 from mmcascade.routing.confidences.image_confidence import image_confidences
-from tests.support.tiny_segmentors import batch, tiny
+from tests.support.members.tiny_segmentors import batch, tiny
 from tests.test_models.segmentor_cascades import OPEN, cascade, run, window
 
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import ConfigDict
 
 from mmcascade.registry import MODELS
-from tests.support.tiny_segmentors import TINY, batch
+from tests.support.members.tiny_segmentors import TINY, batch
 from tests.test_models.segmentor_cascades import (
     cascade,
     member_of,
@@ -20,7 +20,7 @@ from tests.test_models.segmentor_cascades import (
 def classifier():
     from mmpretrain.registry import MODELS as CLASSIFIERS
 
-    from tests.support.tiny_models import TINY as CLASSIFIER_CONFIGS
+    from tests.support.members.tiny_models import TINY as CLASSIFIER_CONFIGS
 
     return CLASSIFIERS.build(ConfigDict(CLASSIFIER_CONFIGS['resnet']))
 

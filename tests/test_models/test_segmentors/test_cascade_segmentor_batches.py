@@ -25,7 +25,7 @@ from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages import segmentor_stage
 from mmcascade.registry import MODELS
 from mmcascade.routing import UnitBatch
-from tests.support.tiny_segmentors import CLASSES, batch, image
+from tests.support.members.tiny_segmentors import CLASSES, batch, image
 from tests.test_models.segmentor_cascades import (
     assert_same_facts,
     cascade,

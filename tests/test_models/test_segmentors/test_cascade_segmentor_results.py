@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 
 from mmcascade.registry import MODELS
-from tests.support.loop_segmentor import fuse, scores_of
-from tests.support.tiny_segmentors import CLASSES, TINY, batch, tiny
+from tests.support.members.tiny_segmentors import CLASSES, TINY, batch, tiny
+from tests.support.references.loop_segmentor import fuse, scores_of
 from tests.test_models.segmentor_cascades import (
     CLOSED,
     OPEN,

@@ -8,7 +8,7 @@ import torch
 
 from mmcascade.models.cells import memory
 from mmcascade.models.cells.memory import ImageTooLargeError, map_bytes
-from tests.support.tiny_segmentors import batch, image, sample
+from tests.support.members.tiny_segmentors import batch, image, sample
 from tests.test_models.segmentor_cascades import CLOSED, OPEN, assert_same_facts, cascade, facts, labels, run, window
 from tests.test_models.test_segmentors.test_cascade_segmentor_batches import run_loop
 

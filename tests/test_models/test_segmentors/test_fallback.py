@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmcascade.models.export.graphs.segmentor_graphs import segmentor_graph
 from mmcascade.models.runtimes.graphs.export import ExportError
 from mmcascade.registry import MODELS
-from tests.support.loop_segmentor import cell_score, cells_of, crop_of, fuse, goes_on, scores_of
-from tests.support.tiny_segmentors import batch, image
+from tests.support.members.tiny_segmentors import batch, image
+from tests.support.references.loop_segmentor import cell_score, cells_of, crop_of, fuse, goes_on, scores_of
 from tests.test_models.segmentor_cascades import (
     assert_same_facts,
     assert_same_labels,

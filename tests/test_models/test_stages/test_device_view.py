@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmcascade.models.stages.views.device_view import DeviceView, resize_antialiased
-from tests.support.tiny_models import images
+from tests.support.members.tiny_models import images
 
 CPU = torch.device('cpu')
 PILLOW = dict(bicubic=Image.Resampling.BICUBIC, bilinear=Image.Resampling.BILINEAR)

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 
 from mmcascade.models.stages.class_outputs import class_output
 from mmcascade.models.stages.features import feature_output, no_features
-from tests.support.tiny_models import CLASSES, TINY, images, tiny
+from tests.support.members.tiny_models import CLASSES, TINY, images, tiny
 
 
 def last_layer(module):

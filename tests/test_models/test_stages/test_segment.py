@@ -18,7 +18,7 @@ from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.torch_runtime import TorchRuntime
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, no_segmentor, segmentor_gives_logits
 from mmcascade.registry import MODELS
-from tests.support.tiny_segmentors import TINY, batch, image, tiny
+from tests.support.members.tiny_segmentors import TINY, batch, image, tiny
 
 member_of = functools.cache(tiny)
 KINDS = [kind for kind in TINY if kind not in ('fixed', 'binary')]

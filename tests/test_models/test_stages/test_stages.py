@@ -15,8 +15,8 @@ from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.registry import MODELS
 from mmcascade.routing import StageOutput, UnitBatch, ViewRows
-from tests.support import tiny_segmentors
-from tests.support.tiny_models import images, tiny
+from tests.support.members import tiny_segmentors
+from tests.support.members.tiny_models import images, tiny
 
 
 def classifier(**options):

@@ -24,7 +24,7 @@ from mmcascade.routing import (
     WindowPolicy,
 )
 from mmcascade.routing.policies.policies import going_on
-from tests.support.loop_segmentor import cell_score, goes_on
+from tests.support.references.loop_segmentor import cell_score, goes_on
 
 
 def maps(seed, stages=2, cells=3, classes=4, height=5, width=6, scale=3.0):

@@ -17,7 +17,7 @@ from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.models.runtimes.batch_sizes import sweep
 from mmcascade.routing import ExitState
 from tests.support import ROOT
-from tests.support.exit_project import make_exit_project
+from tests.support.projects.exit_project import make_exit_project
 
 EXITS = (0, 1, 3)
 

@@ -10,7 +10,7 @@ pytest.importorskip('mmseg')
 from mmcascade.engine.benchmark.benchmark import Benchmark  # noqa: E402
 from mmcascade.engine.benchmark.inputs_seen import inputs_seen  # noqa: E402
 from mmcascade.engine.benchmark.systems import with_batch_size  # noqa: E402
-from tests.support.tiny_seg_project import write_project  # noqa: E402
+from tests.support.projects.tiny_seg_project import write_project  # noqa: E402
 
 SYSTEMS = ['0: small alone', '1: large alone', 'ensemble', 'cascade, plain', 'cascade, deferred']
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip('mmseg')
 from mmcascade.calibration.stores.cell_store import CellStore  # noqa: E402
 from tests.support import ROOT  # noqa: E402
-from tests.support.tiny_seg_project import write_project  # noqa: E402
+from tests.support.projects.tiny_seg_project import write_project  # noqa: E402
 
 SCRIPTS = ROOT / 'benchmarks' / 'segmentation'
 

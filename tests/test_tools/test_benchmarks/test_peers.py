@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample
 
 from mmcascade.engine.benchmark.systems import Images
 from tests.support import ROOT
-from tests.support.tiny_models import images, tiny
+from tests.support.members.tiny_models import images, tiny
 
 
 @pytest.fixture(scope='module')

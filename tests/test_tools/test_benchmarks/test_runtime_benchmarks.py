@@ -15,7 +15,7 @@ from mmcascade import WindowCascadeClassifier
 from mmcascade.engine.benchmark.runtimes import Candidate, best_config, candidates, fastest, in_runtime, runtime_name
 from mmcascade.engine.configs.runtimes import set_runtime
 from tests.support import ROOT
-from tests.support.tiny_models import tiny
+from tests.support.members.tiny_models import tiny
 
 
 @pytest.fixture(scope='module')
@@ -125,7 +125,7 @@ def test_wilson_holds_the_share(precision_cascade):
 
 def test_images_of_a_stage_are_what_it_sees(tmp_path):
     from mmcascade.engine.runs.stage_images import stage_images
-    from tests.support.tiny_project import make_project
+    from tests.support.projects.tiny_project import make_project
 
     cfg = Config.fromfile(make_project(tmp_path))
     cfg.val_dataloader = cfg.test_dataloader

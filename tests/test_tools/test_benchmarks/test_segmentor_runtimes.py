@@ -24,7 +24,7 @@ from mmcascade.engine.predict.predict import predict  # noqa: E402
 from mmcascade.engine.predict.request import PredictRequest  # noqa: E402
 from mmcascade.engine.runs.calibration import run_calibration  # noqa: E402
 from mmcascade.engine.runs.export import run_export  # noqa: E402
-from tests.support.tiny_seg_project import write_project  # noqa: E402
+from tests.support.projects.tiny_seg_project import write_project  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from mmcascade.visualization.report.cells.split import CellSplit
 from mmcascade.visualization.report.findings.settings import request_of
 from mmcascade.visualization.report.page import page
 from mmcascade.visualization.report.section import Told, evidence_for
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.synthetic_cells import make_cell_store
 
 REQUEST = CalibrationRequest('deferred=0.33', max_cells=5)
 
@@ -105,7 +105,7 @@ def test_of_a_real_cascade_with_its_images(tmp_path, monkeypatch):
     from mmcascade.engine.runs.calibration import run_calibration
     from mmcascade.engine.runs.report import section_of, write_report
     from mmcascade.visualization.report.runs import calibrated_runs
-    from tests.support.tiny_seg_project import CLASSES, write_project
+    from tests.support.projects.tiny_seg_project import CLASSES, write_project
 
     run_calibration(write_project(tmp_path), CalibrationRequest('deferred=0.3'), tmp_path / 'run' / 'cal.json')
     (run,) = calibrated_runs(tmp_path / 'run')

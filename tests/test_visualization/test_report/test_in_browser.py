@@ -9,7 +9,7 @@ from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.visualization.report.page import page
 from mmcascade.visualization.report.runs import calibrated_runs
-from tests.support.stored_runs import opened, section_of_run, write_run
+from tests.support.stored.stored_runs import opened, section_of_run, write_run
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><script>document.title="broken into"</script><img src=x onerror="document.title=\'broken into\'">'

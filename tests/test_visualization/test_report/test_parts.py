@@ -27,7 +27,7 @@ from mmcascade.visualization.report.findings.classes import calibration_error, c
 from mmcascade.visualization.report.findings.drift import drift_rows
 from mmcascade.visualization.report.gallery import DECISIONS, Images, gallery, thumbnail
 from mmcascade.visualization.style import ROLES
-from tests.support.stored_runs import opened, write_run
+from tests.support.stored.stored_runs import opened, write_run
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,7 @@ from mmcascade.visualization.report.findings.judged import StoredSplit
 from mmcascade.visualization.report.findings.places import Dear, places
 from mmcascade.visualization.report.findings.settings import request_of, sliders
 from mmcascade.visualization.report.runs import calibrated_runs
-from tests.support.stored_runs import opened, write_run
+from tests.support.stored.stored_runs import opened, write_run
 
 REQUESTS = {
     'window': (CalibrationRequest('risk=0.13', half_width=0.07), 2),

@@ -15,8 +15,8 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.quality import ClassIoU, class_number
 from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.routing import WindowPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import fit_store, replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
 
 NAMES = ['road', 'traffic light', 'person', 'a=[b]', '7']
 

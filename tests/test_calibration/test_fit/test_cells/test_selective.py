@@ -22,8 +22,8 @@ from mmcascade.calibration.replay.sources import CellSource
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.weighted_curves import accepted_point, weighted_risk_coverage
 from mmcascade.routing import WindowPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import fit_store, replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
 
 
 def fitted(store, target, **options):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
-from tests.support.calibrating import fit_store, replay_cells
-from tests.support.synthetic_cells import make_cell_store
+from tests.support.stored.calibrating import fit_store, replay_cells
+from tests.support.stored.synthetic_cells import make_cell_store
 
 cases = st.fixed_dictionaries(
     dict(

@@ -8,8 +8,8 @@ from pathlib import Path
 import mmcv
 import torch
 
-from tests.support.tiny_models import CLASSES, TINY, images, tiny
-from tests.support.tiny_project import NAMES
+from tests.support.members.tiny_models import CLASSES, TINY, images, tiny
+from tests.support.projects.tiny_project import NAMES
 
 MEMBER = """
 default_scope = 'mmpretrain'

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmcascade.models.members.exits.multi_exit import Blocks
-from tests.support.tiny_models import CLASSES
+from tests.support.members.tiny_models import CLASSES
 
 EXITS = 4
 

@@ -23,7 +23,7 @@ from mmcascade.routing import CascadeRouter, CascadeState, ExitPolicy, StageOutp
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
-from tests.support.synthetic_scores import make_store, skilled_logits, stored_identity, with_fallbacks
+from tests.support.stored.synthetic_scores import make_store, skilled_logits, stored_identity, with_fallbacks
 
 COSTS = [1.0, 2.0, 5.0, 9.0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import mmcv
 import torch
 
-from tests.support.tiny_models import CLASSES, TINY, images, tiny
+from tests.support.members.tiny_models import CLASSES, TINY, images, tiny
 
 NAMES = ('ant', 'bee', 'cat', 'dog', 'eel')
 

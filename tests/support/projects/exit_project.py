@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The folder of :mod:`tests.support.tiny_project`, with a network of four exits as its member."""
+"""The folder of :mod:`tests.support.projects.tiny_project`, with a network of four exits as its member."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-from tests.support.tiny_models import CLASSES, PREPROCESSOR
-from tests.support.tiny_project import NAMES, make_project
+from tests.support.members.tiny_models import CLASSES, PREPROCESSOR
+from tests.support.projects.tiny_project import NAMES, make_project
 
 MEMBER = dict(
     type='mmcascade.MultiExitClassifier',

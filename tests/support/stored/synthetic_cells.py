@@ -13,7 +13,7 @@ import numpy as np
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
-from tests.support.synthetic_scores import stored_identity, with_fallbacks
+from tests.support.stored.synthetic_scores import stored_identity, with_fallbacks
 
 NAMES = ['small', 'middle', 'large', 'huge']
 COSTS = [100.0, 40.0, 80.0, 200.0]  # of stage 0 per image, else per cell

@@ -14,7 +14,7 @@ from mmcascade.visualization.report.findings.judged import StoredSplit
 from mmcascade.visualization.report.gallery import Images
 from mmcascade.visualization.report.runs import calibrated_runs
 from mmcascade.visualization.report.section import Told, classified_section, evidence_for
-from tests.support.synthetic_scores import make_store, skilled_logits
+from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 
 def write_run(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tests.support.tiny_models import tiny
+from tests.support.members.tiny_models import tiny
 
 MEMBERS = {'small0': 0, 'small1': 1, 'large': 2}
 

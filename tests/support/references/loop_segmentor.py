@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.support.tiny_segmentors import sample
+from tests.support.members.tiny_segmentors import sample
 
 
 def scores_of(member, pixels):

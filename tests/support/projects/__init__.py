@@ -1,0 +1,2 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Folders as a user has them: images, checkpoints, configs."""
