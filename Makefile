@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 CPU ?=
 LOCK := requirements/$(if $(CPU),lock-cpu,lock).txt
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet test test-browser test-ray test-slow test-ranges test-openmmlab mutation docs docs-images lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet fuzz test test-browser test-ray test-slow test-ranges test-openmmlab mutation docs docs-images lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
@@ -68,9 +68,14 @@ JOBS ?= auto
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
 
-# What takes minutes: graphs that are written, files that are garbled by the hundred, the quickstart's steps.
+# What takes minutes: graphs that are written, processes that are killed, the quickstart's steps.
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m slow tests
+
+# Calibrations, stores, checkpoints and configs that were mutated, so many of each; `make test` tries a few of them.
+FUZZ := 1000
+fuzz: $(READY)
+	MMCASCADE_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal tests/fuzz
 
 # What people look at, in a real Chromium: Debian's, or the one that CHROMIUM names.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)

@@ -92,12 +92,11 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
+    from mmcascade.models.members.weights.saving import save_weights
 
-    args.out_dir.mkdir(parents=True, exist_ok=True)
     for variant in VARIANTS:
         path = args.out_dir / f'{variant}.pth'
-        torch.save(convert(variant), path)
+        save_weights(convert(variant), path)
         print(f'EfficientNet-{variant.capitalize()} -> {path}')
 
 

@@ -32,12 +32,13 @@ def run(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from mmcascade._system.files import check_writable
+    from mmcascade._system.files import check_writable, written_whole
     from mmcascade.engine.runs.stage_images import stage_images
 
     check_writable(args.out)
     images = stage_images(cfg, args.stage, args.images)
-    np.save(args.out, images)
+    with written_whole(args.out, 'wb') as file:
+        np.save(file, images)
     print(f'{args.out}: {images.shape[0]} images of {" x ".join(map(str, images.shape[1:]))}')
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -27,7 +28,7 @@ def written_whole(path: str | Path, mode: str = 'w') -> Iterator[IO[Any]]:
         mode: 'w' for text in UTF-8, or 'wb' for bytes.
 
     Raises:
-        OSError: if it cannot be written; the old file is as it was, and nothing is left beside it.
+        OSError: naming the path, if it cannot be written; the old file is as it was, and nothing is left beside it.
 
     Example:
         >>> import tempfile
@@ -40,20 +41,21 @@ def written_whole(path: str | Path, mode: str = 'w') -> Iterator[IO[Any]]:
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = own_name(path)
-    # Made anew and never followed: whatever else has this name, a link above all, is an error.
-    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(number, mode, encoding=None if 'b' in mode else 'utf-8') as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with naming(path, temporary):
+        # Made anew and never followed: whatever else has this name, a link above all, is an error.
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(number, mode, encoding=None if 'b' in mode else 'utf-8') as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -95,18 +97,38 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """A new folder to fill, which takes its name when everything is in it, and vanishes if anything goes wrong.
 
     Raises:
-        OSError: if there is something of that name, an empty folder aside.
+        OSError: naming the path, if there is something of that name, an empty folder aside, or no room.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = own_name(path)
-    temporary.mkdir()
+    with naming(path, temporary):
+        temporary.mkdir()
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let errors of what is written inside name it: a full disk names no file, and other errors a temporary one.
+
+    Args:
+        path: what is written, as its user names it.
+        temporary: what it is called until then; default the same.
+    """
+    temporary = temporary or path
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        yield
+    except OSError as error:
+        named = temporary if error.filename is None else Path(os.fsdecode(error.filename))
+        if not named.is_relative_to(temporary):
+            raise
+        reason = error.strerror or f'cannot be written ({error})'  # numpy counts bytes, and says no more
+        raise OSError(error.errno or errno.EIO, reason, str(path / named.relative_to(temporary))) from error
 
 
 def remove_folder(path: str | Path) -> None:

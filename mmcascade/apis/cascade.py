@@ -22,6 +22,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.worth.systems import stage_names
+from mmcascade.models.members.weights.saving import save_weights
 from mmcascade.routing import CascadeRouter, Outcome
 from mmcascade.runtime import Decision
 
@@ -162,9 +163,8 @@ class Cascade:
         if self.calibration is None:
             raise ValueError('there is nothing to save before cascade.calibrate(loader, target=...)')
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         for name, module in self._modules.items():
-            torch.save(module.state_dict(), folder / f'{name}.pth')
+            save_weights(module.state_dict(), folder / f'{name}.pth')
         self.calibration.save(folder / CALIBRATION)
         entries = [dict(name=name, model=model) for name, model in zip(self._modules, self.sources, strict=True)]
         classes = None if self.classes is None else list(self.classes)

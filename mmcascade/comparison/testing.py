@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade._system.files import write_text
 from mmcascade._system.json_values import plain
 from mmcascade.engine.configs.testing import Drawing, EvalFlags
 from mmcascade.engine.runs.testing import Output, run_test
@@ -25,8 +26,7 @@ def measured(
         work_dir: of the run and its log; by default ``NAME`` in the folder.
         drawing: pictures of the predictions, if wanted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path, out = folder / f'{name}.py', folder / f'{name}.metrics.json'
-    config.dump(path)
+    write_text(path, config.pretty_text)
     flags = EvalFlags(str(path), work_dir=str(work_dir or folder / name), drawing=drawing or Drawing())
     return plain(run_test(Config.fromfile(path), flags, Output(metrics=str(out))).metrics)

@@ -23,9 +23,7 @@ from mmcascade.engine.runs.runner import build_runner
 from mmcascade.engine.runs.testing import readable_split
 from tests.support.projects.tiny_project import make_project
 
-pytestmark = pytest.mark.slow
-
-COUNT = int(os.environ.get('MMCASCADE_FUZZ', 40))
+COUNT = int(os.environ.get('MMCASCADE_FUZZ', '8'))
 VALUES: list[Any] = [
     None,
     True,

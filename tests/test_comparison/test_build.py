@@ -12,11 +12,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from mmcascade._system.locks import BusyError, alone
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.comparison.build.build import build
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.report import show
 from mmcascade.comparison.build.request import BuildRequest
+from mmcascade.comparison.build.segmentation.build import build_segmentor
+from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.comparison.build.words import named_members
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibration import run_calibration
@@ -182,6 +185,13 @@ def test_a_class_with_one_image_is_told_and_stays(folder, words, tmp_path):
     assert there.count(str(first)) == 1
     # No risk of the sliders can be reached by such members, which their page says.
     assert 'cannot be reached' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+@pytest.mark.parametrize('made, asked', [(build, BuildRequest), (build_segmentor, SegBuildRequest)])
+def test_two_builds_of_one_folder_do_not_meet(tmp_path, made, asked):
+    with alone(tmp_path / 'out'), pytest.raises(BusyError, match=r'pid \d+ on .* is building .*out; wait for it'):
+        made(asked(('a', 'b'), 'photos', tmp_path / 'out', REQUEST))
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_are_told_apart(folder, words):

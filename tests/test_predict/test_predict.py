@@ -16,9 +16,11 @@ import pytest
 
 from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.inputs import count_items, items
+from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.predict import predict
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.runtime import Decision, Failure
+from tests.support.full_disk import full_after
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +141,37 @@ def test_half_a_line_is_written_again(tmp_path):
     predict(request, again)
     assert len(again.seen) == 5 and again.units == [7, 11]  # numbers of images, whoever decided on those before
     assert len({row['path'] for row in rows_of(request.out)}) == 12 == len(rows_of(request.out))
+
+
+@pytest.mark.parametrize('line', [b'\0' * 40, b'{"path": 5}', b'[]', b'\xff{', b'['])
+def test_a_damaged_journal_is_named_with_its_line(tmp_path, line):
+    journal = tmp_path / '.out.csv.rows'
+    with Journal(journal, {'cascade': 'a'}) as kept:
+        kept.write([{'path': 'b'}])
+    journal.write_bytes(journal.read_bytes() + line + b'\n')
+    with pytest.raises(ValueError, match=rf'line 3 of {journal} is damaged'):
+        Journal(journal, {'cascade': 'a'})
+
+
+def test_a_full_disk_names_the_journal_and_keeps_whole_rows(tmp_path):
+    journal = tmp_path / '.out.csv.rows'
+    with pytest.raises(OSError) as full, full_after(2000), Journal(journal, {'cascade': 'a'}) as kept:
+        for number in range(1000):
+            kept.write([{'path': f'{number}.png'}])
+    assert full.value.filename == str(journal)
+    with Journal(journal, {'cascade': 'a'}) as kept:
+        assert 50 < kept.rows < 200 and [row['path'] for row in kept] == [f'{n}.png' for n in range(kept.rows)]
+
+
+def test_the_first_of_equal_classes_is_the_class(tmp_path):
+    class Undecided(Lengths):
+        @staticmethod
+        def decision(image):
+            return Decision(0, 'even', 0.5, True, 0, 5.0, np.array([0.5, 0.5], np.float32))
+
+    write_files(tmp_path / 'in', 1)
+    predict(PredictRequest((str(tmp_path / 'in'),), tmp_path / 'out.csv', 2), Undecided())
+    assert [rows_of(tmp_path / 'out.csv')[0][key] for key in ('class_name', 'top1', 'top2')] == ['even', 'even', 'odd']
 
 
 def test_decisions_of_two_cascades_are_not_mixed(tmp_path):

@@ -6,9 +6,13 @@ from __future__ import annotations
 import os
 import threading
 
+import numpy as np
 import pytest
+import torch
 
-from mmcascade._system.files import folder_written_whole, read_json, remove_folder, write_text
+from mmcascade._system.files import folder_written_whole, read_json, remove_folder, write_text, written_whole
+from mmcascade.models.members.weights.saving import save_weights
+from tests.support.full_disk import full_after
 
 
 def test_no_temporary_name_is_followed_and_links_stay_links(tmp_path):
@@ -65,6 +69,41 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert [entry.name for entry in (tmp_path / 'out').iterdir()] == ['all']
     remove_folder(tmp_path / 'out')
     assert not list(tmp_path.iterdir())
+
+
+def test_errors_name_what_was_to_be_written_and_no_temporary_file(tmp_path):
+    file, folder = tmp_path / 'a.json', tmp_path / 'out'
+    file.write_text('old')
+    with pytest.raises(OSError) as full, full_after(1000):
+        write_text(file, 'x' * 10_000)
+    assert full.value.filename == str(file) and file.read_text() == 'old'
+    with pytest.raises(OSError) as full, full_after(1000), folder_written_whole(folder) as new:
+        (new / 'b.bin').write_bytes(bytes(10_000))
+    assert full.value.filename == str(folder)
+    folder.mkdir()
+    (folder / 'there').write_text('')
+    with pytest.raises(OSError, match='not empty') as there, folder_written_whole(folder):
+        pass
+    assert there.value.filename == str(folder)
+    with pytest.raises(FileNotFoundError) as other, written_whole(file) as _:
+        (tmp_path / 'elsewhere').read_text()
+    assert other.value.filename == str(tmp_path / 'elsewhere')
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ['a.json', 'out']
+
+
+@pytest.mark.parametrize('size', [100, 40_000])
+def test_what_libraries_say_of_a_full_disk_names_the_file(tmp_path, size):
+    """numpy counts what it wrote; torch fails once more when it ends its archive."""
+    with (
+        pytest.raises(OSError, match='a.npy') as full,
+        full_after(size),
+        written_whole(tmp_path / 'a.npy', 'wb') as out,
+    ):
+        np.save(out, np.ones(20_000))
+    assert full.value.strerror
+    with pytest.raises(OSError) as full, full_after(size):
+        save_weights({'state_dict': {'w': torch.ones(20_000)}}, tmp_path / 'a.pth')
+    assert full.value.filename == str(tmp_path / 'a.pth') and not list(tmp_path.iterdir())
 
 
 def test_brackets_without_end_are_no_json(tmp_path):

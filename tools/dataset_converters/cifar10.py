@@ -35,12 +35,10 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     from tempfile import TemporaryDirectory
 
-    import torch
-
-    from mmcascade._system.files import written_whole
     from mmcascade.datasets.public import cifar10
     from mmcascade.models.members.cifar_resnet import as_classifier
     from mmcascade.models.members.weights.checkpoints import load_weights
+    from mmcascade.models.members.weights.saving import save_weights
 
     parts = ('test', 'train') if args.train else ('test',)
     cifar10.fetch_images(args.out_dir, args.images, parts)
@@ -53,8 +51,7 @@ def run(args: argparse.Namespace) -> None:
                 meta=dict(dataset_meta=dict(classes=list(cifar10.CLASSES))),
             )
             path = args.out_dir / 'networks' / f'resnet{layers}.pth'
-            with written_whole(path, 'wb') as out:
-                torch.save(weights, out)
+            save_weights(weights, path)
             print(f'ResNet-{layers} -> {path}')
 
 

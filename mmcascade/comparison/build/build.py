@@ -41,7 +41,13 @@ def build(request: BuildRequest, say: Say = print) -> Built:
 
     Raises:
         ValueError, OSError: saying what to put right.
+        BusyError: if another process builds there.
     """
+    with request.alone():
+        return _build(request, say)
+
+
+def _build(request: BuildRequest, say: Say) -> Built:
     request.calibration.check_classifier()
     if request.search:
         plan_for(request.calibration.wanted)

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade._system.files import write_text
+from mmcascade._system.locks import BusyError, alone
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.worth.systems import CASCADE
@@ -84,6 +88,19 @@ class BuildRequest:
             raise ValueError(f'a cascade has two members or more, got {len(named)}: {" ".join(self.words)}')
         return named
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other builds away from the folder.
+
+        Raises:
+            BusyError: if one is at it.
+        """
+        try:
+            with alone(self.out):
+                yield
+        except BusyError as error:
+            raise BusyError(f'{error} is building {self.out}; wait for it, or name another folder with --out') from None
+
     def check_out(self) -> None:
         """Raise ValueError if the folder to write is something else's."""
         out = self.out
@@ -130,6 +147,5 @@ class Built:
 
 def written(config: Config, path: Path) -> Config:
     """The config as it is read again from where it was written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    config.dump(path)
+    write_text(path, config.pretty_text)
     return Config.fromfile(path)

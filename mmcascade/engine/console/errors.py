@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ def one_line_errors(interrupted: str = RESUMES) -> Iterator[None]:
     Args:
         interrupted: what to say after Ctrl-C.
     """
+    logging.raiseExceptions = False  # a log on a disk that is full is no reason for a traceback per line
     with _interrupts() as came:
         try:
             yield

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mmcascade._system.files import naming
 from mmcascade.engine.predict.rows.row import Row
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ class Journal:
         rows: how many are there.
 
     Raises:
-        ValueError: if the rows that are there depend on something else.
+        ValueError: if the rows that are there depend on something else, or are damaged.
     """
 
     def __init__(self, path: Path, about: Mapping[str, object]) -> None:
@@ -71,18 +72,23 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with naming(self.path):  # what could not be written is tried again
+            self._file.close()
 
     def _append(self, lines: Sequence[Mapping[str, object]]) -> None:
-        self._file.write(''.join(json.dumps(line) + '\n' for line in lines))
-        self._file.flush()
+        with naming(self.path):
+            self._file.write(''.join(json.dumps(line) + '\n' for line in lines))
+            self._file.flush()
 
     def _lines(self) -> Iterator[Row]:
         if not self.path.exists():
             return
-        with self.path.open(encoding='utf-8') as file:
-            for line in file:
-                yield json.loads(line)
+        with self.path.open(encoding='utf-8', errors='replace') as file:
+            for number, line in enumerate(file, 1):
+                row = _object(line)
+                if row is None or (number > 1 and not isinstance(row.get('path'), str)):
+                    raise ValueError(f'line {number} of {self.path} is damaged; delete the file to begin anew')
+                yield row
 
     def _cut(self) -> None:
         if not self.path.exists():
@@ -97,6 +103,15 @@ class Journal:
                 keep = start + file.read(min(step, end - start)).rfind(b'\n') + 1 if end else 0
                 keep = keep if keep > start else 0
             file.truncate(keep)
+
+
+def _object(line: str) -> Row | None:
+    """What a line holds, or None if it is no object."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _short(key: str) -> bytes:

@@ -13,11 +13,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
+from mmengine.fileio import dump
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
-from mmcascade._system.files import check_writable, write_json
+from mmcascade._system.files import check_writable, write_json, written_whole
 from mmcascade._system.json_values import plain
 from mmcascade._system.memory import keep_freed_memory
 from mmcascade.datasets.broken_images import name_broken_images
@@ -34,6 +35,15 @@ from mmcascade.models.parts.class_names import ClassesError
 
 class SplitError(ValueError):
     """A test split that is empty, that cannot be read, or whose data loader has settings that do not fit."""
+
+
+class _Predictions(DumpResults):
+    """The pickle of all predictions, which is there whole or not at all."""
+
+    def compute_metrics(self, results: list) -> dict:
+        with written_whole(self.out_file_path, 'wb') as file:
+            dump(results, file, file_format='pkl')
+        return {}
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def run_test(
         check_writable(path)
     runner = build_runner(prepare_test(cfg, flags), verbose)
     if output.predictions:
-        runner.test_evaluator.metrics.append(DumpResults(out_file_path=output.predictions))
+        runner.test_evaluator.metrics.append(_Predictions(out_file_path=output.predictions))
     dataset = readable_split(runner)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     check_dataset(model, dataset, 'test_dataloader.dataset')

@@ -10,12 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
+from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.weights.saving import save_weights
 from mmcascade.registry import MODELS
 
 
@@ -69,8 +70,8 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
             shutil.copyfile(confidence['bank'], bank)
         bundled.model.confidence.bank = str(bank)
     config_path, checkpoint_path = out_dir / f'{name}.py', out_dir / f'{name}.pth'
-    torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
-    Config(_by_name(bundled.to_dict())).dump(config_path)
+    save_weights({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
+    write_text(config_path, Config(_by_name(bundled.to_dict())).pretty_text)
     Config.fromfile(config_path)
     return config_path, checkpoint_path
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.stages.classifier_network import ClassifierNetwork
-from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.models.stages.views.device_view import DeviceView
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
@@ -40,7 +39,6 @@ class ClassifierStage(MemberStage[ViewRows]):
     ) -> None:
         super().__init__(member, network, counter, options, view)
         self.device_view = DeviceView() if device_view is None else device_view
-        self._looked_at = False
 
     def images_of(self, batch: UnitBatch[ViewRows]) -> Tensor:
         """The images of a batch, as the stage's member sees them."""
@@ -50,9 +48,6 @@ class ClassifierStage(MemberStage[ViewRows]):
     def placed(self, output: StageOutput, batch: UnitBatch[ViewRows], macs: float) -> StageOutput:
         """The member's output brought to the units of the batch."""
         del batch  # its units are the rows
-        if not self._looked_at:
-            check_first_scores(self.member, output)
-            self._looked_at = True
         return replace(output, macs=macs, source=self.source)
 
     def probes(self, sources: Sequence[ViewRows]) -> list[Tensor]:

@@ -83,7 +83,7 @@ class ExitStage(ClassifierStage):
         origin = empty_row(before.origin)
         macs = self.counted(origin) - float(before.spent)
         self.macs_by_shape[tuple(origin.shape[1:])] = macs
-        output = self.forward(before)
+        output = self.checked(self.forward(before))
         assert output.state is not None
         output.state.check(len(batch), self.member)
         left = replace(output.state, spent=self.costs.spent(origin)) if self.trunk is not None else None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from torch import Tensor
@@ -13,13 +14,14 @@ from mmcascade.routing import StageOutput
 # Half-precision probabilities of a thousand classes may be this far from a sum of one.
 _ROUNDING = 0.02
 _CLOSE = 1e-3
+_SIDE = 64
 
 
 def check_first_scores(member: str, output: StageOutput) -> None:
-    """Look at a first batch of class scores ``(N, C)``; rows that are not finite are left aside.
+    """Look at a first batch of class scores ``(N, C, ...)``; rows that are not finite are left aside.
 
-    Warns if what counts as logits are probabilities: they would go through a second softmax, which makes every
-    prediction unsure.
+    Warns if there is no other row, since the other members then decide alone; and if what counts as logits are
+    probabilities: they would go through a second softmax, which makes every prediction unsure.
 
     Raises:
         ValueError: what counts as probabilities has a negative number, or does not sum to one.
@@ -27,8 +29,18 @@ def check_first_scores(member: str, output: StageOutput) -> None:
     values = output.values
     if isinstance(values, FakeTensor) or values.is_meta:
         return
-    rows = values[values.isfinite().all(1)].double()
+    if values.dim() == 4:  # of a segmentor, whose pixels need not all be looked at
+        step = 1 + math.isqrt(values[0, 0].numel()) // _SIDE
+        values = values[..., ::step, ::step]
+    rows = values.movedim(1, -1).flatten(0, -2)
+    rows = rows[rows.isfinite().all(1)].double()
     if not len(rows):
+        if len(values):
+            warnings.warn(
+                f'member {member!r} gave no finite score for any of its first {len(values)} input(s), so the others '
+                'decide alone; check its weights and its precision',
+                stacklevel=2,
+            )
         return
     if output.logits is not None:
         if _are_probabilities(rows, _CLOSE):

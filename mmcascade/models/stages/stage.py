@@ -17,6 +17,7 @@ from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.network import Network
 from mmcascade.models.runtimes.runtime import Runtime
+from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.views.resolution import FIXED_SIZE, macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import SourceT
@@ -100,13 +101,21 @@ class MemberStage(ABC, Generic[SourceT]):
         self.runtime: Runtime = build_runtime(network, options.execution, member)
         self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._settled = options.batch_size != AUTO
+        self._looked_at = False
 
     def __call__(self, batch: UnitBatch[SourceT]) -> StageOutput:
         """Run on all units of a batch, which is never empty."""
         images = self.images_of(batch)
         macs = self.macs_of(images)
         self.macs_by_shape[tuple(images.shape[1:])] = macs
-        return self.placed(self.forward(images), batch, macs)
+        return self.placed(self.checked(self.forward(images)), batch, macs)
+
+    def checked(self, output: StageOutput) -> StageOutput:
+        """What :meth:`forward` gave; the first time, it is looked at."""
+        if not self._looked_at:
+            check_first_scores(self.member, output)
+            self._looked_at = True
+        return output
 
     def forward(self, inputs: Any) -> StageOutput:
         """The member's scores of what :meth:`inputs_of` gives: raw images ``(N, 3, H, W)`` at the size that it sees."""

@@ -28,12 +28,27 @@ def silent(output: StageOutput) -> None:
         LOGITS.log_softmax(1),
         LOGITS.abs(),
         torch.cat([LOGITS.softmax(1), LOGITS]),  # one row of probabilities is no proof
-        torch.full((2, 3), math.nan),
         torch.zeros(0, 3),
     ],
 )
 def test_logits(logits):
     silent(StageOutput(logits=logits))
+
+
+@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 5, 7)])
+def test_a_member_without_a_finite_score_is_named(shape):
+    with pytest.warns(UserWarning, match="member 'a' gave no finite score for any of its first 2 input"):
+        check_first_scores('a', StageOutput(logits=torch.full(shape, math.nan)))
+
+
+@pytest.mark.parametrize('side', [3, 300])
+def test_pixels_are_looked_at_like_images(side):
+    scores = torch.randn(2, 4, side, side)
+    silent(StageOutput(logits=scores))
+    with pytest.warns(UserWarning, match='look like probabilities'):
+        check_first_scores('a', StageOutput(logits=scores.softmax(1)))
+    scores[1] = math.nan
+    silent(StageOutput(logits=scores))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.rows.row import Row, RowFormat
 from mmcascade.runtime import Decision
@@ -48,7 +50,7 @@ class DecisionRows(RowFormat[Decision]):
     def filled(self, item: Item, result: Decision) -> Row:
         """See the base class."""
         row: Row = dict(result.to_json())
-        best = result.probabilities.argsort(kind='stable')[::-1][: self.top].tolist()
+        best = np.argsort(-result.probabilities, kind='stable')[: self.top].tolist()
         for place, label in enumerate(best, 1):
             row |= {f'top{place}': self._name(label), f'top{place}_probability': float(result.probabilities[label])}
         for stage, score in enumerate(result.stages[: self.stages]):
