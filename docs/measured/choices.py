@@ -8,6 +8,9 @@ from typing import Any
 from measured.headline import DATA, Row
 from mmcascade._system.tables import Column, Table
 
+#: Confidences that are shown without temperatures, too: the others change by as much.
+SHOWN_AT_ONE = ('max_prob', 'prob_gap')
+
 
 def defaults(results: dict[str, Any]) -> str:
     """Changes of AURC and coverage by another fusion, confidence or temperature, one table per figure of a system."""
@@ -16,6 +19,8 @@ def defaults(results: dict[str, Any]) -> str:
         families = list(dict.fromkeys(row['family'] for row in results['rows']))
         by_choice: dict[tuple[str, str, str], dict[str, Row]] = {}
         for row in results['rows']:
+            if row['temperatures'] == 'none' and row['confidence'] not in SHOWN_AT_ONE:
+                continue
             choice = (row['fusion'], row['confidence'], row['temperatures'])
             by_choice.setdefault(choice, {})[row['family']] = row
         rows = [
