@@ -21,9 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--threads', type=int, default=0, help='of one graph; 0 = as many as the library likes')
     parser.add_argument('--check', action='store_true', help="run the bundle's own samples first")
     parser.add_argument('--labels', help="folder for the labels of a segmentor's images, as PNG files")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     try:
         bundle = open_bundle(args.bundle, Engine(args.engine, args.threads))
+        if not args.images and not args.check:
+            raise ValueError('there is nothing to do: name files of images, or --check')
+        if args.labels is not None and isinstance(bundle, Bundle):
+            raise ValueError(f'--labels is for bundles that label pixels, and {args.bundle} decides on whole images')
         if args.check:
             check = bundle.check()
             print(f'{check.samples} samples as promised (confidence within {check.largest_difference:.1e})')

@@ -85,6 +85,12 @@ class MicroBatcher(Generic[Answer]):
         if self._closing:
             raise Refused(503, 'the server is about to stop')
         size = sum(image.nbytes for image in images)
+        if len(images) > settings.max_waiting or size > settings.max_waiting_bytes:
+            raise Refused(
+                413,
+                f'one request has {len(images)} images of {size:,} bytes of pixels, and at most {settings.max_waiting} '
+                f'of {settings.max_waiting_bytes:,} may wait here; send fewer at a time',
+            )
         if len(self._waiting) + len(images) > settings.max_waiting or self._bytes + size > settings.max_waiting_bytes:
             raise Refused(429, f'{len(self._waiting)} images wait already; come again later')
         now, loop = time.monotonic(), asyncio.get_running_loop()

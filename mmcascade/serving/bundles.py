@@ -12,9 +12,11 @@ from typing import Any
 
 from mmcascade.runtime import (
     Bundle,
+    BundleError,
     Decision,
     DriftMonitor,
     Engine,
+    ImageError,
     Segmentation,
     SegmentationBundle,
     open_bundle,
@@ -165,7 +167,10 @@ class Bundles:
         return ServedSegmentor(name, bundle, self._settings, self._metrics)
 
     def _load(self, name: str) -> Bundle | SegmentationBundle:
-        bundle = open_bundle(self.folders[name], self._engine, self._settings.limits)
-        if self._settings.samples_must_pass and (bundle.folder / 'samples').is_dir():
-            bundle.check()
+        try:
+            bundle = open_bundle(self.folders[name], self._engine, self._settings.limits)
+            if self._settings.samples_must_pass and (bundle.folder / 'samples').is_dir():
+                bundle.check()
+        except (BundleError, ImageError) as error:  # of an image: a sample is beyond the limits
+            raise BundleError(f'bundle {name!r}: {error}') from error
         return bundle

@@ -253,6 +253,12 @@ def test_command_line(folder, tmp_path, capsys):
     assert first.startswith('4 samples as promised')
     assert json.loads(second)['class_name'] == 'class 1'
     assert main([str(folder), str(tmp_path / 'three.png')]) == 1
-    assert 'cannot be read' in json.loads(capsys.readouterr().out)['error']
-    assert main([str(tmp_path)]) == 1
-    assert 'is no bundle' in capsys.readouterr().err
+    error = json.loads(capsys.readouterr().out)['error']
+    assert error.endswith('three.png cannot be read as an image (No such file or directory)')
+    for words, why in (
+        ([tmp_path], 'is no bundle'),
+        ([folder], 'there is nothing to do: name files of images, or --check'),
+        ([folder, '--labels', 'out', tmp_path / 'two.png'], '--labels is for bundles that label pixels'),
+    ):
+        assert main(list(map(str, words))) == 1
+        assert why in capsys.readouterr().err

@@ -26,6 +26,7 @@ from mmcascade.runtime import Bundle, BundleError
 from mmcascade.serving.app import create_app
 from mmcascade.serving.settings import ServeSettings
 from tests.support.bundles import numbered_images, write_bundle
+from tests.test_runtime.test_bundle import write_samples
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
@@ -168,7 +169,7 @@ def test_reload_takes_the_new_bundle_or_keeps_the_old(tmp_path):
         after = client.post('/v1/decide', content=IMAGES[3]).json()['decisions'][0]
         assert before['accepted'] is not None and after['accepted'] is None and before['label'] == after['label']
         (folder / 'cascade.json').write_text('{')
-        with pytest.raises(BundleError):
+        with pytest.raises(BundleError, match="bundle 'main': .* is no JSON"):
             client.portal.call(app.state.bundles.reload)
         assert client.post('/v1/decide', content=IMAGES[3]).json()['decisions'][0] == after
 
@@ -254,3 +255,10 @@ def test_answers_during_shutdown_are_given(folder):
         return (await waiting).status_code
 
     assert asyncio.run(main()) == 200
+
+
+def test_limits_that_a_bundles_own_samples_exceed_are_named_at_the_start(tmp_path):
+    folder = write_bundle(tmp_path / 'b', SCORES)
+    write_samples(folder)
+    with pytest.raises(BundleError, match='bundle .main.: image 0: .* has 4 x 5 pixels, and .* at most 19'):
+        create_app({'main': folder}, ServeSettings(max_pixels=19))

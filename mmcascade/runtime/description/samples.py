@@ -36,7 +36,8 @@ def read_samples(folder: Path) -> list[tuple[Path, Fields]]:
     try:
         data = json.loads((folder / SAMPLES / DECISIONS).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f'the samples of {folder} cannot be read ({error})') from error
+        why = getattr(error, 'strerror', None) or error
+        raise BundleError(f'the samples of {folder} cannot be read ({SAMPLES}/{DECISIONS}: {why})') from error
     entries = list(Fields({'samples': data}, DECISIONS).objects('samples'))
     names = [entry.text('file') for entry in entries]
     if not names or any('/' in name or '\\' in name or name.startswith('.') for name in names):

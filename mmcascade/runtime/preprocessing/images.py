@@ -64,7 +64,8 @@ def read_image(image: ImageLike, limits: ImageLimits | None = None) -> NDArray[n
             f'an image is a path, bytes, an array or a picture of Pillow, got {type(image).__name__}'
         ) from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file makes them
-        raise ImageError(f'{name} cannot be read as an image ({error or type(error).__name__})') from error
+        why = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        raise ImageError(f'{name} cannot be read as an image ({why})') from error
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,8 @@ def start(
         )
     if spread.address is None:
         _check_room(spread, ray.cluster_resources())
-    serve.start(http_options={'host': host, 'port': port})
+    with suppress(TimeoutError):  # of a proxy that is slow to start, which is waited for below
+        serve.start(http_options={'host': host, 'port': port})
     serve.run(deployment(folders, settings, engine, spread), name=spread.name, route_prefix='/')
     if spread.address is None:
         _wait_for('127.0.0.1' if host == '0.0.0.0' else host, port)  # noqa: S104
