@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmcascade.models.cells.grid import Grid
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.routing import CascadeState, StageOutput
+from mmcascade.routing import CachedStage, CascadeRouter, CascadeState, StageOutput, WindowPolicy
 from mmcascade.routing.units.unit_batch import UnitBatch
 from mmcascade.routing.units.waiting_units import WaitingUnits
 
@@ -101,6 +101,20 @@ def test_cells_that_come_back_apart_are_one_image_again(size):
         assert torch.equal(batch.state.total[:, 0].long(), torch.as_tensor(batch.ticket))
 
 
+@pytest.mark.parametrize('flush', [False, True])
+def test_sources_whose_units_may_still_come_stay(flush):
+    queue = WaitingUnits(by_source=True)
+    images = [tiled(2) for _ in range(4)]
+    queue.put(UnitBatch.cat([submitted(image, 2 * number) for number, image in enumerate(images[:3])]))
+    queue.put(submitted(images[3], 6))
+    taken = [b.ticket.tolist() for b in queue.batches(2, flush, held={images[1], images[3]})]
+    assert taken == [[0, 1, 4, 5]]
+    assert [b.ticket.tolist() for b in queue] == [[2, 3], [6, 7]]
+    assert [source for b in queue for source in b.sources] == [images[1], images[3]]
+    assert [t for b in queue.batches(2, flush=False) for t in b.ticket.tolist()] == [2, 3, 6, 7]
+    assert not list(queue)
+
+
 def test_change_and_clear():
     queue = WaitingUnits()
     queue.put(submitted(tiled(3), 0))
@@ -108,3 +122,18 @@ def test_change_and_clear():
     assert [b.ticket.tolist() for b in queue] == [[1]]
     queue.clear()
     assert not list(queue) and not list(queue.batches(None, flush=True))
+
+
+@pytest.mark.parametrize(
+    ('wait_for', 'batch_size', 'ran'), [(None, None, [3, 3, 2]), (5, None, [5, 3]), (5, 2, [2] * 4)]
+)
+def test_later_stages_of_a_stream_wait_for_so_many_units(wait_for, batch_size, ran):
+    logits = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    stages = [CachedStage(logits), CachedStage(logits, batch_size=batch_size)]
+    router, seen = CascadeRouter(stages, WindowPolicy([(None, None)])), []
+    router.watch = lambda stage, batch, confidence: seen.append(len(batch)) if stage else None
+    with router.stream(wait_for) as stream:
+        for units in (range(3), range(3, 6), range(6, 8)):
+            stream.submit([], units)
+        stream.flush()
+    assert seen == ran
