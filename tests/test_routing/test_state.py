@@ -62,3 +62,12 @@ def test_select_and_cat_undo_each_other():
     joined = CascadeState.cat(parts)
     for name in ('total', 'score_total', 'finite', 'features'):
         assert torch.equal(getattr(joined, name), getattr(first, name))
+
+
+@pytest.mark.parametrize('temperature', [0.01, 0.5, 1.0, 20.0])
+def test_logits_over_a_temperature_stay_within_the_bound(temperature):
+    logits = torch.tensor([[9e29, 0.0], [3e38, -3e38], [2.0, 1.0]])
+    for rows in (logits, logits[:1], logits[2:]):
+        scaled = StageOutput(logits=rows).scaled_logits(temperature)
+        expected = (rows.double() / temperature).clamp(-1e30, 1e30)
+        torch.testing.assert_close(scaled.double(), expected, rtol=1e-6, atol=0)
