@@ -194,6 +194,15 @@ def test_two_builds_of_one_folder_do_not_meet(tmp_path, made, asked):
     assert not list(tmp_path.iterdir())
 
 
+def test_another_build_in_the_same_folder_is_refused_and_leaves_it(folder, words, built):
+    before = {file: file.read_bytes() for file in (folder / 'out').iterdir() if file.is_file()}
+    other = (*words[:2], *words[:2])
+    request = BuildRequest(other, str(folder / 'photos'), folder / 'out', REQUEST, Loading(8))
+    with pytest.raises(ValueError, match='holds an earlier build with other members.*; name another folder with --out'):
+        build(request, lambda line: None)
+    assert {file: file.read_bytes() for file in before} == before
+
+
 def test_names_are_told_apart(folder, words):
     found = named_members([*words, *words[:2], 'torchvision/resnet18', 'zoo'])
     assert [member.name for member in found] == ['dear', 'cheap', 'dear_2', 'resnet18']

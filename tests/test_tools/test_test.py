@@ -110,7 +110,7 @@ def test_errors_end_without_a_traceback(project, run_tool):
         ok=False,
     )
     assert done.stderr.splitlines()[-1].startswith('error: ')
-    assert "calibration 'nowhere.json' does not exist; make it with tools/calibrate.py" in done.stderr
+    assert "calibration 'nowhere.json' does not exist; make it with mmcascade calibrate" in done.stderr
     done = run_tool(TEST, project, '--cfg-options', 'model.members.large.checkpoint=gone.pth', ok=False)
     assert done.stderr.splitlines()[-1].startswith('error: ') and 'gone.pth' in done.stderr
     done = run_tool(TEST, project, '--out-item', 'metrics', ok=False)

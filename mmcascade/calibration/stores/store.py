@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,18 @@ class StoreError(ValueError):
 
 class StaleStoreError(StoreError):
     """A store of another cascade or other data, or a damaged one: only a new one helps."""
+
+
+class OtherStoreError(StaleStoreError):
+    """A sound store of another cascade or other data.
+
+    Attributes:
+        changed: what is not the same, in words.
+    """
+
+    def __init__(self, message: str, changed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.changed = list(changed)
 
 
 class Store(ABC):
@@ -134,9 +146,10 @@ class Store(ABC):
         """
         changed = [what for what in self.header.identity.differences(here) if what not in except_for]
         if changed:
-            raise StaleStoreError(
+            raise OtherStoreError(
                 f'the {self.name} {self.folder} was filled with another {" and ".join(changed)}; delete it or name '
-                'another folder with --store'
+                'another folder with --store',
+                changed,
             )
 
     def identify(self, here: StoreIdentity, config: str | None) -> None:

@@ -16,6 +16,7 @@ from mmcascade._system.files import write_text
 from mmcascade._system.locks import BusyError, alone
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.stores.store import OtherStoreError
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.words import NamedMember, named_members
@@ -90,13 +91,14 @@ class BuildRequest:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other builds away from the folder.
+        """Keep other builds away from the folder, and what an earlier build of something else wrote as it is.
 
         Raises:
             BusyError: if one is at it.
+            ValueError: if the scores there are those of other members, images or settings.
         """
         try:
-            with alone(self.out):
+            with alone(self.out), _earlier_build_kept(self.out):
                 yield
         except BusyError as error:
             raise BusyError(f'{error} is building {self.out}; wait for it, or name another folder with --out') from None
@@ -143,6 +145,21 @@ class Built:
         if self.searched is not None and 'verdict' in self.searched:
             return str(self.searched['verdict'])
         return verdict(self.standings, self.members, CASCADE)
+
+
+@contextmanager
+def _earlier_build_kept(out: Path) -> Iterator[None]:
+    paths = [out / CONFIG, out / SEARCH / CONFIG]
+    before = {path: path.read_text(encoding='utf-8') for path in paths if path.is_file()}
+    try:
+        yield
+    except OtherStoreError as error:
+        for path, text in before.items():
+            write_text(path, text)
+        raise ValueError(
+            f'{out} holds an earlier build with other {" and ".join(error.changed)}; name another folder with --out, '
+            'or delete this one'
+        ) from error
 
 
 def written(config: Config, path: Path) -> Config:

@@ -244,7 +244,9 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
     try:
         data = read_json(path)
     except FileNotFoundError:
-        raise CalibrationError(f'{name} does not exist; make it with tools/calibrate.py') from None
+        raise CalibrationError(
+            f'{name} does not exist; make it with mmcascade calibrate, or go on with mmcascade build'
+        ) from None
     except OSError as error:
         raise CalibrationError(f'{name} cannot be read: {error.strerror or error}') from error
     except ValueError as error:
