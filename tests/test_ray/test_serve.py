@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from mmcascade.runtime import Bundle, BundleError, Engine
-from mmcascade.serving.ray.deployment import RaySettings, _check_room, start
+from mmcascade.serving.ray.deployment import RaySettings, _check_room, _join, start
 from mmcascade.serving.ray.members import MemberResources
 from mmcascade.serving.settings import ServeSettings
 from tests.support import ROOT
@@ -104,6 +104,19 @@ def test_replicas_that_this_machine_cannot_hold_are_refused():
         _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0), 'b': MemberResources(1.0)}), there)
     with pytest.raises(ValueError, match='ask for 1 GPUs and this machine has 0'):
         _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0, 1.0)}), there)
+
+
+def test_a_ray_that_does_not_come_up_is_told_in_one_line(monkeypatch):
+    import ray
+
+    def init(**options):
+        raise Exception('The current node timed out during startup.\n')  # noqa: TRY002
+
+    monkeypatch.setattr(ray, 'init', init)
+    with pytest.raises(OSError, match=r'Ray does not start on this machine; is it too busy\? \(The .* startup\.\)'):
+        _join(None)
+    with pytest.raises(OSError, match="Ray is not at 'head:6379'"):
+        _join('head:6379')
 
 
 def test_the_application_of_the_example(bundle_folder):

@@ -171,9 +171,7 @@ def start(
     for name, seconds in PATIENCE.items():
         os.environ.setdefault(name, seconds)
     if not ray.is_initialized():
-        ray.init(
-            address=spread.address, log_to_driver=False, include_dashboard=False if spread.address is None else None
-        )
+        _join(spread.address)
     if spread.address is None:
         _check_room(spread, ray.cluster_resources())
     with suppress(TimeoutError):  # of a proxy that is slow to start, which is waited for below
@@ -181,6 +179,21 @@ def start(
     serve.run(deployment(folders, settings, engine, spread), name=spread.name, route_prefix='/')
     if spread.address is None:
         _wait_for('127.0.0.1' if host == '0.0.0.0' else host, port)  # noqa: S104
+
+
+def _join(address: str | None) -> None:
+    """Start Ray on this machine, or join a cluster.
+
+    Raises:
+        OSError: if it does not come up.
+    """
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+    except Exception as error:  # Ray raises plain ones, too
+        where = 'does not start on this machine; is it too busy?' if address is None else f'is not at {address!r}'
+        raise OSError(f'Ray {where} ({str(error).strip()})') from error
 
 
 def _check_room(spread: RaySettings, there: Mapping[str, float]) -> None:
@@ -211,7 +224,7 @@ def _wait_for(host: str, port: int) -> None:
                 return
         except OSError as error:
             if time.monotonic() > last:
-                raise RuntimeError(
+                raise TimeoutError(
                     f'the application runs, but nothing answers on {host}:{port} after {PROXY_SECONDS} s ({error}): '
                     'the machine is too busy for one more process, or the address is not its own'
                 ) from None
