@@ -15,8 +15,6 @@ its images; what is printed is measured on the other half.
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmcascade.engine.console.arguments import Subparsers, command
@@ -94,11 +92,12 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Search."""
+    from mmcascade._system.files import read_json
     from mmcascade._system.tables import print_lines
     from mmcascade.engine.console.search_table import committees_table, coverage_lines, points_table
     from mmcascade.engine.runs.search import SearchRun
 
-    costs = json.loads(Path(args.costs).read_text()) if args.costs else None
+    costs = read_json(args.costs) if args.costs else None
     searched = SearchRun.open(
         args.stores, args.out, costs, args.confidence, args.fusion, seed=args.seed, points=args.points
     )

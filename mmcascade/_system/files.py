@@ -84,12 +84,14 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no JSON, or nested too deeply to be ours.
+        ValueError: naming it, if it is no JSON, or nested too deeply to be ours.
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON: {error}') from None
     except RecursionError:
-        raise ValueError('it is nested too deeply') from None
+        raise ValueError(f'{path} is no JSON of ours: it is nested too deeply') from None
 
 
 @contextmanager

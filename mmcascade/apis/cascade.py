@@ -183,8 +183,9 @@ class Cascade:
         """
         folder, modules = Path(folder), dict(modules or {})
         data = read_json(folder / MEMBERS)
-        if data.get('schema') != SCHEMA:
-            raise ValueError(f'{folder / MEMBERS} has schema {data.get("schema")!r}; this version reads {SCHEMA}')
+        schema = data.get('schema') if isinstance(data, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f'{folder / MEMBERS} has schema {schema!r}; this version reads {SCHEMA}')
         missing = [entry['name'] for entry in data['members'] if not entry['model'] and entry['name'] not in modules]
         if missing:
             raise ValueError(

@@ -23,6 +23,7 @@ from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.comparison.build.words import named_members
 from mmcascade.engine.configs.testing import EvalFlags
 from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.report import write_report
 from mmcascade.engine.runs.testing import run_test
 from tests.support.projects.labelled_folder import write_images, write_members
 from tests.support.projects.tiny_project import NAMES
@@ -232,3 +233,23 @@ def test_the_page_tells_the_same(built):
     assert all(image.truth in image.name for image in shown)  # its folder
     assert results['command'] in section.told.commands[0] and not section.told.notes
     assert (built.config.parent / 'report.html').read_text().startswith('<!DOCTYPE html>')
+
+
+@pytest.mark.parametrize(
+    'file, message',
+    [
+        ('report_scores/stage0.npy', r'report_scores is damaged: stage0.npy is not what was written'),
+        ('calibration_scores/labels.npy', r'calibration_scores is damaged: labels.npy is not what was written'),
+        ('results.json', r'results.json is no JSON'),
+    ],
+)
+def test_a_page_of_damaged_files_is_refused(built, tmp_path, file, message):
+    """It would show the images that the cascade was calibrated on, or other costs, and say nothing."""
+    run = tmp_path / 'out'
+    shutil.copytree(built.config.parent, run)
+    content = bytearray((run / file).read_bytes())
+    content[-20:] = bytes(20)
+    (run / file).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        write_report([run], tmp_path / 'page.html')
+    assert not (tmp_path / 'page.html').exists()

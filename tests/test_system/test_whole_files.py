@@ -108,5 +108,9 @@ def test_what_libraries_say_of_a_full_disk_names_the_file(tmp_path, size):
 
 def test_brackets_without_end_are_no_json(tmp_path):
     (tmp_path / 'x.json').write_text('[' * 100_000)
-    with pytest.raises(ValueError, match='nested too deeply'):
+    with pytest.raises(ValueError, match=rf'{tmp_path}/x.json is no JSON of ours: it is nested too deeply'):
         read_json(tmp_path / 'x.json')
+    for content in ('{', ''):
+        (tmp_path / 'x.json').write_text(content)
+        with pytest.raises(ValueError, match=rf'{tmp_path}/x.json is no JSON: '):
+            read_json(tmp_path / 'x.json')

@@ -188,9 +188,11 @@ def _times(run: CalibratedRun, name: str, needed: bool = False) -> list[float] |
 def _results(folder: Path) -> Mapping[str, Any]:
     try:
         found = read_json(folder / RESULTS)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise ValueError(f'{folder / RESULTS} holds an object, got {str(found)[:100]}')
+    return found
 
 
 def _config(run: CalibratedRun, store: AnyStore) -> Config | None:

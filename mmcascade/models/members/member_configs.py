@@ -107,7 +107,12 @@ def _config_path(model: str | Path) -> Path:
 
 def _read(path: Path) -> Config:
     with _bases_by_import_name():
-        return Config.fromfile(path)
+        try:
+            return Config.fromfile(path)
+        except ImportError:  # which says what to install
+            raise
+        except Exception as error:  # a config is a program, and raises what it likes
+            raise ValueError(f"config '{path}' cannot be read: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

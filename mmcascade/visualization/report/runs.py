@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store import HEADER, StoreError, holds_cells
+from mmcascade.calibration.stores import CellStore, ScoreStore, open_store
+from mmcascade.calibration.stores.store import HEADER
 from mmcascade.calibration.worth.whole_images import WholeImages
 
 AnyStore = ScoreStore | CellStore
@@ -44,7 +43,7 @@ def calibrated_runs(run: Path) -> list[CalibratedRun]:
         run: a calibration file, or a folder with one or more; their stores lie beside them, under any name.
 
     Raises:
-        ValueError: if there is no calibration, or one whose store is missing.
+        ValueError: if there is no calibration, one whose store is missing, or a store that is damaged.
     """
     files = [run] if run.is_file() else sorted(run.glob('*.json'))
     folder = run.parent if run.is_file() else run
@@ -89,10 +88,7 @@ def _calibration(file: Path, given: bool) -> Calibration | None:
 
 def _stores(folder: Path) -> Iterator[AnyStore]:
     for header in sorted(folder.glob(f'*/{HEADER}')):
-        try:
-            store = (CellStore if holds_cells(header.parent) else ScoreStore).open(header.parent)
-        except StoreError:
-            continue  # what is needed and missing is named by who needs it
+        store = open_store(header.parent)
         if store.complete:
             yield store
 

@@ -53,7 +53,7 @@ def test_goes_round_and_stays_readable(tmp_path, calibration):
     'text, message',
     [
         ('{"schema": 2}', 'schema 2, and this version of mmcascade reads up to 1'),
-        ('{"schema": ', 'cannot be read'),
+        ('{"schema": ', 'is no JSON'),
         ('[]', 'holds a list'),
         ('{}', 'is no calibration file'),
         (json.dumps(CALIBRATION.to_json() | {'windows': [[0.5, 0.1]]}), 'low > high'),

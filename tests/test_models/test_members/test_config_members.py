@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmcascade.models.members.member_configs import without_downloads
+from mmcascade.models.members.member_configs import model_config, without_downloads
 from mmcascade.models.members.members import build_member
 from tests.test_models.member_kinds import (
     tiny_hugging_face,
@@ -68,6 +68,16 @@ def test_new_style_config(tmp_path, checkpoint):
     (tmp_path / 'lazy.py').write_text(LAZY_CONFIG)
     member = build_member('a', str(tmp_path / 'lazy.py'), checkpoint)
     assert member.module.data_preprocessor.mean.flatten().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    'content, message', [('model = dict(', 'SyntaxError'), ('1 / 0', 'ZeroDivisionError'), ('_base_ = "x.py"', 'x.py')]
+)
+def test_a_broken_config_of_a_member_is_named(tmp_path, content, message):
+    path = tmp_path / 'broken.py'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"config '{path}' cannot be read: .*{message}"):
+        model_config(str(path))
 
 
 def test_library_config_as_base(tmp_path):

@@ -250,7 +250,7 @@ def _read(path: Path, name: str) -> Mapping[str, Any]:
     except OSError as error:
         raise CalibrationError(f'{name} cannot be read: {error.strerror or error}') from error
     except ValueError as error:
-        raise CalibrationError(f'{name} cannot be read: {error}') from error
+        raise CalibrationError(f'calibration {error}') from error
     if not isinstance(data, dict):
         raise CalibrationError(f'{name} holds a {type(data).__name__}, expected an object')
     return data
