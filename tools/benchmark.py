@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     cfg = read_config(args.config, args.cfg_options)
 
-    from mmcascade._system.files import check_writable, write_json, write_text
+    from mmcascade._system.files import check_writable, write_json
     from mmcascade._system.memory import keep_freed_memory
     from mmcascade._system.tables import print_lines
     from mmcascade.engine.benchmark.benchmark import Benchmark
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade.engine.benchmark.table import benchmark_table, runtimes_table
     from mmcascade.engine.configs.runtimes import set_runtime
     from mmcascade.models.cascades import task_of
+    from mmcascade.models.parts.config_file import write_config
     from mmcascade.models.runtimes.batch_sizes import SIZES
     from mmcascade.models.runtimes.engines import TORCH, installed
     from mmcascade.visualization.benchmark_plot import plot_benchmark
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
     picture = Path(args.out).with_suffix('.png')
     save(plot_benchmark(written), picture)
     if args.best:
-        write_text(args.best, best_config(cfg, result).pretty_text)
+        write_config(best_config(cfg, result), args.best)
     benchmark_table(result).show()
     print()
     runtimes_table(result).show()

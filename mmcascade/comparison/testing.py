@@ -8,10 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmcascade._system.files import write_text
 from mmcascade._system.json_values import plain
 from mmcascade.engine.configs.testing import Drawing, EvalFlags
 from mmcascade.engine.runs.testing import Output, run_test
+from mmcascade.models.parts.config_file import write_config
 
 
 def measured(
@@ -27,6 +27,6 @@ def measured(
         drawing: pictures of the predictions, if wanted.
     """
     path, out = folder / f'{name}.py', folder / f'{name}.metrics.json'
-    write_text(path, config.pretty_text)
+    write_config(config, path)
     flags = EvalFlags(str(path), work_dir=str(work_dir or folder / name), drawing=drawing or Drawing())
     return plain(run_test(Config.fromfile(path), flags, Output(metrics=str(out))).metrics)

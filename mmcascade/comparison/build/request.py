@@ -22,6 +22,7 @@ from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.words import NamedMember, named_members
 from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.verdict import verdict
+from mmcascade.models.parts.config_file import write_config
 
 CONFIG, CALIBRATION, RESULTS, PAGE = 'cascade.py', 'calibration.json', 'results.json', 'report.html'
 #: The folder of what a search stored, inside of that of the build; and the file of measured times.
@@ -164,5 +165,5 @@ def _earlier_build_kept(out: Path) -> Iterator[None]:
 
 def written(config: Config, path: Path) -> Config:
     """The config as it is read again from where it was written."""
-    write_text(path, config.pretty_text)
+    write_config(config, path)
     return Config.fromfile(path)

@@ -18,6 +18,10 @@ from mmcascade.calibration.search.results.report import Point, Reporter
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import StoreError
+from mmcascade.models.parts.config_file import without_templates
+
+#: MMEngine fills in the folder of the config.
+_BESIDE = '{{ fileDirname }}/calibration.json'
 
 
 def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | None:
@@ -65,8 +69,9 @@ def without_permissions(config: dict[str, Any]) -> tuple[dict[str, Any], list[st
     A store may come from somebody else; whoever runs the config is to decide anew.
     """
     config, left_out = copy.deepcopy(config), []
-    if config.pop('custom_imports', None) is not None:
-        left_out.append('custom_imports')
+    for key in ('_base_', 'custom_imports'):
+        if config.pop(key, None) is not None:
+            left_out.append(key)
     for name, member in config['model']['members'].items():
         if member.pop('unsafe_checkpoint', False):
             left_out.append(f'unsafe_checkpoint of member {name!r}')
@@ -87,7 +92,7 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     model['members'] = {name: member for name, member in model['members'].items() if name in used}
     for key in ('policy', 'accept', 'accept_cells'):
         model.pop(key, None)
-    model['calibration'] = '{{ fileDirname }}/calibration.json'
+    model['calibration'] = _BESIDE
     return Config(config)
 
 
@@ -143,4 +148,6 @@ def write_chain(folder: Path, whole: dict[str, Any], point: Point, plan: Plan, r
         lines.append(
             f'# Left out, since they run code: {", ".join(left_out)}. Take them from your own config if you trust them.'
         )
-    write_text(folder / 'config.py', '\n'.join([*lines, chain_config(config, point).pretty_text]))
+    # The one template in the file is ours.
+    text = without_templates('\n'.join([*lines, chain_config(config, point).pretty_text]))
+    write_text(folder / 'config.py', text.replace(without_templates(_BESIDE), _BESIDE))

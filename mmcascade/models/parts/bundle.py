@@ -12,11 +12,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.members.weights.saving import save_weights
+from mmcascade.models.parts.config_file import write_config
 from mmcascade.registry import MODELS
 
 
@@ -71,7 +71,7 @@ def bundle(cfg: Config, out_dir: str | Path, name: str = 'cascade') -> tuple[Pat
         bundled.model.confidence.bank = str(bank)
     config_path, checkpoint_path = out_dir / f'{name}.py', out_dir / f'{name}.pth'
     save_weights({'state_dict': model.state_dict(), 'meta': meta}, checkpoint_path)
-    write_text(config_path, Config(_by_name(bundled.to_dict())).pretty_text)
+    write_config(Config(_by_name(bundled.to_dict())), config_path)
     Config.fromfile(config_path)
     return config_path, checkpoint_path
 
