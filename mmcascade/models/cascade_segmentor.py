@@ -52,11 +52,11 @@ class CascadeSegmentor(CascadeModel):
         members: per name a dict with ``model`` (zoo name, ``lib::config``, config path, inline dict or a module)
             and ``checkpoint`` (path, 'zoo' or None); see :func:`~mmcascade.models.members.members.build_member`.
         stages: dicts with ``member``, and optionally ``on`` ('image' or 'cell'; stage 0 is on 'image', later ones by
-            default on 'cell'), ``scale`` (default 1), ``fallback`` ('image': a stage on cells runs on the whole image
-            where its crops would cost as much), ``batch_size`` (images or cells, default: whatever arrives), ``macs``,
-            ``temperature``, ``channels_last``, ``amp``; see
-            :class:`~mmcascade.models.stages.segmentor_stage.SegmentorStage` and
-            :class:`~mmcascade.models.stages.fallback_stage.FallbackStage`.
+            default on 'cell'), ``scale`` (default 1), ``join`` ('rectangles': a stage on cells runs on rectangles of
+            neighbours where that costs less), ``fallback`` ('image': it runs on the whole image where its crops would
+            cost as much), ``batch_size`` (images or cells, default: whatever arrives), ``macs``, ``temperature``,
+            ``channels_last``, ``amp``; see :class:`~mmcascade.models.stages.segmentor_stage.SegmentorStage` and
+            :class:`~mmcascade.models.stages.choosing_stage.ChoosingStage`.
         grid: ``cell``, side of a square or (height, width) in pixels of the original image, default 512; None = one
             cell per image. An image that is smaller has one row (or column) of cells. ``margin``, context around a
             cell's crop in the same pixels, default 0.

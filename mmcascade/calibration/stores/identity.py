@@ -25,6 +25,7 @@ class StageIdentity:
         frames: of clips, which frames are seen, such as '8 frames'; None = as the view is.
         exit: of a network with several, from 0, at which of them it is left; None = it has one end.
         fallback: in a segmentation cascade, what the member is run on where crops would cost as much, 'images'.
+        join: in a segmentation cascade, how cells that go on are cut out together, 'rectangles'.
     """
 
     member: str
@@ -38,6 +39,7 @@ class StageIdentity:
     exit: int | None = None
     frames: str | None = None
     fallback: str | None = None
+    join: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
@@ -50,6 +52,7 @@ class StageIdentity:
             'exit': None,
             'frames': None,
             'fallback': None,
+            'join': None,
         }
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
@@ -64,7 +67,7 @@ class StageIdentity:
         for name in ('member', 'weights'):
             if not isinstance(getattr(stage, name), str):
                 raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
-        for name in ('resize', 'on', 'arithmetic', 'frames', 'fallback'):
+        for name in ('resize', 'on', 'arithmetic', 'frames', 'fallback', 'join'):
             if not isinstance(getattr(stage, name), str | None):
                 raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
         if not isinstance(stage.flip, bool):
@@ -86,7 +89,8 @@ class StageIdentity:
         """What the member is applied to, in words, and in which arithmetic, where that changes its scores."""
         how = f' in {self.arithmetic}' if self.arithmetic else ''
         if self.on is not None:
-            on = self.on if self.fallback is None else f'{self.on} or {self.fallback}'
+            on = self.on if self.join is None else f'{self.on} in {self.join}'
+            on += '' if self.fallback is None else f' or {self.fallback}'
             return on + (f' at scale {self.scale:g}' if self.scale != 1 else '') + how
         view = f'view {self.view}' + (f' at {self.resize}' if self.resize else '') + (' mirrored' if self.flip else '')
         view += f', {self.frames}' if self.frames else ''

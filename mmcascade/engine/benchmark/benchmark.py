@@ -208,10 +208,12 @@ class Benchmark:
     def _swept(self, timed: Sequence[MemberStage], stages: int) -> list[TimedMember]:
         """Each in every runtime, at its best batch size; the first ones are stages of a cascade."""
         for index, stage in enumerate(timed[:stages]):
-            if stage.identity().fallback is not None:
+            identity = stage.identity()
+            if identity.fallback is not None or identity.join is not None:
                 raise ValueError(
-                    f'stage {index} runs on crops or on the whole image (fallback), and a benchmark times one of them '
-                    'per stage; time the cascade without fallback=, and beside it the member on whole images'
+                    f'stage {index} chooses what it runs on, crops of cells, of several or the whole image (join, '
+                    'fallback), and a benchmark times one of them per stage; time the cascade without join= and '
+                    'fallback=, and beside it the member on whole images'
                 )
         most = max(self._kinds(), key=len)
 

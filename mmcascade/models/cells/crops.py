@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,14 +18,17 @@ from mmcascade.runtime.cells.grid import Box, Size
 
 #: The dimension of images ``(..., H, W)`` that a pipeline's flip turns round.
 MIRRORED = {'horizontal': -1, 'vertical': -2}
+#: The rows and columns of a single cell.
+ONE = (1, 1)
 
 
 @dataclass(frozen=True)
 class Crops(cells.Crops):
-    """Crops around the frames of cells, all of one shape.
+    """Crops around the frames of cells, or of rectangles of neighbouring cells, all of one shape.
 
     Cells are parts of the original image; the pipeline may have resized and mirrored it. A crop is moved, not padded,
-    to lie inside the image.
+    to lie inside the image. A rectangle is named by its first cell; where cells are given, those of a rectangle stand
+    together, row by row.
 
     Args:
         grid: of the original image.
@@ -32,12 +36,30 @@ class Crops(cells.Crops):
         margin: context around a frame, in pixels of the original image.
         scale: crops are resized by this before the member sees them.
         flip: 'horizontal', 'vertical' or None, what the pipeline did.
+        span: rows and columns of cells that a crop holds.
     """
 
     grid: Grid
     margin: int = 0
     scale: float = 1.0
     flip: str | None = None
+    span: Size = ONE
+
+    @property
+    def cells(self) -> int:
+        """How many cells a crop holds."""
+        return math.prod(self.span)
+
+    @property
+    def inside(self) -> Size:
+        """Size of what a crop lies around, in pixels of the original image: a rectangle of full cells."""
+        (height, width), (rows, columns) = self.grid.frame, self.span
+        return rows * height, columns * width
+
+    def last(self, index: int) -> Box:
+        """The last cell of the rectangle that begins with some cell."""
+        rows, columns = self.span
+        return self.grid.box(index + (rows - 1) * self.grid.shape[1] + columns - 1)
 
     @cached_property
     def scaled_size(self) -> Size:
@@ -45,18 +67,22 @@ class Crops(cells.Crops):
         return scaled(self.size, self.scale)
 
     def take(self, image: Tensor, rows: np.ndarray) -> Tensor:
-        """The crops of some cells from the source ``(C, H, W)``, ``(N, C, *scaled_size)``."""
-        crops = torch.stack([self._mirrored(self.box(index)).of(image) for index in rows.tolist()])
+        """The crops that hold some cells, from the source ``(C, H, W)``, ``(N, C, *scaled_size)``."""
+        crops = torch.stack([self._mirrored(self.box(index)).of(image) for index in rows[:: self.cells].tolist()])
         return resize_bilinear(crops, self.scaled_size)
 
     def frames(self, scores: Tensor, rows: np.ndarray, align_corners: bool = False) -> Tensor:
-        """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells, ``(N, C, h, w)``."""
+        """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells that they hold, ``(M, C, h, w)``."""
         if self.flip:
             scores = scores.flip(MIRRORED[self.flip])
-        places = [(self.box(index), self.grid.frame_box(index)) for index in rows.tolist()]
+        crops = [self.box(first) for first in rows[:: self.cells].tolist()]
+        places = [
+            (scores[number // self.cells], crops[number // self.cells], self.grid.frame_box(index))
+            for number, index in enumerate(rows.tolist())
+        ]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
-            return torch.stack([frame.within(crop).of(x) for x, (crop, frame) in zip(scores, places, strict=True)])
-        return torch.stack([self._on_frame(x, *place, align_corners) for x, place in zip(scores, places, strict=True)])
+            return torch.stack([frame.within(crop).of(x) for x, crop, frame in places])
+        return torch.stack([self._on_frame(*place, align_corners) for place in places])
 
     def _on_frame(self, scores: Tensor, crop: Box, frame: Box, align_corners: bool) -> Tensor:
         down, across = (

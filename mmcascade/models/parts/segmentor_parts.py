@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcascade.models.cells.crops import scaled
+from mmcascade.models.cells.choice import Choice
+from mmcascade.models.cells.crops import ONE, scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.runtimes.network import mac_counter
-from mmcascade.models.stages.fallback_stage import FallbackStage
+from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
@@ -28,6 +29,7 @@ from mmcascade.routing.confidences.cell_confidence import CellConfidence
 _OPTIONS: Options = {
     **COMMON_OPTIONS,
     'on': (f'one of {ON}', lambda v: v in ON),
+    'join': ("'rectangles', or None", lambda v: v in (None, 'rectangles')),
     'fallback': ("'image', or None", lambda v: v in (None, 'image')),
     'scale': ('a factor > 0, at most 8', lambda v: is_number(v) and 0 < v <= 8),
 }
@@ -94,23 +96,32 @@ def build_segmentor_stages(
 def _stage(
     index: int, member: tuple[str, SegmentorNetwork, MacCounter, StageOptions], margin: int, own: dict[str, Any]
 ) -> SegmentorStage:
-    fallback = own.pop('fallback', None)
-    if fallback is None or own['on'] == 'image':  # which is where it would fall back to
+    choice = Choice(own.pop('join', None), own.pop('fallback', None))
+    if own['on'] == 'image':  # which is where it would fall back to
+        if choice.join:
+            raise ValueError(
+                f'stage {index} runs on whole images, and join={choice.join!r} joins crops around cells; leave join= '
+                "out, or run the stage with on='cell' and give the grid a cell= to cut images into"
+            )
+        return SegmentorStage(*member, margin=margin, **own)
+    if not choice:
         return SegmentorStage(*member, margin=margin, **own)
     if member[3].macs is not None:
         raise ValueError(
-            f'stage {index} has one number as macs={member[3].macs:g}, and fallback={fallback!r} compares the cost of '
-            'a crop with that of the whole image; leave one of them out'
+            f'stage {index} has one number as macs={member[3].macs:g}, and {choice} compares the cost of crops with '
+            'each other, or with that of the whole image; leave one of them out'
         )
     del own['on']
-    return FallbackStage(*member, margin=margin, **own)
+    return ChoosingStage(*member, choice, margin=margin, **own)
 
 
 def _check_cell(stage: SegmentorStage, module: nn.Module, index: int, cell: Size) -> None:
     """Raise ValueError if the member does not take crops, or a cell is less than one feature of it."""
-    crop = (cell[0] + 2 * stage.margin, cell[1] + 2 * stage.margin)
-    pixels = torch.empty(3, *crop, dtype=torch.uint8)
-    stage.counted(stage.probe(TiledImage(pixels, Grid(crop, cell))))
+    joined = isinstance(stage, ChoosingStage) and stage.choice.join
+    for rows, columns in (ONE, (1, 2), (2, 1)) if joined else (ONE,):
+        crop = (rows * cell[0] + 2 * stage.margin, columns * cell[1] + 2 * stage.margin)
+        pixels = torch.empty(3, *crop, dtype=torch.uint8)
+        stage.counted(stage.seen(TiledImage(pixels, Grid(crop, cell)), (rows, columns)))
     stride = output_stride(module)
     if stride is not None and min(scaled(cell, stage.scale)) < stride:
         raise ValueError(

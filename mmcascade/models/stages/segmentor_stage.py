@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.models.cells.crops import MIRRORED, Crops, resize_bilinear, scaled
+from mmcascade.models.cells.crops import MIRRORED, ONE, Crops, resize_bilinear, scaled
+from mmcascade.models.cells.grid import Size
 from mmcascade.models.cells.memory import check_fits
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.segmentor_network import SegmentorNetwork
@@ -30,7 +31,7 @@ class SegmentorStage(MemberStage[TiledImage]):
     """Runs a member on whole images or on crops around cells, and gives the class scores of cells.
 
     Scores are brought to the pixels of the original image (unpadded, unmirrored, resized) before anything else happens
-    to them, so the labels of a cell depend on its own route only.
+    to them, so the labels of a cell depend on its own route only (a stage that chooses what it runs on is another).
 
     Args:
         member: name of the member, for messages and tables.
@@ -63,16 +64,18 @@ class SegmentorStage(MemberStage[TiledImage]):
     def images_of(self, batch: UnitBatch[TiledImage]) -> Tensor:
         """The images of a batch, as the stage's member sees them."""
         tiles = list(batch.pieces())
-        if self.takes_images(batch):
-            size = self._size_of(tiles[0][0], True)
+        span = self.span_of(batch)
+        if span is None:
+            size = self._size_of(tiles[0][0], None)
             return resize_bilinear(torch.stack([image.on(self.device) for image, _ in tiles]), size)
-        return _cat([self.crops(image).take(image.on(self.device), rows) for image, rows in tiles])
+        return _cat([self.crops(image, span).take(image.on(self.device), rows) for image, rows in tiles])
 
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
         """The member's output brought to the units of the batch."""
-        tiles = list(batch.pieces())
-        place = self._on_images if self.takes_images(batch) else self._on_cells
-        return place(output, tiles, macs)
+        tiles, span = list(batch.pieces()), self.span_of(batch)
+        if span is None:
+            return self._on_images(output, tiles, macs)
+        return self._on_cells(output, tiles, macs, span)
 
     def parts(self, batch: UnitBatch[TiledImage]) -> Iterator[UnitBatch[TiledImage]]:
         """A batch in those that it is run on: all crops with context would have more pixels than the image."""
@@ -83,10 +86,10 @@ class SegmentorStage(MemberStage[TiledImage]):
                 yield part
         yield batch
 
-    def takes_images(self, batch: UnitBatch[TiledImage]) -> bool:
-        """Whether the member is run on the whole images of a batch, and not on crops."""
+    def span_of(self, batch: UnitBatch[TiledImage]) -> Size | None:
+        """Rows and columns of cells in each crop of a batch; None = the member is run on whole images."""
         del batch
-        return self.on == 'image'
+        return None if self.on == 'image' else ONE
 
     def settle(self, sources: Sequence[TiledImage]) -> None:
         """Fix what depends on the first images; see the base class."""
@@ -101,11 +104,11 @@ class SegmentorStage(MemberStage[TiledImage]):
 
     def probe(self, image: TiledImage) -> Tensor:
         """An empty row ``(1, C, H, W)`` of the size that the member sees of an image, or of one of its cells."""
-        return self.seen(image, self.on == 'image')
+        return self.seen(image, None if self.on == 'image' else ONE)
 
-    def seen(self, image: TiledImage, whole: bool) -> Tensor:
-        """An empty row of the size that the member sees of the whole image, or of one of its cells."""
-        size = self._size_of(image, whole)
+    def seen(self, image: TiledImage, span: Size | None) -> Tensor:
+        """An empty row of the size that the member sees of a rectangle of cells, or of the whole image (None)."""
+        size = self._size_of(image, span)
         return torch.empty(1, image.pixels.shape[0], *size, dtype=image.pixels.dtype, device=self.device)
 
     def identity(self, weights: str = '') -> StageIdentity:
@@ -137,10 +140,10 @@ class SegmentorStage(MemberStage[TiledImage]):
             else "change the grid's cell= or margin= or its stage's scale=, or run it with on='image'"
         )
 
-    def crops(self, image: TiledImage) -> Crops:
-        """Where the crops of an image's cells lie."""
+    def crops(self, image: TiledImage, span: Size = ONE) -> Crops:
+        """Where the crops of an image's cells lie, or of rectangles of so many rows and columns of them."""
         height, width = image.pixels.shape[-2:]
-        return Crops(image.grid, (height, width), self.margin, self.scale, image.flip)
+        return Crops(image.grid, (height, width), self.margin, self.scale, image.flip, span)
 
     def _run_on(self, on: str, margin: int) -> None:
         self.on = on
@@ -148,9 +151,9 @@ class SegmentorStage(MemberStage[TiledImage]):
         self.runs_on = 'images' if self.by_source else 'crops'
         self.margin = 0 if self.by_source else margin
 
-    def _size_of(self, image: TiledImage, whole: bool) -> tuple[int, int]:
-        crops = self.crops(image)
-        return scaled(crops.source, self.scale) if whole else crops.scaled_size
+    def _size_of(self, image: TiledImage, span: Size | None) -> Size:
+        crops = self.crops(image, span or ONE)
+        return scaled(crops.source, self.scale) if span is None else crops.scaled_size
 
     def _on_images(self, output: StageOutput, tiles: Sequence[Piece], macs: float) -> StageOutput:
         first = tiles[0][0]
@@ -167,9 +170,9 @@ class SegmentorStage(MemberStage[TiledImage]):
         paid = [macs * image.grid.areas[rows] / image.grid.areas[rows].sum() for image, rows in tiles]
         return self._output(output, cells, tiles, np.concatenate(paid))
 
-    def _on_cells(self, output: StageOutput, tiles: Sequence[Piece], macs: float) -> StageOutput:
-        crops = [self.crops(image) for image, _ in tiles]
-        counts = [len(rows) for _, rows in tiles]
+    def _on_cells(self, output: StageOutput, tiles: Sequence[Piece], macs: float, span: Size) -> StageOutput:
+        crops = [self.crops(image, span) for image, _ in tiles]
+        counts = [len(rows) // math.prod(span) for _, rows in tiles]
 
         def cells(scores: Tensor) -> Tensor:
             return _cat(
@@ -179,7 +182,12 @@ class SegmentorStage(MemberStage[TiledImage]):
                 ]
             )
 
-        return self._output(output, cells, tiles, np.full(sum(counts), macs))
+        # The cells of a crop share its cost by their areas.
+        paid = []
+        for image, rows in tiles:
+            areas = image.grid.areas[rows].reshape(-1, math.prod(span))
+            paid.append((macs * areas / areas.sum(1, keepdims=True)).ravel())
+        return self._output(output, cells, tiles, np.concatenate(paid))
 
     def _output(
         self,

@@ -86,9 +86,13 @@ class UnitBatch(Generic[SourceT]):
         """Some of the units, by ascending position in this batch."""
         if len(rows) == len(self):
             return self
-        return self._reordered(rows)
+        return self.reordered(rows)
 
-    def _reordered(self, rows: np.ndarray) -> UnitBatch:
+    def reordered(self, rows: np.ndarray) -> UnitBatch:
+        """Some of the units, by positions in this batch in any order in which those of a source stand together."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+
         def gather(x: Tensor) -> Tensor:
             return x.index_select(0, torch.as_tensor(rows).to(x.device))
 
@@ -106,7 +110,7 @@ class UnitBatch(Generic[SourceT]):
         """The same units in another order: those of a source that was named several times stand together."""
         numbers = {source: number for number, source in enumerate(dict.fromkeys(self.sources))}
         source = np.array([numbers[s] for s in self.sources])[self.source]
-        return replace(self, sources=list(numbers), source=source)._reordered(np.lexsort((self.row, source)))
+        return replace(self, sources=list(numbers), source=source).reordered(np.lexsort((self.row, source)))
 
     def _pick(
         self,

@@ -112,22 +112,31 @@ class Crops:
         down, across = (now / before for now, before in zip(self.source, self.grid.image, strict=True))
         return down, across
 
+    @property
+    def inside(self) -> Size:
+        """Size of what a crop lies around, in pixels of the original image: a full cell."""
+        return self.grid.frame
+
+    def last(self, index: int) -> Box:
+        """The cell in which the inside of a crop ends that begins with some cell: the same."""
+        return self.grid.box(index)
+
     @cached_property
     def size(self) -> Size:
         """Of a crop in the view."""
         height, width = (
             min(whole, side + 2 * self.margin if ratio == 1 else math.ceil((side + 2 * self.margin) * ratio) + 1)
-            for side, ratio, whole in zip(self.grid.frame, self.ratio, self.source, strict=True)
+            for side, ratio, whole in zip(self.inside, self.ratio, self.source, strict=True)
         )
         return height, width
 
     def box(self, index: int) -> Box:
         """Where the crop of a cell lies in the view. It lies around the full cell that ends where the cell ends."""
-        cell, frame = self.grid.box(index), self.grid.frame
+        cell = self.last(index)
         top, left = (
             min(max(math.floor((end - full - self.margin) * ratio), 0), whole - side)
             for end, full, ratio, whole, side in zip(
-                (cell.bottom, cell.right), frame, self.ratio, self.source, self.size, strict=True
+                (cell.bottom, cell.right), self.inside, self.ratio, self.source, self.size, strict=True
             )
         )
         return Box(top, left, top + self.size[0], left + self.size[1])

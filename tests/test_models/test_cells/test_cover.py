@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mmcascade.models.cells import cover as module
 from mmcascade.models.cells.cover import cells_in, cover, span_of
+from tests.support.references.loop_choosing import partitions
 
 
 def pixels(side, margin, image=None):
@@ -29,21 +30,6 @@ def squared(rectangle):
 
 
 PRICES = [pixels(10, 0), pixels(10, 4), pixels(10, 10, (25, 41)), squared, lambda rectangle: 1]
-
-
-def partitions(cells):
-    """All ways to cover cells by rectangles."""
-    if not cells:
-        yield []
-        return
-    rows, columns = zip(*cells, strict=True)
-    top, left = min(cells)
-    for bottom in range(top + 1, max(rows) + 2):
-        for right in range(left + 1, max(columns) + 2):
-            inside = set(cells_in((top, left, bottom, right)))
-            if inside <= cells:
-                for rest in partitions(cells - inside):
-                    yield [(top, left, bottom, right), *rest]
 
 
 def cost(rectangles, price):

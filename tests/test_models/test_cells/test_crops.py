@@ -15,6 +15,7 @@ from torch.nn import functional
 from mmcascade.models.cells.crops import Crops, interpolated, resize_bilinear, scaled
 from mmcascade.models.cells.grid import Grid
 from tests.support.members.tiny_segmentors import image
+from tests.support.references.loop_choosing import crop_of as crop_of_rectangle
 from tests.support.references.loop_segmentor import cells_of, crop_of
 
 MIRRORED = {'horizontal': -1, 'vertical': -2, None: ()}
@@ -49,6 +50,35 @@ def test_crops_of_the_image_itself_are_slices(height, width, side, margin, flip)
         assert torch.equal(crop.flip(MIRRORED[flip]), pixels[:, top:bottom, left:right])
     for align in (False, True):
         assert torch.equal(crops.frames(taken, rows, align), grid.frames(pixels, rows))
+
+
+@settings(max_examples=60)
+@given(
+    height=st.integers(8, 40),
+    width=st.integers(8, 40),
+    side=st.integers(2, 8),
+    margin=st.integers(0, 8),
+    flip=st.sampled_from([None, 'horizontal', 'vertical']),
+    data=st.data(),
+)
+def test_crops_of_rectangles_are_slices_too(height, width, side, margin, flip, data):
+    grid = Grid((height, width), (side, side))
+    places = [(data.draw(st.integers(0, n - 1)), data.draw(st.integers(1, n))) for n in grid.shape]
+    (top, rows), (left, columns) = (
+        (min(first, n - count), count) for (first, count), n in zip(places, grid.shape, strict=True)
+    )
+    crops = Crops(grid, (height, width), margin, 1.0, flip, (rows, columns))
+    pixels = torch.arange(3 * height * width).view(3, height, width).float()
+    cells = np.array([r * grid.shape[1] + c for r in range(top, top + rows) for c in range(left, left + columns)])
+    crop = crop_of_rectangle(
+        (top, left, top + rows, left + columns), cells_of(height, width, side), grid.shape[1], side, margin, grid.image
+    )
+    twice = np.concatenate([cells, cells])
+    taken = crops.take(pixels.flip(MIRRORED[flip]), twice)
+    assert taken.shape == (2, 3, *crops.scaled_size)
+    assert torch.equal(taken[1].flip(MIRRORED[flip]), pixels[:, crop[0] : crop[2], crop[1] : crop[3]])
+    expected = torch.stack([grid.frame_box(cell).of(pixels) for cell in twice.tolist()])
+    assert torch.equal(crops.frames(taken, twice), expected)
 
 
 @settings(max_examples=80)
@@ -86,14 +116,17 @@ def test_a_crop_of_the_whole_image_is_torchs_interpolation(original, source, sca
     scale=st.sampled_from([0.5, 1.0, 1.7]),
     flip=st.sampled_from([None, 'horizontal', 'vertical']),
     align=st.booleans(),
+    joined=st.booleans(),
 )
-def test_crops_show_what_their_frames_show(original, ratio, other, side, margin, scale, flip, align):
+def test_crops_show_what_their_frames_show(original, ratio, other, side, margin, scale, flip, align, joined):
     """Scores that are a smooth function of the place come out at their places, whatever was resized and mirrored."""
     source = max(4, round(original[0] * ratio)), max(4, round(original[1] * other))
-    crops = Crops(Grid(original, (side, side)), source, margin, scale, flip)
-    rows = np.arange(len(crops.grid))
+    grid = Grid(original, (side, side))
+    crops = Crops(grid, source, margin, scale, flip, (1, grid.shape[1]) if joined else (1, 1))
+    rows = np.arange(len(grid))
+    firsts = rows[:: crops.cells]
     for index in rows:
-        box, frame = crops.box(index), crops.grid.frame_box(index)
+        box, frame = crops.box(index - index % crops.cells), grid.frame_box(index)
         assert box.size == crops.size
         assert box.top >= 0 and box.bottom <= source[0] and box.left >= 0 and box.right <= source[1]
         for first, last, start, stop, whole, now in (
@@ -114,7 +147,7 @@ def test_crops_show_what_their_frames_show(original, ratio, other, side, margin,
         return torch.stack([y[:, None].expand(size), x[None].expand(size)])
 
     seen = ramp(source).flip(MIRRORED[flip])
-    crop_maps = torch.stack([crops._mirrored(crops.box(index)).of(seen) for index in rows])
+    crop_maps = torch.stack([crops._mirrored(crops.box(index)).of(seen) for index in firsts])
     member = functional.interpolate(crop_maps, crops.scaled_size, mode='bilinear', align_corners=align)
     found = crops.frames(member, rows, align)
     expected = crops.grid.frames(ramp(original), rows)

@@ -14,7 +14,7 @@ from mmcascade.calibration.stores.store_identity import IGNORED
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.pixel_results import labels_of
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.stages.fallback_stage import FallbackStage
+from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.routing import CascadeState, StageOutput, UnitBatch
 from mmcascade.routing.fusion.state import if_there
@@ -73,9 +73,19 @@ def cell_records(
 
 
 def stored_stages(stages: Sequence[SegmentorStage]) -> list[SegmentorStage]:
-    """What gives the outputs of a store: each stage, and those with a fallback on the whole image, too."""
-    fallbacks = [stage for stage in stages if isinstance(stage, FallbackStage)]
-    on_crops = [stage.plain('cell') if isinstance(stage, FallbackStage) else stage for stage in stages]
+    """What gives the outputs of a store: each stage, and those with a fallback on the whole image, too.
+
+    Raises:
+        ValueError: if a stage joins cells, whose outputs depend on which others of the image go on.
+    """
+    for index, stage in enumerate(stages):
+        if isinstance(stage, ChoosingStage) and stage.choice.join:
+            raise ValueError(
+                f'stage {index} has join={stage.choice.join!r}, and a store of cells keeps what stages say of each '
+                'cell, not of every rectangle that it may lie in; leave join= out'
+            )
+    fallbacks = [stage for stage in stages if isinstance(stage, ChoosingStage) and stage.choice.fallback]
+    on_crops = [stage.plain('cell') if isinstance(stage, ChoosingStage) else stage for stage in stages]
     return on_crops + [stage.plain('image') for stage in fallbacks]
 
 

@@ -12,7 +12,7 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.store import filling
 from mmcascade.calibration.stores.store_identity import IGNORED, StoreIdentity
-from mmcascade.engine.runs.filling.cell_histograms import cell_records
+from mmcascade.engine.runs.filling.cell_histograms import cell_records, stored_stages
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 
@@ -26,9 +26,10 @@ def fill_cell_store(job: StoreJob[CascadeSegmentor], ignore_index: int = IGNORED
 
     Raises:
         StoreError: if the folder holds the cells of another cascade or other data, or another process fills it.
-        ValueError: if an image has no sound labels.
+        ValueError: if an image has no sound labels, or a stage joins cells.
     """
     model, classes = job.model, job.model.num_classes
+    stored_stages(model.stages)
     assert classes is not None  # of a segmentor, which labels pixels
     temperatures = tuple(stage.temperature for stage in model.stages)
     cascade = model.identity()

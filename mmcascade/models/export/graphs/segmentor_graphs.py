@@ -17,7 +17,7 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, d
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.graphs.member_graph import graph_values
 from mmcascade.models.runtimes.network import Network, Prepared
-from mmcascade.models.stages.fallback_stage import FallbackStage
+from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime.description.stages import SizedGraph
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
@@ -73,10 +73,10 @@ def segmentor_graph(stage: SegmentorStage, size: Size, channels: int, name: str)
     Raises:
         ExportError: if it cannot be written, or computes something else.
     """
-    if isinstance(stage, FallbackStage):
+    if isinstance(stage, ChoosingStage):
         raise ExportError(
-            f'the stage of member {stage.member!r} has fallback=, and a stage of a bundle runs on crops or on images '
-            'always; export the cascade without it, with thresholds that were calibrated so'
+            f'the stage of member {stage.member!r} has {stage.choice}, and a stage of a bundle runs on crops of single '
+            'cells or on images always; export the cascade without it, with thresholds that were calibrated so'
         )
     seen = scaled(size, stage.scale)
     network = _SeenNetwork(stage, seen)
