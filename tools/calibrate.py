@@ -147,7 +147,8 @@ def run(args: argparse.Namespace) -> None:
         repeat_stages(cfg, [split for split in ('val_dataloader', 'test_dataloader') if cfg.get(split)])
     made = run_calibration(cfg, request, args.out, args.store, amp=args.amp)
     print_lines([args.out, *summary_lines(made.calibration), str(made.picture)])
-    show_worth(made.worth(), 'held-out images' if made.held is not None else 'calibration images')
+    images = 'held-out images' if made.held is not None else 'calibration images'
+    show_worth(made.worth(), images + (', cells cut out one by one' if 'joined' in made.calibration.measured else ''))
 
 
 if __name__ == '__main__':

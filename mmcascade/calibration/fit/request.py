@@ -160,6 +160,16 @@ class CalibrationRequest:
         else:
             self._refuse(_WINDOWS, f'they place windows around a decision, and {self.target} asks for none')
 
+    def check_joined(self) -> None:
+        """Raise ValueError if something is asked for that is not exact where a stage joins cells (``join=``)."""
+        reason = (
+            'a stage has join=, and accept thresholds and what is promised of them are fitted on crops of single '
+            'cells; leave join= out of the stages for them'
+        )
+        self._refuse(('accept', 'certify'), reason)
+        if self.wanted.is_decision:
+            raise ValueError(f'{self.target} is a decision to accept: {reason}, or ask for miou=, iou[class]= or macs=')
+
     def _refuse(self, names: tuple[str, ...], reason: str) -> None:
         """What would be ignored is an error."""
         superfluous = [f'--{name.replace("_", "-")}' for name in names if name in self.given]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import Config
@@ -19,11 +20,15 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.worth import Worth, worth
 from mmcascade.engine.configs.classes import check_class_target
+from mmcascade.engine.configs.joins import joins_cells, without_join
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
 from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.style import save
+
+if TYPE_CHECKING:
+    from mmcascade.engine.runs.joined import JoinedRun
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,24 @@ def run_calibration(
     if request.adjust_on is not None:
         with progress_bar(f'running stage 0 on {request.adjust_on}') as progress:
             stream = prepare_stream(cfg, request.adjust_on, f'{stem}.stream', amp=amp, progress=progress)
+    joined = _joined(cfg, request, amp)
+    single = cfg if joined is None else without_join(cfg)
     with progress_bar('running all stages') as progress:
-        filled, identity = prepare_store(cfg, store or f'{stem}.store', amp=amp, progress=progress)
+        filled, identity = prepare_store(single, store or f'{stem}.store', amp=amp, progress=progress)
     evidence = Evidence.of(filled, identity, request)
     calibration = fit(evidence, request, stream)
+    if joined is not None:
+        with progress_bar('running the cascade with joined cells') as progress:
+            calibration = joined.measured(calibration, evidence, request, progress)
     calibration.save(out)
     save(plot_calibration(evidence, calibration), picture)
     return CalibrationRun(calibration, picture, filled, evidence.held)
+
+
+def _joined(cfg: Config, request: CalibrationRequest, amp: bool) -> JoinedRun | None:
+    """A cascade whose cells are joined, which is measured as it runs; None of others."""
+    if task_of(cfg) != 'segmentation' or not joins_cells(cfg):
+        return None
+    from mmcascade.engine.runs.joined import JoinedRun  # needs MMSegmentation
+
+    return JoinedRun.of(cfg, request, amp=amp)

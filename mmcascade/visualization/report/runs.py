@@ -53,6 +53,11 @@ def calibrated_runs(run: Path) -> list[CalibratedRun]:
     stores = list(_stores(folder))
     runs = []
     for file, calibration in found.items():
+        if any(stage.join is not None for stage in calibration.cascade.stages):
+            raise ValueError(
+                f'{file} belongs to a cascade that joins cells (join=), and a page routes stored cells, each cut out '
+                'by itself; calibrate the cascade without join= to show it'
+            )
         mine = [store for store in stores if _stages(store) == calibration.cascade.stages]
         fitted = next((store for store in mine if store.header.identity.data.summary() == calibration.data), None)
         if fitted is None:

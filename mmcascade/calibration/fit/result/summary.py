@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.result.calibration_file import Calibration
@@ -82,6 +84,20 @@ def _cells(calibration: Calibration, reached: str) -> list[str]:
         f'{with_prefix(measured["macs"])} multiply-adds per image (at most {with_prefix(measured["worst_case"])}), '
         f'reached {reached} of the area',
         f'of {measured["cells"]} cells, the share that goes on in each gap: {shares or "there is none"}',
+        *_joined(measured),
+    ]
+
+
+def _joined(measured: Mapping[str, Any]) -> list[str]:
+    """What a cascade that joins cells really does, beside what it was fitted as."""
+    if 'joined' not in measured:
+        return []
+    found = measured['joined']
+    classes = ''.join(f'{name} {_percent(value)}, ' for name, value in found.items() if name.startswith('iou['))
+    return [
+        'all that was fitted on crops of single cells; with joined cells the cascade has on these images: mIoU '
+        f'{_percent(found["miou"])}, {classes}{with_prefix(found["macs"])} multiply-adds per image, reached '
+        f'{_percent(*found["reached"])} of the area'
     ]
 
 
