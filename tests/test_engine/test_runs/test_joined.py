@@ -17,7 +17,7 @@ from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.registry import MODELS
 from mmcascade.visualization.report.runs import calibrated_runs
-from tests.support.tiny_seg_project import write_project
+from tests.support.projects.tiny_seg_project import write_project
 
 STAGES = [dict(member='small', scale=0.5), dict(member='large', join='rectangles')]
 
@@ -52,7 +52,9 @@ def test_both_figures_are_those_of_tests(made, project, folder):
     assert found['mIoU'] == pytest.approx(100 * joined['miou'], abs=0.02)  # MMSegmentation rounds
     assert found['cost/macs'] == pytest.approx(joined['macs'] / 1e9)
     assert found['cost/reached@stage1'] == pytest.approx(100 * joined['reached'][1])
-    single = figures_of(without_join(project), policy=dict(type='mmcascade.WindowPolicy', windows=made.calibration.windows))
+    single = figures_of(
+        without_join(project), policy=dict(type='mmcascade.WindowPolicy', windows=made.calibration.windows)
+    )
     assert single['mIoU'] == pytest.approx(100 * fitted['miou'], abs=0.02)
     assert single['cost/macs'] == pytest.approx(fitted['macs'] / 1e9)
     assert joined['macs'] < fitted['macs'] and joined['reached'] == pytest.approx(fitted['reached'])
