@@ -67,8 +67,9 @@ def test_members_are_timed_on_what_they_see(benchmark):
     assert [len(batch) for batch in many] == [8], 'images come again to fill a batch'
 
 
-def test_a_stage_that_runs_in_two_ways_is_refused(tmp_path):
+@pytest.mark.parametrize('choice', [dict(fallback='image'), dict(join='rectangles')])
+def test_a_stage_that_runs_in_several_ways_is_refused(tmp_path, choice):
     cfg = write_project(tmp_path, dict(test=1), policy=dict(type='mmcascade.WindowPolicy', windows=[None]))
-    cfg.model.stages = [dict(member='small'), dict(member='large', fallback='image')]
-    with pytest.raises(ValueError, match=r'stage 1 runs on crops or on the whole image \(fallback\)'):
+    cfg.model.stages = [dict(member='small'), dict(member='large', **choice)]
+    with pytest.raises(ValueError, match='stage 1 chooses what it runs on'):
         Benchmark(cfg, images=1, device='cpu', sizes=(1,)).measure(repeats=1, single_images=1)
