@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What it saves to join neighbouring cells that go on into rectangles (join='rectangles'), so that context is paid once.
+"""What it saves to join neighbouring cells that go on into rectangles, so that context is paid once.
 
 For shares of the cells of CamVid that go on, the least confident ones: multiply-adds and mIoU where the larger member
 runs on a crop around each of them; on the rectangles that cover them at the lowest cost (the best of all partitions,
