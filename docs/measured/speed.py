@@ -213,7 +213,8 @@ def _where(machine: dict[str, Any]) -> str:
 
 def _three(row: dict[str, Any], keys: tuple[str, str, str], form: str = '.2f', factor: float = 1) -> str:
     """A figure with its interval; a dash where there is none."""
-    return '-' if row[keys[0]] is None else with_interval(*(row[key] for key in keys), form, factor)
+    estimate, low, high = (row[key] for key in keys)
+    return '-' if estimate is None else with_interval(estimate, low, high, form, factor)
 
 
 def _load(loads: Sequence[float]) -> str:
