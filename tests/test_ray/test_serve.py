@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from mmcascade.runtime import Bundle, BundleError, Engine
+from mmcascade.serving.ray import deployment
 from mmcascade.serving.ray.deployment import RaySettings, _check_room, _join, start
 from mmcascade.serving.ray.members import MemberResources
 from mmcascade.serving.settings import ServeSettings
@@ -106,6 +107,18 @@ def test_replicas_that_this_machine_cannot_hold_are_refused():
         _check_room(RaySettings(cpus=1.0, members={'a': MemberResources(1.0, 1.0)}), there)
 
 
+def test_sigterm_takes_the_application_down(monkeypatch):
+    called = []
+    for name in ('start', 'stop'):
+        monkeypatch.setattr(deployment, name, lambda *args, name=name: called.append(name))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        deployment.serve_on_ray({}, up=lambda: (called.append('up'), os.kill(os.getpid(), signal.SIGTERM)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert called == ['start', 'up', 'stop']
+
+
 def test_a_ray_that_does_not_come_up_is_told_in_one_line(monkeypatch):
     import ray
 
@@ -145,8 +158,6 @@ def test_the_application_of_the_example(bundle_folder):
 
 
 def test_the_command_passes_its_flags_on(bundle_folder, monkeypatch):
-    from mmcascade.serving.ray import deployment
-
     called = []
     monkeypatch.setattr(deployment, 'serve_on_ray', lambda *args: called.append(args))
     parser = runpy.run_path(str(ROOT / 'tools' / 'serve.py'))['parser']

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -104,7 +104,7 @@ def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Eng
         def __init__(self, *members: object) -> None:
             """Nothing is done with members; that they are bound brings their deployments up."""
 
-    return serve.deployment(
+    made: Any = serve.deployment(  # whose types know it as a decorator only
         Cascade,
         name='cascade',
         ray_actor_options={'num_cpus': spread.cpus, 'num_gpus': spread.gpus},
@@ -118,7 +118,8 @@ def deployment(folders: Mapping[str, Path], settings: ServeSettings, engine: Eng
         max_queued_requests=settings.max_waiting,
         graceful_shutdown_timeout_s=30.0,
         health_check_period_s=2.0,
-    ).bind(*apart.values())
+    )
+    return made.bind(*apart.values())
 
 
 def serve_on_ray(
@@ -147,9 +148,13 @@ def serve_on_ray(
     """
     spread = spread or RaySettings()
     start(folders, host, port, settings or ServeSettings(), engine or Engine(), spread)
+    told: list[int] = []
+    # Under Ray's own handler the process aborts while the application is taken down.
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     up()
     try:
-        threading.Event().wait()
+        while not told:
+            time.sleep(0.5)
     finally:
         stop(spread)
 

@@ -213,7 +213,7 @@ def member_deployment(
     """
     from ray import serve
 
-    return serve.deployment(
+    made: Any = serve.deployment(  # whose types know it as a decorator only
         Member,
         name=deployment_name(member),
         ray_actor_options={'num_cpus': resources.cpus, 'num_gpus': resources.gpus},
@@ -222,7 +222,8 @@ def member_deployment(
         max_ongoing_requests=2,
         graceful_shutdown_timeout_s=30.0,
         health_check_period_s=2.0,
-    ).bind(member, list(folders), replace(engine, providers=ON_GPU) if resources.gpus else engine)
+    )
+    return made.bind(member, list(folders), replace(engine, providers=ON_GPU) if resources.gpus else engine)
 
 
 def _require_cuda(member: str) -> None:
