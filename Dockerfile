@@ -1,6 +1,22 @@
 # The server of a bundle on processors, without torch:
 #   docker build -t mmcascade .
 #   docker run --rm -p 8000:8000 -v "$PWD/work_dirs/bundle:/bundle:ro" mmcascade
+# The notebooks in JupyterLab, and the demo, in the locked environment for processors:
+#   docker build --target demo -t mmcascade-demo .
+#   docker run --rm -p 8888:8888 mmcascade-demo
+#   docker run --name demo mmcascade-demo make CPU=1 demo && docker cp demo:/src/work_dirs/quickstart/report.html .
+FROM python:3.11-slim AS demo
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home reader && install -d -o reader /src
+USER reader
+WORKDIR /src
+COPY --chown=reader . .
+RUN make CPU=1 .venv/.ready \
+    && PIP_CONSTRAINT=requirements/lock-cpu.txt .venv/bin/pip install --no-cache-dir jupyterlab
+EXPOSE 8888
+ENV OMP_NUM_THREADS=1
+CMD [".venv/bin/jupyter", "lab", "--ip", "0.0.0.0", "--no-browser", "docs/en/notebooks"]
+
 FROM python:3.11-slim AS build
 COPY . /src
 RUN python -m venv /opt/mmcascade \

@@ -10,6 +10,7 @@ import json
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -126,7 +127,23 @@ def test_the_dockerfile_installs_extras_that_there_are():
     text = (ROOT / 'Dockerfile').read_text()
     (extra,) = re.findall(r'/src\[(\w+)\]', text)
     assert (ROOT / 'requirements' / f'{extra}.txt').is_file() and 'USER server' in text
+    text = text[text.index(' AS build') :]
     entry = json.loads(re.search(r'^ENTRYPOINT (.*)$', text, re.M)[1])
     parser = runpy.run_path(str(ROOT / 'tools' / 'serve.py'))['parser']
     args = parser().parse_args([*entry[2:], *json.loads(re.search(r'^CMD (\[.*)$', text, re.M)[1])])
     assert args.host == '0.0.0.0' and args.bundles == ['/bundle']
+
+
+def test_the_dockerfile_of_the_demo_makes_what_make_makes():
+    text = (ROOT / 'Dockerfile').read_text()
+    stage = text[text.index(' AS demo') : text.index(' AS build')]
+    targets = re.findall(r'\bmake (CPU=1 [^\s&]+)', text)
+    assert targets == ['CPU=1 demo', 'CPU=1 .venv/.ready']
+    for target in targets:
+        subprocess.run(['make', '-n', *target.split()], cwd=ROOT, check=True, capture_output=True)
+    (constraint,) = re.findall(r'PIP_CONSTRAINT=(\S+)', stage)
+    assert (ROOT / constraint).is_file() and 'USER reader' in stage
+    *_, folder = json.loads(re.search(r'^CMD (\[.*)$', stage, re.M)[1])
+    assert list((ROOT / folder).glob('*.ipynb'))
+    ignored = (ROOT / '.dockerignore').read_text().split()
+    assert not {'docs', 'configs', 'tools', 'requirements', 'mmcascade'} & set(ignored)
