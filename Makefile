@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 CPU ?=
 LOCK := requirements/$(if $(CPU),lock-cpu,lock).txt
 
-.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet fuzz test test-browser test-ray test-slow test-ranges test-openmmlab mutation docs docs-images lint dist clean
+.PHONY: demo demo-seg demo-seg-short demo-imagenet demo-ood-imagenet fuzz test test-browser test-ray test-slow test-ranges test-openmmlab mutation docs docs-images docs-notebooks lint dist clean
 
 # Train small members on Fashion-MNIST, calibrate, and compare cascades with them; then several views of
 # one member, and a search over all of them. At last the commands for networks of one's own: build, predict on a folder
@@ -124,6 +124,10 @@ docs: $(READY)
 # The pictures of the docs again, from the results that are committed and from what the demos left in work_dirs.
 docs-images: $(READY)
 	$(PY) docs/images.py
+
+# The notebooks again, with what they print and draw stored in them. It takes some minutes.
+docs-notebooks: $(READY)
+	OMP_NUM_THREADS=1 $(PY) docs/notebooks.py
 
 lint: $(READY)
 	$(PY) -m ruff check

@@ -232,6 +232,19 @@ def test_lock_is_exact_and_satisfies_every_range():
             assert pin in need.specifier, f'{part}.txt: {need}, lock.txt: {pin}'
 
 
+def test_the_site_adds_to_the_lock_and_changes_nothing_in_it():
+    lock, added = (read_requirements(ROOT / 'requirements' / f'{name}.txt') for name in ('lock', 'docs'))
+    assert not lock.keys() & added.keys()
+    for name, need in added.items():
+        assert re.fullmatch('==[^,*]+', str(need.specifier)), need
+        if installed_version(name) == '0':
+            continue  # `make docs` installs them
+        for wanted in map(Requirement, distribution(name).requires or ()):
+            if wanted.marker is None or wanted.marker.evaluate({'extra': ''}):
+                found = (lock | added)[canonicalize_name(wanted.name)]
+                assert next(iter(found.specifier)).version in wanted.specifier, f'{need} asks for {wanted}'
+
+
 #: What only torch asks for, and only its builds for GPUs.
 FOR_GPUS = re.compile(r'(nvidia-|cuda-).*|triton')
 

@@ -20,13 +20,15 @@ project_copyright = author
 release = version = mmcascade.__version__
 
 extensions = [
-    'myst_parser',
+    'myst_nb',
     'sphinx.ext.autodoc',
     'sphinx.ext.autosummary',
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
 ]
-source_suffix = {'.md': 'markdown', '.rst': 'restructuredtext'}
+# The pages of the reference are written in the first format, and as reStructuredText.
+source_suffix = {'.rst': 'restructuredtext', '.md': 'myst-nb', '.ipynb': 'myst-nb'}
+nb_execution_mode = 'off'  # outputs are stored in the notebooks: `make docs-notebooks`
 myst_heading_anchors = 4
 myst_enable_extensions = ['colon_fence', 'deflist']
 
