@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
@@ -20,15 +23,16 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.worth import Worth, worth
 from mmcascade.engine.configs.classes import check_class_target
-from mmcascade.engine.configs.joins import joins_cells, without_join
 from mmcascade.engine.console.progress import progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream
+from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream, store_job
+from mmcascade.engine.runs.filling.ignored_label import ignored_label
+from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.style import save
 
 if TYPE_CHECKING:
-    from mmcascade.engine.runs.joined import JoinedRun
+    from mmcascade.engine.runs.filling.joined_run import JoinedRun
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,22 @@ def run_calibration(
 
 
 def _joined(cfg: Config, request: CalibrationRequest, amp: bool) -> JoinedRun | None:
-    """A cascade whose cells are joined, which is measured as it runs; None of others."""
-    if task_of(cfg) != 'segmentation' or not joins_cells(cfg):
+    """A cascade whose cells are joined, built before anything is run; None of others."""
+    stages = cfg.model.get('stages') or ()
+    joins = any(isinstance(stage, Mapping) and stage.get('join') is not None for stage in stages)
+    if task_of(cfg) != 'segmentation' or not joins:
         return None
-    from mmcascade.engine.runs.joined import JoinedRun  # needs MMSegmentation
+    from mmcascade.engine.runs.filling.joined_run import JoinedRun  # needs MMSegmentation
 
-    return JoinedRun.of(cfg, request, amp=amp)
+    request.check_joined()
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    job: StoreJob = store_job(cfg, '', device=device)  # nothing is written
+    return JoinedRun(job, ignored_label(cfg, job.dataset), amp)
+
+
+def without_join(cfg: Config) -> Config:
+    """The same cascade with a crop around each cell."""
+    changed = copy.deepcopy(cfg)
+    for stage in changed.model.stages:
+        stage.pop('join', None)
+    return changed

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from numpy.typing import NDArray
 
 from mmcascade._system.progress import Progress, no_progress
@@ -19,9 +18,7 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU
-from mmcascade.engine.runs.calibrate import store_job
 from mmcascade.engine.runs.filling.fill_cell_store import true_labels
-from mmcascade.engine.runs.filling.ignored_label import ignored_label
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.routing import CascadeRouter
@@ -40,18 +37,6 @@ class JoinedRun:
     job: StoreJob[CascadeSegmentor]
     ignore_index: int
     amp: bool = False
-
-    @classmethod
-    def of(cls, cfg: Config, request: CalibrationRequest, *, amp: bool = False) -> JoinedRun:
-        """Build the cascade of a config, before anything is run.
-
-        Raises:
-            ValueError: if the request asks for what is not exact with joined cells, or the config does not build.
-        """
-        request.check_joined()
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        job: StoreJob = store_job(cfg, '', device=device)  # nothing is written
-        return cls(job, ignored_label(cfg, job.dataset), amp)
 
     def measured(
         self,
