@@ -198,6 +198,9 @@ def test_members_that_see_other_sizes_share_the_largest(folder, tmp_path):
         (dict(data='{root}/many'), 'has the class 3, and the members have 3, 0 to 2'),
         (dict(calibration=CalibrationRequest('tpr=0.95')), 'segmentation cascades know nothing'),
         (dict(out='{root}/data'), 'is not empty and holds no cascade.py'),
+        (dict(calibration=CalibrationRequest('iou[cra]=0.5')), "no class 'cra' .*did you mean 'car'"),
+        (dict(cell=9999), 'cells of 9999 px are far larger than the first image, 72 x 110 px'),
+        (dict(margin=-3), '--margin is a number of pixels from 0, got -3'),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change, message, monkeypatch):

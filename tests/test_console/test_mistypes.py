@@ -39,7 +39,9 @@ MISTYPES = {
     'a class': (['build', *GOOD, '--data', 'misnamed', *TO[2:]], "'aunt'"),
     'a folder of something else': ([*BUILD[:-1], 'photos'], 'name another folder with --out'),
     'a promise': ([*BUILD, '--certify', '2'], 'between 0 and 1'),
-    'a share': ([*BUILD, '--fraction', '0'], 'fraction= is the share'),
+    'a share': ([*BUILD, '--fraction', '50'], 'half of them is written 0.5'),
+    'processes': ([*BUILD, '--workers', '-2'], '--workers is a number of processes from 0'),
+    'a list of another form': (['build', *GOOD, '--data', 'semicolons.csv', *TO[2:]], 'no line has a path and a label'),
     'a flag of another task': ([*BUILD, '--cell', '64'], '--cell is for --task segmentation'),
     'a cost': ([*BUILD, '--cost', 'tiem'], "'macs', 'time'"),
     'a budget of another cost': (
@@ -74,6 +76,7 @@ def folder(tmp_path_factory):
     write_members(root)
     make_project(root / 'project')
     (root / 'there.csv').write_text('')
+    (root / 'semicolons.csv').write_text('image;label\n')
     (root / 'misnamed').mkdir()
     for entry in (root / 'photos').iterdir():
         (root / 'misnamed' / entry.name.replace('ant', 'aunt')).symlink_to(entry)

@@ -147,6 +147,8 @@ def test_milliseconds(store, search, tmp_path):
             spent = sum(each[name] * share for name, share in zip(chain, point['reached'], strict=True))
             assert point['report'][cost] == pytest.approx(spent) == float(row[f'{cost}_report'])
         assert point['worst_case'] == pytest.approx(sum(times[name] for name in chain))
+    (tmp_path / 'no.json').write_text('{a: 1}')
+    assert 'no.json is no JSON' in search(store.folder, '--out', tmp_path / 'o', '--costs', tmp_path / 'no.json')
     refused = search(store.folder, '--out', tmp_path / 'o', '--costs', tmp_path / 'ms.json', '--max-macs', '5')
     assert '--max-macs counts multiply-adds, and --costs gives milliseconds; write --max-cost' in refused
 
@@ -227,6 +229,9 @@ def test_bad_requests(store, search, tmp_path, arguments, message):
 
 def test_bad_folders(store, search, tmp_path):
     assert 'is no score store' in search(tmp_path / 'absent', '--out', tmp_path / 'out')
+    assert f'no store.json; in it there is {store.folder.name}' in search(
+        store.folder.parent, '--out', tmp_path / 'out'
+    )
     assert 'exists and is not empty' in search(store.folder, '--out', store.folder)
     unfinished = ScoreStore.create(tmp_path / 'part', store.header)
     assert 'holds 0 of 400 units' in search(unfinished.folder, '--out', tmp_path / 'out')

@@ -218,7 +218,9 @@ def read_header(folder: str | Path) -> dict[str, Any]:
         if type(schema) is not int or schema < 1:
             raise TypeError(f'its schema is a number, got {schema!r}')
     except FileNotFoundError:
-        raise StoreError(f'{folder} is no score store: it has no {HEADER}') from None
+        inside = sorted(path.parent.name for path in Path(folder).glob(f'*/{HEADER}'))
+        hint = f'; in it there is {", ".join(inside)}' if inside else ''
+        raise StoreError(f'{folder} is no score store: it has no {HEADER}{hint}') from None
     except OSError as error:
         raise StoreError(f'the score store {folder} cannot be read: {_reason(error)}') from None
     except KeyError as error:

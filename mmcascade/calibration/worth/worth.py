@@ -78,8 +78,8 @@ def worth(
     repeats = int(np.clip(_DRAWN // max(len(chosen), 1), 200, REPEATS))
     if isinstance(store, CellStore):
         areas = [_some_images(system, chosen) for system in area_systems_of(source, calibration)]
-        standings = AreaStandings(areas, repeats=repeats, unit=unit)
-        return Worth(standings, _members([system.name for system in areas], calibration))
+        members = _members([system.name for system in areas], calibration)
+        return Worth(AreaStandings(areas, repeats=repeats, unit=unit), members)
     systems = [_some_units(system, chosen) for system in systems_of(source, calibration)]
     cascade = systems[-1]
     wanted = Target.parse(calibration.accept_target or calibration.target)

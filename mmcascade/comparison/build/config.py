@@ -42,6 +42,15 @@ class Loading:
     fraction: float = 0.5
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise ValueError(
+                f'--fraction is the share of the images that is calibrated on, between 0 and 1, got {self.fraction:g}; '
+                'half of them is written 0.5'
+            )
+        if self.workers < 0:
+            raise ValueError(f'--workers is a number of processes from 0, got {self.workers}')
+
 
 @dataclass(frozen=True)
 class PlacedMember:

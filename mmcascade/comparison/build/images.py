@@ -68,10 +68,16 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     missing = [image for image, _ in rows if not (path.parent / image).is_file()]
     if missing or not rows:
         what = (
-            f'{len(missing)} of its {len(rows)} images are not there, such as {missing[0]}' if rows else 'it is empty'
+            f'{len(missing)} of its {len(rows)} images are not there, such as {missing[0]}' if rows else _nothing(path)
         )
         raise ValueError(f'{path}: {what}; a line is PATH,LABEL in a .csv and PATH LABEL in a .txt')
     return rows
+
+
+def _nothing(path: Path) -> str:
+    """What a list is in which no line holds a path and a label."""
+    first = next((line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()), None)
+    return 'it is empty' if first is None else f'no line has a path and a label, the first is {first[:60]!r}'
 
 
 def _numbered(labels: Sequence[str], classes: Sequence[str] | None) -> tuple[list[int], Sequence[str] | None]:

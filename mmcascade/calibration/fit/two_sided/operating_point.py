@@ -203,7 +203,9 @@ def _safe_tau(scores: NDArray[np.float64], wrong: NDArray[np.bool_], target: Tar
     admissible = np.flatnonzero(finite & (curve.risk <= target.value))
     if not admissible.size:
         lowest = min(curve.risk[finite], default=math.nan)
-        raise ValueError(f'risk={target.value:g} cannot be reached: the lowest risk at any threshold is {lowest:.4g}')
+        raise ValueError(
+            f'risk={target.value:g} cannot be reached: the lowest risk at any threshold is {lowest:.4g}; ask for more'
+        )
     return float(curve.threshold[admissible[-1]])
 
 

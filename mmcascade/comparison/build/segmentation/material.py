@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade.calibration.replay.quality.class_iou import class_number
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.segmentation.config import first_image, fitting_cell, seg_config
 from mmcascade.comparison.build.segmentation.images import annotated_images
@@ -56,11 +57,18 @@ class SegMaterial:
         check_members(list(members.values()))
         classes, palette = _classes(list(members.values()))
         named = [member if members[member.name].classes else replace(member, classes=classes) for member in named]
+        if (asked := request.calibration.wanted.class_name) is not None:
+            class_number(asked, classes)
         view, scales = shared_view(named)
         data = annotated_images(request.data, classes, palette, view.reduce_zero_label)
         grid = dict(cell=request.cell or 512, margin=request.margin)
         config = seg_config(named, scales, view, data, grid, request.loading)
         macs, image = first_image(config, members)
+        if request.cell is not None and request.cell > 2 * max(image):
+            raise ValueError(
+                f'cells of {request.cell} px are far larger than the first image, {image[0]} x {image[1]} px; give '
+                '--cell a side of which an image has several, or leave it out'
+            )
         grid['cell'] = request.cell or fitting_cell(image)
         ordered = {member.name: member for member in sorted(named, key=lambda member: macs[member.name])}
         return cls(ordered, scales, view, data, grid, request.loading, image)

@@ -20,6 +20,11 @@ class SegBuildRequest(BuildRequest):
     cell: int | None = None
     margin: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.margin < 0:
+            raise ValueError(f'--margin is a number of pixels from 0, got {self.margin}')
+
     @property
     def flags(self) -> list[str]:
         """See the base class."""
