@@ -21,7 +21,7 @@ demo: $(READY)
 	$(PY) tools/quickstart.py --work-dir $(QUICKSTART)
 	$(PY) tools/quickstart_views.py --work-dir $(QUICKSTART)/views
 	rm -rf $(QUICKSTART)/committee
-	$(PY) tools/calibrate.py configs/quickstart/committee.py $(QUICKSTART)/committee/all.json \
+	$(PY) tools/calibrate.py configs/quickstart/committee.py $(QUICKSTART)/committee/committee.json \
 	    --target coverage=0.8 --store $(QUICKSTART)/committee/store
 	$(PY) tools/search.py $(QUICKSTART)/committee/store --out $(QUICKSTART)/committee/search \
 	    --quality accuracy

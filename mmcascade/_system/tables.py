@@ -193,9 +193,11 @@ def with_interval(estimate: float, low: float, high: float, form: str = '.2f', f
     """An estimate with its interval in brackets.
 
     Example:
-        >>> with_interval(0.012, -0.001, 0.02, '+.1f', 100)
-        '+1.2 (-0.1 to +2.0)'
+        >>> with_interval(0.012, -0.0001, 0.02, '+.1f', 100)
+        '+1.2 (+0.0 to +2.0)'
     """
+    sign = '+' if form.startswith('+') else ''
+    form = f'{sign}z{form.removeprefix(sign)}'  # no -0.0
     estimate, low, high = (format(factor * value, form) for value in (estimate, low, high))  # type: ignore[assignment]
     return f'{estimate} ({low} to {high})'
 

@@ -134,6 +134,15 @@ def test_networks_of_timm_and_a_list(folder, tmp_path):
     assert made.deployed is None and made.standings.units == 30
 
 
+def test_numbers_in_a_list_get_the_names_that_the_members_know(folder, words, tmp_path):
+    files = sorted((folder / 'photos').rglob('*.png'))
+    lines = [f'{file.relative_to(folder)},{sorted(NAMES).index(file.parent.name)}\n' for file in files]
+    (folder / 'numbers.csv').write_text(''.join(lines))
+    request = BuildRequest(words, str(folder / 'numbers.csv'), tmp_path / 'out', REQUEST, Loading(8))
+    config = Config.fromfile(build(request, lambda line: None).config)
+    assert config.test_dataloader.dataset.dataset.metainfo.classes == list(sorted(NAMES))
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

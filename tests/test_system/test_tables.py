@@ -80,6 +80,8 @@ def test_numbers_get_the_prefix_that_keeps_them_short(value, text):
 
 def test_intervals():
     assert with_interval(0.5, 0.25, 0.75, '.0f', 100) == '50 (25 to 75)'
+    assert with_interval(-0.0004, -0.01, 0.0004, '+.1f', 100) == '+0.0 (-1.0 to +0.0)'
+    assert with_interval(-0.001, -0.3, 0.2) == '0.00 (-0.30 to 0.20)'
 
 
 @settings(deadline=None)

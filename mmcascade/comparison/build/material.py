@@ -55,6 +55,8 @@ class Material:
         check_members(list(members.values()))
         classes = next((member.classes for member in members.values() if member.classes), None)
         data = labelled_images(request.data, request.out, classes)
+        if classes and 'ann_file' in data:
+            data.setdefault('metainfo', dict(classes=list(classes)))  # a list of numbers, which count in their order
         if classes is None and (known := data.get('metainfo')):
             named = [replace(member, classes=tuple(known['classes'])) for member in named]
         views = {member.name: view_of(member, members[member.name]) for member in named}
