@@ -99,9 +99,12 @@ class Table:
         """
         return '\n\n'.join(self._block(block, width) for block in self._blocks(width))
 
+    def __str__(self) -> str:
+        return self.as_text(terminal_width())
+
     def show(self) -> None:
         """Print it as wide as the terminal allows."""
-        print(self.as_text(terminal_width()), flush=True)
+        print(self, flush=True)
 
     def _blocks(self, width: int) -> Iterator[list[int]]:
         """Numbers of the columns that stand beside each other."""

@@ -99,3 +99,11 @@ def test_statements_are_left_alone_where_no_terminal_is(capsys, monkeypatch):
     monkeypatch.setattr('sys.stdout.isatty', lambda: True)
     print_lines(['a statement of more than twenty characters', 'short'])
     assert capsys.readouterr().out.splitlines() == ['a statement of more', '  than twenty', '  characters', 'short']
+
+
+def test_printed_it_is_the_table(capsys):
+    table = Table.of(['system', 'cost'], [['small', '1'], ['large', '2']])
+    print(table)
+    printed = capsys.readouterr().out
+    table.show()
+    assert printed == capsys.readouterr().out and printed.splitlines()[2].split() == ['small', '1']
