@@ -20,9 +20,6 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import StoreError
 from mmcascade.models.parts.config_file import without_templates
 
-#: MMEngine fills in the folder of the config.
-_BESIDE = '{{ fileDirname }}/calibration.json'
-
 
 def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | None:
     """The config of all stages of some stores, or None if one of them keeps none.
@@ -92,7 +89,7 @@ def chain_config(whole: dict[str, Any], point: Point) -> Config:
     model['members'] = {name: member for name, member in model['members'].items() if name in used}
     for key in ('policy', 'accept', 'accept_cells'):
         model.pop(key, None)
-    model['calibration'] = _BESIDE
+    model['calibration'] = '{{ fileDirname }}/calibration.json'
     return Config(config)
 
 
@@ -148,6 +145,5 @@ def write_chain(folder: Path, whole: dict[str, Any], point: Point, plan: Plan, r
         lines.append(
             f'# Left out, since they run code: {", ".join(left_out)}. Take them from your own config if you trust them.'
         )
-    # The one template in the file is ours.
     text = without_templates('\n'.join([*lines, chain_config(config, point).pretty_text]))
-    write_text(folder / 'config.py', text.replace(without_templates(_BESIDE), _BESIDE))
+    write_text(folder / 'config.py', text)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmcascade._system.files import write_text
+
+_TEMPLATE = re.compile(r'\{\{(?! fileDirname \}\})')
 
 
 def config_text(config: Config) -> str:
@@ -24,9 +27,10 @@ def without_templates(text: str) -> str:
     r"""The text of a program in which MMEngine finds nothing to fill in.
 
     It fills in ``{{ ... }}`` before it runs a config, inside strings and comments, too, so a class name of a stranger's
-    checkpoint could end its string and go on as code. In a string ``\x7b`` is the second brace.
+    checkpoint could end its string and go on as code. In a string ``\x7b`` is the second brace. The folder of the
+    config is left to be filled in: a calibration lies there.
     """
-    return text.replace('{{', r'{\x7b')
+    return _TEMPLATE.sub(r'{\\x7b', text)
 
 
 def write_config(config: Config, path: str | Path) -> None:

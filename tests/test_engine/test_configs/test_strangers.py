@@ -30,7 +30,7 @@ def test_the_string_is_dangerous(tmp_path):
 
 
 def test_class_names_are_no_code(tmp_path):
-    names = [code_in_a_name(tmp_path), '{{ fileDirname }}', '{{_base_.x}}', '{{{{{', '\\{{$HOME:a}}', "'''"]
+    names = [code_in_a_name(tmp_path), '{{ fileBasename }}', '{{_base_.x}}', '{{{{{', '\\{{$HOME:a}}', "'''"]
     write_config(Config(dict(model=dict(classes=names))), tmp_path / 'c.py')
     assert Config.fromfile(tmp_path / 'c.py').model.classes == names
     assert [file.name for file in tmp_path.iterdir()] == ['c.py']
