@@ -20,6 +20,8 @@ from mmcascade.engine.runs.report import section_of
 from mmcascade.visualization.report.runs import calibrated_runs
 from tests.support.projects.tiny_seg_project import write_images_and_masks, write_project, write_segmentors
 
+pytestmark = pytest.mark.slow  # every test builds, and minutes go by
+
 #: What an earlier run measured: the member that counts more is the fast one, and its crops are slow.
 ON_IMAGES, ON_CELLS = {'large': 10.0, 'small': 40.0}, {'small': 7.0}
 

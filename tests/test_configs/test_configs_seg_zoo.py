@@ -124,6 +124,7 @@ def labels_in(path: Path, from_one: bool) -> np.ndarray:
     return np.where(stored == 0, 255, stored - 1) if from_one else stored
 
 
+@pytest.mark.slow  # a cascade of each config, twice over
 def test_mixed_sizes_in_one_batch_change_no_figure(tiny):
     found = figures(tiny)
     assert {'mIoU', 'cost/macs', 'deferred/all', 'pixel/aurc'} <= found.keys()
