@@ -39,7 +39,7 @@ def cover(cells: Iterable[int], shape: Size, price: Price) -> list[Rectangle]:
         ...     top, left, bottom, right = rectangle
         ...     return (10 * (bottom - top) + 8) * (10 * (right - left) + 8)
         >>> cover([0, 1, 2, 5, 10], (3, 4), pixels)
-        [(0, 0, 1, 3), (1, 1, 3, 2)]
+        [(0, 0, 1, 3), (1, 1, 2, 2), (2, 2, 3, 3)]
     """
     price = functools.cache(price)
     found: list[Rectangle] = []

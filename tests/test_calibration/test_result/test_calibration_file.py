@@ -97,7 +97,7 @@ def test_it_describes_its_policy():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(CalibrationError, match='does not exist.*tools/calibrate.py'):
+    with pytest.raises(CalibrationError, match='does not exist.*mmcascade calibrate'):
         Calibration.load(tmp_path / 'gone.json')
 
 
