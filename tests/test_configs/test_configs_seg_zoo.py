@@ -125,6 +125,7 @@ def labels_in(path: Path, from_one: bool) -> np.ndarray:
 
 
 @pytest.mark.slow  # a cascade of each config, twice over
+@pytest.mark.parametrize('path', FEW, indirect=True, ids=str)
 def test_mixed_sizes_in_one_batch_change_no_figure(tiny):
     found = figures(tiny)
     assert {'mIoU', 'cost/macs', 'deferred/all', 'pixel/aurc'} <= found.keys()
