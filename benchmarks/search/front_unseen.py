@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.sources import ScoreSource
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -26,6 +28,10 @@ from mmcascade.routing import WindowPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, report
+
+
+def _mean_of(values: NDArray[np.float64], units: NDArray[np.int64]) -> float:
+    return float(values[units].mean())
 
 
 def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
@@ -44,7 +50,8 @@ def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
         costs.append(float(np.mean(routes.cost)))
     # Of members, the one that costs most is what a chain would replace.
     largest = int(np.argmax(costs[: len(names)]))
-    intervals = [bootstrap(lambda units, gap=own - right[largest]: 100 * gap[units].mean(), len(own)) for own in right]
+    gaps = [100 * (own - right[largest]) for own in right]
+    intervals = [bootstrap(partial(_mean_of, gap), len(gap)) for gap in gaps]
     return [
         dict(
             chain=' > '.join(stage.partition('@')[0] for stage in chain),

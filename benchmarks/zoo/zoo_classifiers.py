@@ -43,7 +43,7 @@ def check_classifier(model: str | dict[str, Any], own_size: int) -> Found:
         if not isinstance(members, str):
             break
     else:
-        return found('library', members)
+        return found('library', str(members))  # which it is here
     numbers, faults = _beside_the_library(model, built, members, images)
     status = 'fault' if faults else 'works'
     seconds = round(time.perf_counter() - start, 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 from zoo_found import Found, found, leftovers, macs_ratio, not_built
 from zoo_networks import Weights, draw_images, draw_two, library_builds, loaded, member_specs
 
@@ -95,7 +95,7 @@ def _sample(side: int) -> Any:
 
 
 @torch.no_grad()
-def _labels(module: nn.Module, images: Tensor, cell: int) -> Tensor:
+def _labels(module: Any, images: Tensor, cell: int) -> Tensor:
     """The library's own labels of an image, or of every crop of it by itself."""
     side = images.shape[-1]
     labels = torch.empty(side, side, dtype=torch.long)

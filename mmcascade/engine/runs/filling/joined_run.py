@@ -17,7 +17,7 @@ from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.replay.quality import MeanIoU
+from mmcascade.calibration.replay.quality import MeanIoU, Quality
 from mmcascade.engine.runs.filling.fill_cell_store import true_labels
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
@@ -57,7 +57,7 @@ class JoinedRun:
         router = CascadeRouter(model.stages, calibration.policy(), model.confidence, model.fusion, None, model.results)
         model.router = router
         sums, macs, reached = self._run(progress)
-        qualities = {'miou': MeanIoU()}
+        qualities: dict[str, Quality] = {'miou': MeanIoU()}
         if request.wanted.class_name is not None:
             quality = evidence.quality(request.wanted)
             qualities[str(quality)] = quality
