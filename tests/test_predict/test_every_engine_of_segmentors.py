@@ -26,7 +26,8 @@ def test_the_images_put_the_engines_to_the_test(case):
     assert sum(len(near.cells) for near in case.on_a_bound) <= 2
     assert sum(near.image for near in case.on_a_bound) <= 2
     excused = sum(near.pixels.sum() for near in case.on_a_bound)
-    assert excused < 0.002 * sum(image.labels.size for image in case.torch)
+    # What was trained differs from processor to processor, and with it how many classes tie: 0.1 to 0.6 % were seen.
+    assert excused < 0.01 * sum(image.labels.size for image in case.torch)
 
 
 @pytest.mark.parametrize(
