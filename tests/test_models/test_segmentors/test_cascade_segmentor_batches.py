@@ -296,3 +296,27 @@ def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
         )
         stream.flush()
     assert not any(ref() is not None for ref in alive)
+
+
+def one_by_one(model):
+    """What a cascade says of some batches, one image at a time."""
+    singles = [
+        dict(inputs=[x], data_samples=[s])
+        for data in some_batches()
+        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
+    ]
+    return [facts(run(model, single)[0]) for single in singles]
+
+
+def assert_batches_change_nothing(model, expected, sizes, tmp_path):
+    """Whole batches, and a loop that waits for full ones, say what each image alone does, at these batch sizes."""
+    for stage, size in zip(model.stages, sizes, strict=True):
+        stage.batch_size = size
+    try:
+        together = [facts(s) for data in some_batches() for s in run(model, data)]
+        waiting = [facts(s) for s in run_loop(model, dict(batch_size=2), {}, tmp_path)]
+    finally:
+        for stage in model.stages:
+            stage.batch_size = None
+    assert_same_facts(together, expected)
+    assert_same_facts(waiting, expected)

@@ -16,16 +16,16 @@ from tests.support.members.tiny_segmentors import batch, image
 from tests.support.references.loop_choosing import choosing_loop
 from tests.support.references.loop_segmentor import scores_of
 from tests.test_models.segmentor_cascades import (
-    assert_same_facts,
     assert_same_labels,
     cascade,
-    facts,
     member_of,
     run,
-    some_batches,
     window,
 )
-from tests.test_models.test_segmentors.test_cascade_segmentor_batches import run_loop
+from tests.test_models.test_segmentors.test_cascade_segmentor_batches import (
+    assert_batches_change_nothing,
+    one_by_one,
+)
 
 FALLBACK = (dict(member='a'), dict(member='b', fallback='image'))
 
@@ -82,27 +82,13 @@ def test_later_stages_decide_on_what_an_image_gave(fallbacks):
 def falling_back():
     """A cascade of which some images run whole, and what it gives one image at a time."""
     model = cascade('fcn', 'wide', window((None, 0.72)), margin=4, stages=FALLBACK)
-    singles = [
-        dict(inputs=[x], data_samples=[s])
-        for data in some_batches()
-        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
-    ]
-    return model, [facts(run(model, single)[0]) for single in singles]
+    return model, one_by_one(model)
 
 
 @pytest.mark.parametrize('sizes', [(None, None), (2, 5), (1, 1), (None, 100)])
 def test_batches_change_nothing(tmp_path, sizes):
     model, expected = falling_back()
-    for stage, size in zip(model.stages, sizes, strict=True):
-        stage.batch_size = size
-    try:
-        together = [facts(s) for data in some_batches() for s in run(model, data)]
-        waiting = [facts(s) for s in run_loop(model, dict(batch_size=2), {}, tmp_path)]
-    finally:
-        for stage in model.stages:
-            stage.batch_size = None
-    assert_same_facts(together, expected)
-    assert_same_facts(waiting, expected)
+    assert_batches_change_nothing(model, expected, sizes, tmp_path)
 
 
 @pytest.mark.parametrize('size, crops, images', [(None, {2, 6}, {2}), (2, {2}, {1}), (5, {3, 5}, {1})])

@@ -15,16 +15,16 @@ from mmcascade.registry import MODELS
 from tests.support.members.tiny_segmentors import batch
 from tests.support.references.loop_choosing import choosing_loop
 from tests.test_models.segmentor_cascades import (
-    assert_same_facts,
     assert_same_labels,
     cascade,
-    facts,
     member_of,
     run,
-    some_batches,
     window,
 )
-from tests.test_models.test_segmentors.test_cascade_segmentor_batches import run_loop
+from tests.test_models.test_segmentors.test_cascade_segmentor_batches import (
+    assert_batches_change_nothing,
+    one_by_one,
+)
 
 JOIN = (dict(member='a'), dict(member='b', join='rectangles'))
 BOTH = (dict(member='a'), dict(member='b', join='rectangles', fallback='image'))
@@ -104,27 +104,13 @@ def test_cells_without_neighbours_are_as_alone():
 def joining():
     """A cascade in which some cells are joined, and what it gives one image at a time."""
     model = cascade('fcn', 'wide', window((None, 0.72)), margin=4, stages=BOTH)
-    singles = [
-        dict(inputs=[x], data_samples=[s])
-        for data in some_batches()
-        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
-    ]
-    return model, [facts(run(model, single)[0]) for single in singles]
+    return model, one_by_one(model)
 
 
 @pytest.mark.parametrize('sizes', [(None, None), (2, 5), (1, 1), (None, 100)])
 def test_batches_change_nothing(tmp_path, sizes):
     model, expected = joining()
-    for stage, size in zip(model.stages, sizes, strict=True):
-        stage.batch_size = size
-    try:
-        together = [facts(s) for data in some_batches() for s in run(model, data)]
-        waiting = [facts(s) for s in run_loop(model, dict(batch_size=2), {}, tmp_path)]
-    finally:
-        for stage in model.stages:
-            stage.batch_size = None
-    assert_same_facts(together, expected)
-    assert_same_facts(waiting, expected)
+    assert_batches_change_nothing(model, expected, sizes, tmp_path)
 
 
 @pytest.mark.parametrize('size, most', [(None, 2), (2, 2), (8, 8)])

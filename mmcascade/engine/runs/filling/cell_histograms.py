@@ -62,10 +62,10 @@ def cell_records(
         right = each & (predicted == truth[:, None])
         pieces.append(
             (
-                _histograms(truth.long()[:, None], counts[:, None], classes)[:, 0],
+                class_histograms(truth.long()[:, None], counts[:, None], classes)[:, 0],
                 torch.stack([model.confidence(state) for _, state in states], 1).cpu().numpy(),
-                _histograms(predicted, right, classes),
-                _histograms(predicted, each, classes),
+                class_histograms(predicted, right, classes),
+                class_histograms(predicted, each, classes),
             )
         )
     label, confidence, intersect, predictions = (np.concatenate(column) for column in zip(*pieces, strict=True))
@@ -116,7 +116,7 @@ def _state(
     return state
 
 
-def _histograms(values: Tensor, counts: Tensor, classes: int) -> np.ndarray:
+def class_histograms(values: Tensor, counts: Tensor, classes: int) -> np.ndarray:
     """How often each class occurs in maps ``(N, S, h, w)`` where a pixel counts, int32 ``(N, S, classes)``."""
     n, s = values.shape[:2]
     offset = torch.arange(n * s, device=values.device).view(n, s, 1, 1) * classes

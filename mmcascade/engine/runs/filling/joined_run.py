@@ -18,6 +18,7 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU, Quality
+from mmcascade.engine.runs.filling.cell_histograms import class_histograms
 from mmcascade.engine.runs.filling.fill_cell_store import true_labels
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
@@ -84,7 +85,7 @@ class JoinedRun:
                 progress(len(macs), job.images)
         return sums, float(np.mean(macs)), np.mean(reached, 0).tolist()
 
-    def _pixels(self, labels: torch.Tensor, truth: torch.Tensor, classes: int) -> NDArray[np.int64]:
+    def _pixels(self, labels: torch.Tensor, truth: torch.Tensor, classes: int) -> NDArray[np.int32]:
         counts = truth != self.ignore_index
-        chosen = (counts & (labels == truth), counts)
-        return torch.cat([torch.bincount(labels[pixels], minlength=classes) for pixels in chosen]).numpy()
+        chosen = torch.stack([counts & (labels == truth), counts])[None]
+        return class_histograms(labels.expand_as(chosen), chosen, classes).ravel()
