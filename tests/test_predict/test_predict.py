@@ -191,6 +191,9 @@ def test_inputs_of_all_kinds(tmp_path, monkeypatch):
         'in/0/0000.png', 'in/0/0003.png', 'in/0/0000.png', 'in/1/0001.png', 'in/2/0005.png', 'in/2/0002.png',
     ]  # fmt: skip
     assert count_items(['in', 'list.txt']) == 8
+    for heading in ('', 'image,label\n'):  # as build takes them
+        (tmp_path / 'list.csv').write_text(f'\ufeff{heading}"in/0/0000.png",cat\n\nin/1/0001.png,dog\n')
+        assert [item.key for item in items(['list.csv'])] == ['in/0/0000.png', 'in/1/0001.png']
     assert count_items(['i*', 'in/[01]']) == 10  # folders that a pattern finds are searched, too
     predict(PredictRequest(('list.txt', 'in/0'), Path('out.csv')), Lengths())
     assert len(rows_of(Path('out.csv'))) == 3  # one that comes twice has one row

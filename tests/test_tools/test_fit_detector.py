@@ -107,7 +107,7 @@ def test_the_calibration_belongs_to_its_detector(project, bank, tmp_path):
     with pytest.raises(ValueError, match=r'confidence was .KNNConfidence\(k=2, .* and is .KNNConfidence\(k=3, '):
         MODELS.build(cfg.model)
     plain = Config.fromfile(project)
-    with pytest.raises(StoreError, match='filled with another kind'):
+    with pytest.raises(StoreError, match='differs from this run in its kind'):
         prepare_store(plain, tmp_path / 'store')
 
 

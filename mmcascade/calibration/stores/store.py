@@ -147,8 +147,8 @@ class Store(ABC):
         changed = [what for what in self.header.identity.differences(here) if what not in except_for]
         if changed:
             raise OtherStoreError(
-                f'the {self.name} {self.folder} was filled with another {" and ".join(changed)}; delete it or name '
-                'another folder with --store',
+                f'the {self.name} {self.folder} differs from this run in its {" and ".join(changed)}; delete it or '
+                'name another folder with --store',
                 changed,
             )
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import hashlib
 import os
@@ -15,7 +16,7 @@ from typing import Any
 from mmcascade._system.extras import require
 from mmcascade._system.files import close_names
 
-_LISTS = ('.txt', '.list')
+_LISTS = ('.txt', '.list', '.csv')
 _PARQUET = '.parquet'
 #: What is taken from a folder.
 ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
@@ -48,9 +49,9 @@ def items(inputs: Sequence[str]) -> Iterator[Item]:
     """The images of some inputs, in an order that depends on their names only; one that comes twice is given twice.
 
     Args:
-        inputs: files; folders, which are searched through; patterns such as ``'photos/*.png'``; lists of paths
-            (``.txt``, one a line, counted from the folder of the list); ``FILE.parquet`` or ``FILE.parquet:COLUMN``
-            with encoded images.
+        inputs: files; folders, which are searched through; patterns such as ``'photos/*.png'``; lists of paths, one a
+            line, counted from the folder of the list (``.txt``, or the first column of a ``.csv``, whose first line
+            may be a heading); ``FILE.parquet`` or ``FILE.parquet:COLUMN`` with encoded images.
     """
     for name in inputs:
         path = Path(name).expanduser()
@@ -96,9 +97,12 @@ def _of_folder(folder: Path) -> Iterator[Item]:
 
 
 def _of_list(path: Path) -> Iterator[Item]:
-    with path.open(encoding='utf-8') as file:
-        for line in file:
-            if name := line.strip():
+    with path.open(encoding='utf-8-sig', newline='') as file:
+        rows = csv.reader(file) if path.suffix == '.csv' else ([line] for line in file)
+        names = (row[0].strip() for row in rows if row)
+        for number, name in enumerate(filter(None, names)):
+            heading = number == 0 and path.suffix == '.csv' and not name.lower().endswith(ENDINGS)
+            if not heading:
                 yield Item(str(path.parent / name), path.parent / name)
 
 

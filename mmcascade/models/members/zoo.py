@@ -158,9 +158,17 @@ def _models_named(source: str, name: str) -> list[ZooModel]:
         raise ValueError(
             f"no model '{name}' in {where}"
             + _suggestion(name, [model.name for model in models])
+            + ('' if source else _elsewhere(name))
             + '. A config file is given by its path, ending in .py'
         )
     return named
+
+
+def _elsewhere(name: str) -> str:
+    from mmcascade.models.members.networks.references import known_elsewhere  # imports the libraries: for errors only
+
+    references = known_elsewhere(name)
+    return f'; other libraries have it as {" and ".join(map(repr, references))}' if references else ''
 
 
 def _models_of(source: str) -> Iterator[ZooModel]:

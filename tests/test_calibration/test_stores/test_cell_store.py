@@ -102,7 +102,7 @@ def test_stores_of_the_two_kinds_are_told_apart(tmp_path):
 def test_another_cascade_is_named(tmp_path):
     store = make_cell_store(tmp_path, 2)
     store.check_identity(store.header.identity)
-    with pytest.raises(StoreError, match='filled with another grid and preprocessing'):
+    with pytest.raises(StoreError, match='differs from this run in its grid and preprocessing'):
         store.check_identity(replace(store.header.identity, grid='cells of 2 x 2', preprocessing='q'))
 
 

@@ -94,7 +94,7 @@ def test_images_replaced_in_place_are_seen_and_moved_ones_used(tmp_path):
         prepare_store(moved, tmp_path / 'store', device='cpu')
     images = sorted((tmp_path / 'moved').rglob('*.png'))
     images[0].write_bytes(images[1].read_bytes())
-    with pytest.raises(StoreError, match='filled with another content of the images'):
+    with pytest.raises(StoreError, match='differs from this run in its content of the images'):
         prepare_store(moved, tmp_path / 'store', device='cpu')
     said = []
     store, _ = prepare_store(moved, tmp_path / 'store', device='cpu', discard=said.append)

@@ -173,3 +173,15 @@ def test_an_entry_is_found_beside_the_nearest_metafile(tmp_path):
         (folder / 'x.py').touch()
     model = ZooModel('x', 'x.py', None, tmp_path / 'a/b/metafile.yml')
     assert model.config == tmp_path / 'a/x.py'
+
+
+@pytest.mark.parametrize(
+    ('name', 'where'),
+    [
+        ('tf_efficientnet_lite0.in1k', "'timm/tf_efficientnet_lite0.in1k'"),
+        ('resnet18', "'timm/resnet18' and 'torchvision/resnet18'"),
+    ],
+)
+def test_a_name_of_another_library_is_told(name, where):
+    with pytest.raises(ValueError, match=f'other libraries have it as {where}'):
+        find_config(name)

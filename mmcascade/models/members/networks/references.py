@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,3 +54,19 @@ def parse_reference(text: str) -> Reference | None:
         if text.startswith(prefix):
             return Reference(text.removeprefix(prefix), load)
     return Reference(text, huggingface_network, True) if is_huggingface_folder(text) else None
+
+
+def known_elsewhere(name: str) -> list[str]:
+    """The references by which timm or torchvision, where they are installed, know a name without a prefix."""
+    found = []
+    if importlib.util.find_spec('timm') is not None:
+        import timm
+
+        if timm.is_model(name.partition('.')[0]):
+            found.append(f'timm/{name}')
+    if importlib.util.find_spec('torchvision') is not None:
+        import torchvision
+
+        if name in torchvision.models.list_models():
+            found.append(f'torchvision/{name}')
+    return found
