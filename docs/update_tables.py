@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'device views table': ('device_views.json', speed.device_views),
     'view agreement table': ('view_agreement.json', speed.view_agreement),
     'peers table': ('peers.json', speed.peers),
+    'mirrored peers table': ('peers_mirrored.json', speed.peers),
     'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
     'precision table': ('precision_cascade.json', speed.precision_cascade),
     'exits table': ('multi_exit.json', exits.exits({'quickstart/cascade': "two networks (quickstart's cascade)"})),

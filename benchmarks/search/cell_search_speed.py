@@ -20,7 +20,7 @@ import numpy as np
 
 from mmcascade.calibration.fit.one_sided.shares import Shares
 from mmcascade.calibration.replay.quality import MeanIoU
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.search.chain_search import ChainSearch
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
@@ -75,21 +75,21 @@ def make_store(folder: str, images: int, seed: int = 0) -> CellStore:
 
 def thresholds(store: CellStore, chain: tuple[int, ...]) -> int:
     """Every share of cells that goes on; returns how many."""
-    source = CellSource(store)
+    source = StoredCells(store)
     shares = Shares(source.along(chain), source.units)
     return len(shares.figures(np.arange(len(source.units) + 1) / len(source.units))[0])
 
 
 def windows(store: CellStore, chain: tuple[int, ...], parts: int, max_cells: int | None = None) -> int:
     """The front over all windows between cuts into so many parts; returns how many windows."""
-    source, plan = CellSource(store), Plan(MeanIoU(), max_cells=max_cells)
+    source, plan = StoredCells(store), Plan(MeanIoU(), max_cells=max_cells)
     search = ChainSearch(chain, source.along(chain), source.units, plan, parts)
     search.coarse(1)
     return search.evaluated
 
 
 def _route(store: CellStore, chain: tuple[int, ...], policy: WindowPolicy) -> Any:
-    return CellSource(store).route(chain, policy)
+    return StoredCells(store).route(chain, policy)
 
 
 def measure(images: int, repeats: int) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.routing import WindowPolicy
@@ -40,7 +40,7 @@ def measure(front: Path, store: ScoreStore) -> list[dict[str, Any]]:
     names = [f'{stage.member}@{stage.view}' for stage in store.header.identity.stages]
     if missing := {stage for point in found['points'] for stage in point['chain']} - set(names):
         raise SystemExit(f'error: the store has no scores of {sorted(missing)}; it has {names}')
-    source = ScoreSource(store.stages(), store.labels)
+    source = StoredScores(store.stages(), store.labels)
     systems = [([name], None) for name in names] + [(point['chain'], point) for point in found['points']]
     right, costs = [], []
     for chain, point in systems:

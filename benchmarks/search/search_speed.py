@@ -21,7 +21,7 @@ import torch
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import accepted_at
 from mmcascade.calibration.replay.replay import replay
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.grid.grid import Grid
 from mmcascade.calibration.search.grid.windows import Windows
@@ -76,7 +76,7 @@ def measure(units: int, repeats: int, seed: int = 0) -> list[dict[str, Any]]:
         )
         for k in range(3)
     ]
-    source = ScoreSource(stages, labels)
+    source = StoredScores(stages, labels)
     chain = source.along((0, 1, 2))
     replayed = {
         length: best_of(partial(replay, stages[:length], WindowPolicy([(0.3, 0.6)] * (length - 1)), units), repeats)[1]

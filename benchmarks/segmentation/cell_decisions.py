@@ -36,7 +36,7 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.costs import Chain, Costs
 from mmcascade.calibration.replay.quality import class_iou
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.routing import WindowPolicy
 
@@ -81,7 +81,7 @@ def main() -> None:
 
 def evidence_of(store: CellStore, chain: Chain) -> Evidence:
     """Some of the stages of a store as a cascade."""
-    source, header = CellSource(store), store.header
+    source, header = StoredCells(store), store.header
     costs = source.units.costs
     own = Costs(
         costs.per_unit[list(chain)],

@@ -5,9 +5,9 @@
     python benchmarks/speed/end_to_end.py --json benchmarks/results/end_to_end.json
     python docs/update_tables.py
 
-The quickstart's cascade on its test split (--config names others), in one process: everything from the first batch to
-the printed metrics, without building the model. The limit is what the members would take by themselves, each at its
-best batch size, for the images that reach them. All parts are timed in the same rounds.
+The quickstart's cascade on its test split (--config names it and others), in one process: everything from the first
+batch to the printed metrics, without building the model. The limit is what the members would take by themselves,
+each at its best batch size, for the images that reach them. All parts are timed in the same rounds.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from common import arguments, report
 
 CONFIG = Path(__file__).parents[2] / 'work_dirs' / 'quickstart' / 'systems' / 'cascade.py'
 SIZES = (8, 16, 32, 64, 128, 256, 512)
+#: Batches of a size that is tried, at least.
+FILLED = 8
 
 
 def build(cfg: Config, name: str, folder: str, **changes: Any) -> Runner:
@@ -75,14 +77,15 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
     model, batch = plain.model, plain.test_dataloader.batch_size
     reach = [1.0, *(metrics[f'cost/reached@stage{k}'] / 100 for k in range(1, len(model.stages)))]
     images = Images.collect(model, plain.test_dataloader, len(plain.test_dataloader.dataset))
-    found = [best_size(sweep(stage.forward, images.views[stage.view][0], SIZES)) for stage in model.stages]
+    sizes = [size for size in SIZES if size == SIZES[0] or size <= len(images) // FILLED]
+    found = [best_size(sweep(stage.forward, images.views[stage.view][0], sizes)) for stage in model.stages]
     for data in images.batches(batch):
         model.test_step(data)
 
     calls: dict[Any, Callable[[], Any]] = {name: runner.test for name, runner in runners.items()}
     calls['data loading'] = partial(load, plain)
     calls['metrics'] = partial(judge, plain.test_loop.evaluator, images, batch)
-    near = {(k, size) for k, best in enumerate(found) for size in SIZES if best / 2 <= size <= 2 * best}
+    near = {(k, size) for k, best in enumerate(found) for size in sizes if best / 2 <= size <= 2 * best}
     calls |= {(k, size): partial(run_member, model.stages[k], images, size) for k, size in sorted(near)}
     before = os.getloadavg()[0]
     gc.collect()
@@ -94,6 +97,7 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
     ]
     limits = [sum(r * t for r, t in zip(reach, times, strict=True)) for times in zip(*members, strict=True)]
     least = [sum(pair) for pair in zip(seconds['data loading'], limits, strict=True)]
+    pixels = max(int(view[0].shape[-1]) for view in images.views)
     rows = []
     for name, times in {
         **{name: seconds[name] for name in runners},
@@ -113,6 +117,7 @@ def measure(cfg: Config, repeats: int, folder: str) -> list[dict[str, Any]]:
                 ratio_lowest=ratio['lowest'],
                 ratio_highest=ratio['highest'],
                 images=len(images),
+                pixels=pixels,
                 loader_batch=batch,
                 repeats=repeats,
                 load_before=round(before, 2),
@@ -135,7 +140,7 @@ def main() -> None:
     for config in args.config:
         with tempfile.TemporaryDirectory() as folder:
             rows += measure(Config.fromfile(config), args.repeats, folder)
-    report(rows, args.json)
+        report(rows, args.json)
 
 
 if __name__ == '__main__':

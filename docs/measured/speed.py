@@ -28,9 +28,10 @@ def peers(results: dict[str, Any]) -> str:
         ],
     )
     load = max(max(row['load_before'], row['load_after']) for row in rows)
+    onnxruntime = f', ONNX Runtime {machine["onnxruntime"]}' if 'onnxruntime' in machine else ''
     where = (
         f'Measured on {machine["cores"]} cores of {machine["cpu"]} with {machine["threads"]} thread(s), torch '
-        f'{machine["torch"]}, without a GPU, on {rows[0]["images"]} images in memory, loader batch '
+        f'{machine["torch"]}{onnxruntime}, without a GPU, on {rows[0]["images"]} images in memory, loader batch '
         f'{rows[0]["loader_batch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the '
         f'machine: up to {load:.1f}.'
     )
@@ -38,22 +39,31 @@ def peers(results: dict[str, Any]) -> str:
 
 
 def loop_rows(results: dict[str, Any]) -> str:
+    """The parts of a whole test, cascade by cascade."""
+    rows = results['rows']
     table = Table.of(
-        ['', 'seconds', 'of loading and limit'],
+        [Column('cascade', left=True), Column('', left=True), 'ms an image', 'of loading and limit'],
         [
             [
+                row['cascade'],
                 row['name'],
-                f'{row["seconds"]:.2f} ({row["lowest"]:.2f} to {row["highest"]:.2f})',
-                f'{row["ratio"]:.2f} ({row["ratio_lowest"]:.2f} to {row["ratio_highest"]:.2f})',
+                '{:.3g} ({:.3g} to {:.3g})'.format(
+                    *(1e3 * row[key] / row['images'] for key in ('seconds', 'lowest', 'highest'))
+                ),
+                _three(row, ('ratio', 'ratio_lowest', 'ratio_highest')),
             ]
-            for row in results['rows']
+            for row in rows
         ],
     )
-    machine, row = results['machine'], results['rows'][0]
-    return table.as_markdown() + (
-        f'\n\n{row["images"]:,} images of 28 x 28, loader batch {row["loader_batch"]}, on {machine["cores"]} cores of '
-        f'{machine["cpu"]} with {machine["threads"]} thread(s), torch {machine["torch"]}; median of {row["repeats"]} '
-        f'rounds (lowest to highest). Load of the machine: {row["load_before"]} before, {row["load_after"]} after.'
+    sets = {row['cascade']: row for row in rows}
+    counts = '; '.join(
+        f'{name}: {row["images"]:,} images of {row["pixels"]} px, loader batch {row["loader_batch"]}'
+        for name, row in sets.items()
+    )
+    load = max(max(row['load_before'], row['load_after']) for row in rows)
+    return (
+        f'{table.as_markdown()}\n\n{counts}. {_where(results["machine"])} '
+        f'{rows[0]["repeats"]} rounds. Load of the machine: up to {load:.1f}.'
     )
 
 

@@ -13,7 +13,7 @@ from mmcascade._system.tables import Table
 from mmcascade.apis.member_outputs import MemberOutputs
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.worth.systems import systems_of
 from mmcascade.evaluation.standings.measure import ACCURACY, measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
@@ -74,7 +74,7 @@ class Evaluation:
         labels = given.labels
         cached = given.cached(calibration.temperatures)
         cascade = calibration.cascade
-        source = ScoreSource(cached, np.asarray(labels, np.int64), cascade.scoring, cascade.fusion)
+        source = StoredScores(cached, np.asarray(labels, np.int64), cascade.scoring, cascade.fusion)
         wanted = Target.parse(calibration.target)
         measure = measure_for(wanted.kind, wanted.value) if wanted.is_decision else ACCURACY
         systems = systems_of(source, calibration)

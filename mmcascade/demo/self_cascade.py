@@ -23,7 +23,7 @@ from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.replay import Replay, replay
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
@@ -88,7 +88,7 @@ def view_systems(stages: Sequence[CachedStage], labels: np.ndarray, names: Seque
     accuracy, macs = _accuracy(target, labels), float(target.macs.mean())
 
     def fitted(chain: tuple[int, ...], goal: Target) -> ViewCascade:
-        source = ScoreSource([stages[k] for k in chain], labels)
+        source = StoredScores([stages[k] for k in chain], labels)
         exits = source.along(tuple(range(len(chain))))
         return ViewCascade(chain, tuple(fit_shares(exits, source.units, goal).windows))
 

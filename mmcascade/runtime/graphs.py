@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.exits import ExitRun
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.stages import SizedGraph, Stage
+from mmcascade.runtime.description.stages import BundleStage, SizedGraph
 from mmcascade.runtime.errors import BundleError
 
 
@@ -52,7 +52,7 @@ class Engine:
         if self.threads < 0:
             raise ValueError(f'threads is a whole number from 0, got {self.threads!r}')
 
-    def load(self, folder: Path, member: str, graph: Stage | SizedGraph, shape: tuple[int, ...]) -> GraphRun:
+    def load(self, folder: Path, member: str, graph: BundleStage | SizedGraph, shape: tuple[int, ...]) -> GraphRun:
         """What runs a graph from a bundle's folder.
 
         The file is read once, compared with what cascade.json says of it, and given to the library as bytes: what was
@@ -81,10 +81,10 @@ class Graph(ABC):
         engine: how to run it.
     """
 
-    def __init__(self, model: bytes, stage: Stage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> None:
+    def __init__(self, model: bytes, stage: BundleStage | SizedGraph, shape: tuple[int, ...], engine: Engine) -> None:
         self.stage = stage
         self.shape = shape
-        self.takes, self.leaves = (stage.takes, stage.leaves) if isinstance(stage, Stage) else ((), ())
+        self.takes, self.leaves = (stage.takes, stage.leaves) if isinstance(stage, BundleStage) else ((), ())
         try:
             self._load(model, engine)
         except ImportError as error:
@@ -218,7 +218,7 @@ ENGINES: dict[str, type[Graph]] = {'onnxruntime': OnnxRuntimeGraph, 'openvino': 
 _EXTRAS = {'onnxruntime': 'runtime', 'openvino': 'openvino'}
 
 
-def _checked_bytes(folder: Path, stage: Stage | SizedGraph) -> bytes:
+def _checked_bytes(folder: Path, stage: BundleStage | SizedGraph) -> bytes:
     """The file of a graph, which is the one that cascade.json speaks of."""
     path = folder / stage.graph
     try:

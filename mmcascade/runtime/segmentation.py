@@ -19,7 +19,7 @@ from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.description.manifest import NAME, Manifest
 from mmcascade.runtime.description.samples import Check, difference, read_samples
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, GraphRun
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
@@ -243,7 +243,7 @@ def open_bundle(
 class _SizedRun:
     """The graphs of a stage, chosen by the size of what they are given."""
 
-    def __init__(self, stage: Stage, runs: Mapping[str, GraphRun]) -> None:
+    def __init__(self, stage: BundleStage, runs: Mapping[str, GraphRun]) -> None:
         self._stage = stage
         self._graphs = {sized.size: (sized, runs[sized.sha256]) for sized in stage.sized}
 

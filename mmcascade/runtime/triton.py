@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.description.manifest import Manifest
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import ImageError
 from mmcascade.runtime.graphs import Engine, Graph
 from mmcascade.runtime.preprocessing.images import read_image
@@ -27,7 +27,7 @@ from mmcascade.runtime.preprocessing.images import read_image
 MAX_BATCH = 64
 
 
-def model_name(stage: Stage) -> str:
+def model_name(stage: BundleStage) -> str:
     """What a stage's member is called among the models of a repository."""
     return stage.graph.removesuffix('.onnx')
 
@@ -89,7 +89,7 @@ class TritonPythonModel:
 class _Member(Graph):
     """A member that Triton runs; the base class pads and checks."""
 
-    def __init__(self, triton: Any, stage: Stage, shape: tuple[int, ...]) -> None:
+    def __init__(self, triton: Any, stage: BundleStage, shape: tuple[int, ...]) -> None:
         self._triton = triton
         super().__init__(b'', stage, shape, Engine())
 
@@ -102,7 +102,7 @@ class _Member(Graph):
         return [np.concatenate(parts)]
 
     def _ask(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        assert isinstance(self.stage, Stage)
+        assert isinstance(self.stage, BundleStage)
         answer = self._triton.InferenceRequest(
             model_name=model_name(self.stage),
             requested_output_names=['values'],

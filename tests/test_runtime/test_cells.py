@@ -29,7 +29,7 @@ from mmcascade.runtime.decision.policies import read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap as NumpyScoreMap
 from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import CellRules, Manifest
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from tests.support.members.tiny_segmentors import image, sample, tiny
 
 sides = st.integers(1, 70)
@@ -161,7 +161,7 @@ def cascade(kinds, model, bounds=(None, 0.75), stages=None):
 def in_numpy(model: CascadeSegmentor) -> tuple[Manifest, list]:
     """The same cascade in numpy, whose members torch runs."""
     stages = tuple(
-        Stage(
+        BundleStage(
             *(stage.member, '', '', 0, 'logits', stage.temperature, 0.0, None, stage.on, stage.align_corners),
         )
         for stage in model.stages

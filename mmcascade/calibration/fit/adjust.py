@@ -9,7 +9,7 @@ import numpy as np
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.two_sided.operating_point import check_spread
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.routing import CachedStage
 from mmcascade.routing.policies.adjusted_window_policy import adjusted_window
 
@@ -37,7 +37,7 @@ def adjust(calibration: Calibration, first: CachedStage, units: int) -> Calibrat
     if calibration.guarantee is not None:
         raise ValueError('a guarantee holds for the windows it was made with: certify, or adjust the window, not both')
     stage = replace(first, temperature=calibration.temperatures[0])
-    source = ScoreSource([stage], np.zeros(units, np.int64), calibration.cascade.scoring, calibration.cascade.fusion)
+    source = StoredScores([stage], np.zeros(units, np.int64), calibration.cascade.scoring, calibration.cascade.fusion)
     scores = source.exits([(0,)])[(0,)].confidence.astype(np.float64)
     check_spread(scores, 0)
     window = adjusted_window(

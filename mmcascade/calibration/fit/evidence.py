@@ -17,7 +17,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.scores.temperatures import TemperatureTrial, fit_temperature, try_temperature
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.quality import Accuracy, ClassIoU, MeanIoU, Quality, class_number
-from mmcascade.calibration.replay.sources import CellSource, ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
@@ -78,7 +78,7 @@ class Evidence:
         Args:
             labels: int64 ``(N)``, the true classes; -1 = out of distribution.
         """
-        source = ScoreSource(stages, labels, cascade.scoring, cascade.fusion)
+        source = StoredScores(stages, labels, cascade.scoring, cascade.fusion)
         exits = source.along(tuple(range(len(stages))))
         return cls(cascade, [stage.temperature for stage in stages], exits, source.units, data or {})
 
@@ -125,7 +125,7 @@ class Evidence:
             raise ValueError(
                 f'the store {store.folder} was filled by another cascade: it has {there}, and this one {here}'
             )
-        source = CellSource(store)
+        source = StoredCells(store)
         exits = source.along(tuple(range(store.stages)))
         data, classes = header.identity.data.summary(), header.classes
         return cls(cascade, list(header.temperatures), exits, source.units, data, classes=classes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.costs import Chain, Costs
 from mmcascade.calibration.replay.quality import NAMES
-from mmcascade.calibration.replay.sources import CellSource, ScoreSource, Source
+from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores, StoredStages
 from mmcascade.calibration.replay.units import Units
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_store import CellStore
@@ -37,7 +37,7 @@ class Candidates:
         first: the stage that chains begin with; None = any.
     """
 
-    source: Source
+    source: StoredStages
     cascade: CascadeIdentity
     names: list[str]
     costs: Costs
@@ -85,7 +85,7 @@ class Candidates:
 
     def heated(self, temperatures: Sequence[float]) -> Candidates:
         """The same stages of scores at other temperatures, one for each."""
-        assert isinstance(self.source, ScoreSource)
+        assert isinstance(self.source, StoredScores)
         stages = [replace(stage, temperature=t) for stage, t in zip(self.source.stages, temperatures, strict=True)]
         return replace(self, source=replace(self.source, stages=stages), temperatures=list(temperatures))
 
@@ -118,7 +118,7 @@ class Candidates:
 
     def configured(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A config of all stages, with the confidence function and fusion that they are searched with."""
-        if not isinstance(self.source, ScoreSource):  # a store of cells was filled with those of its config
+        if not isinstance(self.source, StoredScores):  # a store of cells was filled with those of its config
             return dict(config)
         model = {**config['model'], 'confidence': self.cascade.confidence, 'fusion': self.cascade.fusion}
         return {**config, 'model': model}
@@ -207,7 +207,7 @@ def _of_scores(
     identity = stores[0].header.identity
     identities = [stage for store in stores for stage in store.header.identity.stages]
     names = [stage_name(stage) for stage in identities]
-    source = ScoreSource(stages, labels, confidence, fusion)
+    source = StoredScores(stages, labels, confidence, fusion)
     return Candidates(
         source,
         CascadeIdentity(tuple(identities), confidence, fusion, identity.precision),
@@ -219,7 +219,7 @@ def _of_scores(
 
 
 def _of_cells(store: CellStore, costs: Mapping[str, float] | None) -> Candidates:
-    names, source = list(store.header.stages), CellSource(store)
+    names, source = list(store.header.stages), StoredCells(store)
     return Candidates(
         source,
         store.header.identity.cascade,
@@ -231,7 +231,7 @@ def _of_cells(store: CellStore, costs: Mapping[str, float] | None) -> Candidates
     )
 
 
-def _costs(source: Source, costs: Mapping[str, float] | None, names: Sequence[str]) -> Costs:
+def _costs(source: StoredStages, costs: Mapping[str, float] | None, names: Sequence[str]) -> Costs:
     return source.units.costs if costs is None else source.timed(given_costs(costs, names))
 
 

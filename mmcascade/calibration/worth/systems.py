@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.replay.sources import CellSource, ScoreSource, Source
+from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores, StoredStages
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
@@ -27,7 +27,7 @@ ENSEMBLE, CASCADE = 'ensemble', 'cascade'
 
 def stored(
     store: ScoreStore | CellStore, calibration: Calibration, milliseconds: Sequence[float] | None = None
-) -> Source:
+) -> StoredStages:
     """The stages of a complete store, in order, as a calibrated cascade runs them.
 
     Args:
@@ -36,12 +36,12 @@ def stored(
         milliseconds: of each stage on an image, or on a cell where it runs on cells, in place of its multiply-adds.
     """
     if isinstance(store, CellStore):
-        return CellSource(store, milliseconds)
+        return StoredCells(store, milliseconds)
     cascade, stages = calibration.cascade, store.stages(calibration.temperatures)
-    return ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
+    return StoredScores(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
 
 
-def systems_of(source: Source, calibration: Calibration, exits: Sequence[Exit] | None = None) -> list[System]:
+def systems_of(source: StoredStages, calibration: Calibration, exits: Sequence[Exit] | None = None) -> list[System]:
     """Each member alone, all of them on every unit, and the cascade; of classified images.
 
     Args:
@@ -52,7 +52,7 @@ def systems_of(source: Source, calibration: Calibration, exits: Sequence[Exit] |
     return [_judged(name, routes) for name, routes in _routes(source, calibration, exits)]
 
 
-def area_systems_of(source: Source, calibration: Calibration) -> list[AreaSystem]:
+def area_systems_of(source: StoredStages, calibration: Calibration) -> list[AreaSystem]:
     """The same of segmented images; of the members only those whose own output is stored, which stage 0 always is."""
     return [AreaSystem(name, *areas_of(routes), routes.cost) for name, routes in _routes(source, calibration, None)]
 
@@ -65,7 +65,7 @@ def areas_of(routes: Routes) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return intersect, predicted, label
 
 
-def _routes(source: Source, calibration: Calibration, exits: Sequence[Exit] | None) -> list[tuple[str, Routes]]:
+def _routes(source: StoredStages, calibration: Calibration, exits: Sequence[Exit] | None) -> list[tuple[str, Routes]]:
     names = stage_names(calibration.cascade)
     chain: Chain = tuple(range(len(names)))
     exits = source.along(chain) if exits is None else exits

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import ENSEMBLE, areas_of
 from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
@@ -42,11 +42,11 @@ class WholeImages:
     def systems(self) -> dict[str, Routes]:
         """Each member by itself and all of them on everything, by name."""
         first, *others = [stage.member for stage in self.every.header.identity.stages]
-        every, nobody = CellSource(self.every, self.milliseconds), WindowPolicy([])
+        every, nobody = StoredCells(self.every, self.milliseconds), WindowPolicy([])
         systems = {first: every.route((0,), nobody)}
         for number, name in enumerate(others, 1):
             time = None if self.milliseconds is None else [self.milliseconds[number]]
-            systems[name] = CellSource(self.later[name], time).route((0,), nobody)
+            systems[name] = StoredCells(self.later[name], time).route((0,), nobody)
         if others:
             systems[ENSEMBLE] = every.route(tuple(range(len(others) + 1)), WindowPolicy([(None, None)] * len(others)))
         return systems

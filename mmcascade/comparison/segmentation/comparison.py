@@ -22,7 +22,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.segmentation.cell_shape import CellShape
@@ -117,7 +117,7 @@ class SegmentorComparison:
         unseen = {name: Evidence.of_cells(test[name], identity) for name, (_, identity) in calibration.items()}
         metrics = {name: self._test(name, system) for name, system in systems.items()}
         replays = {
-            name: CellSource(test[system.store]).route(tuple(range(system.policy.num_gaps + 1)), system.policy)
+            name: StoredCells(test[system.store]).route(tuple(range(system.policy.num_gaps + 1)), system.policy)
             for name, system in systems.items()
         }
         results = {

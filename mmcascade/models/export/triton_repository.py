@@ -10,7 +10,7 @@ from mmcascade._system.files import folder_written_whole
 from mmcascade.models.export.bundle_writer import check_empty
 from mmcascade.runtime import Bundle
 from mmcascade.runtime.description.manifest import NAME
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 from mmcascade.runtime.triton import MAX_BATCH, model_name
 
@@ -55,7 +55,7 @@ def write_triton(bundle: Bundle, folder: Path) -> list[str]:
     return [*members, cascade]
 
 
-def _member_config(name: str, stage: Stage, bundle: Bundle) -> str:
+def _member_config(name: str, stage: BundleStage, bundle: Bundle) -> str:
     classes = bundle.manifest.num_classes
     graph = OnnxRuntimeGraph((bundle.folder / stage.graph).read_bytes(), stage, (classes,), Engine())
     image = [side if isinstance(side, int) else -1 for side in graph.input_shape[1:]]

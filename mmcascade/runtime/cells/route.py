@@ -15,7 +15,7 @@ from mmcascade.runtime.cells.grid import MAX_CELLS, Crops, Grid, Size, enlarged
 from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
 from mmcascade.runtime.description.manifest import CellRules, Manifest
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import ImageError
 
 #: What runs a stage: raw images ``(N, C, H, W)`` of one size to maps ``(N, classes, h, w)``, and the cost of one.
@@ -122,7 +122,7 @@ def label(
 
 
 def _scores(
-    stage: Stage, run: Run, rules: CellRules, grid: Grid, pixels: NDArray[np.uint8], places: list[int]
+    stage: BundleStage, run: Run, rules: CellRules, grid: Grid, pixels: NDArray[np.uint8], places: list[int]
 ) -> Iterator[tuple[int, Floats, float]]:
     """For each of some cells its scores ``(C, h, w)`` by a stage, and what they cost."""
     if stage.on == 'image':

@@ -14,7 +14,7 @@ from mmcascade.runtime.decision.confidence import carried_width, confidence, mem
 from mmcascade.runtime.decision.exits import ExitRun, LeftBehind
 from mmcascade.runtime.decision.fusion import Floats, Output, State
 from mmcascade.runtime.description.manifest import Manifest
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import View
 
@@ -119,7 +119,7 @@ def _going_on(manifest: Manifest, gap: int, score: Floats, state: State, unit: N
 
 
 def _values(
-    run: Run, stage: Stage, left_behind: LeftBehind, views: Sequence[View], images: Sequence[Pixels]
+    run: Run, stage: BundleStage, left_behind: LeftBehind, views: Sequence[View], images: Sequence[Pixels]
 ) -> tuple[Floats, list[Floats]]:
     """The values of a stage for some images, and what it leaves behind of them."""
     seen = [] if stage.continues is not None else [views[stage.view](image) for image in images]

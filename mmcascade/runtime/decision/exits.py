@@ -21,8 +21,8 @@ MAX_NUMBERS = 1 << 28
 _MAX_ARRAYS, _MAX_DIMS = 100, 8
 
 
-class ExitStage(Protocol):
-    """What is asked about a stage of a bundle; see :class:`~mmcascade.runtime.description.manifest.Stage`."""
+class BundleExit(Protocol):
+    """What is asked about a stage of a bundle; see :class:`~mmcascade.runtime.description.manifest.BundleStage`."""
 
     @property
     def graph(self) -> str: ...  # noqa: D102
@@ -49,11 +49,11 @@ class LeftBehind:
         stages: of the cascade.
     """
 
-    def __init__(self, stages: Sequence[ExitStage]) -> None:
+    def __init__(self, stages: Sequence[BundleExit]) -> None:
         self._last = {stage.continues: index for index, stage in enumerate(stages)}
         self._kept: dict[int, list[Floats]] = {}
 
-    def inputs(self, stage: ExitStage, images: Sequence[NDArray[np.uint8]]) -> list[NDArray]:
+    def inputs(self, stage: BundleExit, images: Sequence[NDArray[np.uint8]]) -> list[NDArray]:
         """What the graph of an exit takes.
 
         Raises:
@@ -95,7 +95,7 @@ def read_leaves(fields: Fields) -> tuple[Shape, ...]:
     return tuple(tuple(shape) for shape in shapes)
 
 
-def read_continues(fields: Fields, before: Sequence[ExitStage], view: int) -> int | None:
+def read_continues(fields: Fields, before: Sequence[BundleExit], view: int) -> int | None:
     """The stage that another one goes on from, or None.
 
     Raises:

@@ -15,7 +15,7 @@ from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
 from mmcascade.runtime.description.fields import Fields, is_bounded
-from mmcascade.runtime.description.stages import SizedGraph, Stage, read_size, read_stages
+from mmcascade.runtime.description.stages import BundleStage, SizedGraph, read_size, read_stages
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
 from mmcascade.runtime.preprocessing.views import View
@@ -67,7 +67,7 @@ class Manifest:
     task: str
     num_classes: int
     classes: tuple[str, ...] | None
-    stages: tuple[Stage, ...]
+    stages: tuple[BundleStage, ...]
     views: tuple[View, ...]
     fusion: str
     confidence: str
@@ -78,7 +78,7 @@ class Manifest:
     expected: Expected | None
     cells: CellRules | None = None
 
-    def graphs(self) -> Iterator[tuple[str, Stage | SizedGraph, tuple[int, ...]]]:
+    def graphs(self) -> Iterator[tuple[str, BundleStage | SizedGraph, tuple[int, ...]]]:
         """The graphs of all stages: whose each is, what is said of it, and the shape of its values for an image."""
         for stage in self.stages:
             if not stage.sized:
@@ -147,7 +147,7 @@ class Manifest:
         )
 
 
-def _cells(fields: Fields, stages: tuple[Stage, ...], views: tuple[View, ...], confidence: str) -> CellRules:
+def _cells(fields: Fields, stages: tuple[BundleStage, ...], views: tuple[View, ...], confidence: str) -> CellRules:
     if stages[0].on != 'image':
         raise BundleError(f'{NAME}: stages[0] labels whole images, from which cells are chosen')
     if len(views) != 1 or any(step.op not in RESIZING for step in views[0].steps):

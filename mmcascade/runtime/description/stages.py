@@ -38,7 +38,7 @@ class SizedGraph:
 
 
 @dataclass(frozen=True)
-class Stage:
+class BundleStage:
     """A member applied to a view.
 
     Attributes:
@@ -73,9 +73,9 @@ class Stage:
     leaves: tuple[Shape, ...] = ()
 
 
-def read_stages(fields: Fields, task: str, views: int) -> tuple[Stage, ...]:
+def read_stages(fields: Fields, task: str, views: int) -> tuple[BundleStage, ...]:
     """The stages of a cascade for a task, over a number of views."""
-    stages: list[Stage] = []
+    stages: list[BundleStage] = []
     for entry in fields.objects('stages', most=100):
         stages.append(_segmentor_stage(entry, views) if task == 'segmentation' else _stage(entry, views, stages))
     if not stages:
@@ -83,11 +83,11 @@ def read_stages(fields: Fields, task: str, views: int) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _stage(fields: Fields, views: int, before: Sequence[Stage]) -> Stage:
+def _stage(fields: Fields, views: int, before: Sequence[BundleStage]) -> BundleStage:
     graph, sha256 = _file(fields)
     view = fields.whole('view', 0, views - 1)
     continues = read_continues(fields, before, view)
-    return Stage(
+    return BundleStage(
         fields.text('member'),
         graph,
         sha256,
@@ -112,11 +112,11 @@ def _file(fields: Fields) -> tuple[str, str]:
     return graph, sha256
 
 
-def _segmentor_stage(fields: Fields, views: int) -> Stage:
+def _segmentor_stage(fields: Fields, views: int) -> BundleStage:
     sized = tuple(map(_sized, fields.objects('graphs', most=100)))
     if not sized or len({graph.size for graph in sized}) < len(sized):
         raise fields.wrong('graphs', 'a list of graphs, at least one, each for another size')
-    return Stage(
+    return BundleStage(
         fields.text('member'),
         sized[0].graph,
         sized[0].sha256,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmcascade.runtime import BundleError, Engine
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.description.manifest import Manifest
-from mmcascade.runtime.description.stages import SizedGraph, Stage
+from mmcascade.runtime.description.stages import BundleStage, SizedGraph
 from mmcascade.runtime.graphs import GraphRun
 from mmcascade.serving.batching import Refused
 
@@ -141,7 +141,7 @@ class MemberGraph:
         BundleError: if the deployment holds another one.
     """
 
-    def __init__(self, member: str, handle: Any, graph: Stage | SizedGraph, seconds: float) -> None:
+    def __init__(self, member: str, handle: Any, graph: BundleStage | SizedGraph, seconds: float) -> None:
         self._member = member
         self._handle = handle
         self._sha256 = graph.sha256
@@ -187,7 +187,7 @@ class MembersEngine(Engine):
     handles: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
 
-    def load(self, folder: Path, member: str, graph: Stage | SizedGraph, shape: tuple[int, ...]) -> GraphRun:
+    def load(self, folder: Path, member: str, graph: BundleStage | SizedGraph, shape: tuple[int, ...]) -> GraphRun:
         """See the base class."""
         if member not in self.handles:
             return super().load(folder, member, graph, shape)

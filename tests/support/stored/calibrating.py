@@ -13,7 +13,7 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.quality import MeanIoU, class_iou, pixel_counts
 from mmcascade.calibration.replay.routes import route
-from mmcascade.calibration.replay.sources import CellSource, ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores
 from mmcascade.routing import WindowPolicy
 
 
@@ -24,7 +24,7 @@ def fit_store(store, identity, target, **options):
 
 def source_of(stages, labels, confidence='max_prob', fusion='prob', units=None):
     """Exits of all stages in order, and the units, or some of them."""
-    source = ScoreSource(stages, np.asarray(labels), confidence, fusion)
+    source = StoredScores(stages, np.asarray(labels), confidence, fusion)
     exits = source.along(tuple(range(len(stages))))
     if units is None:
         return exits, source.units
@@ -70,10 +70,10 @@ class CellResult:
 
 def replay_cells(store, chain, policy, images=None):
     """What a policy does with the cells of a store."""
-    return CellResult(CellSource(store).route(chain, policy, images))
+    return CellResult(StoredCells(store).route(chain, policy, images))
 
 
 def replay_stage(store, stage):
     """One stage alone on all cells."""
-    source = CellSource(store)
+    source = StoredCells(store)
     return CellResult(route([source.alone()[stage]], WindowPolicy([]), source.units, (stage,)))

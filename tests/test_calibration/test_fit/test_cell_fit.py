@@ -16,7 +16,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.support.stored.calibrating import fit_store, replay_cells
@@ -32,7 +32,7 @@ def policy_of(windows, max_cells):
 
 
 def all_shares(store, max_cells=None):
-    source = CellSource(store)
+    source = StoredCells(store)
     return Shares(source.along(tuple(range(store.stages))), source.units, max_cells)
 
 
@@ -165,7 +165,7 @@ def slow_worst_case(store, chain, max_cells):
 def test_the_worst_case_bounds_every_replay(tmp_path, on, max_cells):
     store = make_cell_store(tmp_path, 6, on=on)
     for chain in ((0,), (0, 2), (0, 1, 2)):
-        bound = CellSource(store).units.costs.worst_case(chain, max_cells)
+        bound = StoredCells(store).units.costs.worst_case(chain, max_cells)
         assert bound == pytest.approx(slow_worst_case(store, chain, max_cells))
         policy = policy_of([(None, None)] * (len(chain) - 1), max_cells)
         assert replay_cells(store, chain, policy).macs.max() <= bound + 1e-9

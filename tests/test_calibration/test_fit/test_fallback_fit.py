@@ -12,7 +12,7 @@ from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import near_a_bound, route
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.search import search
@@ -43,7 +43,7 @@ def test_no_image_costs_more_than_the_sum_of_the_members(tmp_path):
 @pytest.mark.parametrize('max_cells', [None, 4])
 def test_the_best_share_is_that_of_all_replays(tmp_path, stages, fallbacks, max_cells):
     store = made(tmp_path, stages, fallbacks)
-    source, chain = CellSource(store), tuple(range(stages))
+    source, chain = StoredCells(store), tuple(range(stages))
     shares, count = Shares(source.along(chain), source.units, max_cells), len(store.cells)
     points = []
     for k in range(count + 1):
@@ -61,7 +61,7 @@ def test_the_best_share_is_that_of_all_replays(tmp_path, stages, fallbacks, max_
 
 def test_two_sided_windows_are_never_worse(tmp_path):
     store = made(tmp_path, 3, (1, 2))
-    source = CellSource(store)
+    source = StoredCells(store)
     exits, units = source.along((0, 1, 2)), source.units
     for target in (Target('macs', 200.0), Target('deferred', 0.4)):
         one = route(exits, WindowPolicy(fit_shares(exits, units, target).windows), units)
@@ -85,7 +85,7 @@ def test_what_a_search_finds_is_what_a_replay_gives(tmp_path):
 
 def test_a_bound_near_a_score_on_the_whole_image_counts(tmp_path):
     store = made(tmp_path, 3, (1,))
-    source = CellSource(store)
+    source = StoredCells(store)
     exits, units = source.along((0, 1, 2)), source.units
     on_image = float(exits[1].by_whole[2].confidence[5])
     for threshold, expected in ((0.0, 0), (None, 1)):  # nobody runs stage 1, or everybody, so on whole images
@@ -95,7 +95,7 @@ def test_a_bound_near_a_score_on_the_whole_image_counts(tmp_path):
 
 def test_cells_are_judged_by_what_they_were_given(tmp_path):
     store = made(tmp_path, 3, (1, 2))
-    source = CellSource(store)
+    source = StoredCells(store)
     exits = source.along((0, 1, 2))
     for threshold in (0.4, 0.55, 0.7):
         routes = route(exits, WindowPolicy([(None, threshold)] * 2), source.units)

@@ -22,7 +22,7 @@ from mmcascade.calibration.fit.one_sided.shares import Shares
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import QUALITIES, MeanIoU, Quality, ScoreQuality, accepted_at
 from mmcascade.calibration.replay.routes import route
-from mmcascade.calibration.replay.sources import CellSource, ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores
 from mmcascade.calibration.search.grid import grid as grid_module
 from mmcascade.calibration.search.grid.grid import Grid
 from mmcascade.calibration.search.grid.listed import grid_of
@@ -71,8 +71,8 @@ def policy_of(windows, max_cells=None):
 
 def source_of(case):
     if isinstance(case, CellCase):
-        return CellSource(case.store)
-    return ScoreSource(case.store.stages(), case.labels, 'max_prob', case.fusion)
+        return StoredCells(case.store)
+    return StoredScores(case.store.stages(), case.labels, 'max_prob', case.fusion)
 
 
 def chosen_windows(cuts, windows, place):

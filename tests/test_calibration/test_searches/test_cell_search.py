@@ -10,7 +10,7 @@ import pytest
 
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import Aurc, MeanIoU
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.calibration.search.pareto import pareto_front
@@ -116,7 +116,7 @@ def test_plans_and_stores_that_make_no_sense(store):
     cells = replace(store.cells, confidence=np.full_like(store.cells.confidence, 0.5))
     store = copy.copy(store)
     store.__dict__['cells'] = cells
-    flat = replace(flat, source=CellSource(store))
+    flat = replace(flat, source=StoredCells(store))
     with pytest.raises(ValueError, match='stage small gives every unit the same max_prob, 0.5'):
         search(flat, IMAGES, Plan(MeanIoU()))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.costs import Chain
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.search.candidates import Candidates
 
 #: Those that read the fused probabilities, so that any stage has them.
@@ -31,7 +31,7 @@ def confidence_curves(candidates: Candidates, chain: Chain) -> dict[str, NDArray
         ValueError: for a store of cells.
     """
     source = candidates.source
-    if not isinstance(source, ScoreSource):
+    if not isinstance(source, StoredScores):
         raise ValueError('a store of cells keeps the scores of one confidence function, so there are none to compare')
     curves = {}
     for name in NAMES:

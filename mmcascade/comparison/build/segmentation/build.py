@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmcascade.calibration.fit.cells.selective import judged_images
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.whole_images import WholeImages, area_standings
@@ -104,7 +104,7 @@ def _systems(
     }
     systems = WholeImages(stores.pop('whole'), stores, on_images).systems()
     chain = tuple(range(len(config.model.stages)))
-    return {**systems, CASCADE: CellSource(cells, on_stages).route(chain, calibration.policy())}
+    return {**systems, CASCADE: StoredCells(cells, on_stages).route(chain, calibration.policy())}
 
 
 def _filled(config: Config, folder: Path, what: str) -> CellStore:

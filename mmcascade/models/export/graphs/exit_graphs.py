@@ -18,7 +18,7 @@ from mmcascade.routing import ExitState
 from mmcascade.routing.units.exit_state import FROM_INPUT
 from mmcascade.routing.units.trees import leaves, map_leaves
 from mmcascade.runtime.decision.exits import Shape
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 
 
@@ -119,7 +119,7 @@ class _Trial:
         inputs = [x.numpy() for x in self._inputs(before, count)]
         values, *left = ExitGraph(self.stage, before, self.leaves)(self._inputs(before, count))
         takes = () if before is None else tuple(tuple(x.shape[1:]) for x in leaves(before.rows))
-        entry = Stage('', 'graph', '', 0, 'logits', 1.0, 0.0, self.rows, takes=takes, leaves=self.left(2))
+        entry = BundleStage('', 'graph', '', 0, 'logits', 1.0, 0.0, self.rows, takes=takes, leaves=self.left(2))
         run = OnnxRuntimeGraph(model, entry, (self.classes,), Engine())
         found = []
         for size in sizes:

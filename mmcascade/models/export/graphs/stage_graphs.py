@@ -14,7 +14,7 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, d
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.classifier_stage import ClassifierStage
-from mmcascade.runtime.description.stages import Stage
+from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
 
 #: Batches of these sizes are compared with torch; a graph may be right only at the one that was traced.
@@ -110,7 +110,7 @@ def _compared(
     reference = network(images)
     values = reference.logits if reference.logits is not None else reference.probabilities
     assert values is not None
-    stage = Stage('', 'graph', '', 0, graph.output, 1.0, 0.0, graph.batch)
+    stage = BundleStage('', 'graph', '', 0, graph.output, 1.0, 0.0, graph.batch)
     run = OnnxRuntimeGraph(graph.model, stage, (classes,), Engine())
     given = {
         size: np.concatenate([run(part) for part in np.split(images.numpy(), range(size, len(images), size))])

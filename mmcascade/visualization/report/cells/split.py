@@ -9,7 +9,7 @@ from functools import cached_property
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE
 from mmcascade.calibration.worth.whole_images import WholeImages
@@ -37,9 +37,9 @@ class CellSplit:
         return unit_for(self.milliseconds)
 
     @cached_property
-    def source(self) -> CellSource:
+    def source(self) -> StoredCells:
         """Its stages."""
-        return CellSource(self.store, self.milliseconds)
+        return StoredCells(self.store, self.milliseconds)
 
     @cached_property
     def names(self) -> list[str]:

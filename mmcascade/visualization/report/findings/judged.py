@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.replay.sources import ScoreSource
+from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -32,7 +32,7 @@ class StoredSplit:
         names: of the stages, no name twice.
     """
 
-    source: ScoreSource
+    source: StoredScores
     names: tuple[str, ...]
 
     @classmethod
@@ -52,7 +52,7 @@ class StoredSplit:
             milliseconds: of each stage, in place of its multiply-adds.
         """
         stages = store.stages(temperatures)
-        source = ScoreSource(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
+        source = StoredScores(stages, np.asarray(store.labels), cascade.scoring, cascade.fusion, milliseconds)
         return cls(source, stage_names(cascade))
 
     @property

@@ -13,7 +13,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.quality import ClassIoU, class_number
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.routing import WindowPolicy
 from tests.support.stored.calibrating import fit_store, replay_cells
 from tests.support.stored.synthetic_cells import make_cell_store
@@ -42,7 +42,7 @@ def fitted(store, target, **options):
 @pytest.mark.parametrize('index', [0, 2])
 def test_the_cheapest_share_that_reaches_it(tmp_path, stages, index):
     store = make_cell_store(tmp_path, 8, cells=4, stages=stages)
-    source = CellSource(store)
+    source = StoredCells(store)
     shares, count = Shares(source.along(tuple(range(stages))), source.units), len(store.cells)
     points = []
     for k in range(count + 1):

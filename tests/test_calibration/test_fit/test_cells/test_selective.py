@@ -18,7 +18,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.calibration.replay.routes import route
-from mmcascade.calibration.replay.sources import CellSource
+from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.weighted_curves import accepted_point, weighted_risk_coverage
 from mmcascade.routing import WindowPolicy
@@ -137,7 +137,7 @@ def test_windows_reach_so_many_cells_to_both_sides_of_the_decision(tmp_path, tar
     windows = []
     for gap in range(2):
         before = [(None, None)] * gap if fit_on == 'all' else windows
-        source = CellSource(store)
+        source = StoredCells(store)
         exits = source.along(tuple(range(gap + 1)))
         routes = route(exits, WindowPolicy(before), source.units)
         units = slow_units(store, routes)
@@ -169,7 +169,7 @@ def slow_units(store, routes):
 
 def test_what_is_judged_are_the_records(tmp_path):
     store = make_cell_store(tmp_path, 15, stages=3, odd=0.2)
-    source, policy = CellSource(store), WindowPolicy([(0.4, 0.7), (None, 0.6)])
+    source, policy = StoredCells(store), WindowPolicy([(0.4, 0.7), (None, 0.6)])
     exits = source.along((0, 1, 2))
     routes = route(exits, policy, source.units)
     images, cells = slow_maps(store, policy)
@@ -184,7 +184,7 @@ def test_what_is_judged_are_the_records(tmp_path):
 def test_cells_of_images_that_ran_whole_are_judged_by_what_that_gave(tmp_path, stages, fallbacks):
     """What images lose in all their cells is what the route says of them, which is tied to the real router."""
     store = make_cell_store(tmp_path, 12, cells=4, stages=stages, fallbacks=fallbacks)
-    source, chain = CellSource(store), tuple(range(stages))
+    source, chain = StoredCells(store), tuple(range(stages))
     exits = source.along(chain)
     routes = route(exits, WindowPolicy([(None, 0.6)] * (stages - 1)), source.units)
     assert 0 < (routes.whole > 0).sum() < 12

@@ -26,7 +26,7 @@ from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 _CHUNK = 4096  # units at a time, which bounds the memory for their scores
 
 
-class Source(ABC):
+class StoredStages(ABC):
     """Stages with stored outputs over the units of one data set.
 
     A variant knows how outputs of stages are fused, and what a unit carries.
@@ -85,7 +85,7 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class ScoreSource(Source):
+class StoredScores(StoredStages):
     """Stored scores of classifiers; a unit carries whether it is wrong.
 
     Attributes:
@@ -112,7 +112,7 @@ class ScoreSource(Source):
         return Units(number, number, costs, np.ones(len(number)), self.labels < 0)
 
     def timed(self, milliseconds: Sequence[float]) -> Costs:
-        """See :meth:`Source.timed`."""
+        """See :meth:`StoredStages.timed`."""
         return self.counted.costs.measured(_on_each(milliseconds, len(self.labels)))
 
     def _shared_trunks(self, shape: tuple[int, ...]) -> SharedTrunks | None:
@@ -169,7 +169,7 @@ class ScoreSource(Source):
 
 
 @dataclass(frozen=True)
-class CellSource(Source):
+class StoredCells(StoredStages):
     """A complete store of cells; a cell carries its right and its predicted pixels per class. Groups are images.
 
     Attributes:
@@ -200,7 +200,7 @@ class CellSource(Source):
         )
 
     def timed(self, milliseconds: Sequence[float]) -> Costs:
-        """See :meth:`Source.timed`. Cells share the time of a first stage that runs on images by their areas.
+        """See :meth:`StoredStages.timed`. Cells share the time of a first stage that runs on images by their areas.
 
         Raises:
             ValueError: if a stage has a fallback, which takes another time on the whole image than on crops.
@@ -222,7 +222,7 @@ class CellSource(Source):
         return np.zeros(self.store.images, np.int64)
 
     def exits(self, chains: Iterable[Chain]) -> dict[Chain, Exit]:
-        """See :meth:`Source.exits`. With 'replace' a cell keeps its last finite output.
+        """See :meth:`StoredStages.exits`. With 'replace' a cell keeps its last finite output.
 
         Raises:
             ValueError: if a chain does not begin with stage 0 or runs a stage twice.
