@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mmcascade.comparison.classification.plots import plot_policies
+from mmcascade.comparison.segmentation.plot import plot_miou_against_macs
 from mmcascade.visualization.style import save
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,8 +29,6 @@ STORE = 'quickstart/committee/store'
 #: Per picture the file of a demo that it is, and the command that leaves it.
 COPIES = {
     'ood_roc.png': ('quickstart/roc_tpr0.8.png', 'make demo'),
-    'canvases_miou_macs.png': ('quickstart_seg/miou_macs.png', 'make demo-seg'),
-    'camvid_miou_macs.png': ('camvid/miou_macs.png', 'configs/camvid/README.md'),
 }
 #: Per picture the options of a search over the quickstart's store, and the file that it leaves.
 SEARCHES = {
@@ -43,8 +43,9 @@ def main() -> None:
     work_dirs = parser.parse_args().work_dirs.resolve()
     for script in ('idea_picture.py', 'architecture_picture.py'):
         runpy.run_path(str(ROOT / 'docs' / script))['main']()
-    results = json.loads((ROOT / 'benchmarks' / 'results' / 'quickstart.json').read_text())
-    save(plot_policies(results['policies']), IMAGES / 'policies.png')
+    save(plot_policies(results_of('quickstart')['policies']), IMAGES / 'policies.png')
+    for name, results in {'canvases': 'quickstart_seg', 'camvid': 'camvid'}.items():
+        save(plot_miou_against_macs(results_of(results)), IMAGES / f'{name}_miou_macs.png')
     for name, (file, command) in COPIES.items():
         if (work_dirs / file).is_file():
             shutil.copyfile(work_dirs / file, IMAGES / name)
@@ -59,6 +60,12 @@ def main() -> None:
             words = [sys.executable, ROOT / 'tools' / 'search.py', work_dirs / STORE, '--out', out, *options]
             subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
             shutil.copyfile(out / file, IMAGES / name)
+
+
+def results_of(name: str) -> dict[str, Any]:
+    """What was measured and committed."""
+    found: dict[str, Any] = json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())
+    return found
 
 
 if __name__ == '__main__':

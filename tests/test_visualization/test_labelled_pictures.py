@@ -19,16 +19,16 @@ from mmcascade.visualization.style import root_figure
 from tests.support import ROOT
 
 
-def systems_of(name: str) -> dict:
-    return json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())['systems']
+def results_of(name: str) -> dict:
+    return json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())
 
 
 def quality(key: str) -> Callable[[], object]:
-    return lambda: plots.plot_quality_against_macs(systems_of('quickstart'), key, key)
+    return lambda: plots.plot_quality_against_macs(results_of('quickstart')['systems'], key, key)
 
 
 def segmented(name: str) -> Callable[[], object]:
-    return lambda: segmentation.plot_miou_against_macs({}, systems_of(name))
+    return lambda: segmentation.plot_miou_against_macs(results_of(name))
 
 
 def searched() -> object:

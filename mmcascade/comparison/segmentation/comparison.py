@@ -137,8 +137,9 @@ class SegmentorComparison:
                 ),
                 'test': hindsight(unseen, budget),
             },
+            'curves': {name: deferral_curve(evidence) for name, evidence in unseen.items()},
         }
-        save(plot_miou_against_macs(unseen, metrics), self.work_dir / 'miou_macs.png', formats=('pdf',))
+        save(plot_miou_against_macs(results), self.work_dir / 'miou_macs.png', formats=('pdf',))
         write_json(self.work_dir / 'results.json', results)
         return results
 
@@ -240,6 +241,12 @@ def hindsight(stored: Mapping[str, Evidence], budget: float) -> dict[str, dict[s
             index = within[quality[within].argmax()]
             best[name] = {'mIoU': 100 * float(quality[index]), 'macs': float(macs[index]) / 1e9}
     return best
+
+
+def deferral_curve(evidence: Evidence, steps: int = 100) -> dict[str, list[float]]:
+    """'mIoU' in percent and 'macs' per image in G, as the share of the units that go on rises from none to all."""
+    quality, macs = share_curve(evidence, steps=steps)
+    return {'mIoU': (100 * quality).round(4).tolist(), 'macs': (macs / 1e9).round(6).tolist()}
 
 
 def _file_name(system: str) -> str:

@@ -4,44 +4,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmcascade.calibration.fit.calibrate import share_curve
-from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import STAGE_COLOURS, panel, role_of
 
 
-def plot_miou_against_macs(
-    stored: Mapping[str, Evidence], systems: Mapping[str, Mapping[str, float]], ax: Axes | None = None
-) -> Figure:
-    """mIoU over cost on the test split: a line per size of cells over all shares of them, a point per tested system.
+def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -> Figure:
+    """mIoU over cost on the test split: a point with its 95 % interval per tested system, a line per size of cells.
+
+    A line goes through all shares of the cells; its ring is the best of them within the budget. Results of an older
+    version hold the rings only.
 
     Args:
-        stored: per size of cells, 'image' for whole images.
-        systems: per system its metrics, ``cost/macs`` (G) and ``mIoU`` (percent) among them.
+        results: what ``results.json`` of a comparison holds.
         ax: where to draw; None = a figure of its own.
     """
     figure, axis = panel(ax, (7.2, 4.8))
-    for number, (name, evidence) in enumerate(stored.items()):
-        miou, macs = share_curve(evidence)
-        axis.plot(
-            macs / 1e9,
-            100 * miou,
-            color=STAGE_COLOURS[number % len(STAGE_COLOURS)],
-            linewidth=1.2,
-            label='whole images deferred' if name == 'image' else f'cells of {name} px deferred',
-        )
-    points = []
-    for name, metrics in systems.items():
-        x, y = metrics['cost/macs'], metrics['mIoU']
-        axis.plot(x, y, **role_of(name).point)
-        points.append(Label(x, y, name))
+    points = [
+        _draw_system(axis, name, metrics, results['intervals']['miou'][name])
+        for name, metrics in results['systems'].items()
+    ]
+    curves = results.get('curves', {})
+    for number, (name, best) in enumerate(results['hindsight']['test'].items()):
+        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
+        label = 'whole images' if name == 'image' else f'cells of {name} px'
+        if name in curves:
+            axis.plot(curves[name]['macs'], curves[name]['mIoU'], color=colour, linewidth=1.2, label=label, zorder=1)
+            label = ''
+        ring = dict(marker='o', markersize=9, markerfacecolor='none', linestyle='none')
+        axis.plot(best['macs'], best['mIoU'], color=colour, label=label, **ring)
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
-    if axis.get_legend_handles_labels()[0]:  # what was swept, where it was
-        axis.legend(loc='lower right', frameon=False)
+    if axis.get_legend_handles_labels()[0]:
+        title = f'deferred, best within {results["budget"]:g}x of {results["members"][1]}'
+        axis.legend(loc='lower right', frameon=False, title=title, alignment='left')
     place_labels(axis, points)
     return figure
+
+
+def _draw_system(axis: Axes, name: str, metrics: Mapping[str, float], interval: Mapping[str, float]) -> Label:
+    """A tested system; returns its name where it stands."""
+    x, y = metrics['cost/macs'], metrics['mIoU']
+    style = role_of(name).point
+    ends = [[max(y - 100 * interval['low'], 0)], [max(100 * interval['high'] - y, 0)]]
+    axis.errorbar(x, y, yerr=ends, elinewidth=0.8, capsize=2, **style)
+    return Label(x, y, name, style['color'])
