@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.description.manifest import Manifest
-from mmcascade.runtime.description.samples import Check, difference, read_samples
+from mmcascade.runtime.description.samples import Check, agree, difference, read_samples
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, GraphRun
-from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
+from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits
+from mmcascade.runtime.preprocessing.step import Pixels
+from mmcascade.runtime.preprocessing.views import read_seen
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,14 @@ class OpenedBundle(ABC):
                 runs[graph.sha256] = (engine or Engine()).load(self.folder, member, graph, shape)
         self.wire(runs)
 
+    def read(self, image: ImageLike) -> Pixels:
+        """Raw pixels ``(H, W, 3)`` of an image that the cascade can be shown.
+
+        Raises:
+            ImageError: if it cannot be read, is beyond the limits, or graphs cannot be shown an image of its size.
+        """
+        return read_seen(image, self.manifest.views, self.limits)
+
     @abstractmethod
     def wire(self, runs: Mapping[str, GraphRun]) -> None:
         """Give every stage what runs it.
@@ -157,7 +167,7 @@ class Bundle(OpenedBundle):
         pixels = []
         for place, image in enumerate(images):
             try:
-                pixels.append(read_image(image, self.limits))
+                pixels.append(self.read(image))
             except ImageError as error:
                 raise ImageError(f'image {place}: {error}') from error
         return self._decisions(route(self.manifest, self._runs, pixels))
@@ -182,7 +192,7 @@ class Bundle(OpenedBundle):
             pixels = []
             for image in batch:
                 try:
-                    pixels.append(read_image(image, self.limits))
+                    pixels.append(self.read(image))
                     results.append(None)
                 except ImageError as error:
                     results.append(Failure(str(error)))
@@ -206,10 +216,7 @@ class Bundle(OpenedBundle):
         for (path, entry), decision in zip(samples, decisions, strict=True):
             given = decision.to_json()
             for key in ('label', 'accepted', 'exit_stage'):
-                if entry.data.get(key) != given[key]:
-                    raise BundleError(
-                        f'sample {path.name}: {key} is {given[key]}, and {entry.data.get(key)} was promised'
-                    )
+                agree(path.name, key, given[key], entry.data.get(key))
             off = difference(path.name, entry.number('confidence'), decision.confidence, tolerance)
             largest = max(largest, off)
         return Check(len(samples), largest)

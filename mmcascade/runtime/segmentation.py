@@ -17,12 +17,13 @@ from mmcascade.runtime.cells.confidence import image_confidence
 from mmcascade.runtime.cells.grid import Grid
 from mmcascade.runtime.cells.route import Labelled, Run, label
 from mmcascade.runtime.decision.fusion import Floats
+from mmcascade.runtime.description.fields import is_bounded
 from mmcascade.runtime.description.manifest import NAME, Manifest
-from mmcascade.runtime.description.samples import Check, difference, read_samples
+from mmcascade.runtime.description.samples import Check, agree, difference, read_samples
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import BundleError, ImageError
 from mmcascade.runtime.graphs import Engine, GraphRun
-from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
+from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class SegmentationBundle(OpenedBundle):
         Raises:
             ImageError: if it cannot be read, or is seen at a size for which the bundle holds no graph.
         """
-        pixels = read_image(image, self.limits)
+        pixels = self.read(image)
         original = (pixels.shape[0], pixels.shape[1])
         seen = self.manifest.views[0](pixels)
         labelled = label(self.manifest, self._runs, seen, original, number, probabilities)
@@ -159,20 +160,13 @@ class SegmentationBundle(OpenedBundle):
         largest = 0.0
         for path, entry in samples:
             found = self.segment(path)
-            if entry.data.get('accepted') != found.accepted:
-                raise BundleError(
-                    f'sample {path.name}: accepted is {found.accepted}, and {entry.data.get("accepted")} was promised'
-                )
+            agree(path.name, 'accepted', found.accepted, entry.data.get('accepted'))
             cells = list(entry.objects('cells', most=1 << 16))
             if len(cells) != len(found.cells):
                 raise BundleError(f'sample {path.name} has {len(found.cells)} cells, and {len(cells)} were promised')
             for index, (promised, given) in enumerate(zip(cells, found.cells, strict=True)):
                 for key in ('exit_stage', 'accepted'):
-                    if promised.data.get(key) != given.to_json()[key]:
-                        raise BundleError(
-                            f'sample {path.name}: {key} of cell {index} is {given.to_json()[key]}, and '
-                            f'{promised.data.get(key)} was promised'
-                        )
+                    agree(path.name, f'{key} of cell {index}', given.to_json()[key], promised.data.get(key))
                 if 'confidence' in promised:
                     off = difference(
                         f'{path.name}, cell {index}', promised.number('confidence'), given.confidence, tolerance
@@ -180,6 +174,8 @@ class SegmentationBundle(OpenedBundle):
                     largest = max(largest, off)
             shares = np.bincount(found.labels.ravel(), minlength=self.manifest.num_classes) / found.labels.size
             named = entry.items('class_shares', self.manifest.num_classes)
+            if not all(map(is_bounded, named)):
+                raise entry.wrong('class_shares', 'a list of numbers, one per class')
             if not np.allclose(shares, np.asarray(named, np.float64), atol=1e-3):
                 raise BundleError(f'sample {path.name}: classes have other shares of the image than those promised')
         return Check(len(samples), largest)

@@ -21,7 +21,7 @@ from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import ImageError
 from mmcascade.runtime.graphs import Engine, Graph
-from mmcascade.runtime.preprocessing.images import read_image
+from mmcascade.runtime.preprocessing.views import read_seen
 
 #: Rows that one request to a member may have.
 MAX_BATCH = 64
@@ -56,7 +56,7 @@ class TritonPythonModel:
         for request in requests:
             encoded = self._triton.get_input_tensor_by_name(request, 'IMAGE').as_numpy().ravel()
             try:
-                mine = [read_image(bytes(data)) for data in encoded]
+                mine = [read_seen(bytes(data), self._manifest.views) for data in encoded]
             except ImageError as error:
                 parts.append(str(error))
                 continue

@@ -32,7 +32,7 @@ MAP = dict(scores=[0.1, 0.5], values=[0.2, 0.7])
 
 
 def classifier():
-    view = dict(channels='rgb', steps=STEPS)
+    view = dict(channels='rgb', steps=STEPS, size=[5, 5])
     expected = dict(units=9, reached=[0.5], accepted=None)
     data = manifest(2, 3, maps=[MAP, None], views=[view], expected=expected, classes=['a', 'b', 'c'])
     for stage in data['stages']:

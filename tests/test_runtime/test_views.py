@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from mmcascade.runtime import BundleError, ImageError
 from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.preprocessing import opencv_resize
-from mmcascade.runtime.preprocessing.images import ImageLimits, read_image
+from mmcascade.runtime.preprocessing.images import ImageLimits, image_size, read_image
 from mmcascade.runtime.preprocessing.views import View
 
 CODES = {
@@ -130,6 +131,71 @@ def test_a_view_cannot_become_huge():
     thin = np.zeros((1, 4000, 3), np.uint8)
     with pytest.raises(ImageError, match='would become'):
         view(dict(op='resize_edge', edge='short', size=64, library='opencv', method='bilinear'))(thin)
+
+
+SIZES = st.tuples(*[st.integers(1, 70)] * 2)
+FILTERS = st.sampled_from(['pillow bicubic', 'opencv bilinear', 'opencv area']).map(
+    lambda words: dict(zip(('library', 'method'), words.split(), strict=True))
+)
+
+
+def steps_of(sizes, filter_, choice):
+    """One step of each kind, with numbers of some sizes."""
+    (height, width), side = sizes, sizes[0]
+    return [
+        dict(op='resize', height=height, width=width, **filter_),
+        dict(op='resize_edge', edge=('short', 'long', 'width', 'height')[choice % 4], size=side, **filter_),
+        dict(op='resize_within', long=height, short=width, **filter_),
+        dict(op='resize_ratio', height=height, width=width, fit=('inside', 'outside')[choice % 2], **filter_),
+        dict(op='center_crop', height=height, width=width, fill=[1, 2, 3]),
+        dict(op='center_crop', height=height, width=width),
+        dict(op='crop_resize', size=side, padding=choice, **filter_),
+        dict(op='flip', direction='vertical'),
+    ]
+
+
+@given(SIZES, SIZES, FILTERS, st.integers(0, 20), st.permutations(range(8)), st.integers(1, 3))
+def test_what_becomes_of_an_image_is_known_before(image, sizes, filter_, choice, order, count):
+    """Of any, however small or thin: it is refused before, or comes out as large as was said."""
+    steps = steps_of(sizes, filter_, choice)
+    made, pixels = view(*(steps[k] for k in order[:count])), np.zeros((*image, 3), np.uint8)
+    try:
+        size = made.result(*image)
+    except ImageError:
+        with pytest.raises(ImageError):
+            made(pixels)
+    else:
+        assert made(pixels).shape == (3, *size)
+
+
+@pytest.mark.parametrize('size', [(1, 9), (9, 1), (1, 40_000), (3, 2), (5, 5), (40_000, 3)])
+def test_a_border_is_what_stands_around_the_middle(size):
+    """Border first and crop then, as torchvision does it, would hold a thin image as a huge one."""
+    made = view(dict(op='center_crop', height=4, width=4, fill=[1, 2, 3]), channels='rgb')(
+        np.full((*size, 3), 9, np.uint8)
+    )
+    assert made.shape == (3, 4, 4)
+    inside = (made == 9).all(0)
+    assert inside.sum() == np.prod(np.minimum(size, 4))
+    assert (made[:, ~inside] == np.array([[1], [2], [3]])).all()
+
+
+def test_an_image_that_graphs_do_not_take_is_told_by_its_size():
+    crop = dict(op='center_crop', height=8, width=6)
+    made = View.read(Fields({'channels': 'rgb', 'steps': [crop], 'size': [8, 6]}, 'it'))
+    assert made.result(8, 9) == (8, 6)
+    with pytest.raises(ImageError, match='of 7 x 9 pixels is seen at 7 x 6, and the graphs take 8 x 6; give larger'):
+        made.result(7, 9)
+
+
+def test_the_size_of_an_encoded_image_is_told_by_its_head():
+    data = encoded(Image.new('RGB', (50, 37)), 'PNG')
+    assert image_size(data) == image_size(data[:60]) == (37, 50)
+    for wrong, limits in ((data, ImageLimits(pixels=37 * 50 - 1)), (data, ImageLimits(bytes=20)), (b'no', None)):
+        with pytest.raises(ImageError) as told:
+            image_size(wrong, limits)
+        with pytest.raises(ImageError, match=re.escape(str(told.value))):
+            read_image(wrong, limits)
 
 
 def encoded(picture, format, **options):

@@ -71,7 +71,8 @@ def export_bundle(
     classes = int(routed.probs.shape[1])
     graphs = _graphs(model, shapes, classes)
     names = _file_names(model, graphs)
-    manifest = _manifest(model, views, blank, list(zip(graphs, names, strict=True)), classes, guarantee)
+    seen = [dict(view) | {'size': list(shape[1:])} for view, shape in zip(views, shapes, strict=True)]
+    manifest = _manifest(model, seen, blank, list(zip(graphs, names, strict=True)), classes, guarantee)
     with folder_written_whole(folder) as part:
         for name, graph in zip(names, graphs, strict=True):
             (part / name).write_bytes(graph.model)
@@ -164,7 +165,7 @@ def _manifest(
         'schema': 1,
         'task': 'classification',
         'num_classes': classes,
-        'views': [dict(view) for view in views],
+        'views': list(views),
         'stages': stages,
         'confidence': model.confidence.name,
         **decision_fields(model, guarantee),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmcascade.runtime.errors import BundleError
 
@@ -29,7 +29,7 @@ class Fields:
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, Mapping):
-            raise BundleError(f'{where} is an object, {{...}}, got {_short(data)}')
+            raise BundleError(f'{where} is an object, {{...}}, got {short(data)}')
         self.data = data
         self.where = where
 
@@ -38,12 +38,12 @@ class Fields:
 
     def wrong(self, name: str, expected: str) -> BundleError:
         """The error for a field that is there but is not what was expected."""
-        return BundleError(f'{self.where}: {name} is {expected}, got {_short(self.data.get(name))}')
+        return BundleError(f'{self.where}: {name} is {expected}, got {short(self.data.get(name))}')
 
     def text(self, name: str, default: Any = _REQUIRED, choices: tuple[str, ...] = ()) -> str:
         """A string, one of ``choices`` where there are any."""
         value = self._get(name, default)
-        if not isinstance(value, str) or (choices and value not in choices):
+        if not is_text(value) or (choices and value not in choices):
             raise self.wrong(name, f'one of {", ".join(map(repr, choices))}' if choices else 'a string')
         return value
 
@@ -97,6 +97,11 @@ class Fields:
         return value
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value of JSON is a string that can be written: half a surrogate pair cannot."""
+    return isinstance(value, str) and (value.isascii() or not any('\ud800' <= x <= '\udfff' for x in value))
+
+
 def is_whole(value: object) -> bool:
     """Whether a value of JSON is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -107,6 +112,7 @@ def is_bounded(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) <= BOUND
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value of JSON for an error, at most 80 characters of it."""
     text = repr(value) if not isinstance(value, (dict, list)) or len(value) < 10 else f'{type(value).__name__} of many'
     return text if len(text) <= 80 else text[:77] + '...'

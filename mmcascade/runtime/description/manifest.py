@@ -14,10 +14,11 @@ from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
-from mmcascade.runtime.description.fields import Fields, is_bounded
-from mmcascade.runtime.description.stages import BundleStage, SizedGraph, read_size, read_stages
+from mmcascade.runtime.description.fields import Fields, is_bounded, is_text
+from mmcascade.runtime.description.stages import BundleStage, SizedGraph, read_stages
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.preprocessing.step import read_size
 from mmcascade.runtime.preprocessing.views import View
 
 NAME = 'cascade.json'
@@ -167,7 +168,7 @@ def _classes(fields: Fields, num_classes: int) -> tuple[str, ...] | None:
     if 'classes' not in fields:
         return None
     names = fields.items('classes', num_classes, most=1_000_000)
-    if not all(isinstance(name, str) and len(name) <= 1000 for name in names):
+    if not all(is_text(name) and len(name) <= 1000 for name in names):
         raise fields.wrong('classes', f'a list of {num_classes} names')
     return tuple(names)
 

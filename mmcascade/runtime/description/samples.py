@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.description.fields import Fields, short
 from mmcascade.runtime.errors import BundleError
 
 #: Folder of sample inputs, and the file in it with the decisions that they must give.
 SAMPLES, DECISIONS = 'samples', 'decisions.json'
+_MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,16 @@ def read_samples(folder: Path) -> list[tuple[Path, Fields]]:
         raise BundleError(f'the samples of {folder} cannot be read ({SAMPLES}/{DECISIONS}: {why})') from error
     entries = list(Fields({'samples': data}, DECISIONS).objects('samples'))
     names = [entry.text('file') for entry in entries]
-    if not names or any('/' in name or '\\' in name or name.startswith('.') for name in names):
-        raise BundleError(f'{DECISIONS} names files beside it, at least one, got {names[:5]}')
+    wrong = [name for name in names if '/' in name or '\\' in name or name.startswith('.') or len(name) > _MAX_NAME]
+    if not names or wrong:
+        raise BundleError(f'{DECISIONS} names files beside it, at least one, got {short((wrong or names)[:5])}')
     return [(folder / SAMPLES / name, entry) for name, entry in zip(names, entries, strict=True)]
+
+
+def agree(name: str, field: str, given: object, promised: object) -> None:
+    """Raise BundleError if what a sample gives is not what was promised."""
+    if given != promised:
+        raise BundleError(f'sample {name}: {field} is {given}, and {short(promised)} was promised')
 
 
 def difference(name: str, promised: float, given: float, tolerance: float) -> float:

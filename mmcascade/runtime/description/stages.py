@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmcascade.runtime.decision.exits import Shape, read_continues, read_leaves
-from mmcascade.runtime.description.fields import Fields, is_whole
-from mmcascade.runtime.preprocessing.step import MAX_SIDE
+from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.preprocessing.step import read_size
 
 #: A bundle's files lie in its folder and have plain names.
 _GRAPH_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.onnx')
@@ -141,11 +141,3 @@ def _sized(fields: Fields) -> SizedGraph:
         fields.number('macs', 0.0, least=0.0),
         fields.whole('batch', 1, 4096) if 'batch' in fields else None,
     )
-
-
-def read_size(fields: Fields, name: str) -> tuple[int, int]:
-    """Height and width of a field, in pixels."""
-    sides = fields.items(name, 2)
-    if not all(is_whole(side) and 1 <= side <= MAX_SIDE for side in sides):
-        raise fields.wrong(name, f'[height, width] in whole pixels from 1 to {MAX_SIDE}')
-    return sides[0], sides[1]

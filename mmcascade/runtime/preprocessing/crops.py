@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from mmcascade.runtime.description.fields import Fields, is_bounded
-from mmcascade.runtime.preprocessing.resizes import Filter
-from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Step, size_of
+from mmcascade.runtime.errors import ImageError
+from mmcascade.runtime.preprocessing.resizes import Filter, Resizing
+from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Size, Step, size_of
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,32 @@ class CenterCrop(Step):
             raise fields.wrong('fill', 'three whole numbers from 0 to 255')
         return cls(height, width, (int(fill[0]), int(fill[1]), int(fill[2])))
 
+    def result(self, height: int, width: int) -> Size:
+        """See the base class."""
+        if self.fill is not None:
+            return self.height, self.width
+        return min(height, self.height), min(width, self.width)
+
     def __call__(self, image: Pixels) -> Pixels:
         """Run it; see the class."""
-        if self.fill is not None:
-            image = self._bordered(image)
         height, width = image.shape[:2]
         # Python rounds halves to even, and so do the pipelines that this follows.
         top, left = max(0, round((height - self.height) / 2)), max(0, round((width - self.width) / 2))
-        return image[top : top + self.height, left : left + self.width]
+        image = image[top : top + self.height, left : left + self.width]
+        return image if self.fill is None else self._bordered(image, self.fill)
 
-    def _bordered(self, image: Pixels) -> Pixels:
-        down, across = max(0, self.height - image.shape[0]), max(0, self.width - image.shape[1])
+    def _bordered(self, image: Pixels, fill: tuple[int, int, int]) -> Pixels:
+        down, across = self.height - image.shape[0], self.width - image.shape[1]
         if not down and not across:
             return image
-        bordered = np.empty((image.shape[0] + down, image.shape[1] + across, 3), np.uint8)
-        bordered[:] = self.fill
+        bordered = np.empty((self.height, self.width, 3), np.uint8)
+        bordered[:] = fill
         bordered[down // 2 : down // 2 + image.shape[0], across // 2 : across // 2 + image.shape[1]] = image
         return bordered
 
 
 @dataclass(frozen=True)
-class CropResize(Step):
+class CropResize(Resizing):
     """A centred square that leaves a border, resized: the evaluation of the EfficientNet papers.
 
     Attributes:
@@ -68,21 +74,39 @@ class CropResize(Step):
     op: ClassVar[str] = 'crop_resize'
     size: int
     padding: int
-    filter: Filter
 
     @classmethod
     def read(cls, fields: Fields) -> CropResize:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
-        return cls(fields.whole('size', 1, MAX_SIDE), fields.whole('padding', 0, MAX_SIDE), Filter.read(fields))
+        return cls(Filter.read(fields), fields.whole('size', 1, MAX_SIDE), fields.whole('padding', 0, MAX_SIDE))
+
+    def aim(self, height: int, width: int) -> Size:
+        """See the base class."""
+        return self.size, self.size
+
+    def source(self, height: int, width: int) -> Size:
+        """See the base class."""
+        rows, columns = self._square(height, width)
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    def result(self, height: int, width: int) -> Size:
+        """See the base class."""
+        if min(self.source(height, width)) < 1:
+            raise ImageError(f'an image of {height} x {width} pixels is too thin to crop a square from its middle')
+        return super().result(height, width)
 
     def __call__(self, image: Pixels) -> Pixels:
         """Run it; see the class."""
-        height, width = image.shape[:2]
+        aim = self.result(*image.shape[:2])
+        return self.filter(image[self._square(*image.shape[:2])], *aim)
+
+    def _square(self, height: int, width: int) -> tuple[slice, slice]:
+        """Its rows and columns."""
         side = self.size / (self.size + self.padding) * min(height, width)
         top, left = max(0, round((height - side) / 2)), max(0, round((width - side) / 2))
         # The last row and column are cut to whole pixels and belong to the square.
         bottom, right = min(int(top + side - 1), height - 1), min(int(left + side - 1), width - 1)
-        return self.filter(image[top : bottom + 1, left : right + 1], self.size, self.size)
+        return slice(top, bottom + 1), slice(left, right + 1)
 
 
 @dataclass(frozen=True)
@@ -96,6 +120,10 @@ class Flip(Step):
     def read(cls, fields: Fields) -> Flip:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
         return cls(fields.text('direction', choices=('horizontal', 'vertical')))
+
+    def result(self, height: int, width: int) -> Size:
+        """See the base class."""
+        return height, width
 
     def __call__(self, image: Pixels) -> Pixels:
         """Run it; see the class."""

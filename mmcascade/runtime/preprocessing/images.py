@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,25 @@ def read_image(image: ImageLike, limits: ImageLimits | None = None) -> NDArray[n
     if isinstance(image, Image.Image):
         return _pixels(image, limits, 'the picture')
     name = str(image) if isinstance(image, (str, Path)) else 'the encoded image'
+    with _opened(image, limits, name) as picture:
+        return _pixels(picture, limits, name)
+
+
+def image_size(data: bytes, limits: ImageLimits | None = None) -> tuple[int, int]:
+    """Height and width that an encoded image tells of itself, which is not decoded, nor turned.
+
+    Raises:
+        ImageError: as :func:`read_image`, as far as that can be told.
+    """
+    limits = limits or ImageLimits()
+    with _opened(data, limits, 'the encoded image') as picture:
+        _check_size(picture.height, picture.width, limits, 'the encoded image')
+        return picture.height, picture.width
+
+
+@contextmanager
+def _opened(image: str | Path | bytes, limits: ImageLimits, name: str) -> Iterator[Image.Image]:
+    """An image that is not decoded yet; whatever goes wrong inside is an ImageError."""
     try:
         data = image if isinstance(image, bytes) else _read_file(Path(image), limits)
         if len(data) > limits.bytes:
@@ -54,7 +75,7 @@ def read_image(image: ImageLike, limits: ImageLimits | None = None) -> NDArray[n
             # Our own bound on pixels stands in place of Pillow's warning about large pictures.
             warnings.simplefilter('ignore')
             with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                return _pixels(picture, limits, name)
+                yield picture
     except ImageError:
         raise
     except UnidentifiedImageError as error:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.runtime.errors import ImageError
+
 #: Fractions of a pixel are kept as whole numbers of 1 / 2048, as OpenCV does for 8-bit images.
 _ONE = 2048
 
@@ -31,12 +33,23 @@ def resize(image: NDArray[np.uint8], height: int, width: int, method: str) -> ND
 
     Raises:
         ValueError: on another method.
+        ImageError: if the method does not enlarge, and would have to.
     """
     if method not in METHODS:
         raise ValueError(f'OpenCV resizing here is one of {sorted(METHODS)}, got {method!r}')
+    check(image.shape[0], image.shape[1], height, width, method)
     if image.shape[:2] == (height, width):
         return image
     return METHODS[method](image, height, width)
+
+
+def check(height: int, width: int, new_height: int, new_width: int, method: str) -> None:
+    """Raise ImageError if a method does not bring an image of a size to another one."""
+    if method == 'area' and (new_height > height or new_width > width):
+        raise ImageError(
+            f"'area' shrinks, but an image of {height} x {width} pixels is to become {new_height} x {new_width}; give "
+            'larger images, or export a cascade whose views are bilinear'
+        )
 
 
 def _nearest(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -65,11 +78,6 @@ def _bicubic(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def _area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if height > image.shape[0] or width > image.shape[1]:
-        raise ValueError(
-            f"'area' shrinks, but an image of {image.shape[0]} x {image.shape[1]} pixels is to become "
-            f'{height} x {width}; give larger images, or export a cascade whose views are bilinear'
-        )
     down, across = _area_matrix(image.shape[0], height), _area_matrix(image.shape[1], width)
     total = np.einsum('yh,hwc,xw->yxc', down, image.astype(np.float32), across, optimize=True)
     return np.clip(np.rint(total), 0, 255).astype(np.uint8)

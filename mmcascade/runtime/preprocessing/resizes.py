@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from PIL import Image
 from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.errors import ImageError
 from mmcascade.runtime.preprocessing import opencv_resize
-from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Step, size_of
+from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Size, Step, size_of
 
 _PILLOW = {
     'nearest': Image.Resampling.NEAREST,
@@ -45,8 +46,6 @@ class Filter:
 
     def __call__(self, image: Pixels, height: int, width: int) -> Pixels:
         """Run it; see the class."""
-        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-            raise ImageError(f'an image of {image.shape[0]} x {image.shape[1]} would become {height} x {width} pixels')
         if self.library == 'opencv':
             return opencv_resize.resize(image, height, width, self.method)
         if image.shape[:2] == (height, width):
@@ -55,26 +54,53 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Resize(Step):
+class Resizing(Step):
+    """A step that resizes; a variant says to which size."""
+
+    filter: Filter
+
+    @abstractmethod
+    def aim(self, height: int, width: int) -> Size:
+        """The size that an image of this size gets, whatever its numbers."""
+
+    def source(self, height: int, width: int) -> Size:
+        """Size of the part of an image that is resized: all of it, unless a variant says otherwise."""
+        return height, width
+
+    def result(self, height: int, width: int) -> Size:
+        """See the base class."""
+        aim = self.aim(height, width)
+        if not all(1 <= side <= MAX_SIDE for side in aim):
+            raise ImageError(f'an image of {height} x {width} would become {aim[0]} x {aim[1]} pixels')
+        if self.filter.library == 'opencv':
+            opencv_resize.check(*self.source(height, width), *aim, self.filter.method)
+        return aim
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """Run it; see the class."""
+        return self.filter(image, *self.result(*image.shape[:2]))
+
+
+@dataclass(frozen=True)
+class Resize(Resizing):
     """To a fixed size, whatever the aspect ratio."""
 
     op: ClassVar[str] = 'resize'
     height: int
     width: int
-    filter: Filter
 
     @classmethod
     def read(cls, fields: Fields) -> Resize:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
-        return cls(*size_of(fields), Filter.read(fields))
+        return cls(Filter.read(fields), *size_of(fields))
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """Run it; see the class."""
-        return self.filter(image, self.height, self.width)
+    def aim(self, height: int, width: int) -> Size:
+        """See the base class."""
+        return self.height, self.width
 
 
 @dataclass(frozen=True)
-class ResizeEdge(Step):
+class ResizeEdge(Resizing):
     """One edge to a size and the other one in proportion, cut to whole pixels.
 
     Attributes:
@@ -85,25 +111,23 @@ class ResizeEdge(Step):
     op: ClassVar[str] = 'resize_edge'
     edge: str
     size: int
-    filter: Filter
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeEdge:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
         edge = fields.text('edge', choices=('short', 'long', 'width', 'height'))
-        return cls(edge, fields.whole('size', 1, MAX_SIDE), Filter.read(fields))
+        return cls(Filter.read(fields), edge, fields.whole('size', 1, MAX_SIDE))
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """Run it; see the class."""
-        height, width = image.shape[:2]
+    def aim(self, height: int, width: int) -> Size:
+        """See the base class."""
         by_width = self.edge == 'width' or (self.edge == 'short' and width < height)
         if by_width or (self.edge == 'long' and width > height):
-            return self.filter(image, int(self.size * height / width), self.size)
-        return self.filter(image, self.size, int(self.size * width / height))
+            return int(self.size * height / width), self.size
+        return self.size, int(self.size * width / height)
 
 
 @dataclass(frozen=True)
-class ResizeWithin(Step):
+class ResizeWithin(Resizing):
     """As large as fits into a size, keeping the aspect ratio.
 
     Attributes:
@@ -114,22 +138,20 @@ class ResizeWithin(Step):
     op: ClassVar[str] = 'resize_within'
     long: int
     short: int
-    filter: Filter
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeWithin:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
-        return cls(fields.whole('long', 1, MAX_SIDE), fields.whole('short', 1, MAX_SIDE), Filter.read(fields))
+        return cls(Filter.read(fields), fields.whole('long', 1, MAX_SIDE), fields.whole('short', 1, MAX_SIDE))
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """Run it; see the class."""
-        height, width = image.shape[:2]
+    def aim(self, height: int, width: int) -> Size:
+        """See the base class."""
         scale = min(self.long / max(height, width), self.short / min(height, width))
-        return self.filter(image, int(height * scale + 0.5), int(width * scale + 0.5))
+        return int(height * scale + 0.5), int(width * scale + 0.5)
 
 
 @dataclass(frozen=True)
-class ResizeRatio(Step):
+class ResizeRatio(Resizing):
     """Inside of a size, or around it, keeping the aspect ratio; rounded to whole pixels.
 
     Attributes:
@@ -140,17 +162,14 @@ class ResizeRatio(Step):
     height: int
     width: int
     fit: str
-    filter: Filter
 
     @classmethod
     def read(cls, fields: Fields) -> ResizeRatio:
         """Read its own fields, and refuse what is missing, of another kind or out of range."""
-        height, width = size_of(fields)
-        return cls(height, width, fields.text('fit', choices=('inside', 'outside')), Filter.read(fields))
+        return cls(Filter.read(fields), *size_of(fields), fields.text('fit', choices=('inside', 'outside')))
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """Run it; see the class."""
-        height, width = image.shape[:2]
+    def aim(self, height: int, width: int) -> Size:
+        """See the base class."""
         choose = max if self.fit == 'inside' else min
         ratio = choose(height / self.height, width / self.width)
-        return self.filter(image, round(height / ratio), round(width / ratio))
+        return round(height / ratio), round(width / ratio)
