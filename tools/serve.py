@@ -108,7 +108,9 @@ def _replicas(text: str) -> tuple[int, int]:
 def _folders(words: list[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for word in words:
-        name, _, folder = word.rpartition('=')
+        name, _, folder = word.partition('=')
+        if not folder or Path(word).exists():  # a folder may have the sign in its own name
+            name, folder = '', word
         path = Path(folder)
         name = name or path.resolve().name
         if name in folders:

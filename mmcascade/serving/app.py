@@ -20,11 +20,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmcascade.runtime import Decision, Engine, ImageError
 from mmcascade.runtime.decision.policies import Thresholds, Windows
-from mmcascade.runtime.preprocessing.images import read_image
-from mmcascade.serving.batching import Pixels, Refused
+from mmcascade.serving.batching import Refused
 from mmcascade.serving.bundles import Bundles, Served, ServedClassifier, ServedSegmentor
 from mmcascade.serving.metrics import ServerMetrics
-from mmcascade.serving.requests import Encoded, read_images
+from mmcascade.serving.requests import Sent, read_pixels
+from mmcascade.serving.room import Room
 from mmcascade.serving.schemas import BundleInfo, DecisionRow, Decisions, Labels, Problem, StageInfo
 from mmcascade.serving.settings import ServeSettings
 
@@ -92,14 +92,15 @@ def create_app(
     )
     app.state.bundles = bundles
     app.add_middleware(_CountAnswers, bundles=bundles, metrics=metrics)
-    _add_decisions(app, bundles, settings, metrics)
-    _add_labels(app, bundles, settings, metrics)
+    room = Room(settings.max_waiting_bytes)
+    _add_decisions(app, bundles, settings, metrics, room)
+    _add_labels(app, bundles, settings, metrics, room)
     _add_operations(app, bundles, metrics)
     _add_page(app)
     return app
 
 
-def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics: ServerMetrics) -> None:
+def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics: ServerMetrics, room: Room) -> None:
     @app.post('/v1/decide', responses=_PROBLEMS, openapi_extra=_BODY)
     async def decide(
         request: Request,
@@ -111,15 +112,15 @@ def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metr
         served = _served(bundles, bundle)
         if not isinstance(served, ServedClassifier):
             raise HTTPException(422, f'bundle {served.name!r} labels pixels: POST an image to /v1/segment')
-        encoded = await read_images(request, settings)
-        pixels = await asyncio.gather(*(asyncio.to_thread(_decoded, data, settings) for _, data in encoded))
-        readable = [image for image in pixels if not isinstance(image, ImageError)]
-        metrics.failures.labels(served.name).inc(len(pixels) - len(readable))
-        if not readable and len(pixels) == 1:
-            raise HTTPException(400, str(pixels[0]))
-        decisions = await served.decide(readable) if readable else []
+        with served.answering(), room.place() as take:
+            images = await read_pixels(request, served, settings, take)
+            readable = [image.pixels for image in images if not isinstance(image.pixels, ImageError)]
+            metrics.failures.labels(served.name).inc(len(images) - len(readable))
+            if not readable and len(images) == 1:
+                raise HTTPException(400, str(images[0].pixels))
+            decisions = await served.decide(readable) if readable else []
         metrics.decided(served.name, decisions, time.monotonic() - started)
-        return Decisions(bundle=served.name, decisions=_rows(served, encoded, pixels, decisions, top))
+        return Decisions(bundle=served.name, decisions=_rows(served, images, decisions, top))
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
@@ -130,7 +131,7 @@ def _add_decisions(app: FastAPI, bundles: Bundles, settings: ServeSettings, metr
         return Response(status_code=400)  # which nobody reads
 
 
-def _add_labels(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics: ServerMetrics) -> None:
+def _add_labels(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics: ServerMetrics, room: Room) -> None:
     @app.post(
         '/v1/segment',
         responses={**_PROBLEMS, 200: {'model': Labels, 'content': {'image/png': {}}}},
@@ -147,17 +148,17 @@ def _add_labels(app: FastAPI, bundles: Bundles, settings: ServeSettings, metrics
         served = _served(bundles, bundle)
         if not isinstance(served, ServedSegmentor):
             raise HTTPException(422, f'bundle {served.name!r} decides on whole images: POST them to /v1/decide')
-        encoded = await read_images(request, settings)
-        if len(encoded) > 1:
-            raise HTTPException(422, f'pixels are labelled image by image, and there are {len(encoded)}; send one')
-        image = await asyncio.to_thread(_decoded, encoded[0][1], settings)
-        try:
-            if isinstance(image, ImageError):
-                raise image
-            found = await served.segment(image)
-        except ImageError as error:
-            metrics.failures.labels(served.name).inc()
-            raise HTTPException(400, str(error)) from error
+        with served.answering(), room.place() as take:
+            images = await read_pixels(request, served, settings, take)
+            if len(images) > 1:
+                raise HTTPException(422, f'pixels are labelled image by image, and there are {len(images)}; send one')
+            try:
+                if isinstance(image := images[0].pixels, ImageError):
+                    raise image
+                found = await served.segment(image)
+            except ImageError as error:
+                metrics.failures.labels(served.name).inc()
+                raise HTTPException(400, str(error)) from error
         metrics.segmented(served.name, found, time.monotonic() - started)
         png = await asyncio.to_thread(found.png)
         if answer == 'png':
@@ -235,32 +236,19 @@ def _served(bundles: Bundles, name: str | None) -> Served:
         raise HTTPException(503, 'the server is about to stop') from error
 
 
-def _decoded(data: bytes, settings: ServeSettings) -> Pixels | ImageError:
-    try:
-        return read_image(data, settings.limits)
-    except ImageError as error:
-        return error
-
-
-def _rows(
-    served: ServedClassifier,
-    encoded: list[Encoded],
-    pixels: list[Pixels | ImageError],
-    decisions: list[Decision],
-    top: int,
-) -> list[DecisionRow]:
+def _rows(served: ServedClassifier, images: list[Sent], decisions: list[Decision], top: int) -> list[DecisionRow]:
     given = iter(decisions)
     stages = served.manifest.stages
     rows = []
-    for (name, _), image in zip(encoded, pixels, strict=True):
-        if isinstance(image, ImageError):
-            rows.append(DecisionRow(image=name, error=str(image)))
+    for image in images:
+        if isinstance(image.pixels, ImageError):
+            rows.append(DecisionRow(image=image.name, error=str(image.pixels)))
             continue
         decision = next(given)
         best = np.argsort(-decision.probabilities, kind='stable')[:top].tolist()
         rows.append(
             DecisionRow(
-                image=name,
+                image=image.name,
                 member=stages[decision.exit_stage].member,
                 top=[(label, float(decision.probabilities[label])) for label in best],
                 label=decision.label,

@@ -65,7 +65,6 @@ class MicroBatcher(Generic[Answer]):
         self._settings = settings
         self._observe = observe
         self._waiting: deque[_Waiting[Answer]] = deque()
-        self._bytes = 0
         self._arrived = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, 'decide')
@@ -84,19 +83,17 @@ class MicroBatcher(Generic[Answer]):
         settings = self._settings
         if self._closing:
             raise Refused(503, 'the server is about to stop')
-        size = sum(image.nbytes for image in images)
-        if len(images) > settings.max_waiting or size > settings.max_waiting_bytes:
+        if len(images) > settings.max_waiting:
             raise Refused(
                 413,
-                f'one request has {len(images)} images of {size:,} bytes of pixels, and at most {settings.max_waiting} '
-                f'of {settings.max_waiting_bytes:,} may wait here; send fewer at a time',
+                f'one request has {len(images)} images, and at most {settings.max_waiting} may wait here; send fewer '
+                'at a time',
             )
-        if len(self._waiting) + len(images) > settings.max_waiting or self._bytes + size > settings.max_waiting_bytes:
+        if len(self._waiting) + len(images) > settings.max_waiting:
             raise Refused(429, f'{len(self._waiting)} images wait already; come again later')
         now, loop = time.monotonic(), asyncio.get_running_loop()
         entries: list[_Waiting[Answer]] = [_Waiting(image, now, loop.create_future()) for image in images]
         self._waiting.extend(entries)
-        self._bytes += size
         self._arrived.set()
         try:
             return list(await asyncio.gather(*(entry.answer for entry in entries)))
@@ -151,7 +148,6 @@ class MicroBatcher(Generic[Answer]):
         late = time.monotonic() - self._settings.deadline_s
         while self._waiting and len(batch) < self._settings.max_batch:
             entry = self._waiting.popleft()
-            self._bytes -= entry.image.nbytes
             if entry.answer.done():
                 continue
             if entry.since < late:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,33 @@ class Served(ABC):
         self.metrics = metrics
         expected = bundle.manifest.expected
         self.monitor = None if expected is None else DriftMonitor(expected)
+        self._read = bundle.read
+        self._requests = 0
+        self._left = asyncio.Event()
+
+    def read(self, encoded: bytes) -> Pixels | ImageError:
+        """Raw pixels of an encoded image, or why there are none; for any thread."""
+        try:
+            return self._read(encoded)
+        except ImageError as error:
+            return error
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A request that is answered by this bundle, even if another one has its name by then."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._left.set()
+
+    async def close(self) -> None:
+        """Answer the requests that have begun and end."""
+        while self._requests:
+            self._left.clear()
+            await self._left.wait()
+        await self.batcher.close()
 
     @property
     @abstractmethod
@@ -122,6 +150,7 @@ class Bundles:
         self._metrics = metrics
         self._loaded = {name: self._load(name) for name in folders}
         self._served: dict[str, Served] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def __getitem__(self, name: str | None) -> Served:
         """The bundle of a name, or the first one.
@@ -146,7 +175,7 @@ class Bundles:
         self._loaded.clear()
 
     async def reload(self) -> None:
-        """Load every bundle anew from its folder; requests that wait are answered by the old one.
+        """Load every bundle anew from its folder; requests that have begun are answered by the old one.
 
         Raises:
             BundleError: if a new one is wrong; then all stay as they are.
@@ -154,12 +183,16 @@ class Bundles:
         fresh = {name: await asyncio.to_thread(self._load, name) for name in self.folders}
         old = list(self)
         self._served = {name: self._serve(name, bundle) for name, bundle in fresh.items()}
-        await asyncio.gather(*(served.batcher.close() for served in old))
+        self._metrics.forget_drift()
+        for served in old:
+            task = asyncio.create_task(served.close())
+            self._leaving.add(task)  # the loop keeps only a weak reference
+            task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
-        """Answer what waits and end."""
+        """Answer the requests that have begun and end."""
         served, self._served = list(self), {}
-        await asyncio.gather(*(one.batcher.close() for one in served))
+        await asyncio.gather(*(one.close() for one in served), *self._leaving)
 
     def _serve(self, name: str, bundle: Bundle | SegmentationBundle) -> Served:
         if isinstance(bundle, Bundle):

@@ -87,6 +87,11 @@ class ServerMetrics:
         self.batch_size.labels(bundle).observe(size)
         self.batch_seconds.labels(bundle).observe(seconds)
 
+    def forget_drift(self) -> None:
+        """Say nothing of drift until it is published again: other bundles may have other stages, or none to tell."""
+        self.drift.clear()
+        self.drifted.clear()
+
     def text(self) -> bytes:
         """All of it, as Prometheus wants it."""
         return generate_latest(self.registry)

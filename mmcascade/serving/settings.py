@@ -16,7 +16,7 @@ class ServeSettings:
         max_batch: images that run together at the most.
         wait_ms: how long the first image of a batch waits for others, in milliseconds.
         max_waiting: images that may wait; one more is refused with status 429.
-        max_waiting_bytes: of decoded pixels that may wait.
+        max_waiting_bytes: that all requests together hold, of bodies and decoded pixels; beyond: status 429.
         deadline_s: an image that has waited so long is refused with status 503, in seconds.
         receive_s: how long a client may take to send its request, in seconds.
         max_images: in one request.

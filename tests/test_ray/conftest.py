@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 
 import numpy as np
 import pytest
@@ -39,12 +38,6 @@ def images(tmp_path_factory):
     for number, pixels in enumerate(numbered_images(COUNT)):
         Image.fromarray(pixels).save(folder / f'{number:03d}.png')
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(('127.0.0.1', 0))
-        return found.getsockname()[1]
 
 
 def pids_of(words: str) -> list[int]:

@@ -21,7 +21,8 @@ from mmcascade.serving.ray.deployment import RaySettings, _check_room, _join, st
 from mmcascade.serving.ray.members import MemberResources
 from mmcascade.serving.settings import ServeSettings
 from tests.support import ROOT
-from tests.test_ray.conftest import free_port, pids_of
+from tests.support.ports import free_port
+from tests.test_ray.conftest import pids_of
 
 # Ray warns of its own ways.
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings('ignore')]

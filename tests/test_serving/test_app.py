@@ -1,22 +1,12 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import os
 import random
 import re
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,7 +18,6 @@ from mmcascade.serving.settings import ServeSettings
 from tests.support.bundles import numbered_images, write_bundle
 from tests.test_runtime.test_bundle import write_samples
 
-ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 SCORES = [RNG.normal(size=(40, 3)).astype(np.float32) * 2, RNG.normal(size=(40, 3)).astype(np.float32) * 3]
 SETTINGS = ServeSettings(wait_ms=1, max_images=8, max_bytes=200_000, max_pixels=10_000)
@@ -105,6 +94,34 @@ def test_wrong_requests_are_refused_in_words(client, request_, status, words):
     assert words in json.dumps(answer.json())
 
 
+def test_an_image_of_which_no_view_can_be_made_harms_nobody(tmp_path):
+    """It is refused before it runs together with those of others."""
+    step = {'op': 'resize_edge', 'edge': 'short', 'size': 64, 'library': 'pillow', 'method': 'nearest'}
+    view = {'channels': 'rgb', 'steps': [step, {'op': 'center_crop', 'height': 64, 'width': 64}]}
+    folder, thin = write_bundle(tmp_path, SCORES, views=[view]), png(np.zeros((1, 3000, 3), np.uint8))
+    with TestClient(create_app({'main': folder}, ServeSettings(wait_ms=50))) as client, ThreadPoolExecutor(8) as pool:
+        sent = [thin if number % 4 == 1 else IMAGES[number] for number in range(8)]
+        answers = list(pool.map(lambda image: client.post('/v1/decide', content=image), sent))
+        assert [answer.status_code for answer in answers] == [200, 400, 200, 200] * 2
+        assert 'would become 64 x 192000 pixels' in answers[1].json()['detail']
+        files = [('images', ('thin.png', thin)), ('images', ('good.png', IMAGES[3]))]
+        bad, good = client.post('/v1/decide', files=files).json()['decisions']
+    assert 'would become' in bad['error'] and good['label'] == answers[3].json()['decisions'][0]['label']
+
+
+def test_what_is_decoded_has_room_before(folder):
+    """A file of a few hundred bytes can be a picture of many pixels, and a request holds many files."""
+    image = png(np.zeros((90, 100, 3), np.uint8))
+    settings = ServeSettings(wait_ms=1, max_images=8, max_pixels=10_000, max_waiting_bytes=100_000)
+    with TestClient(create_app({'main': folder}, settings)) as client:
+        files = [('images', (f'{number}.png', image)) for number in range(4)]
+        answer = client.post('/v1/decide', files=files)
+        assert answer.status_code == 413 and 'send fewer or smaller images' in answer.json()['detail']
+        assert client.post('/v1/decide', content=bytes(100_001)).status_code == 413
+        for _ in range(5):  # what was taken is given back, also by those that were refused
+            assert client.post('/v1/decide', files=files[:3]).status_code == 200
+
+
 def test_operations(client):
     assert client.get('/healthz').json() == {'status': 'ok'}
     assert client.get('/readyz').status_code == 200
@@ -157,104 +174,6 @@ def test_many_broken_requests_never_break_the_server(client):
         answer = client.post('/v1/decide', content=bytes(body[: rng.randrange(len(body))]), headers=headers)
         assert answer.status_code < 500, answer.text
     assert client.post('/v1/decide', content=IMAGES[0]).status_code == 200
-
-
-def test_reload_takes_the_new_bundle_or_keeps_the_old(tmp_path):
-    folder = write_bundle(tmp_path / 'b', SCORES)
-    app = create_app({'main': folder}, SETTINGS)
-    with TestClient(app) as client:
-        before = client.post('/v1/decide', content=IMAGES[3]).json()['decisions'][0]
-        write_bundle(folder, SCORES, accept=None)
-        client.portal.call(app.state.bundles.reload)
-        after = client.post('/v1/decide', content=IMAGES[3]).json()['decisions'][0]
-        assert before['accepted'] is not None and after['accepted'] is None and before['label'] == after['label']
-        (folder / 'cascade.json').write_text('{')
-        with pytest.raises(BundleError, match="bundle 'main': .* is no JSON"):
-            client.portal.call(app.state.bundles.reload)
-        assert client.post('/v1/decide', content=IMAGES[3]).json()['decisions'][0] == after
-
-
-@pytest.fixture
-def server(folder):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    code = (
-        'import sys; from pathlib import Path\n'
-        'from mmcascade.serving.server import serve; from mmcascade.serving.settings import ServeSettings\n'
-        f'serve({{"main": Path({str(folder)!r})}}, port={port}, settings=ServeSettings(receive_s=1.0))'
-    )
-    process = subprocess.Popen(
-        [sys.executable, '-c', code], stderr=subprocess.PIPE, text=True, env=os.environ | {'PYTHONPATH': str(ROOT)}
-    )
-    url = f'http://127.0.0.1:{port}'
-    for _ in range(300):
-        try:
-            if httpx.get(url + '/readyz').status_code == 200:
-                break
-        except httpx.TransportError:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
-    yield process, url, port
-    process.kill()
-    process.wait()
-    process.stderr.close()
-
-
-def test_real_server_under_mixed_load_loses_nothing_and_ends_gracefully(server, folder):
-    process, url, port = server
-    expected = [d.label for d in Bundle(folder).decide(IMAGES)]
-
-    def slow_or_cut(_):
-        with socket.create_connection(('127.0.0.1', port)) as connection:
-            connection.sendall(b'POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\nhalf')
-
-    def good(index):
-        return httpx.post(url + '/v1/decide', content=IMAGES[index % 40], timeout=30).json()['decisions'][0]['label']
-
-    with ThreadPoolExecutor(16) as pool:
-        cut = pool.map(slow_or_cut, range(20))
-        bad = pool.map(lambda _: httpx.post(url + '/v1/decide', content=b'?', timeout=30).status_code, range(40))
-        labels = list(pool.map(good, range(200)))
-        assert set(bad) == {400} and list(cut) == [None] * 20
-    assert labels == [expected[index % 40] for index in range(200)]
-
-    started = time.monotonic()
-    with socket.create_connection(('127.0.0.1', port), timeout=20) as connection:
-        connection.sendall(b'POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\nhalf')
-        assert b' 408 ' in connection.recv(4096).split(b'\r\n')[0]
-    assert time.monotonic() - started < 15
-
-    process.send_signal(signal.SIGHUP)
-    assert 'loaded anew: main' in process.stderr.readline()
-    assert good(1) == expected[1]
-    answers = []
-    threads = [threading.Thread(target=lambda i=i: answers.append((i, good(i)))) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    process.send_signal(signal.SIGTERM)
-    process.wait(20)
-    assert sorted(answers) == [(i, expected[i]) for i in range(8)]
-    assert process.stderr.read() == ''
-
-
-def test_answers_during_shutdown_are_given(folder):
-    """What waits when the application ends is decided on."""
-    app = create_app({'main': folder}, ServeSettings(wait_ms=300))
-
-    async def main():
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url='http://x') as client,
-        ):
-            waiting = asyncio.create_task(client.post('/v1/decide', content=IMAGES[0]))
-            await asyncio.sleep(0.05)
-        return (await waiting).status_code
-
-    assert asyncio.run(main()) == 200
 
 
 def test_limits_that_a_bundles_own_samples_exceed_are_named_at_the_start(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from mmcascade.runtime import Bundle
 from tests.support import ROOT
 from tests.support.bundles import numbered_images, write_bundle
+from tests.support.ports import free_port
 from tests.test_serving.test_app import png
 
 # schemathesis brings deprecations of its own.
@@ -34,9 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def address(folder):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(ROOT / 'tools' / 'serve.py'), str(folder), '--port', str(port)]
     server = subprocess.Popen([*command, '--max-bytes', '200000', '--max-pixels', '10000'])
     url = f'http://127.0.0.1:{port}'
