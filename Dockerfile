@@ -1,6 +1,8 @@
 # The server of a bundle on processors, without torch:
 #   docker build -t mmcascade .
 #   docker run --rm -p 8000:8000 -v "$PWD/work_dirs/bundle:/bundle:ro" mmcascade
+# The same with Ray, for docs/en/examples/kuberay_serve.yaml:
+#   docker build --build-arg EXTRAS=serve,ray -t mmcascade-ray .
 # The notebooks in JupyterLab, and the demo, in the locked environment for processors:
 #   docker build --target demo -t mmcascade-demo .
 #   docker run --rm -p 8888:8888 mmcascade-demo
@@ -18,16 +20,18 @@ ENV OMP_NUM_THREADS=1
 CMD [".venv/bin/jupyter", "lab", "--ip", "0.0.0.0", "--no-browser", "docs/en/notebooks"]
 
 FROM python:3.11-slim AS build
+ARG EXTRAS=serve
 COPY . /src
 RUN python -m venv /opt/mmcascade \
-    && PIP_CONSTRAINT=/src/requirements/lock.txt /opt/mmcascade/bin/pip install --no-cache-dir "/src[serve]"
+    && PIP_CONSTRAINT=/src/requirements/lock.txt /opt/mmcascade/bin/pip install --no-cache-dir "/src[$EXTRAS]"
 
 FROM python:3.11-slim
 COPY --from=build /opt/mmcascade /opt/mmcascade
 RUN useradd --system --no-create-home server
 USER server
 EXPOSE 8000
-ENV OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
+# KubeRay runs `ray` itself in place of the entry point, and finds it by PATH.
+ENV OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1 PATH=/opt/mmcascade/bin:$PATH
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["/opt/mmcascade/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz')"]
 # In a container the outside is reached through its own port only.

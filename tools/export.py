@@ -47,10 +47,13 @@ def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade export'):
         from mmcascade._system.tables import print_lines
         from mmcascade.engine.runs.export import add_hub_files, run_export
-        from mmcascade.models.export.triton_repository import write_triton
+        from mmcascade.models.cascades import task_of
+        from mmcascade.models.export.triton_repository import check_repository, write_triton
         from mmcascade.runtime import Bundle
 
     cfg = read_config(args.config, args.cfg_options)
+    if args.triton is not None and (task := task_of(cfg)) is not None:
+        check_repository(task, args.triton)
     title = args.title or Path(args.config).stem
     report, single = run_export(cfg, Path(args.out_dir), title, args.images, args.single_file)
     print_lines([f'{args.out_dir}: cascade.json, {", ".join(report.graphs)}, samples', *report.sentences()])

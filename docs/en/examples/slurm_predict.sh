@@ -13,12 +13,19 @@ port=6379
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | cut -d ' ' -f 1)
 
+# Steps of a job do not take this over from sbatch, and would have one processor each.
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # Ray tells its nodes apart from strangers by a token; all of them find it in the home folder.
-export RAY_USAGE_STATS_ENABLED=0
-srun --nodes=1 --ntasks=1 -w "$head" ray start --head --node-ip-address="$address" --port=$port --block &
+ray get-auth-token --generate > /dev/null
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+srun --nodes=1 --ntasks=1 -w "$head" \
+    ray start --head --node-ip-address="$address" --port=$port --num-cpus="$SLURM_CPUS_PER_TASK" --block &
 sleep 20
-srun --nodes=$((SLURM_NNODES - 1)) --ntasks=$((SLURM_NNODES - 1)) --exclude="$head" \
-    ray start --address="$address:$port" --block &
-sleep 20
+others=$((SLURM_NNODES - 1))
+if ((others > 0)); then
+    srun --nodes=$others --ntasks=$others --exclude="$head" \
+        ray start --address="$address:$port" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
+    sleep 20
+fi
 srun --overlap --nodes=1 --ntasks=1 -w "$head" \
     mmcascade predict "$bundle" "$images" --out "$out" --engine ray --address "$address:$port"

@@ -21,6 +21,21 @@ from mmcascade.runtime.triton import TritonPythonModel  # noqa: F401
 '''
 
 
+def check_repository(task: str, folder: Path) -> None:
+    """See, before anything is exported, that a cascade of a task can have a model repository in a folder.
+
+    Raises:
+        ValueError: if the task is not classification.
+        FileExistsError: if there is something in the folder.
+    """
+    if task != 'classification':
+        raise ValueError(
+            'a model repository of Triton holds classifiers, and this cascade labels pixels; leave out --triton, and '
+            'serve the bundle with mmcascade serve'
+        )
+    check_empty(folder)
+
+
 def write_triton(bundle: Bundle, folder: Path) -> list[str]:
     """Write a bundle as a model repository: one ONNX model per member, and a Python model that asks for them.
 
@@ -34,8 +49,8 @@ def write_triton(bundle: Bundle, folder: Path) -> list[str]:
     Raises:
         ValueError: if exits of a network go on from each other.
     """
-    check_empty(folder)
     manifest = bundle.manifest
+    check_repository(manifest.task, folder)
     if any(stage.continues is not None for stage in manifest.stages):
         raise ValueError(
             'a model repository holds whole networks, and exits of this cascade go on from each other; serve the '

@@ -20,10 +20,11 @@ import pytest
 import yaml
 
 from mmcascade.engine.runs.export import add_hub_files
-from mmcascade.models.export.triton_repository import write_triton
+from mmcascade.models.export.triton_repository import check_repository, write_triton
 from mmcascade.runtime import Bundle
 from tests.support import ROOT
 from tests.support.bundles import numbered_images, write_bundle
+from tests.support.triton_config import ParseError, read_config
 from tests.test_serving.test_app import png
 
 RNG = np.random.default_rng(0)
@@ -104,10 +105,35 @@ def test_a_repository_of_triton_decides_as_the_bundle(bundle, tmp_path, monkeypa
     assert asked == [(members[0], 40), (members[1], deferred)] and 0 < deferred < 40
 
 
+def test_protobuf_reads_what_triton_is_told_of_each_model(bundle, tmp_path):
+    *members, cascade = write_triton(bundle, tmp_path / 'models')
+    for name in members:
+        config = read_config((tmp_path / 'models' / name / 'config.pbtxt').read_text())
+        session = onnxruntime.InferenceSession(tmp_path / 'models' / name / '1' / 'model.onnx')
+        (given,), (made,) = session.get_inputs(), session.get_outputs()
+        assert (config.name, config.backend) == (name, 'onnxruntime') and config.max_batch_size > 1
+        assert config.dynamic_batching.max_queue_delay_microseconds > 0
+        # Of what is open there are no numbers, and Triton leaves the batch out.
+        for told, real in ((config.input, given), (config.output, made)):
+            (tensor,) = told
+            dims = [side if isinstance(side, int) else -1 for side in real.shape[1:]]
+            assert (tensor.name, list(tensor.dims)) == (real.name, dims)
+    config = read_config((tmp_path / 'models' / cascade / 'config.pbtxt').read_text())
+    assert (config.name, config.backend, config.max_batch_size) == (cascade, 'python', 0)
+    assert [tensor.name for tensor in config.input] == ['IMAGE'] and len(config.output) == 7
+    with pytest.raises(ParseError, match='no field named "outputs"'):
+        read_config('outputs [ { name: "LABEL" } ]')
+
+
 def test_a_repository_is_written_beside_nothing_else(bundle, tmp_path):
     (tmp_path / 'mine').write_text('x')
     with pytest.raises(FileExistsError, match='not empty'):
         write_triton(bundle, tmp_path)
+
+
+def test_a_cascade_of_segmentors_is_refused_before_it_is_exported(tmp_path):
+    with pytest.raises(ValueError, match='this cascade labels pixels; leave out --triton, and serve the bundle with'):
+        check_repository('segmentation', tmp_path)
 
 
 def test_the_card_has_what_the_hub_reads(bundle, tmp_path):
@@ -125,7 +151,8 @@ def test_the_card_has_what_the_hub_reads(bundle, tmp_path):
 
 def test_the_dockerfile_installs_extras_that_there_are():
     text = (ROOT / 'Dockerfile').read_text()
-    (extra,) = re.findall(r'/src\[(\w+)\]', text)
+    (extra,) = re.findall(r'^ARG EXTRAS=(\w+)$', text, re.M)
+    assert '"/src[$EXTRAS]"' in text
     assert (ROOT / 'requirements' / f'{extra}.txt').is_file() and 'USER server' in text
     text = text[text.index(' AS build') :]
     entry = json.loads(re.search(r'^ENTRYPOINT (.*)$', text, re.M)[1])
