@@ -35,8 +35,8 @@ import httpx
 from mmcascade.runtime import Bundle, Decision, Engine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import arguments, report
-from server_process import Server, encoded_images
+from common import report
+from server_process import Server, encoded_images, serving_arguments
 
 #: Until Ray's first answer, in seconds.
 _PATIENCE = 400.0
@@ -180,16 +180,12 @@ def served(server: Server, load: Load) -> Round:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument('bundle', type=Path)
-    parser.add_argument('images', nargs='+', help='files and folders; up to 200 images are used')
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--rounds', type=int, default=3)
+    parser = serving_arguments(__doc__, rounds=3)
     parser.add_argument('--seconds', type=float, default=8.0, help='of load per round (default %(default)s)')
     parser.add_argument('--systems', nargs='+', metavar='WORD', help='only those with such a word, beside this process')
     args = parser.parse_args()
     bundle = Bundle(args.bundle, Engine(threads=1))
-    images = encoded_images(args.images, 200)
+    images = encoded_images(args.images)
     load = Load(images, [bundle.decide([image])[0] for image in images], args.batch, args.seconds)
     members = list(dict.fromkeys(stage.member for stage in bundle.manifest.stages))
     here: list[Round] = []

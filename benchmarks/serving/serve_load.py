@@ -31,8 +31,8 @@ import httpx
 from mmcascade.runtime import Bundle, Decision, Engine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import arguments, report
-from server_process import Server, encoded_images
+from common import report
+from server_process import Server, encoded_images, serving_arguments
 
 #: Share of the requests by their kind.
 KINDS = {'good': 0.7, 'broken': 0.12, 'huge': 0.06, 'slow': 0.06, 'cut': 0.06}
@@ -118,15 +118,11 @@ def throughput(server: Server, bundle: Bundle, images: list[bytes], batch: int, 
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument('bundle', type=Path)
-    parser.add_argument('images', nargs='+', help='files and folders; up to 200 images are used')
+    parser = serving_arguments(__doc__, rounds=5)
     parser.add_argument('--minutes', type=float, default=30.0)
     parser.add_argument('--clients', type=int, default=16)
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--rounds', type=int, default=5)
     args = parser.parse_args()
-    images = encoded_images(args.images, 200)
+    images = encoded_images(args.images)
     bundle = Bundle(args.bundle, Engine(threads=1))
     expected = [bundle.decide([image])[0] for image in images]
     server = Server(args.bundle, '--threads', 1, '--max-batch', args.batch, '--max-bytes', _MAX_BYTES)

@@ -1,8 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The server in a process of its own, and what it takes of the machine."""
+"""What is asked for, the server in a process of its own, and what that takes of the machine."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -14,7 +15,27 @@ import httpx
 
 from mmcascade.engine.predict.inputs import items
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments
+
 SERVE = Path(__file__).parents[2] / 'tools' / 'serve.py'
+#: Images that are used, at the most.
+_IMAGES = 200
+
+
+def serving_arguments(doc: str | None, rounds: int) -> argparse.ArgumentParser:
+    """A parser that takes a bundle, images, and how often these are sent in which batches.
+
+    Args:
+        doc: docstring of the benchmark.
+        rounds: where none are named.
+    """
+    parser = arguments(doc)
+    parser.add_argument('bundle', type=Path)
+    parser.add_argument('images', nargs='+', help=f'files and folders; up to {_IMAGES} images are used')
+    parser.add_argument('--batch', type=int, default=16)
+    parser.add_argument('--rounds', type=int, default=rounds)
+    return parser
 
 
 class Server:
@@ -82,9 +103,9 @@ def cpu_seconds(root: int) -> float:
     return found / os.sysconf('SC_CLK_TCK')
 
 
-def encoded_images(inputs: list[str], most: int) -> list[bytes]:
-    """The contents of some images."""
+def encoded_images(inputs: list[str]) -> list[bytes]:
+    """The contents of the first images of some inputs."""
     return [
         item.image if isinstance(item.image, bytes) else item.image.read_bytes()
-        for item, _ in zip(items(inputs), range(most), strict=False)
+        for item, _ in zip(items(inputs), range(_IMAGES), strict=False)
     ]
