@@ -10,14 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmcascade.visualization.labels import Label, place_labels
-from mmcascade.visualization.style import STAGE_COLOURS, panel, role_of
+from mmcascade.visualization.style import DASHES, panel, role_of
+
+#: Hollow and grey: the best by hindsight is no system, and colours are those of systems.
+_HINDSIGHT, _SHAPES = '0.35', 'os^Dv'
 
 
 def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -> Figure:
     """mIoU over cost on the test split: a point with its 95 % interval per tested system, a line per size of cells.
 
-    A line goes through all shares of the cells; its ring is the best of them within the budget. Results of an older
-    version hold the rings only.
+    A line goes through all shares of the cells; its hollow marker is the best of them within the budget. Results of an
+    older version hold the markers only.
 
     Args:
         results: what ``results.json`` of a comparison holds.
@@ -30,13 +33,14 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
     ]
     curves = results.get('curves', {})
     for number, (name, best) in enumerate(results['hindsight']['test'].items()):
-        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
         label = 'whole images' if name == 'image' else f'cells of {name} px'
+        shape, dashes = _SHAPES[number % len(_SHAPES)], DASHES[number % len(DASHES)]
         if name in curves:
-            axis.plot(curves[name]['macs'], curves[name]['mIoU'], color=colour, linewidth=1.2, label=label, zorder=1)
+            line = dict(color=_HINDSIGHT, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
+            axis.plot(curves[name]['macs'], curves[name]['mIoU'], **line)
             label = ''
-        ring = dict(marker='o', markersize=9, markerfacecolor='none', linestyle='none')
-        axis.plot(best['macs'], best['mIoU'], color=colour, label=label, **ring)
+        hollow = dict(color=_HINDSIGHT, marker=shape, markersize=8, markerfacecolor='none', linestyle='none')
+        axis.plot(best['macs'], best['mIoU'], label=label, **hollow)
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
     if axis.get_legend_handles_labels()[0]:
