@@ -178,6 +178,7 @@ def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change,
         build(BuildRequest(**options), lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_class_with_one_image_is_told_and_stays(folder, words, tmp_path):
     shutil.copytree(folder / 'photos', tmp_path / 'photos')
     first, *others = sorted((tmp_path / 'photos' / NAMES[2]).iterdir())

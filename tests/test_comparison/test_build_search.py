@@ -187,6 +187,7 @@ def test_the_table_says_what_a_test_of_the_config_measures(built):
     assert tested.metrics['cost/macs'] == pytest.approx(cascade.cost / 1e9)
 
 
+@pytest.mark.slow
 def test_it_runs_nothing_again(built, request_of, monkeypatch):
     def fail(*_):
         raise AssertionError('a member ran again')
@@ -223,6 +224,7 @@ def test_results_that_were_edited_do_not_end_the_page(built, tmp_path):
         write_report([folder], tmp_path / 'page.html')
 
 
+@pytest.mark.slow
 def test_one_member_may_be_what_pays(request_of, folder):
     """Where everything is accepted at no risk worth the name, the cheap member alone is the answer."""
     made = build(request_of('alone', CalibrationRequest('coverage=1')), lambda line: None)
@@ -233,6 +235,7 @@ def test_one_member_may_be_what_pays(request_of, folder):
     assert (folder / 'alone' / 'report.html').is_file()
 
 
+@pytest.mark.slow
 def test_of_a_guarantee_the_search_sees_only_what_is_fitted_on(request_of):
     with pytest.raises(ValueError, match='a guarantee needs at least 100'):
         build(request_of('certified', CalibrationRequest('risk=0.6', certify=0.1)), lambda line: None)

@@ -122,6 +122,7 @@ def test_the_page_tells_the_same(built):
     assert page.startswith('<!DOCTYPE html>') and 'Cells by exit' in page and '--task segmentation' in page
 
 
+@pytest.mark.slow
 def test_it_says_what_is_accepted(folder, words, tmp_path, capsys):
     request = SegBuildRequest(
         words, str(folder / 'data'), tmp_path / 'out', CalibrationRequest('risk=0.7'), Loading(), cell=32, margin=4
@@ -140,6 +141,7 @@ def test_it_says_what_is_accepted(folder, words, tmp_path, capsys):
     assert f'images from {made.calibration.accept:.4g} upwards, for risk=0.7' in page
 
 
+@pytest.mark.slow
 def test_a_search_takes_the_members_that_pay(folder, words, tmp_path):
     request = SegBuildRequest(
         words, str(folder / 'data'), tmp_path / 'out', CalibrationRequest('macs=1e12'), Loading(), search=True, cell=32
@@ -161,6 +163,7 @@ def test_a_search_takes_the_members_that_pay(folder, words, tmp_path):
     assert again.searched == found and again.calibration == made.calibration
 
 
+@pytest.mark.slow
 def test_label_maps_that_are_accepted_or_not(folder, words, tmp_path, capsys):
     asked = CalibrationRequest('coverage=0.5')
     made = build_segmentor(SegBuildRequest(words, str(folder / 'data'), tmp_path / 'out', asked, cell=32), print)

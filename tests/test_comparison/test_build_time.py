@@ -43,6 +43,7 @@ def known_times(folder, stages):
     (folder / 'costs.json').write_text(json.dumps(written))
 
 
+@pytest.mark.slow
 def test_members_are_measured_once(request_of, folder, monkeypatch):
     said = []
     built = build(request_of('measured'), said.append)
@@ -54,6 +55,7 @@ def test_members_are_measured_once(request_of, folder, monkeypatch):
     assert build(request_of('measured'), said.append).stage_ms == built.stage_ms == sorted(times['stages'].values())
 
 
+@pytest.mark.slow
 def test_the_fast_member_runs_first_whatever_it_counts(request_of, folder, capsys):
     known_times(folder / 'known', {'dear': 0.5, 'cheap': 2.0})
     built = build(request_of('known'), lambda line: None)
@@ -78,6 +80,7 @@ def _deferred(built, folder):
     return np.mean((scores >= low) & (scores <= high))
 
 
+@pytest.mark.slow
 def test_a_search_counts_milliseconds(request_of, folder):
     names = {'cheap': 5.0, 'cheap@0': 4.0, 'dear': 0.5, 'dear@1': 0.6}
     known_times(folder / 'searched', names)
