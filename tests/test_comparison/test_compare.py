@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_build_are_found_again(folder, tmp_path, capsys):
     """On the report part, listed: what the build replayed from its store is what the systems decide."""
     from mmengine.config import Config

@@ -27,6 +27,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.slow
 def test_the_guide(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photos = write_images(tmp_path)

@@ -103,6 +103,7 @@ def test_batch_sizes_of_states_are_tried():
         torch.testing.assert_close(rows.rows['a'], torch.arange(3.0).expand(len(rows), 3), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_times_beside_multiply_adds_in_one_command(exits, tmp_path, monkeypatch, capsys):
     cfg = Config.fromfile(str(exits))
     cfg.val_dataloader = copy.deepcopy(cfg.test_dataloader)
