@@ -8,6 +8,7 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -43,6 +44,9 @@ def check_command(words: list[str], known_files: set[str]) -> None:
         files = [f'requirements/{extra}.txt' for extra in ','.join(extras).split(',') if extra]
         files += [word for word in rest if word.endswith('.txt')]
         assert all((ROOT / file).exists() for file in files)
+    elif program == 'curl':
+        asked = urlsplit(next(word for word in rest if word.startswith('http://127.0.0.1:8000/')))
+        assert f"'{asked.path}'" in (ROOT / 'mmcascade' / 'serving' / 'app.py').read_text(), asked.path
     elif program == 'mmcascade':
         tools = {path.stem: path for path in (ROOT / 'tools').rglob('*.py')}
         assert rest[0] in {*tools, 'list', 'path', 'data', '--help', '--version'}
@@ -76,6 +80,7 @@ def test_commands_name_tools_flags_and_files_that_exist(page):
         'make domo',
         'pip install .[nothing]',
         'mmcascade tset x',
+        'curl http://127.0.0.1:8000/v1/decode',
     ],
 )
 def test_wrong_commands_are_found(words):
