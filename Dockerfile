@@ -7,6 +7,8 @@
 #   docker build --target demo -t mmcascade-demo .
 #   docker run --rm -p 8888:8888 mmcascade-demo
 #   docker run --name demo mmcascade-demo make CPU=1 demo && docker cp demo:/src/work_dirs/quickstart/report.html .
+ARG EXTRAS=serve
+
 FROM python:3.11-slim AS demo
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home reader && install -d -o reader /src
@@ -20,14 +22,18 @@ ENV OMP_NUM_THREADS=1
 CMD [".venv/bin/jupyter", "lab", "--ip", "0.0.0.0", "--no-browser", "docs/en/notebooks"]
 
 FROM python:3.11-slim AS build
-ARG EXTRAS=serve
+ARG EXTRAS
 COPY . /src
 RUN python -m venv /opt/mmcascade \
     && PIP_CONSTRAINT=/src/requirements/lock.txt /opt/mmcascade/bin/pip install --no-cache-dir "/src[$EXTRAS]"
 
 FROM python:3.11-slim
 COPY --from=build /opt/mmcascade /opt/mmcascade
-RUN useradd --system --no-create-home server
+ARG EXTRAS
+# KubeRay asks by wget how its pods are.
+RUN case "$EXTRAS" in *ray*) apt-get update && apt-get install -y --no-install-recommends wget \
+        && rm -rf /var/lib/apt/lists/* ;; esac \
+    && useradd --system --no-create-home server
 USER server
 EXPOSE 8000
 # KubeRay runs `ray` itself in place of the entry point, and finds it by PATH.

@@ -74,9 +74,8 @@ def test_the_image_holds_the_ray_that_the_cluster_is_told_of(service):
         (extras,) = re.findall(r'--build-arg EXTRAS=(\S+)', text)
         assert all((ROOT / 'requirements' / f'{extra}.txt').is_file() for extra in extras.split(','))
         assert {'serve', 'ray'} == set(extras.split(','))
-    assert re.search(r'^ARG EXTRAS=', dockerfile, re.M) and re.search(
-        r'^ENV .*PATH=/opt/mmcascade/bin:', dockerfile, re.M
-    )
+    for line in (r'^ARG EXTRAS=', r'^ENV .*PATH=/opt/mmcascade/bin:', r'\*ray\*\) apt-get .* wget'):
+        assert re.search(line, dockerfile, re.M), line
 
 
 def run_slurm(folder, nodes):
