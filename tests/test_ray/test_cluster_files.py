@@ -34,16 +34,27 @@ def service():
 @pytest.mark.ray
 @pytest.mark.filterwarnings('ignore')
 def test_ray_takes_the_serve_config(service):
-    from ray.serve.schema import ServeDeploySchema
+    from ray.serve.config import AutoscalingConfig
+    from ray.serve.schema import DeploymentSchema, RayActorOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
     config = yaml.safe_load(service['spec']['serveConfigV2'])
+    (told,) = config['applications']
+    (of_deployment,) = told['deployments']
     (application,) = ServeDeploySchema.model_validate(config).applications
     (deployment,) = application.deployments
-    scaling = deployment.autoscaling_config
     assert (application.name, application.route_prefix, deployment.name) == ('mmcascade', '/', 'cascade')
-    assert scaling['max_replicas'] > scaling['min_replicas'] and deployment.max_ongoing_requests == 256
-    with pytest.raises(ValueError, match='max_replica'):
-        config['applications'][0]['deployments'][0]['max_replica'] = 2
+    # Ray passes over names that it does not know.
+    for fields, schema in (
+        (told, ServeApplicationSchema),
+        (of_deployment, DeploymentSchema),
+        (of_deployment['ray_actor_options'], RayActorOptionsSchema),
+        (of_deployment['autoscaling_config'], AutoscalingConfig),
+    ):
+        assert set(fields) <= set(schema.model_fields), schema
+    scaling = AutoscalingConfig.model_validate(deployment.autoscaling_config)
+    assert scaling.max_replicas > scaling.min_replicas and deployment.max_ongoing_requests == 256
+    of_deployment['max_ongoing_requests'] = 'many'
+    with pytest.raises(ValueError, match='max_ongoing_requests'):
         ServeDeploySchema.model_validate(config)
 
 
