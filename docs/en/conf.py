@@ -7,7 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -30,7 +33,8 @@ extensions = [
 source_suffix = {'.rst': 'restructuredtext', '.md': 'myst-nb', '.ipynb': 'myst-nb'}
 nb_execution_mode = 'off'  # outputs are stored in the notebooks: `make docs-notebooks`
 myst_heading_anchors = 4
-myst_enable_extensions = ['colon_fence', 'deflist']
+myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath']
+html_math_renderer = 'mathml'  # which browsers draw by themselves; MathJax comes from elsewhere
 
 autosummary_generate = True
 autodoc_typehints = 'none'  # signatures keep theirs as they are written
@@ -48,6 +52,17 @@ html_theme_options: dict[str, object] = {'top_of_page_buttons': []}
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect('source-read', _name_outside)
+    app.add_html_math_renderer('mathml', (_formula, None), (_displayed_formula, None))
+
+
+def _formula(writer: HTML5Translator, node: nodes.math) -> None:
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _displayed_formula(writer: HTML5Translator, node: nodes.math_block) -> None:
+    writer.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
 
 
 def _name_outside(app: Sphinx, name: str, source: list[str]) -> None:
