@@ -18,7 +18,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made = command('fashion_mnist_pictures', __doc__, run, subparsers)
     made.add_argument('out_dir', type=Path, help='folder for the pictures')
     made.add_argument('--data', type=Path, default=Path('data/fashion_mnist'), help='data_root (default: %(default)s)')
-    made.add_argument('--labelled', type=whole_number, default=4000, help='images with a label (default: %(default)s)')
+    made.add_argument('--labelled', type=whole_number, default=9000, help='images with a label (default: %(default)s)')
     made.add_argument('--new', type=whole_number, default=1000, help='images without (default: %(default)s)')
     return made
 
