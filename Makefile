@@ -25,6 +25,7 @@ demo: $(READY)
 	    --target coverage=0.8 --store $(QUICKSTART)/committee/store
 	$(PY) tools/search.py $(QUICKSTART)/committee/store --out $(QUICKSTART)/committee/search \
 	    --quality accuracy
+	rm -rf $(QUICKSTART)/pictures $(QUICKSTART)/built
 	$(PY) tools/dataset_converters/fashion_mnist_pictures.py $(QUICKSTART)/pictures
 	$(PY) tools/build.py configs/quickstart/small-seed0.py $(QUICKSTART)/small-seed0/epoch_5.pth \
 	    configs/quickstart/large.py $(QUICKSTART)/large/epoch_5.pth --data $(QUICKSTART)/pictures/labelled.csv \
