@@ -151,6 +151,7 @@ class Bundles:
         self._loaded = {name: self._load(name) for name in folders}
         self._served: dict[str, Served] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._loading = asyncio.Lock()
 
     def __getitem__(self, name: str | None) -> Served:
         """The bundle of a name, or the first one.
@@ -180,14 +181,15 @@ class Bundles:
         Raises:
             BundleError: if a new one is wrong; then all stay as they are.
         """
-        fresh = {name: await asyncio.to_thread(self._load, name) for name in self.folders}
-        old = list(self)
-        self._served = {name: self._serve(name, bundle) for name, bundle in fresh.items()}
-        self._metrics.forget_drift()
-        for served in old:
-            task = asyncio.create_task(served.close())
-            self._leaving.add(task)  # the loop keeps only a weak reference
-            task.add_done_callback(self._leaving.discard)
+        async with self._loading:  # one after the other, or several would be in memory
+            fresh = {name: await asyncio.to_thread(self._load, name) for name in self.folders}
+            old = list(self)
+            self._served = {name: self._serve(name, bundle) for name, bundle in fresh.items()}
+            self._metrics.forget_drift()
+            for served in old:
+                task = asyncio.create_task(served.close())
+                self._leaving.add(task)  # the loop keeps only a weak reference
+                task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         """Answer the requests that have begun and end."""
