@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections import OrderedDict
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.runner import Runner
+from mmengine.utils import manager
 from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
 from torch import nn
 
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.parts.class_names import ClassesError
+from mmcascade.models.parts.tested_classes import TestedClasses
 from mmcascade.routing import ThresholdPolicy
 
 NAMES = ('ant', 'bee', 'cat', 'dog', 'eel')
@@ -102,3 +106,14 @@ def test_what_a_tool_has_looked_at_is_not_asked_again_by_the_names_of_its_first_
     Visualizer.get_instance('tested-joined').dataset_meta = dict(classes=['rust', 'moss'])
     model.tested.settle(dict(classes=['rust', 'moss']))
     model.tested.check([sample])
+
+
+def test_a_cascade_without_a_visualizer_is_tested_in_another_thread_than_it_was_built_in(monkeypatch):
+    """As an actor of Ray does it. MMEngine's own question for a visualizer keeps the lock that all threads share."""
+    lock = threading.RLock()
+    monkeypatch.setattr(manager, '_lock', lock)
+    monkeypatch.setattr(Visualizer, '_instance_dict', OrderedDict())
+    builds = threading.Thread(target=TestedClasses, args=(['a', 'b'], 2))
+    builds.start()
+    builds.join()
+    assert lock.acquire(blocking=False)

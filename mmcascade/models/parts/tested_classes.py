@@ -63,7 +63,8 @@ def _check_label(sample: Any, names: Sequence[str] | None, number: int) -> None:
 
 
 def _announced() -> Any:
-    try:
-        return getattr(Visualizer.get_current_instance(), 'dataset_meta', None)
-    except RuntimeError:  # there is no visualizer yet
+    # Where there is none yet, get_current_instance raises without giving back a lock of all of MMEngine: every other
+    # thread that asks for an instance would wait for ever.
+    if not Visualizer._instance_dict:
         return None
+    return getattr(Visualizer.get_current_instance(), 'dataset_meta', None)
