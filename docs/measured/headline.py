@@ -256,7 +256,7 @@ def times(results: dict[str, Any]) -> str:
             [
                 DATA.get(row['data'], row['data']),
                 chain_words(row['chain']),
-                row['system'],
+                row['system'].partition(': ')[2] or row['system'],  # members have their number before their name
                 with_interval(row['ms'], row['lowest'], row['highest'], '.3g'),
             ]
             for row in rows
