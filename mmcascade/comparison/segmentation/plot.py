@@ -36,10 +36,10 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
         label = 'whole images' if name == 'image' else f'cells of {name} px'
         shape, dashes = _SHAPES[number % len(_SHAPES)], DASHES[number % len(DASHES)]
         if name in curves:
-            line = dict(color=_HINDSIGHT, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
+            line: dict[str, Any] = dict(color=_HINDSIGHT, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
             axis.plot(curves[name]['macs'], curves[name]['mIoU'], **line)
             label = ''
-        hollow = dict(color=_HINDSIGHT, marker=shape, markersize=8, markerfacecolor='none', linestyle='none')
+        hollow: dict[str, Any] = dict(color=_HINDSIGHT, marker=shape, markersize=8, mfc='none', linestyle='none')
         axis.plot(best['macs'], best['mIoU'], label=label, **hollow)
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
