@@ -17,7 +17,7 @@ from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cells.acceptance import write_acceptance
 from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
-from mmcascade.models.cells.pixel_results import PixelResults
+from mmcascade.models.cells.pixels.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import checked_accept

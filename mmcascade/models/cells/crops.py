@@ -71,18 +71,24 @@ class Crops(cells.Crops):
         crops = torch.stack([self._mirrored(self.box(index)).of(image) for index in rows[:: self.cells].tolist()])
         return resize_bilinear(crops, self.scaled_size)
 
-    def frames(self, scores: Tensor, rows: np.ndarray, align_corners: bool = False) -> Tensor:
-        """Scores of the crops ``(N, C, *scaled_size)`` on the frames of the cells that they hold, ``(M, C, h, w)``."""
+    def frames(self, scores: Tensor, first: int, rows: np.ndarray, align_corners: bool = False) -> Tensor:
+        """Scores of a crop ``(C, *scaled_size)`` on the frames of some of the cells that it holds, ``(N, C, h, w)``.
+
+        Args:
+            scores: as the member gives them, mirrored like the crop.
+            first: the cell that the crop begins with.
+            rows: the cells.
+            align_corners: whether the member resizes its scores with this.
+        """
         if self.flip:
             scores = scores.flip(MIRRORED[self.flip])
-        crops = [self.box(first) for first in rows[:: self.cells].tolist()]
-        places = [
-            (scores[number // self.cells], crops[number // self.cells], self.grid.frame_box(index))
-            for number, index in enumerate(rows.tolist())
-        ]
+        crop = self.box(first)
+        frames = [self.grid.frame_box(index) for index in rows.tolist()]
         if self.ratio == (1, 1) and self.scaled_size == self.size:
-            return torch.stack([frame.within(crop).of(x) for x, crop, frame in places])
-        return torch.stack([self._on_frame(*place, align_corners) for place in places])
+            cut = [frame.within(crop).of(scores) for frame in frames]
+        else:
+            cut = [self._on_frame(scores, crop, frame, align_corners) for frame in frames]
+        return cut[0][None] if len(cut) == 1 else torch.stack(cut)
 
     def _on_frame(self, scores: Tensor, crop: Box, frame: Box, align_corners: bool) -> Tensor:
         down, across = (

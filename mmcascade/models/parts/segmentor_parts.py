@@ -18,7 +18,7 @@ from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
 from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.choosing_stage import ChoosingStage
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork, no_segmentor
+from mmcascade.models.stages.segmentor_network import HeadNetwork, SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import TASK_UTILS
@@ -70,7 +70,9 @@ def build_segmentor_stages(
     confidence: CellConfidence,
 ) -> list[SegmentorStage]:
     """The stages of a cascade of segmentors."""
-    networks = {name: SegmentorNetwork(module) for name, module in members.items()}
+    # Judged by every pixel, cells need all of them anyway.
+    kind = SegmentorNetwork if confidence.stride == 1 else HeadNetwork
+    networks = {name: kind(module) for name, module in members.items()}
     counters = {name: mac_counter(network) for name, network in networks.items()}
     built = []
     for index, (name, config) in enumerate(stage_options(members, stages, _OPTIONS)):
@@ -86,6 +88,7 @@ def build_segmentor_stages(
                 f'confidence {confidence.pixel.name!r} needs logits, but the head of member {name!r} in stage {index} '
                 "gives sums of mask probabilities; use 'max_prob', 'prob_gap', 'neg_entropy' or 'logit_gap'"
             )
+        own['step'] = confidence.stride
         stage = _stage(index, (name, networks[name], counters[name], options), margin, own)
         if stage.on == 'cell' and cell is not None:
             _check_cell(stage, members[name], index, cell)

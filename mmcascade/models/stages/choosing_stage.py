@@ -44,7 +44,7 @@ class ChoosingStage(SegmentorStage):
     image need the stage, so the image waits for all of them, and the labels of a cell depend on its neighbours' routes.
 
     Args:
-        member, network, counter, options, scale, margin: see
+        member, network, counter, options, scale, margin, step: see
             :class:`~mmcascade.models.stages.segmentor_stage.SegmentorStage`. The batch size counts images that are
             waited for; as many crops of single cells, or larger ones of that cost, are run at a time.
         choice: what may be run.
@@ -59,8 +59,9 @@ class ChoosingStage(SegmentorStage):
         choice: Choice,
         scale: float = 1.0,
         margin: int = 0,
+        step: int = 1,
     ) -> None:
-        super().__init__(member, network, counter, options, 'cell', scale, margin)
+        super().__init__(member, network, counter, options, 'cell', scale, margin, step)
         self.choice = choice
         self.by_source = True
 
@@ -118,7 +119,7 @@ class ChoosingStage(SegmentorStage):
     def plain(self, on: str) -> SegmentorStage:
         """The same stage on crops of single cells always ('cell'), or on whole images ('image')."""
         options = StageOptions(self.batch_size, self.macs, self.temperature, self.execution)
-        stage = SegmentorStage(self.member, self.network, self.counter, options, on, self.scale, self.margin)
+        stage = SegmentorStage(self.member, self.network, self.counter, options, on, self.scale, self.margin, self.step)
         stage.runtime = self.runtime
         return stage
 

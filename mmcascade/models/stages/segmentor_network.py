@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.nn import functional
 
+from mmcascade.models.cells.grid import Size
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
@@ -77,6 +83,58 @@ class SegmentorNetwork(Network):
             return StageOutput(logits=values)
         values = values.float()
         return StageOutput(probabilities=values / values.sum(1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class HeadOutput(StageOutput):
+    """Logits at the resolution of a head.
+
+    Args:
+        inputs: size of what the network was given.
+        padding: how much of that is padding, on the left, right, top and bottom.
+        align_corners: whether they are enlarged with this.
+    """
+
+    inputs: Size = (0, 0)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    align_corners: bool = False
+
+
+class HeadNetwork(SegmentorNetwork):
+    """A segmentor that torch runs up to the map of its head, where MMSegmentation would only enlarge it after that.
+
+    Members whose heads do more, test in windows or compute in half precision, in which enlarging rounds, give scores at
+    the size of the images, as all do that are compiled or run as graphs.
+    """
+
+    def __call__(self, images: Tensor) -> StageOutput:
+        """What a graph is compared with: at the size of the images."""
+        prepared = self.prepare(images)
+        return self.output(self.values(prepared.inputs), prepared)
+
+    def run(self, prepared: Prepared) -> StageOutput:
+        """As the base class says."""
+        if not ends_with_enlarging(self.module):
+            return super().run(prepared)
+        head, (height, width) = self.module.decode_head, prepared.inputs.shape[2:]
+        values = head.forward(self.module.extract_feat(prepared.inputs))
+        if values.dtype != torch.float32 or not values.is_contiguous():
+            values = functional.interpolate(values, (height, width), mode='bilinear', align_corners=head.align_corners)
+            return self.output(values, prepared)
+        return HeadOutput(
+            logits=values, inputs=(height, width), padding=prepared.padding, align_corners=head.align_corners
+        )
+
+
+def ends_with_enlarging(module: Any) -> bool:
+    """Whether a segmentor's scores of an image are those of its head, enlarged by MMSegmentation's own last step."""
+    head, test_cfg = module.decode_head, module.test_cfg or {}
+    return (
+        test_cfg.get('mode', 'whole') == 'whole'
+        and type(module).encode_decode is EncoderDecoder.encode_decode
+        and type(head).predict is BaseDecodeHead.predict
+        and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
+    )
 
 
 def decode(module: Any, inputs: Tensor) -> Tensor:

@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.models.cells.crops import MIRRORED, ONE, Crops, resize_bilinear, scaled
-from mmcascade.models.cells.grid import Size
+from mmcascade.models.cells.crops import ONE, Crops, resize_bilinear, scaled
+from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.memory import check_fits
+from mmcascade.models.cells.pixels.cell_pixels import CellPixels
+from mmcascade.models.cells.pixels.head_map import HeadMap
+from mmcascade.models.cells.pixels.scores import CropScores, ImageScores, Scores
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.stages.segmentor_network import HeadOutput, SegmentorNetwork
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
-from mmcascade.routing.fusion.state import if_there
 
 ON = ('image', 'cell')
 
@@ -42,6 +45,7 @@ class SegmentorStage(MemberStage[TiledImage]):
         on: 'image' runs it once for all cells of an image, 'cell' on a crop around each cell.
         scale: factor by which the image or crop is resized first.
         margin: context around the frame of a cell, in pixels of the original image.
+        step: cells are judged by every so many-th pixel. The others are made when a cell is finished, if this is not 1.
     """
 
     network: SegmentorNetwork
@@ -55,9 +59,11 @@ class SegmentorStage(MemberStage[TiledImage]):
         on: str = 'image',
         scale: float = 1.0,
         margin: int = 0,
+        step: int = 1,
     ) -> None:
         super().__init__(member, network, counter, options)
         self.scale = scale
+        self.step = step
         self.align_corners = bool(getattr(network.module, 'align_corners', False))
         self._run_on(on, margin)
 
@@ -73,9 +79,14 @@ class SegmentorStage(MemberStage[TiledImage]):
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
         """The member's output brought to the units of the batch."""
         tiles, span = list(batch.pieces()), self.span_of(batch)
-        if span is None:
-            return self._on_images(output, tiles, macs)
-        return self._on_cells(output, tiles, macs, span)
+        heads = _heads(output)
+        units = self._on_images(heads, tiles) if span is None else self._on_cells(heads, tiles, span)
+        pixels = CellPixels(tuple(units), output.logits is not None)
+        if self.step == 1:
+            found = pixels.output()
+        else:  # maps of all pixels are cut up: a waiting cell would hold on to a whole one
+            found = (pixels if heads[0].is_smaller else pixels.made()).every(self.step)
+        return replace(found, macs=torch.from_numpy(_paid(macs, tiles, span)), source=self.source)
 
     def parts(self, batch: UnitBatch[TiledImage]) -> Iterator[UnitBatch[TiledImage]]:
         """A batch in those that it is run on: all crops with context would have more pixels than the image."""
@@ -155,57 +166,38 @@ class SegmentorStage(MemberStage[TiledImage]):
         crops = self.crops(image, span or ONE)
         return scaled(crops.source, self.scale) if span is None else crops.scaled_size
 
-    def _on_images(self, output: StageOutput, tiles: Sequence[Piece], macs: float) -> StageOutput:
-        first = tiles[0][0]
-        size = first.grid.image
+    def _on_images(self, heads: Sequence[HeadMap], tiles: Sequence[Piece]) -> Iterator[tuple[Scores, int]]:
+        """For each cell the map of its image, and its number."""
+        for head, (image, rows) in zip(heads, tiles, strict=True):
+            whole = replace(self.crops(image), grid=Grid(image.grid.image), margin=0)
+            scores = ImageScores(head, image.grid, whole, self.align_corners)
+            yield from ((scores, cell) for cell in rows.tolist())
 
-        def cells(scores: Tensor) -> Tensor:
-            if first.flip:
-                scores = scores.flip(MIRRORED[first.flip])
-            if tuple(scores.shape[-2:]) != size:
-                scores = nn.functional.interpolate(scores, size, mode='bilinear', align_corners=self.align_corners)
-            return _cat([image.grid.frames(x, rows) for x, (image, rows) in zip(scores, tiles, strict=True)])
-
-        # Who pays for an image are the cells that asked for it, by their areas.
-        paid = [macs * image.grid.areas[rows] / image.grid.areas[rows].sum() for image, rows in tiles]
-        return self._output(output, cells, tiles, np.concatenate(paid))
-
-    def _on_cells(self, output: StageOutput, tiles: Sequence[Piece], macs: float, span: Size) -> StageOutput:
-        crops = [self.crops(image, span) for image, _ in tiles]
-        counts = [len(rows) // math.prod(span) for _, rows in tiles]
-
-        def cells(scores: Tensor) -> Tensor:
-            return _cat(
-                [
-                    crop.frames(x, rows, self.align_corners)
-                    for crop, x, (_, rows) in zip(crops, scores.split(counts), tiles, strict=True)
-                ]
-            )
-
-        # The cells of a crop share its cost by their areas.
-        paid = []
+    def _on_cells(self, heads: Sequence[HeadMap], tiles: Sequence[Piece], span: Size) -> Iterator[tuple[Scores, int]]:
+        """For each cell the map of its crop, and its number."""
+        left = iter(heads)
         for image, rows in tiles:
-            areas = image.grid.areas[rows].reshape(-1, math.prod(span))
-            paid.append((macs * areas / areas.sum(1, keepdims=True)).ravel())
-        return self._output(output, cells, tiles, np.concatenate(paid))
+            crops = self.crops(image, span)
+            for cells in rows.reshape(-1, crops.cells).tolist():
+                scores = CropScores(next(left), image.grid, crops, self.align_corners, cells[0])
+                yield from ((scores, cell) for cell in cells)
 
-    def _output(
-        self,
-        output: StageOutput,
-        cells: Callable[[Tensor], Tensor],
-        tiles: Sequence[Piece],
-        macs: np.ndarray,
-    ) -> StageOutput:
-        valid = None
-        if not tiles[0][0].grid.even:
-            valid = _cat([image.grid.valid(rows) for image, rows in tiles]).to(output.values.device)
-        return StageOutput(
-            logits=if_there(cells, output.logits),
-            probabilities=if_there(cells, output.probabilities),
-            macs=torch.from_numpy(macs),
-            source=self.source,
-            valid=valid,
-        )
+
+def _heads(output: StageOutput) -> list[HeadMap]:
+    """The map of every image or crop that the member saw."""
+    if not isinstance(output, HeadOutput):
+        height, width = output.values.shape[-2:]
+        return [HeadMap(values, (height, width)) for values in output.values]
+    return [HeadMap(values, output.inputs, output.padding, output.align_corners) for values in output.values]
+
+
+def _paid(macs: float, tiles: Sequence[Piece], span: Size | None) -> np.ndarray:
+    """What each cell pays for what the member saw: those of a crop, or who asked for an image, by their areas."""
+    paid = []
+    for image, rows in tiles:
+        areas = image.grid.areas[rows].reshape(1 if span is None else len(rows) // math.prod(span), -1)
+        paid.append((macs * areas / areas.sum(1, keepdims=True)).ravel())
+    return np.concatenate(paid)
 
 
 def crops_at_once(crops: Crops, device: torch.device, images: int = 1) -> int:

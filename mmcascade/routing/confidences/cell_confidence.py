@@ -30,7 +30,8 @@ class CellConfidence(Confidence):
         empty: what a cell does of which no pixel counts, 'go_on' or 'exit', in every gap that is not closed. Its score
             is NaN.
         stride: look at every so many-th pixel in both directions. The stride of the members' heads, such as 4 or 8,
-            loses next to nothing, since the maps were enlarged by it, and saves most of the work.
+            loses next to nothing, since the maps were enlarged by it, and saves most of the work: above 1, all pixels
+            are made for finished cells only.
 
     Raises:
         ValueError: on values out of range, naming what was expected.

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +17,38 @@ from mmcascade.routing.units.exit_state import ExitState
 
 # Sums and differences of a few clamped logits stay finite in float32.
 _LOGIT_BOUND = 1e30
+
+
+class Pixels(ABC):
+    """All pixels of N units, made when they are asked for: a head says less of them than there are."""
+
+    @abstractmethod
+    def output(self) -> StageOutput:
+        """What the stage gave at all of them."""
+
+    @abstractmethod
+    def labels(self) -> Tensor:
+        """The class of the highest score at each, of several the first, ``(N, h, w)``; of finite scores."""
+
+    @abstractmethod
+    def select(self, rows: Iterable[int]) -> Pixels:
+        """Those of some of the units."""
+
+    @abstractmethod
+    def joined(self, others: Sequence[Pixels]) -> Pixels:
+        """Those of these units, and of others after them that ran the same stage."""
+
+    @abstractmethod
+    def made(self) -> Pixels:
+        """The same, made now: where some of the units after others are asked for."""
+
+    @abstractmethod
+    def own(self) -> Pixels:
+        """The same in memory of its own."""
+
+    @abstractmethod
+    def tensors(self) -> Iterable[Tensor]:
+        """All tensors that they keep alive."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +63,7 @@ class StageOutput:
         source: name of the stage that gave it, the same in a score store and wherever the stage stands in a cascade.
         valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
         state: what the member left behind for a stage that goes on from here; None = nothing goes on.
+        pixels: all pixels of maps of which the values are some, enough to judge the units by; None = they are all.
     """
 
     logits: Tensor | None = None
@@ -38,6 +73,7 @@ class StageOutput:
     source: str = ''
     valid: Tensor | None = None
     state: ExitState | None = None
+    pixels: Pixels | None = None
 
     def __post_init__(self) -> None:
         if (self.logits is None) == (self.probabilities is None):

@@ -7,7 +7,7 @@ have the units along dimension 0 and the classes along dimension 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.routing.fusion.distribution import Distribution
-from mmcascade.routing.fusion.stage_output import StageOutput
+from mmcascade.routing.fusion.stage_output import Pixels, StageOutput
 
 #: How the outputs of the stages a unit has run become one distribution. 'prob' averages
 #: probabilities (Xia & Bouganis 2023), 'logit' averages logits (Wang et al. 2022, section 3), and
@@ -42,6 +42,7 @@ class CascadeState:
         features: ``(N, ...)`` of the last stage, or None.
         valid: bool ``(N, h, w)``, which pixels of a map belong to its unit; None = all.
         all_finite: whether every stage is known to have given every unit finite output.
+        pixels: where the maps above hold some of the pixels: for each stage that ran all of them, and its temperature.
     """
 
     fusion: str
@@ -53,6 +54,7 @@ class CascadeState:
     features: Tensor | None = None
     valid: Tensor | None = None
     all_finite: bool = False
+    pixels: tuple[tuple[Pixels, float], ...] = ()
 
     @classmethod
     def start(
@@ -73,6 +75,7 @@ class CascadeState:
             features=output.features,
             valid=output.valid,
             all_finite=output.all_finite,
+            pixels=() if output.pixels is None else ((output.pixels, temperature),),
         )
 
     def add(
@@ -103,7 +106,23 @@ class CascadeState:
             missed=self.missed + ((~finite).long() << self.ran),
             features=output.features,
             all_finite=self.all_finite and output.all_finite,
+            pixels=self.pixels if output.pixels is None else (*self.pixels, (output.pixels, temperature)),
         )
+
+    def everywhere(self, member_score: MemberScore | None = None) -> CascadeState:
+        """The state at all pixels: the same, where it holds them already.
+
+        Args:
+            member_score: of the confidence function that will be asked.
+        """
+        if not self.pixels:
+            return self
+        # Nothing of the stages before is left where the last one's output takes their place.
+        (first, temperature), *later = self.pixels[-1:] if self.fusion == 'replace' and self.all_finite else self.pixels
+        state = CascadeState.start(first.output(), self.fusion, temperature, member_score)
+        for pixels, temperature in later:
+            state = state.add(pixels.output(), temperature, member_score)
+        return state
 
     def _with(self, before: Tensor, added: Tensor, finite: Tensor, all_finite: bool) -> Tensor:
         """A total with what one more stage adds; units whose output is not finite keep what they have."""
@@ -145,37 +164,43 @@ class CascadeState:
 
     def select(self, rows: Tensor) -> CascadeState:
         """The state of some of the units; ``rows`` is int64 on the state's device."""
-        return self._pick(lambda x: x.index_select(0, rows))
+        return self._pick(lambda x: x.index_select(0, rows), rows.tolist() if self.pixels else ())
 
     def slice(self, start: int, stop: int) -> CascadeState:
         """The state of neighbouring units, without a copy."""
-        return self._pick(lambda x: x[start:stop])
+        return self._pick(lambda x: x[start:stop], range(len(self.finite))[start:stop])
 
     def own(self) -> CascadeState:
         """The same state in memory of its own: a slice keeps all rows of the batch that it was cut from."""
-        if self.total.untyped_storage().nbytes() <= self.total.nbytes:
-            return self
-        return self._pick(lambda x: x.clone())
+        state = self
+        if self.total.untyped_storage().nbytes() > self.total.nbytes:
+            state = self._pick(lambda x: x.clone(), range(len(self.finite)))
+        if not self.pixels:
+            return state
+        return replace(state, pixels=tuple((pixels.own(), temperature) for pixels, temperature in state.pixels))
 
     def every(self, step: int) -> CascadeState:
-        """The state of every ``step``-th pixel of maps ``(C, h, w)``, in both directions; features stay behind.
+        """The state of every ``step``-th pixel of maps ``(C, h, w)``, see :func:`thinned`; features stay behind.
 
-        The last pixel of a map is always there: it belongs to every cell, however little of its frame that fills.
+        Where the maps hold some of the pixels, they are those already.
         """
-
-        def thin(x: Tensor) -> Tensor:
-            top, left = ((side - 1) % step for side in x.shape[-2:])
-            return x[..., top::step, left::step]
-
+        if self.pixels:
+            return self
         return replace(
             self,
-            total=thin(self.total),
-            score_total=if_there(thin, self.score_total),
+            total=thinned(self.total, step),
+            score_total=None if self.score_total is None else thinned(self.score_total, step),
             features=None,
-            valid=if_there(thin, self.valid),
+            valid=None if self.valid is None else thinned(self.valid, step),
         )
 
-    def _pick(self, pick: Callable[[Tensor], Tensor]) -> CascadeState:
+    def tensors(self) -> Iterator[Tensor]:
+        """All tensors that it keeps alive."""
+        yield from (x for x in vars(self).values() if isinstance(x, Tensor))
+        for pixels, _ in self.pixels:
+            yield from pixels.tensors()
+
+    def _pick(self, pick: Callable[[Tensor], Tensor], rows: Iterable[int]) -> CascadeState:
         return replace(
             self,
             total=pick(self.total),
@@ -184,6 +209,7 @@ class CascadeState:
             score_total=if_there(pick, self.score_total),
             features=if_there(pick, self.features),
             valid=if_there(pick, self.valid),
+            pixels=tuple((pixels.select(rows), temperature) for pixels, temperature in self.pixels),
         )
 
     @staticmethod
@@ -205,7 +231,20 @@ class CascadeState:
             features=join([s.features for s in states]),
             valid=join([s.valid for s in states]),
             all_finite=all(s.all_finite for s in states),
+            pixels=tuple(
+                (pixels.joined([s.pixels[stage][0] for s in states[1:]]), temperature)
+                for stage, (pixels, temperature) in enumerate(first.pixels)
+            ),
         )
+
+
+def thinned(x: Tensor, step: int) -> Tensor:
+    """Every so many-th pixel of maps ``(..., h, w)`` in both directions.
+
+    The last one is always there: it belongs to every cell, however little of its frame that fills.
+    """
+    top, left = ((side - 1) % step for side in x.shape[-2:])
+    return x[..., top::step, left::step]
 
 
 def if_there(function: Callable[[Tensor], Tensor], x: Tensor | None) -> Tensor | None:

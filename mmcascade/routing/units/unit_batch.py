@@ -164,7 +164,7 @@ class UnitBatch(Generic[SourceT]):
         for source in self.sources:
             yield from source.tensors()
         if self.state is not None:
-            yield from (x for x in vars(self.state).values() if isinstance(x, Tensor))
+            yield from self.state.tensors()
         for left in self.exits.values():
             yield from leaves(left.rows)
 

@@ -18,7 +18,7 @@ from mmcascade.calibration.stores.cell_records import CellRecords, stored_subset
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.models.cells.pixel_results import PixelResults, labels_of
+from mmcascade.models.cells.pixels.pixel_results import PixelResults, labels_of
 from mmcascade.routing import CascadeRouter, CascadeState, ExitPolicy, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.units.sources import ViewRows

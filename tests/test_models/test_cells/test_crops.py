@@ -21,6 +21,12 @@ from tests.support.references.loop_segmentor import cells_of, crop_of
 MIRRORED = {'horizontal': -1, 'vertical': -2, None: ()}
 
 
+def frames_of(crops, scores, rows, align=False):
+    """The frames of cells from the scores of the crops ``(N, C, H, W)`` that hold them."""
+    pieces = zip(scores, rows.reshape(-1, crops.cells), strict=True)
+    return torch.cat([crops.frames(x, int(cells[0]), cells, align) for x, cells in pieces])
+
+
 def smooth(height, width, channels=2, seed=0):
     """A map without detail: its values between pixels are known wherever it is sampled."""
     generator = torch.Generator().manual_seed(seed)
@@ -49,7 +55,7 @@ def test_crops_of_the_image_itself_are_slices(height, width, side, margin, flip)
         top, left, bottom, right = crop_of(cell, side, margin, height, width)
         assert torch.equal(crop.flip(MIRRORED[flip]), pixels[:, top:bottom, left:right])
     for align in (False, True):
-        assert torch.equal(crops.frames(taken, rows, align), grid.frames(pixels, rows))
+        assert torch.equal(frames_of(crops, taken, rows, align), grid.frames(pixels, rows))
 
 
 @settings(max_examples=60)
@@ -78,7 +84,7 @@ def test_crops_of_rectangles_are_slices_too(height, width, side, margin, flip, d
     assert taken.shape == (2, 3, *crops.scaled_size)
     assert torch.equal(taken[1].flip(MIRRORED[flip]), pixels[:, crop[0] : crop[2], crop[1] : crop[3]])
     expected = torch.stack([grid.frame_box(cell).of(pixels) for cell in twice.tolist()])
-    assert torch.equal(crops.frames(taken, twice), expected)
+    assert torch.equal(frames_of(crops, taken, twice), expected)
 
 
 @settings(max_examples=80)
@@ -96,13 +102,13 @@ def test_a_crop_of_the_whole_image_is_torchs_interpolation(original, source, sca
     scores = torch.randn(1, 2, *crops.scaled_size, generator=generator)
     if (scale == 1 or crops.scaled_size == source) or not align:
         expected = functional.interpolate(scores.flip(MIRRORED[flip]), original, mode='bilinear', align_corners=align)
-        found = crops.frames(scores, np.arange(1), align)
+        found = frames_of(crops, scores, np.arange(1), align)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)  # torch keeps its places in float32
         even = functional.interpolate(smooth(*crops.scaled_size)[None], original, mode='bilinear', align_corners=align)
-        found = crops.frames(smooth(*crops.scaled_size)[None].flip(MIRRORED[flip]), np.arange(1), align)
+        found = frames_of(crops, smooth(*crops.scaled_size)[None].flip(MIRRORED[flip]), np.arange(1), align)
         torch.testing.assert_close(found, even, rtol=1e-5, atol=1e-5)
         return
-    two_steps = crops.frames(smooth(*crops.scaled_size)[None], np.arange(1), align)
+    two_steps = frames_of(crops, smooth(*crops.scaled_size)[None], np.arange(1), align)
     torch.testing.assert_close(two_steps, smooth(*original)[None].flip(MIRRORED[flip]), rtol=1e-4, atol=1e-4)
 
 
@@ -149,7 +155,7 @@ def test_crops_show_what_their_frames_show(original, ratio, other, side, margin,
     seen = ramp(source).flip(MIRRORED[flip])
     crop_maps = torch.stack([crops._mirrored(crops.box(index)).of(seen) for index in firsts])
     member = functional.interpolate(crop_maps, crops.scaled_size, mode='bilinear', align_corners=align)
-    found = crops.frames(member, rows, align)
+    found = frames_of(crops, member, rows, align)
     expected = crops.grid.frames(ramp(original), rows)
     # Pixels outside the centres of the crop's outermost ones get their value; resizing rounds the crop's ends.
     for axis in (0, 1):
@@ -170,7 +176,7 @@ def test_inside_a_crop_nothing_tells_it_from_the_whole(ori, align):
     crops = Crops(grid, source, margin=8)
     rows = np.arange(len(grid))
     pieces = torch.stack([crops.box(index).of(scores[0]) for index in rows])
-    torch.testing.assert_close(crops.frames(pieces, rows, align), grid.frames(whole, rows), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(frames_of(crops, pieces, rows, align), grid.frames(whole, rows), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('flip', ['horizontal', 'vertical'])
@@ -181,7 +187,7 @@ def test_a_mirrored_image_gives_mirrored_crops(flip, ori, scale):
     plain, mirrored = Crops(grid, (64, 96), 3, scale), Crops(grid, (64, 96), 3, scale, flip)
     crops = plain.take(pixels, rows)
     assert (mirrored.take(pixels.flip(axis), rows).int() - crops.flip(axis).int()).abs().max() <= 1
-    assert torch.equal(mirrored.frames(crops.float().flip(axis), rows), plain.frames(crops.float(), rows))
+    assert torch.equal(frames_of(mirrored, crops.float().flip(axis), rows), frames_of(plain, crops.float(), rows))
 
 
 def test_resized_as_opencv_does():

@@ -4,7 +4,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmcascade.models.cells.pixel_results import PixelResults, best_class
+from mmcascade.models.cells.pixels.best_class import best_class, best_of_planes
+from mmcascade.models.cells.pixels.pixel_results import PixelResults
 from mmcascade.routing import CascadeState, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 
@@ -15,8 +16,8 @@ from mmcascade.routing.confidences.cell_confidence import CellConfidence
 def test_every_class_can_be_a_label(classes, dtype):
     scores = torch.zeros(1, classes, 1, classes)
     scores[0, range(classes), 0, range(classes)] = 1  # pixel k has class k
-    labels = best_class(scores)
-    assert labels.dtype == dtype and labels.flatten().tolist() == list(range(classes))
+    for labels in (best_class(scores), best_of_planes(scores.unbind(1), classes)):
+        assert labels.dtype == dtype and labels.flatten().tolist() == list(range(classes))
 
 
 def test_the_first_of_equal_classes_wins():
@@ -26,7 +27,7 @@ def test_the_first_of_equal_classes_wins():
         [[max(range(7), key=lambda k: (image[k, y, x].item(), -k)) for x in range(6)] for y in range(5)]
         for image in scores
     ]
-    assert best_class(scores).tolist() == expected
+    assert best_class(scores).tolist() == best_of_planes(scores.unbind(1), 7).tolist() == expected
 
 
 @pytest.mark.parametrize('broken', [False, True])

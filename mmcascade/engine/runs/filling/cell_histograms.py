@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from mmcascade.calibration.stores.cell_records import CellRecords, Subset
 from mmcascade.calibration.stores.store_identity import IGNORED
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.cells.pixel_results import labels_of
+from mmcascade.models.cells.pixels.pixel_results import labels_of
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
@@ -47,7 +48,7 @@ def cell_records(
     _check_labels(labels, tile, classes, ignore_index)
     everything = UnitBatch.submitted(tile, np.arange(len(tile)), 0)
     stages = stored_stages(model.stages)
-    whole = {k: stage(everything) for k, stage in enumerate(stages) if stage.by_source}
+    whole = {k: _made(stage(everything)) for k, stage in enumerate(stages) if stage.by_source}
     macs = np.stack([_macs(stage, tile, whole[0] if k == 0 else None) for k, stage in enumerate(stages)], 1)
     pieces = []
     for start in range(0, len(tile), _CHUNK):
@@ -96,12 +97,20 @@ def _macs(stage: SegmentorStage, tile: TiledImage, first: StageOutput | None) ->
     return np.full(len(tile), stage.macs_of(stage.probe(tile)))
 
 
+def _made(output: StageOutput) -> StageOutput:
+    """The same with all pixels there, which are asked for a few cells at a time."""
+    return output if output.pixels is None else replace(output, pixels=output.pixels.made())
+
+
 def _rows(output: StageOutput, rows: np.ndarray) -> StageOutput:
     def part(x: Tensor) -> Tensor:
         return x[int(rows[0]) : int(rows[-1]) + 1]
 
     return StageOutput(
-        if_there(part, output.logits), if_there(part, output.probabilities), valid=if_there(part, output.valid)
+        if_there(part, output.logits),
+        if_there(part, output.probabilities),
+        valid=if_there(part, output.valid),
+        pixels=None if output.pixels is None else output.pixels.select(rows.tolist()),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from mmseg.structures import SegDataSample
 
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
-from mmcascade.models.cells.pixel_results import PixelResults
+from mmcascade.models.cells.pixels.pixel_results import PixelResults
 from mmcascade.models.export.checking.reports import SegmentationReport
 from mmcascade.models.export.checking.samples import SAMPLE_COUNT, TOLERANCE, fit_for_sample
 from mmcascade.routing import CascadeRouter

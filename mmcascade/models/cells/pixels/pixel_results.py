@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmcascade.models.cells.pixels.best_class import best_class
 from mmcascade.routing import CascadeState, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.fusion.distribution import log_floored
@@ -30,7 +31,8 @@ class PixelResults:
         kept = {'labels': labels_of(state, output, rows)}
         if self.confidence is None and not self.seg_logits:
             return kept
-        state = _of(state, rows)
+        score = None if self.confidence is None else self.confidence.member_score(state.fusion)
+        state = _of(state, rows).everywhere(score)
         if self.confidence is not None:
             finite = state.has_finite.view(-1, 1, 1)
             kept['confidence_map'] = torch.where(finite, self.confidence.pixel.score(state), -torch.inf).float()
@@ -48,15 +50,20 @@ def labels_of(state: CascadeState, output: StageOutput, rows: Tensor | None = No
         rows: int64 ``(N)``, for which of them; None = all.
     """
     if state.ran > 1 and state.fusion != 'replace':
-        fused = _of(state, rows).fused
+        fused = _of(state, rows).everywhere().fused
         return best_class(fused.probs if fused.logits is None else fused.logits)
     # Scores that softmax rounds to the same probability are still told apart, as the member itself would. Softmax keeps
     # the order of the classes, so nothing of the state is needed.
-    labels = _best_of(output.values, rows)
+    if output.pixels is None:
+        labels = _best_of(output.values, rows)
+    else:
+        labels = (output.pixels if rows is None else output.pixels.select(rows.tolist())).labels()
     if output.all_finite:
         return labels
     finite = output.finite_rows() if rows is None else output.finite_rows().index_select(0, rows)
-    return torch.where(finite.view(-1, 1, 1), labels, best_class(_of(state, rows).fused.probs))
+    if output.pixels is not None and finite.all():  # to know it is less than to make all pixels
+        return labels
+    return torch.where(finite.view(-1, 1, 1), labels, best_class(_of(state, rows).everywhere().fused.probs))
 
 
 def _of(state: CascadeState, rows: Tensor | None) -> CascadeState:
@@ -70,18 +77,3 @@ def _best_of(scores: Tensor, rows: Tensor | None) -> Tensor:
     if scores.device.type != 'cpu' or not len(rows):
         return best_class(scores.index_select(0, rows))
     return torch.cat([best_class(scores[row : row + 1]) for row in rows.tolist()])
-
-
-def best_class(scores: Tensor) -> Tensor:
-    """The first class of the highest score in maps ``(N, C, h, w)``; uint8 where there are at most 256 classes."""
-    classes = scores.shape[1]
-    dtype = torch.uint8 if classes <= 256 else torch.int64
-    if scores.device.type != 'cpu':
-        return scores.argmax(1).to(dtype)
-    # torch's argmax over a dimension that is not the last takes ten times as long on a processor.
-    best = scores.amax(1)
-    from_last = torch.zeros(best.shape, dtype=dtype)
-    for number in range(classes - 1):
-        hit = (scores[:, number] == best).to(dtype)
-        torch.maximum(from_last, hit.mul_(classes - 1 - number), out=from_last)
-    return (classes - 1) - from_last
