@@ -64,8 +64,8 @@ def _run(program: str, words: Sequence[str], tools: Mapping[str, Path]) -> None:
     if name not in tools:
         known = [*tools, *OWN]
         close = get_close_matches(name, known, 1)
-        hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(known)}'
-        raise SystemExit(f'error: {program} has no command {name!r}; {hint}. See {program} --help')
+        hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(known)}.'
+        raise SystemExit(f'error: {program} has no command {name!r}; {hint} See {program} --help')
     subparsers = Parser(prog=program, add_help=False).add_subparsers()
     run(parser_of(tools[name], subparsers).parse_args(rest))
 

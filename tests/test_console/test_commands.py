@@ -73,7 +73,7 @@ def test_a_bar_and_its_text_fit_the_terminal(width, what):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['tset'], "no command 'tset'; did you mean test?"),
+        (['tset'], "no command 'tset'; did you mean test? See mmcascade --help"),
         (['calibarte', 'x.py'], 'did you mean calibrate?'),
         (['data', 'fashion_mnits'], "mmcascade data has no command 'fashion_mnits'; did you mean fashion_mnist?"),
         (['zzz'], 'choose from'),
