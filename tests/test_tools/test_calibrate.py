@@ -125,11 +125,11 @@ def test_a_store_of_other_data_members_or_views_is_refused(project, tmp_path):
     other = Config.fromfile(project)
     other.model.members.small.checkpoint = None
     other.model.members.small.model = tiny('resnet', 4)
-    with pytest.raises(StoreError, match='another members'):
+    with pytest.raises(StoreError, match='in its members'):
         prepare_store(other, tmp_path / 'store')
     other = Config.fromfile(project)
     other.val_dataloader.dataset.pipeline[1].transforms[0][0].scale = 36
-    with pytest.raises(StoreError, match='another preprocessing'):
+    with pytest.raises(StoreError, match='in its preprocessing'):
         prepare_store(other, tmp_path / 'store')
     other = Config.fromfile(project)
     other.val_dataloader.dataset.indices = 50

@@ -121,9 +121,9 @@ def test_other_members_or_data_are_refused(tmp_path):
     store = make(tmp_path)
     identity = store.header.identity
     store.check_identity(replace(identity))
-    with pytest.raises(StoreError, match='another data; delete it'):
+    with pytest.raises(StoreError, match='in its data; delete it'):
         store.check_identity(replace(identity, data=DataIdentity(5, 'y')))
-    with pytest.raises(StoreError, match='another members and preprocessing; delete it'):
+    with pytest.raises(StoreError, match='in its members and preprocessing; delete it'):
         store.check_identity(replace(identity, precision='float16', preprocessing='q'))
     with pytest.raises(StoreError, match='stage 0 was to give logits'):
         store.write(outputs(1)[::-1], np.zeros(1, dtype=int))

@@ -66,12 +66,16 @@ POLICIES = {
                 type='mmcascade.CellConfidence', pixel='prob_gap', reduce='quantile', t_unk=0.6, empty='exit'
             )
         ),
-        dict(stages=[dict(member='small', scale=0.5), dict(member='large', on='image')]),
+        dict(
+            stages=[dict(member='small', scale=0.5), dict(member='large', on='image')],
+            confidence=dict(type='mmcascade.CellConfidence', stride=3),
+        ),
         dict(stages=[dict(member='small', scale=0.5), dict(member='large', fallback='image')]),
         dict(
             stages=[dict(member='small', scale=0.5), dict(member='large', fallback='image')],
             fusion='replace',
             grid=dict(cell=32, margin=8),
+            confidence=dict(type='mmcascade.CellConfidence', stride=5, reduce='quantile', t_unk=None),
         ),
         dict(grid=dict(cell=None, margin=0)),
         dict(grid=dict(cell=(512, 24), margin=4)),
@@ -127,7 +131,7 @@ def test_an_interrupted_store_goes_on_where_it_stopped(project, folder):
     whole, _ = store_of(project, folder / 'whole')
     np.testing.assert_array_equal(store.cells.intersect, whole.cells.intersect)
     cfg.model.grid = dict(cell=36)
-    with pytest.raises(StoreError, match='another members and grid'):
+    with pytest.raises(StoreError, match='in its members and grid'):
         prepare_store(cfg, folder / 'again', device='cpu')
 
 
@@ -176,14 +180,14 @@ def test_a_cascade_with_temperatures_is_calibrated_as_it_is(project, folder):
         assert metrics['cost/macs'] * 1e9 == pytest.approx(calibration.measured['macs'])
     with pytest.raises(ValueError, match=r'gives the temperatures \[2.0, 0.5\], and the stages \[2.0, 1.0\]; leave'):
         routed(project, calibration=str(path), stages=[stages[0], left_out[1]])
-    with pytest.raises(StoreError, match='another temperatures'):
+    with pytest.raises(StoreError, match='in its temperatures'):
         store_of(project, folder / 'temperatures', stages=left_out)
 
 
 def test_given_costs_are_part_of_a_store(project, folder):
     plain = [dict(member='small', scale=0.5), dict(member='large')]
     store_of(project, folder / 'costs', stages=plain)
-    with pytest.raises(StoreError, match='another macs'):
+    with pytest.raises(StoreError, match='in its macs'):
         store_of(project, folder / 'costs', stages=[plain[0], dict(plain[1], macs=1e9)])
 
 
