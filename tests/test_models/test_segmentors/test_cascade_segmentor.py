@@ -75,15 +75,17 @@ def check_stitched_crops(model, member, size):
     data = batch(2, *size)
     found = run(model, copy.deepcopy(data))
     for pixels, result in zip(data['inputs'], found, strict=True):
-        expected = np.zeros(size, dtype=np.int64)
+        expected, clear = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool)
         for cell in cells_of(*size, 32):
             top, left, bottom, right = crop_of(cell, 32, 0, *size)
             (crop,) = run(member, dict(inputs=[pixels[:, top:bottom, left:right]], data_samples=[sample(32, 32)]))
-            expected[cell[0] : cell[2], cell[1] : cell[3]] = crop.pred_sem_seg.data[
-                0, cell[0] - top : cell[2] - top, cell[1] - left : cell[3] - left
-            ]
-        # Several crops at once round differently from one.
-        assert (labels([result])[0].numpy() == expected).mean() > 0.9999
+            first, second = crop.seg_logits.data.topk(2, 0).values
+            here = np.s_[cell[0] : cell[2], cell[1] : cell[3]]
+            there = np.s_[cell[0] - top : cell[2] - top, cell[1] - left : cell[3] - left]
+            expected[here] = crop.pred_sem_seg.data[0].numpy()[there]
+            clear[here] = (first - second > 1e-4).numpy()[there]
+        # Several crops at once round differently from one, which decides where two classes are as probable.
+        assert (labels([result])[0].numpy() == expected)[clear].all() and clear.mean() > 0.99
         assert result.mean_exit_stage == 1
 
 
