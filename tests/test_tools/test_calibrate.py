@@ -133,7 +133,7 @@ def test_a_store_of_other_data_members_or_views_is_refused(project, tmp_path):
         prepare_store(other, tmp_path / 'store')
     other = Config.fromfile(project)
     other.val_dataloader.dataset.indices = 50
-    with pytest.raises(StoreError, match='another data'):
+    with pytest.raises(StoreError, match='in its data'):
         prepare_store(other, tmp_path / 'store')
 
 
