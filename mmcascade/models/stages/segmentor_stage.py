@@ -16,7 +16,7 @@ from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.cells.crops import ONE, Crops, resize_bilinear, scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.memory import check_fits
-from mmcascade.models.cells.pixels.cell_pixels import CellPixels
+from mmcascade.models.cells.pixels.cell_pixels import CellPixels, concatenated
 from mmcascade.models.cells.pixels.head_map import HeadMap
 from mmcascade.models.cells.pixels.scores import CropScores, ImageScores, Scores
 from mmcascade.models.cells.tiled_image import TiledImage
@@ -74,7 +74,7 @@ class SegmentorStage(MemberStage[TiledImage]):
         if span is None:
             size = self._size_of(tiles[0][0], None)
             return resize_bilinear(torch.stack([image.on(self.device) for image, _ in tiles]), size)
-        return _cat([self.crops(image, span).take(image.on(self.device), rows) for image, rows in tiles])
+        return concatenated([self.crops(image, span).take(image.on(self.device), rows) for image, rows in tiles])
 
     def placed(self, output: StageOutput, batch: UnitBatch[TiledImage], macs: float) -> StageOutput:
         """The member's output brought to the units of the batch."""
@@ -209,7 +209,3 @@ def crops_at_once(crops: Crops, device: torch.device, images: int = 1) -> int:
     pixels = math.prod(scaled(crops.source, crops.scale))
     pixels = pixels // 2 if device.type == 'cpu' else pixels * images
     return max(1, pixels // math.prod(crops.scaled_size))
-
-
-def _cat(pieces: Sequence[Tensor]) -> Tensor:
-    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))

@@ -41,16 +41,16 @@ class CellPixels(Pixels):
 
     def output(self) -> StageOutput:
         """See the base class."""
-        return self._output(_cat([scores.frames(cells) for scores, cells in self._runs()]), self._valid())
+        return self._output(concatenated([scores.frames(cells) for scores, cells in self._runs()]), self._valid())
 
     def labels(self) -> Tensor:
         """See the base class."""
-        return _cat([scores.labels(cells) for scores, cells in self._runs()])
+        return concatenated([scores.labels(cells) for scores, cells in self._runs()])
 
     def every(self, step: int) -> StageOutput:
         """The output at every so many-th pixel; NaN for a cell that has scores which are not finite anywhere."""
-        values = _cat([scores.every(step, cells) for scores, cells in self._runs()])
-        finite = _cat([scores.finite(cells) for scores, cells in self._runs()])
+        values = concatenated([scores.every(step, cells) for scores, cells in self._runs()])
+        finite = concatenated([scores.finite(cells) for scores, cells in self._runs()])
         if finite.device.type != 'cpu' or not finite.all():
             values = torch.where(finite.view(-1, 1, 1, 1), values, torch.nan)
         valid = self._valid()
@@ -80,12 +80,13 @@ class CellPixels(Pixels):
     def _valid(self) -> Tensor | None:
         if all(scores.grid.even for scores, _ in self.units):
             return None
-        return _cat([scores.grid.valid(cells) for scores, cells in self._runs()])
+        return concatenated([scores.grid.valid(cells) for scores, cells in self._runs()])
 
     def _output(self, values: Tensor, valid: Tensor | None) -> StageOutput:
         valid = None if valid is None else valid.to(values.device)
         return StageOutput(values, valid=valid) if self.logits else StageOutput(None, values, valid=valid)
 
 
-def _cat(pieces: Sequence[Tensor]) -> Tensor:
+def concatenated(pieces: Sequence[Tensor]) -> Tensor:
+    """Tensors one after the other along dimension 0; a single one without a copy."""
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
