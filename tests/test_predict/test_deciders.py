@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mmcv
 import pytest
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews
+from mmcascade.engine.predict.deciders.model_decider import _maker
 from mmcascade.engine.predict.deciders.open_decider import open_decider
 from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.request import PredictRequest
@@ -71,6 +73,22 @@ def test_bytes_and_broken_files(decider, files, tmp_path):
     assert all(isinstance(result, Failure) for result in (failed, missing, empty))
     assert failed.error == f'{broken} is no image, or cut off' and 'no.png' in missing.error
     assert decider.decide([broken]) == [failed]
+
+
+@pytest.mark.parametrize('view', [0, 1])
+def test_an_image_of_which_no_view_can_be_made_fails_alone(decider, files, monkeypatch, view):
+    expected = decider.decide(files)
+    late = [at for at, decision in enumerate(expected) if decision.exit_stage == 1][0]
+    odd = mmcv.imread(str(files[late]))
+    makers, as_before = [*decider.makers], decider.makers[view]
+    narrow = _maker([dict(type='ResizeEdge', scale=8, edge='long')])  # its height would be 0
+    makers[view] = lambda image: narrow(image[:1].repeat(40, 1)) if (image == odd).all() else as_before(image)
+    monkeypatch.setattr(decider, 'makers', makers)
+    found = decider.decide(files)
+    assert isinstance(found[late], Failure) and found[late].error.startswith(f'view {view} cannot be made of it: ')
+    for at in set(range(len(files))) - {late}:
+        assert (found[at].label, found[at].exit_stage) == (expected[at].label, expected[at].exit_stage)
+        assert found[at].confidence == pytest.approx(expected[at].confidence, abs=1e-6)
 
 
 def test_what_is_no_cascade(tmp_path):

@@ -40,18 +40,24 @@ class LazyViews(ViewRows):
         """Make a view of some images.
 
         Raises:
-            ValueError: if it comes out in several sizes.
+            ViewError: if it comes out in several sizes, or not at all.
         """
-        made = [self.makers[view](self.images[row]) for row in rows.tolist()]
+        made = [self._made(view, self.images[row]) for row in rows.tolist()]
         shapes = {tuple(image.shape) for image in made}
         if len(shapes) > 1:
-            raise UnequalError(f'view {view} has images of several sizes: {sorted(shapes)}')
+            raise ViewError(f'view {view} has images of several sizes: {sorted(shapes)}')
         return torch.stack(made)
+
+    def _made(self, view: int, image: Any) -> Tensor:
+        try:
+            return self.makers[view](image)
+        except Exception as error:  # of any transform, for any odd image
+            raise ViewError(f'view {view} cannot be made of it: {error or type(error).__name__}') from error
 
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[LazyViews, np.ndarray]:
         """Some of the images."""
         return LazyViews([self.images[row] for row in rows.tolist()], self.makers), np.arange(len(rows))
 
 
-class UnequalError(ValueError):
-    """Images of a view differ in size, so they cannot run as one batch."""
+class ViewError(ValueError):
+    """Images of a view cannot run as one batch: they differ in size, or of one of them no view can be made."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
-from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, UnequalError
+from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, ViewError
 from mmcascade.engine.predict.deciders.loading import each, load_image
 from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
@@ -45,7 +45,7 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier]):
         decisions = iter(self._decisions([image for image, _ in good], [unit for _, unit in good]))
         return [one if isinstance(one, Failure) else next(decisions) for one in made]
 
-    def _decisions(self, loaded: Sequence[NDArray[np.uint8]], units: Sequence[int]) -> list[Decision]:
+    def _decisions(self, loaded: Sequence[NDArray[np.uint8]], units: Sequence[int]) -> list[Decision | Failure]:
         if not loaded:
             return []
         router = self.model.ready()
@@ -53,15 +53,15 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier]):
         try:
             with told.watching(router):
                 outcome = router.route(LazyViews(loaded, self.makers), units)
-        except UnequalError:
+        except ViewError as error:
             if len(loaded) == 1:
-                raise
+                return [Failure(str(error))]
             pairs = zip(loaded, units, strict=True)
             return [found for image, unit in pairs for found in self._decisions([image], [unit])]
         assert outcome is not None
         return self._read(outcome.cpu(), told.of(len(loaded)))
 
-    def _read(self, outcome: Outcome, stages: Sequence[tuple[StageScore, ...]]) -> list[Decision]:
+    def _read(self, outcome: Outcome, stages: Sequence[tuple[StageScore, ...]]) -> list[Decision | Failure]:
         accept, classes = self.model.accept, self.model.classes
         probs = outcome.probs.float().numpy()
         labels = probs.argmax(1).tolist()
