@@ -33,7 +33,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'deferral by other tools': ('headline.json', other_tools.deferral),
     'ways around members': ('peers.json', other_tools.ways),
     'libraries table': ('metrics_speed.json', other_tools.libraries),
-    'headline times': ('headline_time.json', headline.times),
+    'headline times': ('headline.json', headline.times),
     'front table': ('front_cifar10.json', search.unseen_front),
     'defaults table': ('defaults.json', choices.defaults),
     'drift table': ('drift.json', choices.drift),

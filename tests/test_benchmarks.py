@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
+from tests.support.projects.tiny_project import make_project
 from tests.support.stored.synthetic_cells import make_cell_store
 from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
@@ -73,8 +74,9 @@ OTHERS = {
     'gpu',
     'headline',
     'headline_figures',
+    'headline_file',
     'headline_systems',
-    'headline_time',
+    'headline_times',
     'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',
@@ -146,7 +148,8 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
     words = ['--stores', *stores, '--chain', 'small0', 'large', '--risk', '0.2', '--repeats', '20', '--draws', '3']
     monkeypatch.setattr(sys, 'argv', ['headline', *words, '--json', str(tmp_path / 'headline.json')])
-    runpy.run_path(str(BENCHMARKS / 'headline' / 'headline.py'), run_name='__main__')
+    script = str(BENCHMARKS / 'headline' / 'headline.py')
+    runpy.run_path(script, run_name='__main__')
     content = read(tmp_path / 'headline.json')
     systems = {row['system']: row for row in content['systems']}
     assert {'first member', 'ensemble', 'window', 'threshold', 'random', 'window, certified'} <= set(systems)
@@ -162,6 +165,34 @@ def test_headline_on_stores_of_ones_own(stores, monkeypatch, tmp_path, capsys):
     (gaps,) = content['differences']
     assert gaps['window_minus_random'] == pytest.approx(window['coverage'] - systems['random']['coverage'], abs=0.02)
     assert 0 < gaps['changed_inside_window'] <= 100
+
+    (tmp_path / 'headline.json').write_text(json.dumps(content | {'differences': [gaps | {'window_minus_random': 77}]}))
+    runpy.run_path(script, run_name='__main__')
+    assert 'window minus random: 77' in capsys.readouterr().out  # what the file holds is not measured again
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--again'])
+    runpy.run_path(script, run_name='__main__')
+    assert read(tmp_path / 'headline.json') == content
+
+
+@pytest.mark.slow
+def test_headline_times_a_chain_of_a_config_beside_its_members(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / 'headline'))
+    project = make_project(tmp_path / 'project')
+    names = ('small', 'large')
+    for seed, part in enumerate(('calibration', 'test')):
+        make_store(tmp_path / part, *skilled_logits(500, 5, (1.5, 2.0), seed), names, [6e5, 2e6])
+    script = runpy.run_path(str(BENCHMARKS / 'headline' / 'headline.py'))
+    pool = script['Pool']([script['ScoreStore'].open(tmp_path / part) for part in ('calibration', 'test')], names)
+    setting, timing = script['Setting'](risk=0.2), script['Timing'](images=13, repeats=2, sizes=(4,))
+    row = dict(data='project', chain='small > large') | script['times_of'](str(project), pool, setting, timing)
+    assert row['images'] == 13 and len(row['members']) == 2
+    for median, low, high in (*row['members'], row['ensemble'], row['plain'], row['deferred']):
+        assert 0 < low <= median <= high
+    file = script['HeadlineFile'].open(str(tmp_path / 'headline.json'))
+    file.add_timed(row | {'load': 9})
+    file.add_timed(row)  # in the place of the older one
+    again = script['HeadlineFile'].open(str(tmp_path / 'headline.json'))
+    assert again.times == [row] and again.timed(dict(data='project', chain='small')) is None
 
 
 @pytest.mark.slow

@@ -7,14 +7,16 @@ Scores are stored once (work_dirs/headline), and everything else is replayed fro
 a cascade keeps and at what cost, window against threshold against random deferral of equal shares, and what deployed
 and certified accept thresholds do on unseen images. Each figure has a 95 % interval over images (one calibration, the
 test images drawn again, the same for all systems) and over calibrations (the images of both splits shuffled and divided
-anew). `make demo`, `mmcascade data cifar10`, `mmcascade data imagenet_subset` and `mmcascade convert_lite_weights
+anew). At last members, ensemble and cascade are timed on images in memory, which wants a quiet machine and one thread
+(OMP_NUM_THREADS=1). The file is written after each cascade, and what it holds already is not measured again.
+
+`make demo`, `mmcascade data cifar10`, `mmcascade data imagenet_subset` and `mmcascade convert_lite_weights
 work_dirs/efficientnet-lite` bring the data sets.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,17 +25,18 @@ from typing import Any
 
 import numpy as np
 from headline_figures import Figures, once, over_draws, over_images
+from headline_file import HeadlineFile
 from headline_systems import Pool, Setting, decide
+from headline_times import SYSTEMS, Timing, times_of
 from mmengine.config import Config
 
-from mmcascade._system.files import write_text
-from mmcascade._system.machine import machine
+from mmcascade._system.quiet import quiet_libraries
 from mmcascade.calibration.fit.request import TEMPERATURES
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.stores import own_store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import SCHEMA, arguments, print_table
+from common import arguments, print_table
 
 #: Takes a second to fit, so that it is not fitted anew in every draw.
 SLOW = ('scikit-fallback',)
@@ -60,12 +63,14 @@ class DataSet:
         stores: folder with ``calibration_scores`` and ``test_scores``.
         chains: names of members in order, per cascade.
         needs: what brings the data.
+        timed: config that knows all members, where ``config`` does not.
     """
 
     config: str
     stores: str
     chains: Sequence[Sequence[str]]
     needs: str
+    timed: str | None = None
 
 
 CIFAR_CHAINS = (
@@ -81,6 +86,7 @@ DATA = {
         'work_dirs/quickstart',
         (('small0', 'small1'), ('small0', 'large')),
         'make demo',
+        timed='configs/quickstart/committee.py',
     ),
     'cifar10': DataSet(
         'configs/cifar10/family.py', 'work_dirs/headline/cifar10', CIFAR_CHAINS, 'mmcascade data cifar10'
@@ -127,13 +133,9 @@ def measure(pool: Pool, setting: Setting, repeats: int, draws: int) -> dict[str,
     return {name: {**own, **drawn.get(name, {})} for name, own in figures.items()}
 
 
-def rows_of(name: str, pool: Pool, figures: dict[str, Figures], setting: Setting) -> list[dict[str, Any]]:
-    """One row per system, and a last one for differences between systems.
-
-    Each figure stands beside the ends of its interval over images (``_images``), and beside its mean over calibrations
-    with the ends of theirs (``_draws``).
-    """
-    about = dict(
+def about(name: str, pool: Pool, setting: Setting) -> dict[str, Any]:
+    """Which cascade, judged on what and in which setting."""
+    return dict(
         data=name,
         chain=' > '.join(pool.chain),
         calibration_images=pool.known,
@@ -142,9 +144,17 @@ def rows_of(name: str, pool: Pool, figures: dict[str, Figures], setting: Setting
         delta=setting.delta,
         temperatures=setting.temperatures,
     )
+
+
+def rows_of(cascade: dict[str, Any], figures: dict[str, Figures]) -> list[dict[str, Any]]:
+    """One row per system, and a last one for differences between systems.
+
+    Each figure stands beside the ends of its interval over images (``_images``), and beside its mean over calibrations
+    with the ends of theirs (``_draws``).
+    """
     rows = []
     for system, own in figures.items():
-        row: dict[str, Any] = dict(about, system=system)
+        row: dict[str, Any] = dict(cascade, system=system)
         for key in (key for key in own if f'{key}_images_low' in own and not key.startswith('gain_')):
             row[key] = _number(own[key])
             if key not in EXACT:
@@ -173,13 +183,12 @@ def _with_ends(row: dict[str, Any], key: str) -> str | float | None:
     return row[key] if ends is None or None in (row[key], *ends) else f'{row[key]} ({ends[0]} to {ends[1]})'
 
 
-def write(path: str, systems: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]) -> None:
-    """JSON with a line per row, since a row holds a hundred numbers."""
-    lists = {'systems': systems, 'differences': differences}
-    lines = [f'"schema": {SCHEMA}', f'"machine": {json.dumps(machine())}']
-    for name, rows in lists.items():
-        lines.append(f'"{name}": [\n' + ',\n'.join(json.dumps(row, allow_nan=False) for row in rows) + '\n]')
-    write_text(path, '{' + ',\n'.join(lines) + '}\n')
+def show_times(row: dict[str, Any]) -> None:
+    """Milliseconds an image, from the fastest to the slowest round."""
+    print(f'\n{row["data"]}, {row["chain"]}: milliseconds an image, {row["images"]} images in memory')
+    members = {f'{name} alone': ms for name, ms in zip(row['chain'].split(' > '), row['members'], strict=True)}
+    systems = members | {name: row[key] for name, key in SYSTEMS.items()}
+    print_table([dict(system=name, ms=ms, low=low, high=high) for name, (ms, low, high) in systems.items()])
 
 
 def main() -> None:
@@ -193,23 +202,36 @@ def main() -> None:
     parser.add_argument('--temperatures', choices=TEMPERATURES, default=Setting.temperatures)
     parser.add_argument('--repeats', type=int, default=500, help='draws of images')
     parser.add_argument('--draws', type=int, default=50, help='of calibrations')
+    parser.add_argument('--timed', type=int, default=Timing.images, metavar='IMAGES', help='0: measure no time')
+    parser.add_argument('--rounds', type=int, default=Timing.repeats, help='of timing')
+    parser.add_argument('--again', action='store_true', help='measure anew what the file holds')
     parser.add_argument('--cfg-options', nargs='*', default=[], help='KEY=VALUE changes of the configs')
     args = parser.parse_args()
+    quiet_libraries()
     setting = Setting(args.risk, args.delta, args.half_width, args.temperatures)
+    timing = Timing(0 if args.stores else args.timed, args.rounds)  # stores hold scores, but no network to time
     options = dict(option.split('=', 1) for option in args.cfg_options)
     if args.stores:
-        given = [ScoreStore.open(folder) for folder in args.stores]
-        jobs = [('stores', given, args.chain)]
+        jobs = [('stores', Pool([ScoreStore.open(folder) for folder in args.stores], args.chain))]
     else:
         filled = {name: stores_of(name, options) for name in args.data}
-        jobs = [(name, filled[name], chain) for name in args.data for chain in DATA[name].chains]
-    rows = []
-    for name, stores, chain in jobs:
-        pool = Pool(stores, chain)
-        rows.append(rows_of(name, pool, measure(pool, setting, args.repeats, args.draws), setting))
-        show(rows[-1])
-    if args.json:
-        write(args.json, [row for each in rows for row in each[:-1]], [each[-1] for each in rows])
+        jobs = [(name, Pool(filled[name], chain)) for name in args.data for chain in DATA[name].chains]
+    file = HeadlineFile.open(args.json)
+    for name, pool in jobs:
+        cascade = about(name, pool, setting)
+        rows = [] if args.again else file.judged(cascade)
+        if not rows:
+            rows = rows_of(cascade, measure(pool, setting, args.repeats, args.draws))
+            file.add_judged(rows)
+        show(rows)
+    for name, pool in jobs if timing.images else ():
+        cascade = about(name, pool, setting)
+        row = None if args.again else file.timed(cascade)
+        if row is None:
+            config = DATA[name].timed or DATA[name].config
+            row = dict(data=name, chain=cascade['chain']) | times_of(config, pool, setting, timing)
+            file.add_timed(row)
+        show_times(row)
 
 
 if __name__ == '__main__':

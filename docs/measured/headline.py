@@ -249,22 +249,32 @@ def _where(results: dict[str, Any]) -> str:
 
 def times(results: dict[str, Any]) -> str:
     """Milliseconds of cascades, of their members, and of all members one after the other."""
-    rows, machine = results['rows'], results['machine']
+    rows, machine = results['times'], results['machine']
+    columns: list[Column | str] = [
+        Column('cascade', left=True),
+        'each member alone',
+        'ensemble',
+        'cascade, plain loop',
+        'deferred loop',
+        'the faster one / last member',
+        'by multiply-adds',
+    ]
     table = Table.of(
-        [*(Column(title, left=True) for title in ('photographs', 'members', 'system')), 'ms an image'],
+        columns,
         [
             [
-                DATA.get(row['data'], row['data']),
-                chain_words(row['chain']),
-                row['system'].partition(': ')[2] or row['system'],  # members have their number before their name
-                with_interval(row['ms'], row['lowest'], row['highest'], '.3g'),
+                f'{DATA.get(row["data"], row["data"])}: {chain_words(row["chain"])}',
+                ' / '.join(f'{ms[0]:.3g}' for ms in row['members']),
+                *(with_interval(*row[key], '.3g') for key in ('ensemble', 'plain', 'deferred')),
+                f'{min(row["plain"][0], row["deferred"][0]) / row["members"][-1][0]:.2f}',
+                f'{systems_by_name(results, row)["window"]["times_last"]:.2f}',
             ]
             for row in rows
         ],
     )
     loads = [row['load'] for row in rows]
     return table.as_markdown() + (
-        f'\n\n{rows[0]["images"]} images in memory, {machine["threads"]} thread(s) of {machine["cpu"]}, torch '
-        f'{machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the machine: '
-        f'{min(loads)} to {max(loads)}.'
+        f'\n\nMilliseconds an image, of {rows[0]["images"]} in memory, {machine["threads"]} thread(s) of '
+        f'{machine["cpu"]}, torch {machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). '
+        f'Load of the machine: {min(loads)} to {max(loads)}.'
     )
