@@ -90,6 +90,7 @@ def check(tmp_path: Path, config: Path, **fields: object) -> dict[str, float]:
     return json.loads((tmp_path / 'metrics.json').read_text())
 
 
+@pytest.mark.slow
 def test_classification_without_mmsegmentation(tmp_path):
     metrics = check(
         tmp_path,
@@ -102,6 +103,7 @@ def test_classification_without_mmsegmentation(tmp_path):
     assert {'accuracy/top1', 'selective/aurc', 'cost/macs'} <= metrics.keys()
 
 
+@pytest.mark.slow
 def test_segmentation_without_mmpretrain(tmp_path):
     pytest.importorskip('mmseg.models')
     from tests.support.projects.tiny_seg_project import write_project

@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
+from mmcascade.engine.console.commands import find_tools, parser_of, run
 from tests.support import ROOT
 from tests.support.projects.tiny_project import NAMES, make_project
 
@@ -52,8 +53,7 @@ def test_the_pipeline_is_found_inside_wrapping_data_sets(project):
 
 
 def test_a_bundle_needs_nothing_else(project, tmp_path):
-    tool = ROOT / 'tools' / 'bundle_checkpoint.py'
-    subprocess.run([sys.executable, str(tool), str(project), str(tmp_path)], check=True)
+    run(parser_of(find_tools(ROOT)['bundle_checkpoint']).parse_args([str(project), str(tmp_path)]))
     photo = str(project.parent / 'images' / '003.png')
     bundled = CascadeInferencer(str(tmp_path / 'cascade.py'), pretrained=str(tmp_path / 'cascade.pth'))
     result = bundled(photo)[0]

@@ -66,6 +66,13 @@ def test_a_setting_that_does_not_fit_is_named_with_the_near_one(project, tmp_pat
     assert message in said(project, tmp_path, '--cfg-options', option)
 
 
+def test_what_is_missing_is_named(project, tmp_path):
+    options = ('model.policy=None', 'model.accept=None', 'model.calibration=nowhere.json')
+    message = said(project, tmp_path, '--cfg-options', *options)
+    assert "calibration 'nowhere.json' does not exist; make it with mmcascade calibrate" in message
+    assert 'give --out FILE' in said(project, tmp_path, '--out-item', 'metrics')
+
+
 def test_a_broken_image_is_named(tmp_path):
     project = make_project(tmp_path / 'here', 4)
     (tmp_path / 'here' / 'images' / '002.png').write_bytes(b'no picture')

@@ -86,6 +86,7 @@ def test_at_most_so_many_cells_go_on(results, project):
     assert str(CellShape.parse((24, 110))) == '24x110'
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
     folder, cfg = project
     monkeypatch.setattr('mmcascade.engine.runs.filling.fill_cell_store.cell_records', None)  # nothing is filled again

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -132,7 +133,12 @@ def run_config(path: Path) -> tuple[MODELS, dict[str, float]]:
             return model, evaluator.evaluate(len(loader.dataset))
 
 
-@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def _param(page: Path) -> Any:
+    """Graphs are written for the page on deployment, which takes its time."""
+    return pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if page.stem == 'deploy' else [])
+
+
+@pytest.mark.parametrize('page', map(_param, PAGES))
 def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monkeypatch):
     for registry in (REDUCERS, QUALITIES):
         monkeypatch.setattr(registry, '_parts', dict(registry))

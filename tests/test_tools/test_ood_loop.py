@@ -136,6 +136,7 @@ def test_one_loop_gives_the_numbers_of_three_runs(project, expected, separate, t
     assert [s['exit_stage'] for s in samples] == [s['exit_stage'] for s in apart]
 
 
+@pytest.mark.slow
 def test_two_processes_count_every_image_once(project, expected, metrics_of_two_processes):
     """23 images on two processes: the sampler's repeated image must not count."""
     assert_metrics(metrics_of_two_processes(project, 'test_dataloader.batch_size=3'), expected)

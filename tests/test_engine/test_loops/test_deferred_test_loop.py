@@ -138,6 +138,7 @@ def test_half_precision_covers_the_flush(make_runner):
     assert seen == [(True, False)]
 
 
+@pytest.mark.slow
 def test_two_processes_count_every_image_once(project, plain, metrics_of_two_processes):
     metrics = metrics_of_two_processes(
         project, 'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5'

@@ -166,6 +166,7 @@ def test_bytes_of_waiting_states_count_towards_the_bound(project, tmp_path):
         metrics_of(project, tmp_path, type='mmcascade.DeferredTestLoop', max_bytes=60_000)
 
 
+@pytest.mark.slow
 def test_two_processes_count_every_image_once(project, plain, metrics_of_two_processes):
     metrics = metrics_of_two_processes(
         project, 'test_cfg.type=mmcascade.DeferredTestLoop', 'model.stages.1.batch_size=5'

@@ -51,6 +51,7 @@ def results(modules, tmp_path_factory):
     return folder, *found
 
 
+@pytest.mark.slow
 def test_every_cascade_stands_beside_its_last_member(results):
     _, rows, _ = results
     assert {row['split'] for row in rows} == {'val', 'test'} and {row['drive'] for row in rows} == {'all'}
@@ -67,6 +68,7 @@ def test_every_cascade_stands_beside_its_last_member(results):
     assert everybody[True]['of_large'] < everybody[False]['of_large']
 
 
+@pytest.mark.slow
 def test_rectangles_cost_no_more_than_crops(results, modules):
     _, _, rows = results
     for share in modules[1].SHARES:
@@ -75,6 +77,7 @@ def test_rectangles_cost_no_more_than_crops(results, modules):
         assert ways['rectangles or image']['worst'] <= ways['crops or image']['worst'] + 1e-12
 
 
+@pytest.mark.slow
 def test_one_cell_is_its_crop(results, modules):
     """The member on a rectangle of one cell gives what the store has of it."""
     folder, _, _ = results

@@ -19,6 +19,7 @@ def script(monkeypatch):
     return end_to_end
 
 
+@pytest.mark.slow
 def test_rows_add_up(script, project, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, 'SIZES', (1, 2, 4))
     monkeypatch.setattr(script, 'keep_freed_memory', lambda: False)  # a test leaves the process as it was
