@@ -165,6 +165,7 @@ class _Changes:
         self.first = first
         self.changes = list(changes)
         self._tables: dict[int, NDArray[Any]] = {}
+        self._later: dict[int, tuple[Sequence[Windows], NDArray[Any]]] = {}
 
     def total(self, windows: Sequence[Windows], first: NDArray[np.bool_] | None) -> NDArray[Any]:
         """Over all combinations of windows, ``(W0, ..., K)``."""
@@ -192,10 +193,21 @@ class _Changes:
             return self._listed(gap, windows, first.astype(np.float64), change)
         size = math.prod(len(cut) + 2 for cut in self.grid.cuts[: gap + 1]) * change.size
         if size <= TABLE:
-            return box_sums(self._table(gap, change), windows)
+            return self._box_sums(gap, self._table(gap, change), windows)
         rows, place, shape, boxes = self.grid.used_places(range(gap + 1), windows)
         table = change.select(rows).histogram(place, math.prod(shape))
         return box_sums(summed(table.reshape(*shape, -1), gap + 1), boxes)
+
+    def _box_sums(self, gap: int, table: NDArray[Any], windows: Sequence[Windows]) -> NDArray[Any]:
+        """The windows of a whole grid come in blocks of those of gap 0, which share what the later ones sum up."""
+        later = windows[1:]
+        boxes, places = (math.prod(sizes) for sizes in (map(len, later), table.shape[1 : gap + 1]))
+        if boxes < places or not later or len(table) * boxes * table.shape[-1] > TABLE:
+            return box_sums(table, windows)
+        kept = self._later.get(gap)
+        if kept is None or any(old is not new for old, new in zip(kept[0], later, strict=True)):
+            kept = self._later[gap] = later, box_sums(table, later, 1)
+        return box_sums(kept[1], windows[:1])
 
     def _table(self, gap: int, change: Carried) -> NDArray[Any]:
         if gap not in self._tables:

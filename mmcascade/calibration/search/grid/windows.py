@@ -59,9 +59,15 @@ def summed(histogram: NDArray[Number], axes: int) -> NDArray[Number]:
     return histogram
 
 
-def box_sums(table: NDArray[Number], windows: Sequence[Windows]) -> NDArray[Number]:
-    """What lies in the boxes of all combinations of windows of the leading axes, from a table of :func:`summed`."""
-    for axis, window in enumerate(windows):
+def box_sums(table: NDArray[Number], windows: Sequence[Windows], first: int = 0) -> NDArray[Number]:
+    """What lies in the boxes of all combinations of windows of some axes, from a table of :func:`summed`.
+
+    Args:
+        table: running sums.
+        windows: one per axis.
+        first: the first of these axes.
+    """
+    for axis, window in enumerate(windows, first):
         sums = np.subtract(table.take(window.high, axis), table.take(window.low, axis))
         always = table.take([-1], axis)
         table = np.add(sums, always) if always.any() else sums
