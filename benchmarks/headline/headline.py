@@ -30,6 +30,7 @@ from headline_systems import Pool, Setting, decide
 from headline_times import SYSTEMS, Timing, times_of
 from mmengine.config import Config
 
+from mmcascade._system.memory import keep_freed_memory
 from mmcascade._system.quiet import quiet_libraries
 from mmcascade.calibration.fit.request import TEMPERATURES
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -208,6 +209,7 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='*', default=[], help='KEY=VALUE changes of the configs')
     args = parser.parse_args()
     quiet_libraries()
+    keep_freed_memory()  # or else what ran before decides how fast a batch size is
     setting = Setting(args.risk, args.delta, args.half_width, args.temperatures)
     timing = Timing(0 if args.stores else args.timed, args.rounds)  # stores hold scores, but no network to time
     options = dict(option.split('=', 1) for option in args.cfg_options)

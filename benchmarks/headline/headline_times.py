@@ -60,8 +60,8 @@ def _config(path: str, pool: Pool, setting: Setting) -> Config:
     windows = fit_windows(seen.exits, seen.units, CalibrationRequest(setting.target)).windows
     cfg = Config.fromfile(path)
     plain = {stage.member: stage for stage in reversed(cfg.model.stages) if not stage.get('flip')}
+    cfg.model.members = {member: cfg.model.members[member] for member in pool.chain}
     cfg.model.update(
-        members={member: cfg.model.members[member] for member in pool.chain},
         stages=[plain[member] for member in pool.chain],
         fusion='prob',
         policy=dict(type='mmcascade.WindowPolicy', windows=windows),

@@ -17,7 +17,7 @@ import copy
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument('config', help='config of a CascadeSegmentor with two stages')
     parser.add_argument('--share', type=float, default=0.4, help='of the cells, goes on (default 0.4)')
     parser.add_argument('--size', type=int, nargs=2, default=[1024, 2048], help='of the images (default 1024 2048)')
+    parser.add_argument('--stride', type=int, default=8, help='of the pixels that judge a cell (default 8)')
     parser.add_argument('--images', type=int, default=4, help='how many are labelled in one run (default 4)')
     parser.add_argument('--repeats', type=int, default=5, help='runs of each system (default 5)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -85,17 +86,13 @@ def main() -> None:
 
 
 def build(args: argparse.Namespace) -> dict[str, Run]:
-    """One run over all images for each system."""
+    """One run over all images for each system; all of them share their members."""
     cfg = Config.fromfile(args.config)
     init_default_scope('mmseg')
     for member in cfg.model.members.values():
         member.checkpoint = None
-    for key in ('calibration', 'policy'):
-        cfg.model.pop(key, None)
-    cfg.model.policy = dict(type='mmcascade.RandomPolicy', rates=[args.share])
-    torch.manual_seed(0)
-    model: CascadeSegmentor = MODELS.build(cfg.model).to(args.device).eval()
-    model._unloaded = set()  # random weights take as long as any others
+    model = cascade(cfg.model, args)
+    spec = {**cfg.model, 'members': {name: dict(model=member) for name, member in model.members.items()}}
     larger = model.members[model.stages[-1].member]
     slide = copy.copy(larger)
     cell = [min(model.cell[0], args.size[0]), min(model.cell[1], args.size[1])] if model.cell else args.size
@@ -104,12 +101,24 @@ def build(args: argparse.Namespace) -> dict[str, Run]:
     images = [
         torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator) for _ in range(args.images)
     ]
+    strided = dict(fusion='replace', confidence=dict(type='mmcascade.CellConfidence', stride=args.stride))
     return {
         'larger member, whole': partial(one_by_one, larger, images),
         'larger member, slide': partial(one_by_one, slide, images),
         'cascade, image by image': partial(one_by_one, model, images),
         'cascade, cells of all images joined': partial(joined, model, images),
+        "cascade, 'replace'": partial(one_by_one, cascade(spec, args, fusion='replace'), images),
+        f"cascade, 'replace', stride {args.stride}": partial(one_by_one, cascade(spec, args, **strided), images),
     }
+
+
+def cascade(spec: Mapping[str, Any], args: argparse.Namespace, **changes: Any) -> CascadeSegmentor:
+    """A cascade that sends a share of the cells on, with random weights, which take as long as any others."""
+    policy = dict(type='mmcascade.RandomPolicy', rates=[args.share])
+    torch.manual_seed(0)
+    model: CascadeSegmentor = MODELS.build({**spec, 'calibration': None, 'policy': policy, **changes})
+    model._unloaded = set()
+    return model.to(args.device).eval()
 
 
 def batch(image: torch.Tensor, number: int) -> dict:

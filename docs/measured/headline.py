@@ -274,7 +274,12 @@ def times(results: dict[str, Any]) -> str:
     )
     loads = [row['load'] for row in rows]
     return table.as_markdown() + (
-        f'\n\nMilliseconds an image, of {rows[0]["images"]} in memory, {machine["threads"]} thread(s) of '
-        f'{machine["cpu"]}, torch {machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). '
+        f'\n\nMilliseconds an image, of {_range(rows, "images")} in memory, {machine["threads"]} thread(s) of '
+        f'{machine["cpu"]}, torch {machine["torch"]}; median of {_range(rows, "repeats")} rounds (lowest to highest). '
         f'Load of the machine: {min(loads)} to {max(loads)}.'
     )
+
+
+def _range(rows: list[Row], key: str) -> str:
+    low, high = min(row[key] for row in rows), max(row[key] for row in rows)
+    return str(low) if low == high else f'{low} to {high}'

@@ -173,6 +173,8 @@ def test_segmentation_benchmark(project, monkeypatch, tmp_path):
         'larger member, slide',
         'cascade, image by image',
         'cascade, cells of all images joined',
+        "cascade, 'replace'",
+        "cascade, 'replace', stride 8",
     ]
     assert all(0 < row['outside_members'] < 1 for row in rows[2:])
     assert np.isfinite([row['ms_per_image'] for row in rows]).all()
