@@ -31,7 +31,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         '--target',
         required=True,
         help='what to reach: risk=0.05 (errors among the accepted), coverage=0.8 (share accepted), accuracy=0.93 at '
-        'the lowest cost, or macs=3e8 (mean per image) at the best accuracy',
+        'the lowest cost, or macs=300M (mean per image) at the best accuracy',
     )
     made.add_argument(
         '--task',

@@ -26,7 +26,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         required=True,
         help='what to reach on the calibration split. By windows around the '
         'decision to accept: risk=0.05 (share of errors among the accepted), coverage=0.8 (share '
-        'accepted) or tpr=0.95. By one-sided thresholds: accuracy=0.93 at the lowest cost, macs=3e8 '
+        'accepted) or tpr=0.95. By one-sided thresholds: accuracy=0.93 at the lowest cost, macs=300M '
         '(mean per image) at the best accuracy, deferred=0.2 (share that goes on in each gap), or '
         'exits=0.5 (how many times as many leave at an exit as at the one before). '
         'Segmentation cascades take miou=0.7, iou[person]=0.6 (of one class, by name or number), macs= and deferred=',

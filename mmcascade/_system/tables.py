@@ -192,6 +192,21 @@ def with_prefix(value: float, digits: int = 4) -> str:
     return f'{value:.{digits}g}'
 
 
+def without_prefix(text: str) -> float:
+    """The number of a text that may end with an SI prefix: what :func:`with_prefix` writes, read again.
+
+    Raises:
+        ValueError: if it is no such number.
+
+    Example:
+        >>> without_prefix('384.9 M'), without_prefix('25G'), without_prefix('3e8')
+        (384900000.0, 25000000000.0, 300000000.0)
+    """
+    text = text.strip()
+    scale = {prefix: scale for scale, prefix in _SCALES}.get(text[-1:], 1)
+    return scale * float(text if scale == 1 else text[:-1])
+
+
 def with_interval(estimate: float, low: float, high: float, form: str = '.2f', factor: float = 1) -> str:
     """An estimate with its interval in brackets.
 

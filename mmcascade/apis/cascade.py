@@ -106,7 +106,7 @@ class Cascade:
 
         Args:
             loader: batches of inputs (see :meth:`predict`) and labels.
-            target: 'risk=0.05', 'coverage=0.8', 'accuracy=0.93', 'macs=3e8', ...
+            target: 'risk=0.05', 'coverage=0.8', 'accuracy=0.93', 'macs=300M', ...
             certify: promise the risk for unseen images, except with this probability.
 
         Raises:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mmcascade._system.tables import without_prefix
 from mmcascade.evaluation.curves.inputs import as_fraction
 
 #: Goals of a decision: accept or reject a prediction.
@@ -70,7 +71,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read a target such as ``'risk=0.05'``, ``'macs=3e8'`` or ``'iou[person]=0.6'``.
+        """Read a target such as ``'risk=0.05'``, ``'macs=300M'`` (or ``'macs=3e8'``) or ``'iou[person]=0.6'``.
 
         Raises:
             ValueError: On another kind, on what is no number, and on a value out of range.
@@ -82,9 +83,9 @@ class Target:
         found = _WRITTEN.fullmatch(text)
         try:
             kind, name, value = found.groups() if found else ('', None, '')
-            number = float(value)
+            number = without_prefix(value) if kind == 'macs' else float(value)
         except ValueError:
             raise ValueError(
-                f"a target is written like 'risk=0.05', 'macs=3e8' or 'iou[person]=0.6', got {text!r}"
+                f"a target is written like 'risk=0.05', 'macs=300M' or 'iou[person]=0.6', got {text!r}"
             ) from None
         return cls(kind, number, None if name is None else name.strip())

@@ -157,8 +157,9 @@ def _earlier_build_kept(out: Path) -> Iterator[None]:
     except OtherStoreError as error:
         for path, text in before.items():
             write_text(path, text)
+        words = ['data (or another --seed, which divides it)' if what == 'data' else what for what in error.changed]
         raise ValueError(
-            f'{out} holds an earlier build with other {" and ".join(error.changed)}; name another folder with --out, '
+            f'{out} holds an earlier build with other {" and ".join(words)}; name another folder with --out, '
             'or delete this one'
         ) from error
 

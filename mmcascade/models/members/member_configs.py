@@ -96,6 +96,11 @@ def _config_path(model: str | Path) -> Path:
     )
     if not is_path:
         return find_config(str(model))
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"'{path}' is a folder without config.json, so it is no member: folders hold models of Hugging Face, as "
+            'save_pretrained writes them; for another network name its config and its checkpoint'
+        )
     if not path.is_file():
         beside = [file.name for file in path.parent.glob('*.py')]
         close = difflib.get_close_matches(path.name, beside)

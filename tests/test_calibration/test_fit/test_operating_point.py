@@ -206,6 +206,8 @@ def test_tau_is_never_infinite():
         ('deferred=1.2', 'target deferred must be a fraction'),
         ('macs=0', 'target macs must be a positive number of multiply-adds, got 0.0'),
         ('macs=inf', 'positive number'),
+        ('macs=M', "'macs=300M' or 'iou.person.=0.6', got 'macs=M'"),
+        ('risk=5M', "got 'risk=5M'"),
         ('macs=nan', 'positive number'),
     ],
 )
@@ -217,6 +219,7 @@ def test_bad_targets_are_named(text, message):
 def test_targets_need_no_text():
     confidence, error = [0.1, 0.2, 0.3], [1, 0, 0]
     assert Target.parse('risk=0.05') == Target('risk', 0.05)
+    assert Target.parse('macs=300M') == Target.parse('macs=0.3 G') == Target.parse('macs=3e8') == Target('macs', 3e8)
     assert place_tau(confidence, error, Target('risk', 0.05)) == 0.2
     assert place_tau(confidence, error) == 0.2
     with pytest.raises(ValueError, match='a threshold is placed for risk, coverage, tpr, got deferred='):

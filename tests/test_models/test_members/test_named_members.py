@@ -94,6 +94,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         build_member('a', TIMM, path)
 
 
+@pytest.mark.parametrize('library, create', [(timm, 'create_model'), (torchvision.models, 'get_model')])
+def test_weights_that_cannot_be_had_say_what_else_to_write(monkeypatch, library, create):
+    def offline(*args, **options):
+        raise OSError('no connection')
+
+    monkeypatch.setattr(library, create, offline)
+    name = 'timm/resnet18' if library is timm else 'torchvision/resnet18'
+    with pytest.raises(
+        ValueError, match=f"'{name}' cannot be made: no connection; .* write the path of their checkpoint"
+    ):
+        build_member('a', name, 'zoo')
+
+
 def test_head_size():
     network = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
     given = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 9)).state_dict()

@@ -41,6 +41,7 @@ def test_names_that_cannot_be_used(name, message):
         ('configs/nowhere.py', FileNotFoundError, "config 'configs/nowhere.py' is not a file"),
         ('nowhere.yaml', FileNotFoundError, "config 'nowhere.yaml' is not a file"),
         (Path('nowhere'), FileNotFoundError, "config 'nowhere' is not a file"),
+        (str(Path(__file__).parent), IsADirectoryError, 'is a folder without config.json, so it is no member'),
         (dict(backbone=dict()), ValueError, "the given dict describes no model.*'type'.*backbone"),
         (dict(model=dict(a=1)), ValueError, 'describes no model'),
         (dict(type='Nothing'), ValueError, r"'a' cannot be built.*Nothing(.|\n)*add _scope_="),

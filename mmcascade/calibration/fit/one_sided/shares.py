@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.operating_point import check_spread
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
@@ -252,7 +253,7 @@ def _share(shares: Shares, target: Target, max_cells: int | None) -> float:
         raise ValueError(
             f'{target} cannot be reached: from stage 0 alone to as many units as may go on, the '
             f'{shares.quality.kind} lies between {quality.min():.4f} and {quality.max():.4f} and the cost between '
-            f'{costs.min():.6g} and {costs.max():.6g} multiply-adds per image'
+            f'{with_prefix(costs.min())} and {with_prefix(costs.max())} multiply-adds per image'
         )
     return float(tried[order[feasible[order]][0]])
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmcascade._system.extras import require
-from mmcascade.models.members.networks.named_network import NamedNetwork
+from mmcascade.models.members.networks.named_network import NamedNetwork, cannot_be_made
 from mmcascade.models.members.recipes.huggingface_recipe import huggingface_recipe
 
 #: What marks a folder of Hugging Face.
@@ -52,7 +52,7 @@ def huggingface_network(name: str, pretrained: bool, num_classes: int | None = N
         else:
             network = kind.from_config(config, trust_remote_code=False)
     except Exception as error:
-        raise ValueError(f"'{name}' of Hugging Face cannot be made: {error}") from error
+        raise cannot_be_made(name, pretrained, error) from error
     classes = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     recipe = replace(huggingface_recipe(processor), clip='NTCHW' if of_clips else None)
     return NamedNetwork(network, recipe, pretrained, config.num_labels, classes)

@@ -34,6 +34,12 @@ class NamedNetwork:
         return NormalizedNetwork(self.network, self.recipe, self.num_classes)
 
 
+def cannot_be_made(name: str, pretrained: bool, error: Exception) -> ValueError:
+    """What to raise where a library gives no network: its reason, and the way round weights that cannot be had."""
+    way = '; with weights of your own, write the path of their checkpoint behind the name' if pretrained else ''
+    return ValueError(f"'{name}' cannot be made: {error}{way}")
+
+
 def head_size(network: nn.Module, weights: Mapping[str, Tensor], num_classes: int | None) -> int | None:
     """For how many classes weights are that were trained with another head on the same network.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 
 from mmcascade._system.extras import require
-from mmcascade.models.members.networks.named_network import NamedNetwork
+from mmcascade.models.members.networks.named_network import NamedNetwork, cannot_be_made
 from mmcascade.models.members.recipes.timm_recipe import timm_recipe
 
 
@@ -31,7 +31,7 @@ def timm_network(name: str, pretrained: bool, num_classes: int | None = None) ->
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
     except Exception as error:  # of the hub, of the file system, of timm: all say why
-        raise ValueError(f"'timm/{name}' cannot be made: {error}") from error
+        raise cannot_be_made(f'timm/{name}', pretrained, error) from error
     recipe = timm_recipe(timm.data.resolve_model_data_config(network))
     count: int = network.num_classes  # type: ignore[assignment]  # of every classifier of timm
     return NamedNetwork(network, recipe, pretrained, count, _class_names(network, count))

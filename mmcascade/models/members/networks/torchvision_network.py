@@ -7,7 +7,7 @@ import difflib
 from typing import Any
 
 from mmcascade._system.extras import require
-from mmcascade.models.members.networks.named_network import NamedNetwork
+from mmcascade.models.members.networks.named_network import NamedNetwork, cannot_be_made
 from mmcascade.models.members.recipes.torchvision_recipe import torchvision_recipe
 
 
@@ -42,7 +42,7 @@ def torchvision_network(name: str, pretrained: bool, num_classes: int | None = N
     try:
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **options)
     except Exception as error:
-        raise ValueError(f"'torchvision/{name}' cannot be made: {error}") from error
+        raise cannot_be_made(f'torchvision/{name}', pretrained, error) from error
     recipe = torchvision_recipe(weights.transforms())
     if num_classes is not None:
         return NamedNetwork(network, recipe, pretrained, num_classes)
