@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mmcascade import __version__
 from mmcascade.__main__ import main
 from mmcascade.engine.console.commands import find_tools, help_of, parser_of
-from mmcascade.engine.console.progress import beside_a_bar
+from mmcascade.engine.console.progress import beside_a_bar, progress_bar
+from mmcascade.engine.predict.terminal import watching
 from tests.support import ROOT
 
 TOOLS = find_tools(ROOT)
@@ -68,6 +69,19 @@ def test_a_bar_and_its_text_fit_the_terminal(width, what):
     text, bar = beside_a_bar(what, width)
     assert len(text) + bar + 27 <= width and 10 <= bar <= 40
     assert text == what or (text.endswith('...') and what.startswith(text[:-3]))
+
+
+@pytest.mark.parametrize('bar', [lambda: progress_bar('testing'), lambda: watching(2)])
+def test_no_bar_stands_above_an_error_that_came_before_its_first_step(bar, capsys):
+    with pytest.raises(ValueError, match='early'), bar():
+        raise ValueError('early')
+    with bar():
+        pass
+    assert not capsys.readouterr().err.strip()
+    with pytest.raises(ValueError, match='late'), progress_bar('testing') as progress:
+        progress(1, 3)
+        raise ValueError('late')
+    assert '1/3' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

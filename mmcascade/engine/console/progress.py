@@ -6,8 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mmcascade._system.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 #: Characters of the shortest and of the longest bar, and of the numbers and the time behind it.
 _BAR, _NUMBERS = (10, 40), 27
@@ -32,9 +36,17 @@ def progress_bar(what: str, shown: bool = True) -> Iterator[Progress]:
     columns = TextColumn('{task.description}'), BarColumn(width), MofNCompleteColumn(), TimeRemainingColumn()
     with Bar(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-        if bar.tasks[0].total is None:  # there was nothing to do
-            bar.update(task, visible=False)
+        with hidden_if_empty(bar):
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def hidden_if_empty(bar: Bar) -> Iterator[None]:
+    """A bar that was told nothing, since there was nothing to do or an error came first, does not stay."""
+    try:
+        yield
+    finally:
+        bar.live.transient = all(task.total is None for task in bar.tasks)
 
 
 def beside_a_bar(what: str, width: int) -> tuple[str, int]:

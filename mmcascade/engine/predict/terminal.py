@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmcascade.engine.console.progress import beside_a_bar
+from mmcascade.engine.console.progress import beside_a_bar, hidden_if_empty
 from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.predict import Tally, Watch
 from mmcascade.engine.predict.request import PredictRequest
@@ -39,7 +39,8 @@ def watching(stages: int) -> Iterator[Watch]:
                 task, completed=tally.images, total=tally.total, description=f'{rate:.0f} images/s, exits {exits}'
             )
 
-        yield watch
+        with hidden_if_empty(bar):
+            yield watch
 
 
 def summary(request: PredictRequest, tally: Tally, decider: Decider) -> str:
