@@ -221,7 +221,7 @@ class Cascade:
 
     def _decisions(self, outcome: Outcome) -> list[Decision]:
         assert self.calibration is not None
-        accept, probs = self.calibration.accept, outcome.probs.float().numpy()
+        accept, probs = self.calibration.accepts_from, outcome.probs.float().numpy()
         labels = probs.argmax(1).tolist()
         accepted = [None] * len(labels) if accept is None else (outcome.confidence >= accept).tolist()
         rows = zip(labels, outcome.confidence.tolist(), accepted, outcome.exit_stage, outcome.macs, probs, strict=True)

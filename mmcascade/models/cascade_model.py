@@ -236,7 +236,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
             )
         for stage, temperature in zip(self.stages, calibration.temperatures, strict=True):
             stage.temperature = temperature
-        self.accept = calibration.accept
+        self.accept = calibration.accepts_from
         self._unchecked = calibration
         return calibration.policy()
 

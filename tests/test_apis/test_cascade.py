@@ -111,6 +111,9 @@ def test_a_promise(cascade):
     certified = Cascade(modules()).calibrate(batches(2000, 7), target='risk=0.2', certify=0.1)
     assert certified.calibration.guarantee.delta == 0.1
     assert certified.predict(units(1, 0)[0])[0].class_name is None
+    nothing = Cascade(modules()).calibrate(batches(600, 7), target='risk=0.1', certify=1e-100)
+    assert nothing.calibration.accept is None and nothing.calibration.accepts_from == np.inf
+    assert not any(decision.accepted for decision in nothing.predict(units(50, 3)[0]))
 
 
 def test_names_of_other_libraries_bring_their_preprocessing(tmp_path, monkeypatch):

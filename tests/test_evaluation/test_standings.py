@@ -92,6 +92,24 @@ def test_what_is_said(options, expected):
     assert expected in verdict(Standings(made(**options), measure_for('risk', 0.1)), ['small', 'large'])
 
 
+@pytest.mark.parametrize(
+    'errors_of_large, expected',
+    [
+        (11, 'It costs more and reaches more: the cascade costs 1.20x of the larger member, accuracy +9.0 (+'),
+        (60, 'Together they are better: the cascade costs 1.20x of small, accuracy +8.0 (+'),
+    ],
+)
+def test_members_that_err_on_other_images_are_a_committee(errors_of_large, expected):
+    """The small one is wrong on the first 10 of 100 units, the large one on the last, and the cascade on 2."""
+    units = np.arange(100)
+    systems = [
+        System('small', units * 1.0, units < 10, np.full(100, 1.0)),
+        System('large', units * 1.0, units >= 100 - errors_of_large, np.full(100, 1.0)),
+        System('cascade', units * 1.0, units < 2, np.full(100, 1.2)),
+    ]
+    assert expected in verdict(Standings(systems, ACCURACY), ['small', 'large'])
+
+
 def test_systems_of_other_units_are_refused():
     with pytest.raises(ValueError, match='on the same units'):
         Standings([*made(n=20)[:1], *made(n=21)[1:]], ACCURACY)

@@ -147,6 +147,7 @@ def changed(folder, change):
         (lambda d: d.update(schema=2), 'schema 2'),
         (lambda d: d.update(schema=True), 'whole number'),
         (lambda d: d.update(task='detection'), 'task is one of'),
+        (lambda d: d.update(accept=None, guarantee=dict(threshold=None)), 'could be certified .* accepts nothing'),
         (lambda d: d.update(stages=[]), 'at least one stage'),
         (lambda d: d['stages'][1].update(graph='../member1.onnx'), 'plain name'),
         (lambda d: d['stages'][1].update(graph='/etc/passwd.onnx'), 'plain name'),

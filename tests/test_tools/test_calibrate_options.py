@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from torch.utils.data import default_collate
 
 from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.engine.runs.export import run_export
 from mmcascade.registry import MODELS
 from mmcascade.routing import AdjustedWindowPolicy
 from tests.support import ROOT
@@ -120,6 +123,21 @@ def test_what_is_refused_after_the_run_writes_no_file(calibrate, tmp_path):
     with pytest.raises(SystemExit, match="no 'predict_dataloader' whose images"):
         calibrate('--target', 'coverage=0.5', '--adjust-on', 'predict_dataloader')
     assert not (tmp_path / 'c.json').exists()
+
+
+def test_where_no_threshold_could_be_certified_nothing_is_accepted(project, calibrate, tmp_path):
+    calibration, _, _ = calibrate('--target', 'coverage=0.6')
+    promise = Guarantee(0.05, 0.1, 200, 0.5, 0, threshold=None, accepted=0, errors=0, bound=None, lowest_risk=0.2)
+    made = replace(calibration, accept=None, guarantee=promise, measured={})
+    made.save(tmp_path / 'uncertified.json')
+    assert Calibration.load(tmp_path / 'uncertified.json').accept is None
+    model, batches = deploy(project, tmp_path / 'uncertified.json')
+    found = [sample for batch in batches for sample in model.test_step(batch)]
+    assert len(found) == N and not any(sample.accepted for sample in found)
+    cfg = Config.fromfile(project)
+    cfg.model.calibration = str(tmp_path / 'uncertified.json')
+    with pytest.raises(ValueError, match='no threshold could be certified for a risk of 5 % .* accepts nothing'):
+        run_export(cfg, tmp_path / 'bundle', 'uncertified')
 
 
 def test_the_window_is_adjusted_on_unlabelled_images(calibrate, tmp_path):

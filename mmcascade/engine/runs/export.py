@@ -62,6 +62,12 @@ def run_export(
     calibration = cfg.model.get('calibration')
     guarantee = None
     if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
+        if promise.threshold is None:
+            raise ValueError(
+                f'no threshold could be certified for a risk of {100 * promise.risk:g} % ({calibration}), so the '
+                'cascade accepts nothing and there is nothing to deploy; calibrate for a higher risk or delta, on more '
+                'images, or without a certificate'
+            )
         guarantee = promise.to_json()
     if segments:
         from mmcascade.models.export.segmentor_writer import export_segmentor  # needs mmseg

@@ -26,31 +26,45 @@ def verdict(
     name = standings.measure.name
     if small == large:
         return f'The cascade has one member, {small}, so there is nothing to compare it with.'
-    step = standings.difference(large, small)
-    if step.high < 0:
-        return (
-            f'{larger[0].upper()}{larger[1:]} is worse: in {name}, {large} differs from {small} by '
-            f'{_points(standings, large, small)}. Do not cascade; use {small} alone.'
-        )
+    if standings.difference(large, small).high < 0:
+        return _beside_a_worse_one(standings, small, large, cascade, larger)
+    over_small, over_large = standings.difference(cascade, small), standings.difference(cascade, large)
     ratio = standings[cascade].cost / standings[large].cost
     cost = f'costs {ratio:.2f}x of {larger}, {name} {_points(standings, cascade, large)}'
-    over_small = standings.difference(cascade, small)
     gain = f'against {small} alone {_points(standings, cascade, small)}'
-    if round(ratio, 2) >= 1:
-        return f'It does not pay: the cascade {cost}. Use {large} alone.'
+    dearer = round(ratio, 2) >= 1
     if over_small.high <= 0:
         return f'It does not pay: the cascade {cost}, and {gain}. Use {small} alone.'
+    if dearer and over_large.low <= 0:
+        return f'It does not pay: the cascade {cost}. Use {large} alone.'
     if over_small.low <= 0:
         return (
             f'It cannot be told whether it pays: the cascade {cost}, and {gain}; {standings.units} images leave both '
             'open.'
         )
-    if standings.difference(cascade, large).high < 0:
-        return (
-            f'It is cheaper and reaches less: the cascade {cost}, and {gain}. Use {large} alone where the {name} '
-            'counts more than the cost.'
-        )
-    return f'It pays: the cascade {cost}, and {gain}.'
+    if dearer:
+        finding, instead = 'It costs more and reaches more', 'cost counts more.'
+    elif over_large.high < 0:
+        finding, instead = 'It is cheaper and reaches less', f'the {name} counts more than the cost.'
+    else:
+        return f'It pays: the cascade {cost}, and {gain}.'
+    return f'{finding}: the cascade {cost}, and {gain}. Use {large} alone where {instead}'
+
+
+def _beside_a_worse_one(standings: Standings, small: str, large: str, cascade: str, larger: str) -> str:
+    """A larger member that is worse alone may still know what the small one does not."""
+    name = standings.measure.name
+    finding = (
+        f'{larger[0].upper()}{larger[1:]} is worse: in {name}, {large} differs from {small} by '
+        f'{_points(standings, large, small)}.'
+    )
+    if standings.difference(cascade, small).low <= 0:
+        return f'{finding} Do not cascade; use {small} alone.'
+    ratio = standings[cascade].cost / standings[small].cost
+    return (
+        f'{finding} Together they are better: the cascade costs {ratio:.2f}x of {small}, {name} '
+        f'{_points(standings, cascade, small)}.'
+    )
 
 
 def _points(standings: Standings, name: str, other: str) -> str:

@@ -131,6 +131,12 @@ class Manifest:
                 raise BundleError(
                     f'{NAME}: confidence {confidence!r} needs logits, but stage {index} gives {stage.output}'
                 )
+        guarantee = dict(fields.object('guarantee').data) if 'guarantee' in fields else None
+        if guarantee is not None and guarantee.get('threshold', 0) is None:
+            raise BundleError(
+                f'{NAME}: no threshold could be certified as was asked, so the cascade accepts nothing; calibrate it '
+                'again for what can be had, and export it'
+            )
         return cls(
             task,
             num_classes,
@@ -142,7 +148,7 @@ class Manifest:
             read_policy(fields.object('policy'), len(stages) - 1),
             _maps(fields, len(stages)),
             fields.optional_number('accept'),
-            dict(fields.object('guarantee').data) if 'guarantee' in fields else None,
+            guarantee,
             _expected(fields.object('expected'), len(stages) - 1) if 'expected' in fields else None,
             _cells(fields, stages, views, confidence) if task == 'segmentation' else None,
         )

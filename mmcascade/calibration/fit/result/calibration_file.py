@@ -114,6 +114,12 @@ class Calibration:
         tau = self.tau[0] if self.tau else math.nan
         return AdjustedWindowPolicy(self.windows, tau, min(1.0, 2 * self.half_width), self.adapt)
 
+    @property
+    def accepts_from(self) -> float | None:
+        """The lowest judged score that is accepted; infinite where no threshold could be certified as was asked."""
+        uncertified = self.guarantee is not None and self.guarantee.threshold is None
+        return math.inf if uncertified else self.accept
+
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: a reader sees the old one or the new one."""
         write_text(path, _readable(self.to_json()) + '\n')
