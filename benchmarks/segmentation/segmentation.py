@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import multiprocessing
 import sys
 import time
@@ -29,8 +30,10 @@ from mmseg.structures import SegDataSample
 
 from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
+from mmcascade.models.cells.grid import CELLS_PER_IMAGE, Grid
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
+from mmcascade.routing import RandomPolicy
 from mmcascade.routing.units.outcome import Outcome
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -101,7 +104,7 @@ def build(args: argparse.Namespace) -> dict[str, Run]:
     images = [
         torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator) for _ in range(args.images)
     ]
-    strided = dict(fusion='replace', confidence=dict(type='mmcascade.CellConfidence', stride=args.stride))
+    strided = dict(fusion='replace', confidence=all_pixels(args.stride))
     return {
         'larger member, whole': partial(one_by_one, larger, images),
         'larger member, slide': partial(one_by_one, slide, images),
@@ -116,9 +119,25 @@ def cascade(spec: Mapping[str, Any], args: argparse.Namespace, **changes: Any) -
     """A cascade that sends a share of the cells on, with random weights, which take as long as any others."""
     policy = dict(type='mmcascade.RandomPolicy', rates=[args.share])
     torch.manual_seed(0)
-    model: CascadeSegmentor = MODELS.build({**spec, 'calibration': None, 'policy': policy, **changes})
+    options = {'calibration': None, 'policy': policy, 'confidence': all_pixels(), **changes}
+    model: CascadeSegmentor = MODELS.build({**spec, **options})
     model._unloaded = set()
+    model.router.policy.seed = fair_seed(model, args)
     return model.to(args.device).eval()
+
+
+def fair_seed(model: CascadeSegmentor, args: argparse.Namespace) -> int:
+    """A draw that sends on as many of these few cells as the share says."""
+    cells = torch.arange(len(Grid(tuple(args.size), model.cell)))
+    units = torch.cat([number * CELLS_PER_IMAGE + cells for number in range(args.images)])
+    most = round(args.share * len(units))
+    drawn = (RandomPolicy([args.share], seed).go_on(0, units, units).sum() == most for seed in itertools.count())
+    return next(seed for seed, fits in enumerate(drawn) if fits)
+
+
+def all_pixels(stride: int = 1) -> dict[str, Any]:
+    """Of random weights hardly a pixel reaches a threshold, and a cell of which no pixel counts always goes on."""
+    return dict(type='mmcascade.CellConfidence', t_unk=None, stride=stride)
 
 
 def batch(image: torch.Tensor, number: int) -> dict:
