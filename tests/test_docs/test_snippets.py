@@ -138,7 +138,7 @@ def _param(page: Path) -> Any:
     return pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if page.stem == 'deploy' else [])
 
 
-@pytest.mark.parametrize('page', map(_param, PAGES))
+@pytest.mark.parametrize('page', [_param(page) for page in PAGES])
 def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monkeypatch):
     for registry in (REDUCERS, QUALITIES):
         monkeypatch.setattr(registry, '_parts', dict(registry))
