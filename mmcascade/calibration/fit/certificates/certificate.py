@@ -54,8 +54,8 @@ def certify(
     downwards are one sequence, which has the whole delta. Proof: let t be the highest threshold, from the start down,
     below or at which the risk first exceeds the target. The number of errors among the units accepted there is binomial
     with a rate of at least ``risk``, so the bound at t keeps the target with probability at most delta. Where it does
-    not, the sequence ends above t, and no threshold that passed breaks the promise. The same holds for every threshold
-    between two scores, and so for the one that is returned.
+    not, the sequence ends at or above t and t has not passed, so no threshold that passed breaks the promise. The same
+    holds for every threshold between two scores, and so for the one that is returned.
 
     Without a start the sequences begin at coverages 1, 1/2, 1/4, ... of the units themselves, as far as a threshold
     there could pass without a single error, and share delta equally. These starts are ranks rather than thresholds, for

@@ -133,8 +133,8 @@ def _promise(promise: Guarantee) -> str:
     if promise.threshold is None:
         return (
             f'infeasible: on {promise.units} held-out units no threshold certifies a risk of {risk} at '
-            f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that can be certified is '
-            f'{100 * promise.lowest_risk:.4g} %'
+            f'delta {promise.delta:g}, so nothing is accepted; the lowest risk that they would have certified is '
+            f'{100 * promise.lowest_risk:.4g} %, which can be promised on other images only'
         )
     assert promise.bound is not None
     counted = f'{promise.errors} errors among {promise.accepted} accepted'
