@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from mmcascade._system.tables import Table
@@ -112,7 +113,6 @@ def simulated(results: dict[str, Any]) -> str:
     rows = results['rows']
     most = max(rows, key=lambda row: row['above_delta_by_sigma'])
     tried = [row for row in rows if row['certified'] > 1]
-    middle = sorted(row['of_delta'] for row in tried)[len(tried) // 2]
     return (
         f'{len({row["population"] for row in rows})} populations, risks of '
         f'{", ".join(f"{100 * risk:g}" for risk in dict.fromkeys(row["risk"] for row in rows))} %, '
@@ -121,9 +121,15 @@ def simulated(results: dict[str, Any]) -> str:
         f'calibrations each: {len(rows)} settings, of which none breaks the promise more often than DELTA, but for the '
         'noise of the simulation. '
         f'The worst one breaks it in {most["broken"]:.1f} % at DELTA {100 * most["delta"]:g} % '
-        f'({most["above_delta_by_sigma"]:+.1f} standard errors of the simulation). Of DELTA {100 * middle:.0f} % are '
-        'used in the median setting: there is little left to gain.'
+        f'({most["above_delta_by_sigma"]:+.1f} standard errors of the simulation). Of DELTA '
+        f'{100 * _middle(tried):.0f} % are used in the median of the {len(tried)} settings in which more than 1 % of '
+        f'the calibrations certify something, and {100 * _middle(rows):.0f} % in that of all.'
     )
+
+
+def _middle(rows: Rows) -> float:
+    """Of the share of delta that is used."""
+    return median(row['of_delta'] for row in rows)
 
 
 def _risks(row: dict[str, Any]) -> list[str]:
