@@ -23,6 +23,9 @@ DIFFERENCES = {
     'window_minus_last': ('coverage', 'window', 'last member'),
     'accuracy_threshold_minus_window': ('accuracy', 'threshold', 'window'),
     'certified_minus_window': ('deployed_coverage', 'window, certified', 'window'),
+    'ensemble_gain_accuracy': ('accuracy', 'ensemble', 'first member'),
+    'ensemble_gain_coverage': ('coverage', 'ensemble', 'first member'),
+    'ensemble_gain_augrc': ('augrc', 'first member', 'ensemble'),
 }
 
 
