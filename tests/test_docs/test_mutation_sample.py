@@ -3,12 +3,40 @@
 
 from __future__ import annotations
 
+import inspect
 import runpy
+import tomllib
+from pathlib import Path
 
+from mmcascade.calibration.fit.certificates.bets import Bets
+from mmcascade.calibration.fit.certificates.certificate import certify, risk_upper_bound, safest_start
+from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
+from mmcascade.calibration.fit.result.guarantee import Guarantee
+from mmcascade.routing import CascadeRouter
+from mmcascade.routing.policies.policies import going_on
 from tests.support import ROOT
 
 SCRIPT = runpy.run_path(str(ROOT / '.ci' / 'mutants.py'))
 NAMES = [f'mmcascade.routing.{file}.x_run__mutmut_{number}' for file in ('router', 'stream') for number in range(30)]
+
+
+def test_what_decides_is_mutated_and_its_tests_are_selected():
+    options = tomllib.loads((ROOT / 'pyproject.toml').read_text())['tool']['mutmut']
+    mutated = {path for pattern in options['only_mutate'] for path in ROOT.glob(pattern)}
+    assert all(any(ROOT.glob(pattern)) for pattern in options['only_mutate'])
+    assert all((ROOT / path).exists() for path in options['pytest_add_cli_args_test_selection'])
+    for decides in (
+        going_on,
+        CascadeRouter,
+        certify,
+        risk_upper_bound,
+        safest_start,
+        hold_out_at_random,
+        Bets,
+        Guarantee,
+    ):
+        file = Path(inspect.getfile(decides))
+        assert file in mutated or file.parent in mutated, decides
 
 
 def test_a_sample_hangs_on_number_and_seed_only():
