@@ -10,6 +10,7 @@ outside of the interval with a probability of one minus its level.
 from __future__ import annotations
 
 import math
+import operator
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,16 +77,31 @@ class DriftMonitor:
             raise ValueError(f'window is a whole number from 1 and level a share, got {window!r} and {level!r}')
         self.expected = expected
         self.level = level
-        self._latest: deque[tuple[int, bool]] = deque(maxlen=window)
+        self._latest: deque[tuple[int, bool | None]] = deque(maxlen=window)
 
     def update(self, exit_stage: Sequence[int], accepted: Sequence[bool | None] | None = None) -> None:
-        """Tell of some more images, each by the stage it left after and by whether it was accepted."""
-        self._latest.extend(
-            zip(exit_stage, map(bool, accepted if accepted is not None else [False] * len(exit_stage)), strict=True)
-        )
+        """Tell of some more images, all or none of them.
+
+        Args:
+            exit_stage: the stage that each left after.
+            accepted: whether each was; None where nothing was decided, and where nothing is known of any.
+
+        Raises:
+            ValueError: if a stage is none of the cascade's, or the two differ in length.
+        """
+        last = len(self.expected.reached)
+        stages = [operator.index(stage) for stage in exit_stage]
+        wrong = [stage for stage in stages if not 0 <= stage <= last]
+        if wrong:
+            raise ValueError(f'exit_stage is the number of a stage, 0 to {last}, got {wrong[0]}')
+        told: list[bool | None]
+        told = [None] * len(stages) if accepted is None else [None if yes is None else bool(yes) for yes in accepted]
+        if len(told) != len(stages):
+            raise ValueError(f'accepted has one entry per image, {len(stages)}, got {len(told)}')
+        self._latest.extend(zip(stages, told, strict=True))
 
     def report(self) -> list[Drift]:
-        """One entry per stage but the first, one for acceptance where there is a threshold; empty before any image."""
+        """One entry per stage but the first, and one for acceptance where it is known; empty before any image."""
         count = len(self._latest)
         if not count:
             return []
@@ -93,12 +109,15 @@ class DriftMonitor:
         shares = [
             (f'stage{gap + 1}', float((stages > gap).mean()), share) for gap, share in enumerate(self.expected.reached)
         ]
-        if self.expected.accepted is not None:
-            shares.append(('accepted', sum(yes for _, yes in self._latest) / count, self.expected.accepted))
-        return [
-            Drift(name, share, expected, *chance_interval(expected, self.expected.units, count, self.level))
-            for name, share, expected in shares
-        ]
+        found = [self._drift(name, share, expected, count) for name, share, expected in shares]
+        decided = [yes for _, yes in self._latest if yes is not None]
+        if self.expected.accepted is not None and decided:
+            share = sum(decided) / len(decided)
+            found.append(self._drift('accepted', share, self.expected.accepted, len(decided)))
+        return found
+
+    def _drift(self, name: str, share: float, expected: float, count: int) -> Drift:
+        return Drift(name, share, expected, *chance_interval(expected, self.expected.units, count, self.level))
 
 
 def chance_interval(share: float, units: int, count: int, level: float) -> tuple[float, float]:

@@ -48,6 +48,34 @@ def test_only_the_latest_count():
     assert not any(d.drifted for d in report)
 
 
+def test_acceptance_counts_where_it_was_told():
+    monitor = DriftMonitor(Expected(1000, (0.5,), accepted=0.8), window=200)
+    monitor.update([0, 1] * 50)
+    assert [d.name for d in monitor.report()] == ['stage1']
+    monitor.update([0, 1] * 50, [True] * 8 + [False] * 2 + [None] * 90)
+    (stage, accepted) = monitor.report()
+    assert (accepted.share, accepted.drifted) == (0.8, False) and stage.share == 0.5
+    few = chance_interval(0.8, 1000, 10, 0.999)
+    assert (accepted.low, accepted.high) == few
+
+
+@pytest.mark.parametrize(
+    'exits, accepted, words',
+    [
+        ([0, 2], None, 'number of a stage, 0 to 1, got 2'),
+        ([-1], None, 'got -1'),
+        ([0, 1], [True], 'one entry per image, 2, got 1'),
+    ],
+)
+def test_what_cannot_be_is_refused_whole(exits, accepted, words):
+    monitor = DriftMonitor(Expected(10, (0.5,)))
+    with pytest.raises(ValueError, match=words):
+        monitor.update(exits, accepted)
+    with pytest.raises(TypeError):
+        monitor.update([0, None])
+    assert monitor.report() == []
+
+
 @pytest.mark.parametrize('wrong', [{'window': 0}, {'level': 1.0}])
 def test_options_are_checked(wrong):
     with pytest.raises(ValueError, match='window is'):

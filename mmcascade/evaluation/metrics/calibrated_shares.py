@@ -37,7 +37,7 @@ class CalibratedShares:
 
         monitor = DriftMonitor(self.expected, window=max(len(exit_stage), 1), level=self.level)
         monitor.update(exit_stage, accepted)
-        return [drift for drift in monitor.report() if drift.name != 'accepted' or accepted is not None]
+        return monitor.report()
 
 
 def _expected(path: str | Path) -> Expected:
