@@ -17,13 +17,25 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from measured import calibration, choices, exits, headline, other_tools, search, segmentation, serving, speed, systems  # noqa: E402
+from measured import (  # noqa: E402
+    calibration,
+    choices,
+    exits,
+    first_page,
+    headline,
+    other_tools,
+    search,
+    segmentation,
+    serving,
+    speed,
+    systems,
+)
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
 #: Per marker: the results file and the function that renders it.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    'headline table': ('headline.json', headline.readme),
+    'headline table': ('headline.json', first_page.readme),
     'headline overview': ('headline.json', headline.overview),
     'headline widths': ('headline.json', headline.widths),
     'headline draws': ('headline.json', headline.draws),

@@ -245,6 +245,8 @@ def test_what_the_headline_keeps_of_a_gain_is_worked_out_by_hand(monkeypatch):
     kept = {name: [found[name][f'kept_{figure}'] for figure in ('accuracy', 'coverage', 'augrc')] for name in figures}
     assert kept['window'] == pytest.approx([25, 90, 50]) and kept['threshold'] == pytest.approx([75, -20, -50])
     assert found['window']['times_first'] == 2 and found['window']['times_last'] == 0.5
+    gains = [found['differences'][f'ensemble_gain_{figure}'] for figure in ('accuracy', 'coverage', 'augrc')]
+    assert gains == [4, 10, 1]  # and positive where the ensemble is better
     assert found['differences']['window_minus_threshold'] == 11 and 'window_minus_random' not in found['differences']
 
 

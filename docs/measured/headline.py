@@ -6,9 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from measured.intervals import (
+    KEPT_NOTE,
+    UNKNOWN,
+    Row,
+    kept,
+    kept_over_calibrations,
+    over_calibrations,
+    over_images,
+    there_is_a_gain,
+)
 from mmcascade._system.tables import Column, Table, with_interval
-
-Row = dict[str, Any]
 
 DATA = {
     'quickstart': 'Fashion-MNIST',
@@ -44,11 +52,11 @@ def overview(results: dict[str, Any]) -> str:
                 chain_words(gaps['chain']),
                 f'{first["coverage"]:.1f}, {systems["last member"]["coverage"]:.1f}',
                 f'{systems["ensemble"]["coverage"]:.1f}',
-                _short(window, 'coverage', '.1f'),
-                _short(window, 'kept_coverage', '.0f'),
+                over_images(window, 'coverage', '.1f'),
+                kept(window, gaps, 'coverage'),
                 f'{window["times_first"]:.2f} / {window["times_last"]:.2f}',
-                _short(gaps, 'window_minus_threshold', '+.1f'),
-                _short(systems['threshold'], 'kept_accuracy', '.0f'),
+                over_images(gaps, 'window_minus_threshold', '+.1f'),
+                kept(systems['threshold'], gaps, 'accuracy'),
                 f'{window["deployed_coverage"]:.1f}, {window["deployed_risk"]:.1f}',
                 _certified(systems),
             ]
@@ -69,44 +77,6 @@ def overview(results: dict[str, Any]) -> str:
     return f'{Table.of(columns, rows).as_markdown()}\n\n{_where(results)}'
 
 
-def readme(results: dict[str, Any]) -> str:
-    """One narrow row per cascade, for the first page."""
-    rows = []
-    for gaps in results['differences']:
-        systems = systems_by_name(results, gaps)
-        alone = [systems[name]['coverage'] for name in ('first member', 'last member', 'ensemble')]
-        rows.append(
-            [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
-                ' / '.join(f'{value:.1f}' for value in alone),
-                f'{systems["window"]["coverage"]:.1f}',
-                f'{systems["window"]["times_last"]:.2f}',
-                f'{systems["window"]["times_first"]:.2f}',
-                _time_of_last(results, gaps),
-                _short(systems['window'], 'kept_coverage', '.0f'),
-                _short(gaps, 'window_minus_threshold', '+.1f'),
-            ]
-        )
-    columns: list[Column | str] = [
-        Column('cascade', left=True),
-        'first / last / ensemble',
-        'cascade',
-        'cost / last',
-        'cost / first',
-        'time / last',
-        "ensemble's gain kept, %",
-        'better than a threshold by',
-    ]
-    images = {DATA.get(row['data'], row['data']): row['test_images'] for row in results['differences']}
-    where = ', '.join(f'{count:,} test images of {name}' for name, count in images.items())
-    return (
-        f'{Table.of(columns, rows).as_markdown()}\n\nShare of the images that can be accepted at '
-        f'{results["differences"][0]["target"]:g} % errors among them, in percent, on {where}, with paired 95 % '
-        'intervals. The default window sends some 20 % of the images on; cost is multiply-adds, and time '
-        'that of the faster loop in eager PyTorch on one thread.'
-    )
-
-
 def systems_of(data: str) -> Callable[[dict[str, Any]], str]:
     """All systems of the cascades of a data set, one table each."""
 
@@ -114,8 +84,8 @@ def systems_of(data: str) -> Callable[[dict[str, Any]], str]:
         parts = []
         for gaps in results['differences']:
             if gaps['data'] == data:
-                parts.append(f'**{chain_words(gaps["chain"])}**\n\n{_systems_table(systems_by_name(results, gaps))}')
-        return '\n\n'.join(parts)
+                parts.append(f'**{chain_words(gaps["chain"])}**\n\n{_systems_table(results, gaps)}')
+        return '\n\n'.join([*parts, KEPT_NOTE])
 
     return tables
 
@@ -126,7 +96,7 @@ def widths(results: dict[str, Any]) -> str:
     for gaps in results['differences']:
         systems = systems_by_name(results, gaps)
         cells = [
-            f'{systems[name]["kept_coverage"]:.0f} at {systems[name]["times_first"]:.2f}' if name in systems else '-'
+            f'{_kept(systems[name], gaps)} at {systems[name]["times_first"]:.2f}' if name in systems else '-'
             for name in WIDTHS
         ]
         rows.append(
@@ -146,6 +116,10 @@ def widths(results: dict[str, Any]) -> str:
     return Table.of(columns, rows).as_markdown()
 
 
+def _kept(row: Row, gaps: Row) -> str:
+    return f'{row["kept_coverage"]:.0f}' if there_is_a_gain(gaps, 'coverage') else UNKNOWN
+
+
 def draws(results: dict[str, Any]) -> str:
     """Over calibrations: what varies with the calibration images."""
     rows = []
@@ -154,12 +128,12 @@ def draws(results: dict[str, Any]) -> str:
         rows.append(
             [
                 f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
-                _drawn(systems['window'], 'kept_coverage', '.0f'),
-                _drawn(gaps, 'window_minus_threshold', '+.1f'),
-                _drawn(systems['window'], 'deployed_risk', '.2f'),
-                _drawn(systems.get('window, certified'), 'deployed_risk', '.2f'),
-                _drawn(gaps, 'certified_minus_window', '+.1f'),
-                _drawn(systems.get("window, the paper's rule"), 'deployed_risk', '.2f'),
+                kept_over_calibrations(systems['window'], gaps, 'coverage'),
+                over_calibrations(gaps, 'window_minus_threshold', '+.1f'),
+                over_calibrations(systems['window'], 'deployed_risk', '.2f'),
+                over_calibrations(systems.get('window, certified'), 'deployed_risk', '.2f'),
+                over_calibrations(gaps, 'certified_minus_window', '+.1f'),
+                over_calibrations(systems.get("window, the paper's rule"), 'deployed_risk', '.2f'),
             ]
         )
     columns: list[Column | str] = [
@@ -174,20 +148,20 @@ def draws(results: dict[str, Any]) -> str:
     return Table.of(columns, rows).as_markdown()
 
 
-def _systems_table(systems: dict[str, Row]) -> str:
+def _systems_table(results: dict[str, Any], gaps: Row) -> str:
     rows = [
         [
             name,
-            _short(row, 'accuracy', '.2f'),
-            _short(row, 'coverage', '.1f'),
+            over_images(row, 'accuracy', '.2f'),
+            over_images(row, 'coverage', '.1f'),
             row['augrc'],
-            _short(row, 'kept_coverage', '.0f'),
-            _short(row, 'kept_augrc', '.0f'),
-            _short(row, 'kept_accuracy', '.0f'),
+            kept(row, gaps, 'coverage'),
+            kept(row, gaps, 'augrc'),
+            kept(row, gaps, 'accuracy'),
             row['times_first'],
             f'{row["deployed_coverage"]:.1f}, {_or(row["deployed_risk"], ".2f")}',
         ]
-        for name, row in systems.items()
+        for name, row in systems_by_name(results, gaps).items()
         if name in SYSTEMS
     ]
     columns: list[Column | str] = [
@@ -216,18 +190,6 @@ def chain_words(text: str) -> str:
     return text.replace(' > ', ' → ')
 
 
-def _short(row: Row, key: str, form: str) -> str:
-    if row[key] is None:
-        return '-'
-    ends = row.get(f'{key}_images')
-    return format(row[key], form) if not ends or None in ends else with_interval(row[key], ends[0], ends[1], form)
-
-
-def _drawn(row: Row | None, key: str, form: str) -> str:
-    found = (row or {}).get(f'{key}_draws')
-    return '-' if not found or None in found else with_interval(found[0], found[1], found[2], form)
-
-
 def _or(value: float | None, form: str) -> str:
     return 'n/a' if value is None else format(value, form)
 
@@ -246,7 +208,7 @@ def _where(results: dict[str, Any]) -> str:
     return (
         f'All in percent; coverage is that at {row["target"]:g} % risk. A system is fitted on calibration images and '
         f'judged on test images ({images}); 95 % intervals are paired and over test images. Certificates fail with '
-        f'probability {row["delta"]:g}.'
+        f'probability {row["delta"]:g}. {KEPT_NOTE}'
     )
 
 
@@ -269,7 +231,7 @@ def times(results: dict[str, Any]) -> str:
                 f'{DATA.get(row["data"], row["data"])}: {chain_words(row["chain"])}',
                 ' / '.join(f'{ms[0]:.3g}' for ms in row['members']),
                 *(with_interval(*row[key], '.3g') for key in ('ensemble', 'plain', 'deferred')),
-                _time_of_last(results, row),
+                time_of_last(results, row),
                 f'{systems_by_name(results, row)["window"]["times_last"]:.2f}',
             ]
             for row in rows
@@ -283,7 +245,7 @@ def times(results: dict[str, Any]) -> str:
     )
 
 
-def _time_of_last(results: dict[str, Any], cascade: Row) -> str:
+def time_of_last(results: dict[str, Any], cascade: Row) -> str:
     """The faster loop of a cascade beside its last member alone."""
     keys = ('data', 'chain')
     rows = [row for row in results['times'] if all(row[key] == cascade[key] for key in keys)]

@@ -63,22 +63,31 @@ def cell_search_speed(results: dict[str, Any]) -> str:
 
 
 def unseen_front(results: dict[str, Any]) -> str:
-    """Members alone, and every other chain of a front."""
+    """Members alone, and every chain of a front."""
     rows = results['rows']
     points = [row for row in rows if not row['alone'] and '>' in row['chain']]
     table = Table.of(
-        ['chain', 'accuracy', 'million multiply-adds', 'of the largest', 'accuracy - that of the largest'],
+        [
+            'chain',
+            'accuracy on the images searched',
+            'on others',
+            'million multiply-adds',
+            'of the largest',
+            'accuracy - that of the largest',
+        ],
         [
             [
                 row['chain'].replace('resnet', 'ResNet-').replace('>', '→'),
+                '-' if row['calibration'] is None else f'{row["calibration"]:.2f}',
                 f'{row["accuracy"]:.2f}',
                 f'{row["mmacs"]:.1f}',
                 f'{row["of_largest"]:.2f}',
                 f'{row["difference"]:+.2f} ({row["low"]:+.2f} to {row["high"]:+.2f})',
             ]
-            for row in [*(row for row in rows if row['alone']), *points[::2]]
+            for row in [*(row for row in rows if row['alone']), *points]
         ],
     )
     return table.as_markdown() + (
-        f'\n\nAccuracy in percent on {rows[0]["images"]:,} images that the search did not see, with 95 % intervals.'
+        f'\n\nAccuracy in percent; differences are on the {rows[0]["images"]:,} other images, with paired 95 % '
+        'intervals.'
     )
