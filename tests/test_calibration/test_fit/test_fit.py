@@ -100,7 +100,9 @@ def test_infeasible_guarantees_accept_nothing_and_say_what_is_feasible(calibrati
     store, _, _ = calibration_set
     calibration = fit_store(store, identity(2), 'deferred=0.3', accept='risk=0.001', certify=0.01)
     assert calibration.accept is None is calibration.guarantee.threshold
-    assert summary_lines(calibration)[-1].startswith('infeasible: on 1400 held-out units no threshold certifies')
+    line = summary_lines(calibration)[-1]
+    assert line.startswith('infeasible: on 1400 held-out units no threshold certifies')
+    assert line.endswith('%, which can be promised on other images only')
     lowest = calibration.guarantee.lowest_risk
     assert f'{100 * lowest:.4g} %' in summary_lines(calibration)[-1]
     again = fit_store(store, identity(2), 'deferred=0.3', accept=f'risk={lowest}', certify=0.01)
