@@ -130,6 +130,21 @@ def test_msdnet_has_the_published_size(setting):
         assert [round((c.whole(image) - before) / 1e6) for c, before in zip(costs, spent, strict=False)] == macs
 
 
+@pytest.mark.parametrize(
+    'setting, layers',
+    [
+        ('cifar-anytime', [4, *[2] * 9]),
+        ('cifar-anytime-7', [4, *[2] * 6]),
+        ('cifar-budgeted', [1, 2, 3, 4, 5, 6, 7]),
+        ('cifar-budgeted-5', [1, 2, 3, 4, 5]),
+    ],
+)
+def test_settings_of_cifar_have_the_layers_of_the_published_commands(setting, layers):
+    blocks = MODELS.build(dict(type='mmcascade.MSDNet', setting=setting)).blocks
+    found = [sum(type(layer).__name__ == 'Layer' for layer in block) for block in blocks]
+    assert found == layers, [[type(layer).__name__ for layer in block] for block in blocks]
+
+
 def test_msdnet_loads_the_names_of_the_public_implementation_strictly(tmp_path):
     model = msdnet('cifar-budgeted', 10)
     own = model.state_dict()

@@ -90,17 +90,17 @@ class MSDNetShape:
         return self.scales_after(layer - 1) > self.scales_after(layer)
 
 
-#: The published settings: budgeted classification on ImageNet at steps 4 and 7, both settings on CIFAR.
+_CIFAR = dict(channels=16, growth=6, factors=(1, 2, 4), bottlenecks=(1, 2, 4), prune='max')
+#: The published settings: budgeted classification on ImageNet at three steps; on CIFAR those of the paper's code, and,
+#: with their number of blocks behind the name, the smaller ones of the public PyTorch implementation.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     'imagenet-step4': dict(blocks=5, base=4, step=4),
     'imagenet-step6': dict(blocks=5, base=6, step=6),
     'imagenet-step7': dict(blocks=5, base=7, step=7),
-    'cifar-anytime': dict(
-        blocks=10, base=4, step=2, channels=16, growth=6, factors=(1, 2, 4), bottlenecks=(1, 2, 4), prune='max'
-    ),
-    'cifar-budgeted': dict(
-        blocks=7, base=4, step=2, channels=16, growth=6, factors=(1, 2, 4), bottlenecks=(1, 2, 4), prune='max'
-    ),
+    'cifar-anytime': dict(blocks=10, base=4, step=2, **_CIFAR),
+    'cifar-anytime-7': dict(blocks=7, base=4, step=2, **_CIFAR),
+    'cifar-budgeted': dict(blocks=7, base=1, step=1, stepmode='lin_grow', **_CIFAR),
+    'cifar-budgeted-5': dict(blocks=5, base=1, step=1, stepmode='lin_grow', **_CIFAR),
 }
 
 
