@@ -182,6 +182,14 @@ def test_decisions_of_two_cascades_are_not_mixed(tmp_path):
         predict(request, Lengths())
 
 
+def test_rejected_images_do_not_end_up_in_two_folders(tmp_path):
+    write_files(tmp_path / 'in', 3)
+    (tmp_path / '.out.csv.rows').write_text('{"schema": 1, "cascade": "lengths", "top": 0}\n')
+    request = PredictRequest((str(tmp_path / 'in'),), tmp_path / 'out.csv', rejected_to=tmp_path / 'review')
+    with pytest.raises(ValueError, match='other options; delete it'):  # none of the earlier rows was linked
+        predict(request, Lengths())
+
+
 def test_inputs_of_all_kinds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path / 'in', 6)
@@ -195,7 +203,12 @@ def test_inputs_of_all_kinds(tmp_path, monkeypatch):
         (tmp_path / 'list.csv').write_text(f'\ufeff{heading}"in/0/0000.png",cat\n\nin/1/0001.png,dog\n')
         assert [item.key for item in items(['list.csv'])] == ['in/0/0000.png', 'in/1/0001.png']
     assert count_items(['i*', 'in/[01]']) == 10  # folders that a pattern finds are searched, too
-    predict(PredictRequest(('list.txt', 'in/0'), Path('out.csv')), Lengths())
+    (tmp_path / 'of.parquet').symlink_to('in/0')  # a folder, whatever its name
+    (tmp_path / 'of.parquet.d').symlink_to('in/0')
+    assert count_items(['of.parquet', 'of.parquet.d/0003.png']) == 3
+    assert [item.key for item in items(['of.parquet.d/0003.png'])] == ['of.parquet.d/0003.png']
+    tally = predict(PredictRequest(('list.txt', 'in/0'), Path('out.csv')), Lengths())
+    assert tally.images == tally.total == 3
     assert len(rows_of(Path('out.csv'))) == 3  # one that comes twice has one row
 
 
@@ -237,5 +250,7 @@ def test_parquet_both_ways(tmp_path):
     found = parquet.read_table(tmp_path / 'out.parquet').to_pylist()
     assert [row['path'] for row in found] == [f'{tmp_path}/in.parquet:{row}' for row in range(100)]
     assert [row['label'] for row in found] == [len(image) % 2 if image else None for image in images]
+    with pytest.raises(ValueError, match="'id' of .* holds int, .*; name the one that does, .*:COLUMN, of id, image"):
+        predict(PredictRequest((f'{tmp_path}/in.parquet:id',), tmp_path / 'a.csv'), Lengths())
     with pytest.raises(ValueError, match="no column 'picture'; it has id, image"):
         predict(PredictRequest((f'{tmp_path}/in.parquet:picture',), tmp_path / 'a.csv'), Lengths())

@@ -59,7 +59,7 @@ def items(inputs: Sequence[str]) -> Iterator[Item]:
             yield from _of_folder(path)
         elif path.suffix in _LISTS and path.is_file():
             yield from _of_list(path)
-        elif _PARQUET in name and not path.is_dir() and _parquet(name)[0].is_file():
+        elif _is_parquet(name) and _parquet(name)[0].is_file():
             yield from _of_parquet(*_parquet(name))
         elif path.exists() or not glob.has_magic(name):
             yield Item(str(path), path)
@@ -76,11 +76,12 @@ def count_items(inputs: Sequence[str]) -> int:
     """
     total = 0
     for name in inputs:
-        found = _rows_in(name) if _PARQUET in name else None
+        parquet = _is_parquet(name)
+        found = _rows_in(name) if parquet else None
         found = sum(1 for _ in items([name])) if found is None else found
         if not found:
             raise FileNotFoundError(f'there is no image in {name!r}')
-        if found == 1 and not Path(name).expanduser().exists() and not glob.has_magic(name) and _PARQUET not in name:
+        if found == 1 and not Path(name).expanduser().exists() and not glob.has_magic(name) and not parquet:
             raise FileNotFoundError(f'there is no image, folder or list {name!r}{close_names(name)}')
         total += found
     return total
@@ -104,6 +105,11 @@ def _of_list(path: Path) -> Iterator[Item]:
             heading = number == 0 and path.suffix == '.csv' and not name.lower().endswith(ENDINGS)
             if not heading:
                 yield Item(str(path.parent / name), path.parent / name)
+
+
+def _is_parquet(name: str) -> bool:
+    """Whether it names such a file, and no folder or image whose path has that ending somewhere."""
+    return re.search(r'\.parquet(:.*)?$', name) is not None and not Path(name).expanduser().is_dir()
 
 
 def _parquet(name: str) -> tuple[Path, str | None]:
@@ -134,15 +140,18 @@ def _of_parquet(path: Path, column: str | None) -> Iterator[Item]:
     row = 0
     for batch in file.iter_batches(batch_size=64, columns=[column]):
         for value in batch.column(0):
-            yield Item(f'{path}:{row}', _encoded(value.as_py(), path, column))
+            yield Item(f'{path}:{row}', _encoded(value.as_py(), path, column, names))
             row += 1
 
 
-def _encoded(value: Any, path: Path, column: str) -> bytes:
+def _encoded(value: Any, path: Path, column: str, names: Sequence[str]) -> bytes:
     if isinstance(value, dict):  # as the library `datasets` stores images
         value = value.get('bytes')
     if value is None:
         return b''
     if not isinstance(value, bytes):
-        raise ValueError(f'column {column!r} of {path} holds {type(value).__name__}, and not the bytes of images')
+        raise ValueError(
+            f'column {column!r} of {path} holds {type(value).__name__}, and not the bytes of images; name the one that '
+            f'does, {path}:COLUMN, of {", ".join(names)}'
+        )
     return value

@@ -90,6 +90,8 @@ def predict(request: PredictRequest, decider: Decider, watch: Watch = lambda tal
                     for row in batch:
                         tally.count(rows.count(row))
                     watch(tally)
+                tally.total = tally.images  # one that came twice has one row
+                watch(tally)
                 write_table(request.out, journal, rows.columns)
             journal.path.unlink()
             return tally

@@ -32,6 +32,7 @@ class PredictRequest:
 
     @property
     def about_rows(self) -> Mapping[str, object]:
-        """What the content of a row depends on."""
+        """What a row, and the files that are written with it, depend on."""
         told = {'stage_scores': True} if self.stage_scores else {}
-        return {'top': self.top, **told, **({} if self.maps_to is None else {'maps_to': str(self.maps_to)})}
+        folders = {'maps_to': self.maps_to, 'rejected_to': self.rejected_to}
+        return {'top': self.top, **told, **{name: str(path) for name, path in folders.items() if path is not None}}

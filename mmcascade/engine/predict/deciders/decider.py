@@ -63,7 +63,7 @@ def check_rejected(request: PredictRequest, accepts: bool) -> None:
     if request.rejected_to is not None and not accepts:
         raise ValueError(
             'the cascade has no accept threshold, so it rejects nothing; leave --rejected-to out, or calibrate it '
-            'for risk= or coverage='
+            'for a risk= or coverage= that it can reach'
         )
 
 
