@@ -125,7 +125,11 @@ def test_the_sentence(quality, cost, verdict):
         System('alone', confidence, confidence < 0.4, np.ones(400)),
         System('cascade', confidence, confidence < 0.4 - quality, np.full(400, cost)),
     ]
-    assert search_verdict(Standings(systems, ACCURACY, repeats=50), 'cascade', 'alone').startswith(verdict)
+    standings = Standings(systems, ACCURACY, repeats=50)
+    assert search_verdict(standings, 'cascade', 'alone', ['alone']).startswith(verdict)
+    single = search_verdict(standings, 'cascade', 'alone', ['alone', 'cascade'])
+    assert single.startswith(f'No cascade pays: use cascade alone; it costs {cost:.2f}x of alone, the best member')
+    assert search_verdict(standings, 'alone', 'alone', ['alone']) == 'No cascade pays: use alone alone.'
 
 
 @pytest.mark.parametrize('target', ['deferred=0.3', 'tpr=0.95', 'exits=0.8'])

@@ -36,7 +36,7 @@ def show(built: Built) -> None:
         lines.append(f'{told} (asked for: {built.calibration.accept_target}).')
     if (promise := built.calibration.guarantee) is not None:
         lines.append(
-            'No threshold could be certified, so it accepts nothing.'
+            promise.refusal()
             if promise.threshold is None
             else f'Certified: a risk of at most {100 * promise.risk:g} % on unseen images of this kind, except with '
             f'probability {promise.delta:g}.'
@@ -44,4 +44,6 @@ def show(built: Built) -> None:
     if (page := built.config.parent / PAGE).is_file():
         lines.append(f'Look at it: {page}')
     lines.append(f'Next: mmcascade test {built.config}')
-    print('\n'.join(textwrap.fill(line, width) for line in lines))
+    # Paths stay whole, for people to copy.
+    filled = (textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    print('\n'.join(filled))

@@ -253,10 +253,7 @@ def _promise(calibration: Calibration) -> str:
     if promise is None:
         return ''
     if promise.threshold is None:
-        return (
-            f'No threshold could be certified for a risk of {100 * promise.risk:g} %: the lowest that '
-            f'{promise.units:,} images could have certified is {100 * promise.lowest_risk:.2g} %. Nothing is accepted.'
-        )
+        return promise.refusal()
     assert promise.bound is not None
     return (
         f'On unseen images of this kind the risk is at most {100 * promise.risk:g} %, except with probability '

@@ -33,6 +33,7 @@ def test_without_a_threshold_it_says_what_risk_could_be_certified():
     infeasible = guarantee(first, held, 0.001, 0.05, share=0.7, seed=7)
     assert (infeasible.threshold, infeasible.accepted, infeasible.errors, infeasible.bound) == (None, 0, 0, None)
     lowest = infeasible.lowest_risk
+    assert f'could have certified is {np.ceil(1000 * lowest) / 10:g} %' in infeasible.refusal()
     for risk, feasible in ((lowest, True), (lowest * 0.999, False)):
         assert (guarantee(first, held, risk, 0.05, share=0.7, seed=7).threshold is not None) == feasible
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,6 +53,14 @@ class Guarantee:
     def to_json(self) -> dict[str, Any]:
         """What a file says; a stake only where there is one."""
         return {name: value for name, value in asdict(self).items() if name != 'stake' or value is not None}
+
+    def refusal(self) -> str:
+        """Why it accepts nothing, and what to do; the lowest risk is rounded up, so that it can be asked for."""
+        return (
+            f'No threshold could be certified for a risk of {100 * self.risk:g} %, so nothing is accepted: the lowest '
+            f'that {self.units:,} images could have certified is {math.ceil(1000 * self.lowest_risk) / 10:g} %. Ask '
+            'for a higher risk, or bring more images.'
+        )
 
     def upper_bound(self) -> float:
         """The bound that its own counts give."""

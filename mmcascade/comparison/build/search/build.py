@@ -81,7 +81,7 @@ class Searched:
         standings = chain_standings(self.candidates, self.choice, self.request.calibration, self.names, unit)
         chosen, alone = (chain_name(each.chain, self.names) for each in (self.choice.setting, self.choice.alone))
         found = chains_json(standings, self.choice, self.candidates, self.names)
-        return {**found, 'verdict': search_verdict(standings, chosen, alone)}
+        return {**found, 'verdict': search_verdict(standings, chosen, alone, self.names)}
 
 
 def searched(material: Material, request: BuildRequest, say: Say) -> Searched:

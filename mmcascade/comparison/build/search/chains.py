@@ -100,7 +100,7 @@ def chains_json(standings: Standings, choice: Choice, candidates: Candidates, na
     }
 
 
-def search_verdict(standings: Standings, chosen: str, alone: str) -> str:
+def search_verdict(standings: Standings, chosen: str, alone: str, members: Sequence[str]) -> str:
     """Whether the chosen chain pays beside the best single stage.
 
     Differences are in points, with paired 95 % intervals; one that holds 0 decides nothing.
@@ -109,17 +109,20 @@ def search_verdict(standings: Standings, chosen: str, alone: str) -> str:
         standings: of both on images that the search did not see.
         chosen: name of the chain that was taken.
         alone: name of the stage.
+        members: names of all stages; a chain that is one of them is no cascade.
     """
     if chosen == alone:
         return f'No cascade pays: use {chosen} alone.'
     ratio = standings[chosen].cost / standings[alone].cost
     gain = standings.difference(chosen, alone)
     points = with_interval(gain.estimate, gain.low, gain.high, '+.1f', 100)
-    what = f'{chosen} costs {ratio:.2f}x of {alone}, the best member alone, {standings.measure.name} {points}'
+    what = f'costs {ratio:.2f}x of {alone}, the best member alone, {standings.measure.name} {points}'
+    if chosen in members:
+        return f'No cascade pays: use {chosen} alone; it {what}.'
     if round(ratio, 2) < 1:
         finding = 'It is cheaper and reaches less' if gain.high < 0 else 'It pays'
     elif gain.low > 0:
         finding = 'It costs more and reaches more'
     else:
         finding = 'It does not pay' if gain.high < 0 else 'It cannot be told whether it pays'
-    return f'{finding}: {what}.'
+    return f'{finding}: {chosen} {what}.'
