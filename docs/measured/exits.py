@@ -12,6 +12,7 @@ _COLUMNS = (
     Column('system', left=True),
     'top-1 %',
     'coverage at 5 % risk, %',
+    'AURC, %',
     'MMACs',
     'window less this, points',
 )
@@ -33,6 +34,7 @@ def exits(names: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
                     names.get(name, name),
                     f'{100 * row["accuracy"]["estimate"]:.2f}',
                     _interval(row['coverage']),
+                    f'{100 * row["aurc"]:.2f}',
                     f'{row["macs"] / 1e6:.3f}',
                     '' if less is None else _interval(less),
                 ]

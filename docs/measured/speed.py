@@ -255,5 +255,6 @@ def exit_times(results: dict[str, Any]) -> str:
     return table.as_markdown() + (
         f'\n\n{rows[0]["images"]:,} images in memory, {machine["threads"]} thread(s) of {machine["cpu"]}, torch '
         f'{machine["torch"]}; median of {rows[0]["repeats"]} rounds (lowest to highest). Load of the machine: up to '
-        f'{max(row["load"] for row in rows):.1f}.'
+        f'{max(row["load"] for row in rows):.1f}. An exit by itself stands beside the last exit at its best batch '
+        'size, a system beside the last exit as a system.'
     )
