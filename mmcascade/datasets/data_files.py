@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcascade.calibration.stores.data_identity import DataIdentity, Evidence
+from mmcascade.calibration.stores.data_identity import DataIdentity, FileIdentity
 from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.datasets.unit_keys import unit_key
 
@@ -33,12 +33,14 @@ def data_identity(dataset: Any, labelled: bool = True) -> DataIdentity:
         keys.append(unit_key(info))
         images.append(str(info['img_path']) if 'img_path' in info else keys[-1])
         labels.extend(_labels(info))
-    return DataIdentity(len(dataset), fingerprint(keys), evidence(images), evidence(labels) if labelled else None)
+    return DataIdentity(
+        len(dataset), fingerprint(keys), file_identity(images), file_identity(labels) if labelled else None
+    )
 
 
-def evidence(parts: Sequence[_Part]) -> Evidence:
+def file_identity(parts: Sequence[_Part]) -> FileIdentity:
     """By what files and content in memory are known again; files are read when their content is asked for."""
-    return Evidence(
+    return FileIdentity(
         fingerprint(part if isinstance(part, bytes) else _stat(part) for part in parts),
         lambda: fingerprint(part if isinstance(part, bytes) else _content(part) for part in parts),
     )

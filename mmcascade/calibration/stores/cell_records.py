@@ -72,7 +72,7 @@ class CellRecords:
 
 
 @dataclass(frozen=True)
-class StoredCells(CellRecords):
+class RecordedCells(CellRecords):
     """The cells of many images.
 
     Attributes:
@@ -81,9 +81,9 @@ class StoredCells(CellRecords):
 
     image: NDArray[np.int64]
 
-    def select(self, rows: NDArray) -> StoredCells:
+    def select(self, rows: NDArray) -> RecordedCells:
         """Some of the cells."""
-        return StoredCells(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return RecordedCells(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def record_type(classes: int, subsets: int, outputs: int) -> np.dtype:
@@ -152,9 +152,9 @@ def as_records(data: CellRecords, kind: np.dtype, image: int) -> NDArray:
     return records
 
 
-def from_records(records: NDArray) -> StoredCells:
+def from_records(records: NDArray) -> RecordedCells:
     """The cells that were written."""
-    return StoredCells(**{field.name: np.ascontiguousarray(records[field.name]) for field in fields(StoredCells)})
+    return RecordedCells(**{field.name: np.ascontiguousarray(records[field.name]) for field in fields(RecordedCells)})
 
 
 def position(subsets: Sequence[Subset], wanted: Subset) -> int:

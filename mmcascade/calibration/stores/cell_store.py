@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmcascade._system.files import write_json
-from mmcascade.calibration.stores.cell_records import CellRecords, StoredCells, as_records, from_records, record_type
+from mmcascade.calibration.stores.cell_records import CellRecords, RecordedCells, as_records, from_records, record_type
 from mmcascade.calibration.stores.header import CellHeader
 from mmcascade.calibration.stores.store import PROGRESS, Store, StoreError
 
@@ -106,7 +106,7 @@ class CellStore(Store):
             raise StoreError(f'the store of cells {self.folder} cannot be written: {error.strerror or error}') from None
 
     @cached_property
-    def cells(self) -> StoredCells:
+    def cells(self) -> RecordedCells:
         """All cells.
 
         Raises:

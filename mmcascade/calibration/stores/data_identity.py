@@ -11,7 +11,7 @@ from typing import Any
 from mmcascade.routing.checks import whole
 
 
-class Evidence:
+class FileIdentity:
     """By what files are known again: quickly by size and time, surely by content.
 
     Two are equal if either agrees: files that were copied have new times, and nothing has to be read of those that
@@ -32,7 +32,7 @@ class Evidence:
         return self._content if isinstance(self._content, str) else self._content()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Evidence) and (self.stat == other.stat or self.content == other.content)
+        return isinstance(other, FileIdentity) and (self.stat == other.stat or self.content == other.content)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -41,7 +41,7 @@ class Evidence:
         return {'stat': self.stat, 'content': self.content}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+    def from_json(cls, data: Mapping[str, Any]) -> FileIdentity:
         """Read what :meth:`to_json` gave."""
         return cls(text(data['stat'], 'stat'), text(data['content'], 'content'))
 
@@ -60,8 +60,8 @@ class DataIdentity:
 
     units: int
     fingerprint: str
-    images: Evidence | None = None
-    labels: Evidence | None = None
+    images: FileIdentity | None = None
+    labels: FileIdentity | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What a JSON file holds of it; :meth:`from_json` reads it back."""
@@ -77,8 +77,8 @@ class DataIdentity:
         return cls(
             whole(data['units'], 'units of the data', least=0),
             text(data['fingerprint'], 'fingerprint'),
-            None if data.get('images') is None else Evidence.from_json(data['images']),
-            None if data.get('labels') is None else Evidence.from_json(data['labels']),
+            None if data.get('images') is None else FileIdentity.from_json(data['images']),
+            None if data.get('labels') is None else FileIdentity.from_json(data['labels']),
         )
 
     def summary(self) -> dict[str, Any]:

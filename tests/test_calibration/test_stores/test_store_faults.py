@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mmcascade.calibration.stores import ScoreStore, StoreError, open_store
-from mmcascade.calibration.stores.data_identity import DataIdentity, Evidence
+from mmcascade.calibration.stores.data_identity import DataIdentity, FileIdentity
 from mmcascade.calibration.stores.store import StaleStoreError, filling
 from mmcascade.datasets.data_files import data_identity
 from tests.support.stored.synthetic_cells import make_cell_store
@@ -163,7 +163,7 @@ def test_data_is_told_again(files, tmp_path):
 
 
 def test_what_0_1_noted_is_compared_and_nothing_else():
-    here = DataIdentity(3, 'f', Evidence('s', 'c'), Evidence('t', 'd'))
+    here = DataIdentity(3, 'f', FileIdentity('s', 'c'), FileIdentity('t', 'd'))
     assert DataIdentity(3, 'f').differences(here) == []
     assert DataIdentity(3, 'g').differences(here) == ['data']
-    assert replace(here, labels=Evidence('u', 'd')).differences(here) == []
+    assert replace(here, labels=FileIdentity('u', 'd')).differences(here) == []
