@@ -33,7 +33,7 @@ runpy.run_path({test!r}, run_name='__main__')
 assert not any(name.partition('.')[0] == {library!r} for name in sys.modules)
 
 import mmcascade.calibration, mmcascade.demo, mmcascade.engine, mmcascade.evaluation, mmcascade.visualization
-import mmcascade.engine.runs.calibrate, mmcascade.engine.runs.search
+import mmcascade.engine.runs.prepare_store, mmcascade.engine.runs.search
 from mmcascade.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS
 for registry, names in {here}.items():
     for name in names:

@@ -126,7 +126,7 @@ def test_a_cascade_in_python(tmp_path):
     [
         'mmcascade.registry',
         'mmcascade.datasets',
-        'mmcascade.engine.runs.calibrate',
+        'mmcascade.engine.runs.prepare_store',
         'mmcascade.evaluation.metrics',
         'mmcascade.datasets.transforms.mark_ood',
         'mmcascade.comparison.testing',

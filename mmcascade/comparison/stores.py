@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.engine.console.progress import Say
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 
 
 def own_store(
@@ -24,7 +24,7 @@ def own_store(
     """The store of a split; one of members that were trained again since, or of other images, is filled again.
 
     Args:
-        cfg, folder, dataloader, progress: as for :func:`~mmcascade.engine.runs.calibrate.prepare_store`.
+        cfg, folder, dataloader, progress: as for :func:`~mmcascade.engine.runs.prepare_store.prepare_store`.
         say: told that it is filled again.
     """
     return prepare_store(

@@ -26,7 +26,7 @@ from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.console.progress import Say
-from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
+from mmcascade.engine.runs.prepare_store import build_without_calibration, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.models.stages.views.batch_views import as_views

@@ -28,7 +28,7 @@ from mmcascade.comparison.build.search.chains import search_verdict
 from mmcascade.comparison.build.search.choice import choose
 from mmcascade.comparison.build.search.plans import Rule, plan_for
 from mmcascade.engine.configs.testing import EvalFlags
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.engine.runs.report import write_report
 from mmcascade.engine.runs.testing import run_test
 from mmcascade.evaluation.standings.measure import ACCURACY

@@ -46,7 +46,7 @@ def test_every_system_costs_what_it_ran_and_policies_cost_the_same(found):
 
 def test_the_table_is_that_of_the_replays(found):
     results, folder, cfg = found
-    from mmcascade.engine.runs.calibrate import prepare_store
+    from mmcascade.engine.runs.prepare_store import prepare_store
 
     test = Stored.of(*prepare_store(cfg, folder / 'scores' / 'test', 'test_dataloader'))
     policies = policies_at_equal_cost(test, (0, 1, 2), 'risk=0.9', 0.2)  # both splits are the same here

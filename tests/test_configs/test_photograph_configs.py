@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mmcascade.datasets.public.cifar10 import CLASSES
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.models.members.cifar_resnet import CifarResNet
 from tests.support import ROOT
 

@@ -19,7 +19,7 @@ from mmcascade.comparison.ood.detectors import detector_metrics, mixed_units
 from mmcascade.comparison.ood.table import ood_names, ood_sentences, ood_table, report_lines
 from mmcascade.demo.ood import run_ood
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from tests.support.members.agreeing_members import MEMBERS, member
 from tests.support.members.tiny_models import CLASSES, TINY, images
 from tests.support.projects.tiny_project import make_project

@@ -23,8 +23,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmcascade.calibration.replay.quality import QUALITIES
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.export import run_export
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.routing import CONFIDENCES, POLICIES, REDUCERS
 from tests.support import ROOT

@@ -14,8 +14,8 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade.calibration.detectors import BankError, FeatureBank
 from mmcascade.calibration.stores.score_store import StoreError
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.fit_detector import fit_bank
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.models.stages.features import feature_output
 from mmcascade.registry import MODELS
 from tests.support import ROOT

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import stored_config
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.registry import MODELS
 from tests.support import ROOT
 from tests.support.projects.tiny_project import make_project

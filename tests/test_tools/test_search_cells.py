@@ -106,7 +106,7 @@ def test_stores_are_not_mixed(store, search, tmp_path):
 def test_written_cascades_run_and_give_the_stores_figures(search, tmp_path):
     pytest.importorskip('mmseg')
     from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-    from mmcascade.engine.runs.calibrate import prepare_store
+    from mmcascade.engine.runs.prepare_store import prepare_store
     from tests.support.projects.tiny_seg_project import write_project
 
     cfg = write_project(tmp_path, dict(val=6, test=1))

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmcascade.calibration.stores.identity import chain_precision, joined_precision
 from mmcascade.calibration.stores.score_store import StoreError
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.registry import MODELS
 from tests.support.projects.tiny_project import make_project
 from tests.support.stored.calibrating import fit_store

@@ -22,8 +22,8 @@ from mmcascade.comparison.build.search.build import searched
 from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.engine.runs.report import write_report
 
 SCHEMA = 1

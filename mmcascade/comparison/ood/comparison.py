@@ -23,7 +23,7 @@ from mmcascade.comparison.ood.detectors import (
     given_detectors,
 )
 from mmcascade.comparison.ood.plot import plot_roc
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.visualization.style import save
 
 

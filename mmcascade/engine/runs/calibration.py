@@ -24,9 +24,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.worth import Worth, worth
 from mmcascade.engine.configs.classes import check_class_target
 from mmcascade.engine.console.progress import progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store, prepare_stream, store_job
 from mmcascade.engine.runs.filling.ignored_label import ignored_label
 from mmcascade.engine.runs.filling.job import StoreJob
+from mmcascade.engine.runs.prepare_store import prepare_store, prepare_stream, store_job
 from mmcascade.models.cascades import task_of
 from mmcascade.visualization.calibration_plot import plot_calibration
 from mmcascade.visualization.style import save

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.detectors import FeatureBank
 from mmcascade.datasets.unit_keys import unit_keys
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 
 
 def fit_bank(
@@ -33,7 +33,7 @@ def fit_bank(
         dataloader: its key for the images, such as 'detector_dataloader'.
         folder: place of the score store that is filled on the way.
         images, seed: see :meth:`~mmcascade.calibration.detectors.FeatureBank.of`.
-        amp, progress: see :func:`~mmcascade.engine.runs.calibrate.prepare_store`.
+        amp, progress: see :func:`~mmcascade.engine.runs.prepare_store.prepare_store`.
 
     Raises:
         ValueError: if the config has no such key, a member gives no features, or the images are those of the

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmcascade.engine.configs.classes import check_classes
 from mmcascade.engine.configs.testing import EvalFlags
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.engine.runs.testing import run_test
 from mmcascade.models.parts.class_names import ClassesError, check_given_names
 from tests.support.projects.tiny_project import NAMES, make_project

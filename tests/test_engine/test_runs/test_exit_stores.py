@@ -20,7 +20,7 @@ from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.configs.chains import chain_stages
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from mmcascade.engine.runs.calibrate import build_without_calibration, prepare_store
+from mmcascade.engine.runs.prepare_store import build_without_calibration, prepare_store
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import WindowPolicy
 from tests.support.projects.exit_project import exits_model, make_exit_project

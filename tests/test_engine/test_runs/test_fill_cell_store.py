@@ -13,8 +13,8 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.routing import CellBudgetPolicy, RandomPolicy, ThresholdPolicy, WindowPolicy
 from tests.support.projects.tiny_seg_project import write_project
 from tests.support.stored.calibrating import fit_store, replay_cells

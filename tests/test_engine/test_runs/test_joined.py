@@ -12,8 +12,8 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
 from mmcascade.calibration.fit.result.summary import summary_lines
 from mmcascade.engine.configs.testing import EvalFlags, prepare_test
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration, without_join
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.registry import MODELS
 from mmcascade.visualization.report.runs import calibrated_runs
 from tests.support.projects.tiny_seg_project import write_project

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.search.plan import Plan
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS
 from tests.support.projects.tiny_project import make_project

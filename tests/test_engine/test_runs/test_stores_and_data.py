@@ -13,8 +13,8 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from mmcascade.calibration.stores.store import StoreError
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.filling.ignored_label import ignored_label
+from mmcascade.engine.runs.prepare_store import prepare_store
 from tests.support.projects.tiny_project import make_project
 
 FORK = multiprocessing.get_context('fork')  # what is imported is imported

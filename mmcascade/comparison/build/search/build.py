@@ -23,8 +23,8 @@ from mmcascade.comparison.build.search.chains import chain_name, chain_standings
 from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store, store_job
 from mmcascade.engine.runs.filling.copy_stages import copy_stages
+from mmcascade.engine.runs.prepare_store import prepare_store, store_job
 from mmcascade.evaluation.standings.cost_unit import unit_for
 
 

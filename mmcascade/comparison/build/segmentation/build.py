@@ -23,8 +23,8 @@ from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.comparison.build.segmentation.search import searched_segmentors
 from mmcascade.comparison.build.segmentation.times import measured_segmentors
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store
 from mmcascade.engine.runs.calibration import run_calibration
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.evaluation.standings.cost_unit import unit_for
 from mmcascade.visualization.report.runs import ALONE
 

@@ -20,7 +20,7 @@ from mmcascade.comparison.build.search.chains import chain_standings, chains_jso
 from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.segmentation.times import SegTimes
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.calibrate import prepare_store
+from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
 
 
