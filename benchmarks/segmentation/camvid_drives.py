@@ -38,6 +38,7 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.segmentation.cell_shape import CellShape
 from mmcascade.comparison.stores import own_store
+from mmcascade.engine.runs.prepare_store import of_kind
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou, miou_difference, miou_interval
 from mmcascade.routing import WindowPolicy
 
@@ -107,7 +108,7 @@ def main() -> None:
             folder = Path(args.work_dir) / f'{split}-{cells}'
             if args.stores is not None and folder.name not in args.stores:
                 continue
-            store, identity = own_store(config_of(cfg, cells), folder, loader, print)
+            store, identity = of_kind(CellStore, own_store(config_of(cfg, cells), folder, loader, print))
             if args.fill:
                 continue
             for row in judge(store, identity, blocks, folder, args.repeats):

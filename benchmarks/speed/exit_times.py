@@ -22,12 +22,14 @@ from mmengine.config import Config
 from mmcascade._system.memory import keep_freed_memory
 from mmcascade._system.quiet import quiet_libraries
 from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.exits.comparison import ExitComparison
 from mmcascade.comparison.exits.systems import Stored, policies_at_equal_cost
 from mmcascade.comparison.stores import own_store
 from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.configs.chains import chain_stages
 from mmcascade.engine.console.configs import read_config
+from mmcascade.engine.runs.prepare_store import of_kind
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import WindowPolicy
 
@@ -122,7 +124,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for path in args.configs:
         cfg, name = read_config(path), f'{Path(path).parent.name}/{Path(path).stem}'
-        stored = Stored.of(*own_store(cfg, args.stores / name.replace('/', '-'), 'val_dataloader', print))
+        stored = Stored.of(
+            *of_kind(ScoreStore, own_store(cfg, args.stores / name.replace('/', '-'), 'val_dataloader', print))
+        )
         for chain in ExitComparison().chains(len(stored.stages)).values():
             rows += rows_of(with_windows(cfg, stored, chain, args.target), name, timing)
     report(rows, args.json)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.prepare_store import prepare_store
@@ -20,7 +20,7 @@ def own_store(
     dataloader: str,
     say: Say,
     progress: Progress = no_progress,
-) -> tuple[Any, CascadeIdentity]:
+) -> tuple[AnyStore, CascadeIdentity]:
     """The store of a split; one of members that were trained again since, or of other images, is filled again.
 
     Args:

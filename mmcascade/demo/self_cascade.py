@@ -26,7 +26,7 @@ from mmcascade.calibration.replay.replay import Replay, replay
 from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.console.progress import Say
-from mmcascade.engine.runs.prepare_store import build_without_calibration, prepare_store
+from mmcascade.engine.runs.prepare_store import build_without_calibration, of_kind, prepare_store
 from mmcascade.evaluation.curves import aurc, coverage_at_risk
 from mmcascade.evaluation.curves.intervals.bootstrap import bootstrap
 from mmcascade.models.stages.views.batch_views import as_views
@@ -181,7 +181,7 @@ def run_self_cascade(cfg: Config, work_dir: Path, say: Say = print, *, timed_ima
 
 def _scores(cfg: Config, folder: Path, split: str, say: Say) -> tuple[ScoreStore, list[str]]:
     say(f'scores of all views on {split}')
-    store, identity = prepare_store(cfg, folder, split)
+    store, identity = of_kind(ScoreStore, prepare_store(cfg, folder, split))
     return store, [stage.input for stage in identity.stages]
 
 

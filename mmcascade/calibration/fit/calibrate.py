@@ -24,14 +24,14 @@ from mmcascade.calibration.fit.scores.exit_maps import fit_maps
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route
-from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import ExitPolicy, WindowPolicy, build_confidence
 
 
 def calibrate(
-    store: ScoreStore | CellStore,
+    store: AnyStore,
     identity: CascadeIdentity,
     request: CalibrationRequest,
     stream: ScoreStore | None = None,

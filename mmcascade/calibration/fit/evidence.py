@@ -19,6 +19,7 @@ from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.replay.quality import Accuracy, ClassIoU, MeanIoU, Quality, class_number
 from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores
 from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -50,7 +51,7 @@ class Evidence:
     classes: Sequence[str] | int | None = None
 
     @classmethod
-    def of(cls, store: ScoreStore | CellStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
+    def of(cls, store: AnyStore, cascade: CascadeIdentity, request: CalibrationRequest) -> Evidence:
         """A filled store of a cascade's stages, in order.
 
         Raises:

@@ -9,10 +9,12 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import StoreError, holds_cells
 
-__all__ = ['CellStore', 'ScoreStore', 'StoreError', 'open_store']
+__all__ = ['AnyStore', 'CellStore', 'ScoreStore', 'StoreError', 'open_store']
+
+AnyStore = ScoreStore | CellStore
 
 
-def open_store(folder: str | Path) -> ScoreStore | CellStore:
+def open_store(folder: str | Path) -> AnyStore:
     """Open a store of either kind.
 
     Args:

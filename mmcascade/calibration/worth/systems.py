@@ -15,9 +15,9 @@ from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores, StoredStages
 from mmcascade.calibration.replay.units import Exit
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.standings.areas import AreaSystem
 from mmcascade.evaluation.standings.standings import System
 from mmcascade.routing import WindowPolicy
@@ -25,9 +25,7 @@ from mmcascade.routing import WindowPolicy
 ENSEMBLE, CASCADE = 'ensemble', 'cascade'
 
 
-def stored(
-    store: ScoreStore | CellStore, calibration: Calibration, milliseconds: Sequence[float] | None = None
-) -> StoredStages:
+def stored(store: AnyStore, calibration: Calibration, milliseconds: Sequence[float] | None = None) -> StoredStages:
     """The stages of a complete store, in order, as a calibrated cascade runs them.
 
     Args:

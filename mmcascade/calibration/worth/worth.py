@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mmcascade._system.tables import Table
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.worth.systems import CASCADE, ENSEMBLE, area_systems_of, stored, systems_of
 from mmcascade.evaluation.standings.areas import AreaStandings, AreaSystem
 from mmcascade.evaluation.standings.cost_unit import unit_for
@@ -53,7 +53,7 @@ class Worth:
 
 
 def worth(
-    store: ScoreStore | CellStore,
+    store: AnyStore,
     calibration: Calibration,
     groups: NDArray[np.int64] | None = None,
     milliseconds: Sequence[float] | None = None,

@@ -23,7 +23,7 @@ from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibration import run_calibration
-from mmcascade.engine.runs.prepare_store import prepare_store
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.engine.runs.report import write_report
 
 SCHEMA = 1
@@ -108,8 +108,8 @@ def _calibrated(config: Config, request: BuildRequest) -> tuple[Calibration, Sco
         config, request.calibration, request.out / CALIBRATION, request.out / 'calibration_scores'
     ).calibration
     with progress_bar('running all stages on the report part') as progress:
-        store, _ = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
-    return calibration, store
+        filled = prepare_store(config, request.out / 'report_scores', 'test_dataloader', progress=progress)
+    return calibration, of_kind(ScoreStore, filled)[0]
 
 
 def finished(built: Built, request: BuildRequest) -> Built:

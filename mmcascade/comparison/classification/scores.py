@@ -20,6 +20,7 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.stores import own_store
 from mmcascade.engine.console.progress import Say
+from mmcascade.engine.runs.prepare_store import of_kind
 from mmcascade.routing import CachedStage, ExitPolicy
 
 
@@ -108,4 +109,4 @@ def member_scores(cfg: Config, members: Sequence[str], folder: Path, split: str,
             shown = percent
             say(f'  scores of all members on {split}: {done} of {total} images')
 
-    return SplitScores.of(*own_store(everyone, folder, split, say, progress))
+    return SplitScores.of(*of_kind(ScoreStore, own_store(everyone, folder, split, say, progress)))

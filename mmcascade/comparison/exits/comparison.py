@@ -17,10 +17,12 @@ from mmcascade._system.tables import Column, Table, with_interval
 from mmcascade.calibration.fit.calibrate import anytime_curve, budgeted_curve
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS
 from mmcascade.calibration.replay.costs import Chain
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.exits.plot import plot_exits
 from mmcascade.comparison.exits.systems import POLICIES, Stored, policies_at_equal_cost
 from mmcascade.comparison.stores import own_store
 from mmcascade.engine.console.progress import Say
+from mmcascade.engine.runs.prepare_store import of_kind
 from mmcascade.evaluation.curves import aurc
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval
 from mmcascade.evaluation.standings.measure import measure_for
@@ -161,7 +163,7 @@ def _stored(cfg: Config, folder: Path, say: Say) -> tuple[Stored, Stored]:
     found = []
     for split, name in (('val_dataloader', 'calibration'), ('test_dataloader', 'test')):
         say(f'scores of all stages on {split}')
-        found.append(Stored.of(*own_store(cfg, folder / name, split, say)))
+        found.append(Stored.of(*of_kind(ScoreStore, own_store(cfg, folder / name, split, say))))
     return found[0], found[1]
 
 

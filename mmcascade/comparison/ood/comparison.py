@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmcascade._system.files import write_json
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.comparison.ood.detectors import (
     Detector,
@@ -23,7 +24,7 @@ from mmcascade.comparison.ood.detectors import (
     given_detectors,
 )
 from mmcascade.comparison.ood.plot import plot_roc
-from mmcascade.engine.runs.prepare_store import prepare_store
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.visualization.style import save
 
 
@@ -96,7 +97,7 @@ def ood_sets(cfg: Config) -> dict[str, Any]:
 
 
 def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> SplitScores:
-    return SplitScores.of(*prepare_store(cfg, folder, split, progress=progress))
+    return SplitScores.of(*of_kind(ScoreStore, prepare_store(cfg, folder, split, progress=progress)))
 
 
 def _names(cfg: Config) -> np.ndarray:

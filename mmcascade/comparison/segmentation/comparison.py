@@ -31,6 +31,7 @@ from mmcascade.comparison.stores import own_store
 from mmcascade.comparison.testing import measured
 from mmcascade.engine.configs.testing import Drawing
 from mmcascade.engine.console.progress import Say
+from mmcascade.engine.runs.prepare_store import of_kind
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.visualization.style import save
@@ -147,7 +148,7 @@ class SegmentorComparison:
         """Every stage on every cell of a split."""
         folder = self.work_dir / 'stores' / f'{split.removesuffix("_dataloader")}-{name}'
         self.say(f'all stages on all cells of {split}, cells: {name}')
-        return own_store(self._config(name), folder, split, self.say)
+        return of_kind(CellStore, own_store(self._config(name), folder, split, self.say))
 
     def _systems(self, stores: Mapping[str, Stored], target: str) -> dict[str, CellSystem]:
         """Members, ensemble, and cascades that meet the target on the calibration split."""

@@ -15,13 +15,12 @@ from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.report import Point, Reporter
-from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.store import StoreError
 from mmcascade.models.parts.config_file import without_templates
 
 
-def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | None:
+def stored_config(stores: Sequence[AnyStore]) -> dict[str, Any] | None:
     """The config of all stages of some stores, or None if one of them keeps none.
 
     Everything but members and stages is taken from the first. The config is read as a literal, nothing in it is run.
@@ -44,7 +43,7 @@ def stored_config(stores: Sequence[ScoreStore | CellStore]) -> dict[str, Any] | 
     return first
 
 
-def _read_config(store: ScoreStore | CellStore) -> dict[str, Any]:
+def _read_config(store: AnyStore) -> dict[str, Any]:
     """The config in a store, which may be a stranger's."""
     try:
         config = ast.literal_eval(store.header.config or '')

@@ -19,8 +19,7 @@ from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.worth.worth import Worth, worth
 from mmcascade.engine.configs.classes import check_class_target
 from mmcascade.engine.console.progress import progress_bar
@@ -48,7 +47,7 @@ class CalibrationRun:
 
     calibration: Calibration
     picture: Path
-    store: ScoreStore | CellStore
+    store: AnyStore
     held: NDArray[np.int64] | None
 
     def worth(self) -> Worth:

@@ -12,8 +12,9 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.detectors import FeatureBank
+from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_keys
-from mmcascade.engine.runs.prepare_store import prepare_store
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 
 
 def fit_bank(
@@ -48,7 +49,7 @@ def fit_bank(
     _check_apart(cfg, dataloader)
     own = copy.deepcopy(cfg)
     own.model.confidence = dict(type='mmcascade.KNNConfidence', bank=None)
-    store, _ = prepare_store(own, folder, dataloader, amp=amp, progress=progress)
+    store, _ = of_kind(ScoreStore, prepare_store(own, folder, dataloader, amp=amp, progress=progress))
     return FeatureBank.of(store, images, seed)
 
 

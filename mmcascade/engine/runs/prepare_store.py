@@ -8,7 +8,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.stores import AnyStore, CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.broken_images import name_broken_images
@@ -30,6 +31,8 @@ from mmcascade.registry import MODELS
 
 CALIBRATION = 'val_dataloader'
 
+Kind = TypeVar('Kind', ScoreStore, CellStore)
+
 
 def prepare_store(
     cfg: Config,
@@ -41,7 +44,7 @@ def prepare_store(
     progress: Progress = no_progress,
     labels: Callable[[list[Any]], np.ndarray] = true_labels,
     discard: Discard | None = None,
-) -> tuple[Any, CascadeIdentity]:
+) -> tuple[AnyStore, CascadeIdentity]:
     """Build the cascade of a config and fill a store with its scores on one of its splits.
 
     Args:
@@ -56,9 +59,7 @@ def prepare_store(
         discard: told why a store that does not fit is deleted and filled again; None = that is an error.
 
     Returns:
-        A :class:`~mmcascade.calibration.stores.score_store.ScoreStore`, or a
-        :class:`~mmcascade.calibration.stores.cell_store.CellStore` of a segmentation cascade, and the cascade's
-        identity.
+        The store, which holds cells if the cascade segments, and the cascade's identity.
 
     Raises:
         ValueError: without that split, or if the calibration split shares images with the test split.
@@ -72,6 +73,13 @@ def prepare_store(
 
             return fill_cell_store(job, ignored_label(cfg, job.dataset)), job.model.identity()
         return fill_store(job, labels), job.model.identity()
+
+
+def of_kind(kind: type[Kind], prepared: tuple[AnyStore, CascadeIdentity]) -> tuple[Kind, CascadeIdentity]:
+    """What :func:`prepare_store` gave, where the cascade's task is known."""
+    store, identity = prepared
+    assert isinstance(store, kind)
+    return store, identity
 
 
 def store_job(
@@ -137,7 +145,8 @@ def prepare_stream(
     first.model.stages = cfg.model.stages[:1]
     member = cfg.model.stages[0].member
     first.model.members = {member: cfg.model.members[member]}
-    return prepare_store(first, folder, dataloader, amp=amp, progress=progress, labels=no_labels)[0]
+    prepared = prepare_store(first, folder, dataloader, amp=amp, progress=progress, labels=no_labels)
+    return of_kind(ScoreStore, prepared)[0]
 
 
 def no_labels(samples: list[Any]) -> np.ndarray:

@@ -26,6 +26,7 @@ from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_key
@@ -41,7 +42,7 @@ from mmcascade.visualization.report.findings.searched import shown_search
 from mmcascade.visualization.report.findings.settings import request_of
 from mmcascade.visualization.report.gallery import Images
 from mmcascade.visualization.report.page import PageSection, page
-from mmcascade.visualization.report.runs import AnyStore, CalibratedRun, calibrated_runs
+from mmcascade.visualization.report.runs import CalibratedRun, calibrated_runs
 from mmcascade.visualization.report.section import Told, classified_section, evidence_for
 
 #: What `build` writes beside its calibration.

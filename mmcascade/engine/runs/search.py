@@ -25,6 +25,7 @@ from mmcascade.calibration.search.results.files import as_csv, as_json, committe
 from mmcascade.calibration.search.results.pareto_file import About, Outcome, ParetoFile
 from mmcascade.calibration.search.results.report import Performance, Point, Reporter
 from mmcascade.calibration.search.search import search
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.calibration.stores.store import holds_cells
@@ -48,7 +49,7 @@ class SearchRun:
         repeats: draws of the bootstrap.
     """
 
-    stores: Sequence[ScoreStore | CellStore]
+    stores: Sequence[AnyStore]
     candidates: Candidates
     unit: str
     out: Path

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.fileio import dump
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
@@ -71,7 +71,7 @@ class Tested:
     """
 
     metrics: dict[str, Any]
-    model: Any
+    model: BaseModel
     images: int
     log: str | None
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError
-from mmcascade.calibration.stores import CellStore, ScoreStore, open_store
+from mmcascade.calibration.stores import AnyStore, CellStore, open_store
 from mmcascade.calibration.stores.store import HEADER
 from mmcascade.calibration.worth.whole_images import WholeImages
 
-AnyStore = ScoreStore | CellStore
 #: The folder in which `build` keeps what segmentors say of whole images.
 ALONE = 'report_alone'
 

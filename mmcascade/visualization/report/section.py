@@ -12,6 +12,7 @@ from mmcascade._system.tables import Table
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings
@@ -228,7 +229,7 @@ def classified_section(
     )
 
 
-def evidence_for(store: Any, calibration: Calibration) -> Evidence:
+def evidence_for(store: AnyStore, calibration: Calibration) -> Evidence:
     """What a calibration was fitted on, with the units that its own request holds out."""
     return Evidence.of(store, calibration.cascade, request_of(calibration))
 

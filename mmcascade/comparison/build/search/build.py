@@ -24,7 +24,7 @@ from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.filling.copy_stages import copy_stages
-from mmcascade.engine.runs.prepare_store import prepare_store, store_job
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store, store_job
 from mmcascade.evaluation.standings.cost_unit import unit_for
 
 
@@ -105,7 +105,8 @@ def searched(material: Material, request: BuildRequest, say: Say) -> Searched:
     stores = []
     for part, split in (('calibration', 'val_dataloader'), ('report', 'test_dataloader')):
         with progress_bar(f'running them on the {part} part') as progress:
-            stores.append(prepare_store(config, folder / f'{part}_scores', split, progress=progress))
+            filled = prepare_store(config, folder / f'{part}_scores', split, progress=progress)
+            stores.append(of_kind(ScoreStore, filled))
     (calibration_part, identity), (report_part, _) = stores
     evidence = Evidence.of_scores(calibration_part, identity, request.calibration)
     judged_on, reported = (

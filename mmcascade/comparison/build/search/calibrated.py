@@ -10,9 +10,8 @@ from mmcascade.calibration.fit.calibrate import calibration_of
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
-from mmcascade.calibration.stores.cell_store import CellStore
+from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
-from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.build.request import CALIBRATION, BuildRequest
 from mmcascade.routing.policies.policies import Window
 from mmcascade.visualization.calibration_plot import plot_calibration
@@ -20,7 +19,7 @@ from mmcascade.visualization.style import save
 
 
 def calibrated_with(
-    windows: Sequence[Window], store: ScoreStore | CellStore, cascade: CascadeIdentity, request: BuildRequest
+    windows: Sequence[Window], store: AnyStore, cascade: CascadeIdentity, request: BuildRequest
 ) -> Calibration:
     """Fit what is asked for beside the windows (temperatures, accept threshold, promise); file and picture are written.
 

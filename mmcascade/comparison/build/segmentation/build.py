@@ -24,7 +24,7 @@ from mmcascade.comparison.build.segmentation.search import searched_segmentors
 from mmcascade.comparison.build.segmentation.times import measured_segmentors
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibration import run_calibration
-from mmcascade.engine.runs.prepare_store import prepare_store
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.evaluation.standings.cost_unit import unit_for
 from mmcascade.visualization.report.runs import ALONE
 
@@ -110,5 +110,4 @@ def _systems(
 def _filled(config: Config, folder: Path, what: str) -> CellStore:
     """What all stages of a cascade say of the report part."""
     with progress_bar(what) as progress:
-        store: CellStore = prepare_store(config, folder, 'test_dataloader', progress=progress)[0]
-    return store
+        return of_kind(CellStore, prepare_store(config, folder, 'test_dataloader', progress=progress))[0]

@@ -20,7 +20,7 @@ from mmcascade.comparison.build.search.chains import chain_standings, chains_jso
 from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.segmentation.times import SegTimes
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.prepare_store import prepare_store
+from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS
 
 
@@ -85,7 +85,8 @@ def searched_segmentors(config: Config, request: BuildRequest, times: SegTimes |
     whole, stores = written(config, folder / CONFIG), []
     for part, split in (('calibration', 'val_dataloader'), ('report', 'test_dataloader')):
         with progress_bar(f'running them on the {part} part') as progress:
-            stores.append(prepare_store(whole, folder / f'{part}_cells', split, progress=progress)[0])
+            filled = prepare_store(whole, folder / f'{part}_cells', split, progress=progress)
+            stores.append(of_kind(CellStore, filled)[0])
     calibration_part, report_part = stores
     candidates = _candidates(calibration_part, members, times)
     with progress_bar('searching chains') as progress:
