@@ -14,7 +14,13 @@ from torch import Tensor
 
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.members.members import Member
-from mmcascade.models.parts.cascade_parts import build_stages, check_confidence, classifier_from_spec, scores_for
+from mmcascade.models.parts.cascade_parts import (
+    ConfidenceSpec,
+    build_stages,
+    check_confidence,
+    classifier_from_spec,
+    scores_for,
+)
 from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.views.batch_views import as_views
@@ -79,7 +85,7 @@ class WindowCascadeClassifier(CascadeModel):
         self,
         members: Mapping[str, Any],
         stages: Sequence[Mapping[str, Any]],
-        confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
+        confidence: ConfidenceSpec = 'max_prob',
         fusion: str = 'prob',
         policy: Mapping[str, Any] | ExitPolicy | None = None,
         accept: float | None = None,
@@ -92,7 +98,7 @@ class WindowCascadeClassifier(CascadeModel):
     def _build_member(self, name: str, spec: Any) -> Member:
         return classifier_from_spec(name, spec)
 
-    def _build_confidence(self, confidence: Any) -> Confidence:
+    def _build_confidence(self, confidence: ConfidenceSpec) -> Confidence:
         return build_confidence(TASK_UTILS.build(confidence) if isinstance(confidence, Mapping) else confidence)
 
     def _build_stages(self, stages: Sequence[Mapping[str, Any]]) -> list[ClassifierStage]:

@@ -12,15 +12,16 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.stores.fingerprints import module_fingerprint
 from mmcascade.calibration.stores.identity import CascadeIdentity, joined_precision
 from mmcascade.models.members.members import Member, check_members, num_classes
-from mmcascade.models.parts.cascade_parts import check_bounds, checked_accept
+from mmcascade.models.parts.cascade_parts import ConfidenceSpec, check_bounds, checked_accept
 from mmcascade.models.parts.tested_classes import TestedClasses
-from mmcascade.models.parts.unpacked import Unpacked
+from mmcascade.models.parts.unpacked import LoaderBatch, Unpacked
 from mmcascade.models.parts.whole_checkpoint import check_whole_cascade
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.registry import TASK_UTILS
@@ -57,7 +58,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         self,
         members: Mapping[str, Any],
         stages: Sequence[Mapping[str, Any]],
-        confidence: Any,
+        confidence: ConfidenceSpec,
         fusion: str,
         policy: Mapping[str, Any] | ExitPolicy | None,
         accept: float | None,
@@ -118,7 +119,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         """A member from its entry in the config."""
 
     @abstractmethod
-    def _build_confidence(self, confidence: Any) -> Confidence:
+    def _build_confidence(self, confidence: ConfidenceSpec) -> Confidence:
         """The confidence of a unit, from a name, a config or an object."""
 
     @abstractmethod
@@ -126,7 +127,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         """The stages from their entries in the config."""
 
     @abstractmethod
-    def take_apart(self, inputs: Any, samples: Sequence[Any] | None) -> Unpacked:
+    def take_apart(self, inputs: Any, samples: Sequence[BaseDataElement] | None) -> Unpacked:
         """The units of a batch, without running or loading anything.
 
         Args:
@@ -143,19 +144,19 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
         """How many images some sources hold."""
 
     @abstractmethod
-    def write_results(self, outcome: Outcome, data_samples: Sequence[Any]) -> None:
+    def write_results(self, outcome: Outcome, data_samples: Sequence[BaseDataElement]) -> None:
         """Write finished units into their data samples, which stand in the order of the outcome."""
 
     @abstractmethod
-    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[Any]) -> Any:
+    def _as_tensors(self, outcome: Outcome | None, samples: Sequence[BaseDataElement]) -> Any:
         """What mode 'tensor' gives."""
 
-    def unpack(self, data: dict | tuple | list) -> Unpacked:
+    def unpack(self, data: LoaderBatch) -> Unpacked:
         """The units of a batch as a data loader or a data preprocessor gives it."""
         inputs, samples = (data['inputs'], data.get('data_samples')) if isinstance(data, dict) else data
         return self.take_apart(inputs, samples)
 
-    def forward(self, inputs: Any, data_samples: list[Any] | None = None, mode: str = 'tensor') -> Any:
+    def forward(self, inputs: Any, data_samples: list[BaseDataElement] | None = None, mode: str = 'tensor') -> Any:
         """Route one batch in mode 'predict', which gives data samples, or 'tensor', which gives tensors."""
         if mode == 'loss':
             raise RuntimeError(
@@ -170,7 +171,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
     def _route(self, batch: Unpacked) -> Outcome | None:
         return self.ready(batch.sources).route_all(batch.parts)
 
-    def _predict(self, batch: Unpacked) -> list[Any]:
+    def _predict(self, batch: Unpacked) -> list[BaseDataElement]:
         outcome = self._route(batch)
         if outcome is not None:
             self.write_results(outcome, batch.samples)
@@ -184,7 +185,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
             router.restart()
         return self
 
-    def test_step(self, data: dict | tuple | list) -> list[Any]:
+    def test_step(self, data: LoaderBatch) -> list[BaseDataElement]:
         """Predict a batch as the data loader gives it. No member sees more than the units it is asked for."""
         batch = self.unpack(data)
         self.tested.check(batch.samples)
@@ -266,8 +267,7 @@ class CascadeModel(BaseModel, metaclass=ABCMeta):
     def ready(self, sources: Sequence[Source] = ()) -> CascadeRouter:
         """The router, once everything that a test needs is there. Call it with every batch before that is routed.
 
-        The first call reads all weights, for their fingerprints, and may try out batch sizes; later ones cost nothing
-        but for images of a new size.
+        The first call reads all weights and may try batch sizes; later ones cost nothing but for images of a new size.
 
         Args:
             sources: of a batch, from whose shapes stages find what they left open.

@@ -20,12 +20,12 @@ from mmcascade.models.cells.grid import Grid, checked_cell, checked_margin
 from mmcascade.models.cells.pixels.pixel_results import PixelResults
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
-from mmcascade.models.parts.cascade_parts import checked_accept
+from mmcascade.models.parts.cascade_parts import ConfidenceSpec, checked_accept
 from mmcascade.models.parts.segmentor_parts import build_segmentor_stages, cell_confidence, segmentor_from_spec
 from mmcascade.models.parts.unpacked import Unpacked
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.registry import MODELS
-from mmcascade.routing import Confidence, ExitPolicy, Outcome, WindowPolicy
+from mmcascade.routing import ExitPolicy, Outcome, WindowPolicy
 from mmcascade.routing.confidences.cell_confidence import CellConfidence
 from mmcascade.routing.units.sources import Source
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
@@ -115,7 +115,7 @@ class CascadeSegmentor(CascadeModel):
         members: Mapping[str, Any],
         stages: Sequence[Mapping[str, Any]],
         grid: Mapping[str, Any] | None = None,
-        confidence: str | Mapping[str, Any] | Confidence = 'max_prob',
+        confidence: ConfidenceSpec = 'max_prob',
         fusion: str = 'prob',
         policy: Mapping[str, Any] | ExitPolicy | None = None,
         calibration: str | Path | Mapping[str, Any] | None = None,
@@ -172,7 +172,7 @@ class CascadeSegmentor(CascadeModel):
     def _build_member(self, name: str, spec: Any) -> Member:
         return segmentor_from_spec(name, spec)
 
-    def _build_confidence(self, confidence: Any) -> CellConfidence:
+    def _build_confidence(self, confidence: ConfidenceSpec) -> CellConfidence:
         built = cell_confidence(confidence)
         self.results = PixelResults(built if self.maps_confidence else None, self.keeps_logits)
         return built

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
@@ -285,7 +285,7 @@ class Benchmark:
         for _ in self._loader():
             pass
 
-    def _loader(self) -> Any:
+    def _loader(self) -> DataLoader:
         return Runner.build_dataloader(copy.copy(self._loader_cfg))
 
     def _latency(self, system: TimedSystem, count: int) -> Latencies:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.models.cascade_model import CascadeModel
+from mmcascade.models.parts.unpacked import LoaderBatch
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.routing import CascadeRouter, ExitPolicy, Outcome, WindowPolicy
 
@@ -46,7 +47,7 @@ class Images:
         return images
 
     @classmethod
-    def collect(cls, model: CascadeModel, batches: Iterable[Any], count: int) -> Images:
+    def collect(cls, model: CascadeModel, batches: Iterable[dict[str, Any]], count: int) -> Images:
         """The first ``count`` images of a data loader, or all of them if there are fewer; at least one."""
         parts: list[Sequence[Any]] = []
         samples: list[BaseDataElement] = []
@@ -92,7 +93,7 @@ class TimedSystem:
         return cls(model, router, deferred)
 
     @torch.no_grad()
-    def run(self, batches: Iterable[Any]) -> Outcome:
+    def run(self, batches: Iterable[LoaderBatch]) -> Outcome:
         """Run a loader's batches to the end, and write the results into their data samples.
 
         Returns:
@@ -100,7 +101,7 @@ class TimedSystem:
         """
         return Outcome.cat([replace(outcome, results={}) for outcome in self._outcomes(batches)])
 
-    def _outcomes(self, batches: Iterable[Any]) -> Iterator[Outcome]:
+    def _outcomes(self, batches: Iterable[LoaderBatch]) -> Iterator[Outcome]:
         if not self.deferred:
             self.router.restart()  # every run is a stream of its own
             for batch in batches:

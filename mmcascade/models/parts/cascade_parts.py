@@ -36,6 +36,8 @@ from mmcascade.models.stages.views.resolution import input_channels
 from mmcascade.routing import Confidence, ExitPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.checks import is_finite, is_whole
 
+#: The name of a confidence, the config of one, or an object.
+ConfidenceSpec = str | Mapping[str, Any] | Confidence
 #: What float32 adds to a score at the end of its range.
 _ROUNDING = 1e-5
 

@@ -15,7 +15,13 @@ from mmcascade.models.cells.crops import ONE, scaled
 from mmcascade.models.cells.grid import Grid, Size
 from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.members.members import Member
-from mmcascade.models.parts.cascade_parts import COMMON_OPTIONS, Options, member_from_spec, stage_options
+from mmcascade.models.parts.cascade_parts import (
+    COMMON_OPTIONS,
+    ConfidenceSpec,
+    Options,
+    member_from_spec,
+    stage_options,
+)
 from mmcascade.models.runtimes.network import mac_counter
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_network import HeadNetwork, SegmentorNetwork, no_segmentor
@@ -45,7 +51,7 @@ def segmentor_from_spec(name: str, spec: Any) -> Member:
     return member
 
 
-def cell_confidence(confidence: Any) -> CellConfidence:
+def cell_confidence(confidence: ConfidenceSpec) -> CellConfidence:
     """From a name, a config or an object."""
     if isinstance(confidence, Mapping):
         options = dict(confidence)

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmengine.structures import BaseDataElement
+
 from mmcascade.routing.units.sources import Source, UnitNumbers
+
+#: As a data loader or a data preprocessor gives it: inputs, and perhaps data samples.
+LoaderBatch = dict[str, Any] | tuple[Any, ...] | list[Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Unpacked:
 
     sources: Sequence[Source]
     units: Sequence[UnitNumbers]
-    samples: Sequence[Any]
+    samples: Sequence[BaseDataElement]
     counts: Sequence[int]
 
     @property
