@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade._system.memory import keep_freed_memory
     from mmcascade._system.tables import print_lines
     from mmcascade.engine.benchmark.benchmark import Benchmark
+    from mmcascade.engine.benchmark.plot import plot_benchmark
     from mmcascade.engine.benchmark.runtimes import best_config
     from mmcascade.engine.benchmark.table import benchmark_table, runtimes_table
     from mmcascade.engine.configs.runtimes import set_runtime
@@ -62,7 +63,6 @@ def run(args: argparse.Namespace) -> None:
     from mmcascade.models.parts.config_file import write_config
     from mmcascade.models.runtimes.batch_sizes import SIZES
     from mmcascade.models.runtimes.engines import TORCH, installed
-    from mmcascade.visualization.benchmark_plot import plot_benchmark
     from mmcascade.visualization.style import save
 
     keep_freed_memory()
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     if args.costs:
         write_json(args.costs, result.costs())
     picture = Path(args.out).with_suffix('.png')
-    save(plot_benchmark(written), picture)
+    save(plot_benchmark(result), picture)
     if args.best:
         write_config(best_config(cfg, result), args.best)
     benchmark_table(result).show()

@@ -54,10 +54,10 @@ class MemberViews:
                 'a member that is a module says nothing of how images are prepared; give a tensor (N, ...) as it takes '
                 'them, or name the member by a string such as timm/NAME'
             )
-        makers = [_maker(steps) for steps in self._steps if steps is not None]
+        makers = [_by_recipe(steps) for steps in self._steps if steps is not None]
         return LazyViews([read_image(image) for image in batch], makers)
 
 
-def _maker(steps: Mapping[str, Any]) -> MakeView:
+def _by_recipe(steps: Mapping[str, Any]) -> MakeView:
     view = View.read(Fields(steps, 'view'))
     return lambda image: torch.from_numpy(view(image))

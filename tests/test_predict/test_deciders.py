@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews
-from mmcascade.engine.predict.deciders.model_decider import _maker
+from mmcascade.engine.predict.deciders.model_decider import _by_pipeline
 from mmcascade.engine.predict.deciders.open_decider import open_decider
 from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.request import PredictRequest
@@ -81,7 +81,7 @@ def test_an_image_of_which_no_view_can_be_made_fails_alone(decider, files, monke
     late = [at for at, decision in enumerate(expected) if decision.exit_stage == 1][0]
     odd = mmcv.imread(str(files[late]))
     makers, as_before = [*decider.makers], decider.makers[view]
-    narrow = _maker([dict(type='ResizeEdge', scale=8, edge='long')])  # its height would be 0
+    narrow = _by_pipeline([dict(type='ResizeEdge', scale=8, edge='long')])  # its height would be 0
     makers[view] = lambda image: narrow(image[:1].repeat(40, 1)) if (image == odd).all() else as_before(image)
     monkeypatch.setattr(decider, 'makers', makers)
     found = decider.decide(files)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcascade.engine.predict.deciders.decider import Decider
+from mmcascade.engine.predict.deciders.decider import Decider, decision_rows
 from mmcascade.engine.predict.inputs import count_items, items
 from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.predict import predict
@@ -34,6 +34,9 @@ class Lengths(Decider):
         self.seconds = seconds
         self.seen: list[str] = []
         self.units: list[int] = []
+
+    def rows(self, request):
+        return decision_rows(self, request)
 
     def decide(self, images, first_unit=0):
         time.sleep(self.seconds)

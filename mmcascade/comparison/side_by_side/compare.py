@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.registry import DATASETS, init_default_scope
@@ -44,7 +45,7 @@ class Compared:
 
 
 def compare(
-    deciders: Mapping[str, Decider],
+    deciders: Mapping[str, Decider[Any]],
     data: str,
     out: Path,
     target: str = 'risk=0.05',

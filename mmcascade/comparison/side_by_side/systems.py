@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmcascade.comparison.build.views import pipeline_for, view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
@@ -17,7 +18,7 @@ from mmcascade.models.cascades import cascade_class
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
 
 
-def open_systems(words: Sequence[str]) -> dict[str, Decider]:
+def open_systems(words: Sequence[str]) -> dict[str, Decider[Any]]:
     """What decides, by name, in the order given.
 
     Args:
@@ -27,10 +28,10 @@ def open_systems(words: Sequence[str]) -> dict[str, Decider]:
     Raises:
         ValueError, OSError: saying which of them cannot be used.
     """
-    systems: dict[str, Decider] = {}
+    systems: dict[str, Decider[Any]] = {}
     waiting: list[str] = []
 
-    def put(name: str, decider: Decider) -> None:
+    def put(name: str, decider: Decider[Any]) -> None:
         number, free = 2, name
         while free in systems:
             free, number = f'{name}_{number}', number + 1
@@ -52,7 +53,7 @@ def open_systems(words: Sequence[str]) -> dict[str, Decider]:
     return systems
 
 
-def single(named: NamedMember) -> Decider:
+def single(named: NamedMember) -> ModelDecider:
     """A member that decides alone, on what its library or its config shows it."""
     member = classifier_from_spec(named.name, named.spec)
     spec = dict(model=member.module, classes=member.classes)

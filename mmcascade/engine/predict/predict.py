@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mmcascade._system.files import check_writable, written_whole
 from mmcascade._system.locks import BusyError, alone
@@ -16,7 +15,7 @@ from mmcascade.engine.predict.inputs import Item, count_items, items
 from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision
-from mmcascade.engine.predict.rows.row import Counted, Row, RowFormat
+from mmcascade.engine.predict.rows.row import Counted, Result, Row, RowFormat
 from mmcascade.engine.predict.tables import check_table, write_table
 from mmcascade.runtime import Decision
 
@@ -57,7 +56,7 @@ class Tally:
 Watch = Callable[[Tally], None]
 
 
-def predict(request: PredictRequest, decider: Decider, watch: Watch = lambda tally: None) -> Tally:
+def predict(request: PredictRequest, decider: Decider[Result], watch: Watch = lambda tally: None) -> Tally:
     """Decide on all images and write the table.
 
     A run that ends before its time, in whatever way, is gone on with by the same call: each image has one row.
@@ -100,7 +99,7 @@ def predict(request: PredictRequest, decider: Decider, watch: Watch = lambda tal
 
 
 def _decided_on(
-    request: PredictRequest, decider: Decider, rows: RowFormat[Any], journal: Journal
+    request: PredictRequest, decider: Decider[Result], rows: RowFormat[Result], journal: Journal
 ) -> Iterator[list[Row]]:
     """The rows of what has none yet, batch by batch."""
     for first, batch in _batches(items(request.inputs), journal, request.batch_size or decider.batch_size):

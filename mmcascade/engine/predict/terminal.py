@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmcascade.engine.console.progress import beside_a_bar, hidden_if_empty
 from mmcascade.engine.predict.deciders.decider import Decider
@@ -43,7 +44,7 @@ def watching(stages: int) -> Iterator[Watch]:
             yield watch
 
 
-def summary(request: PredictRequest, tally: Tally, decider: Decider) -> str:
+def summary(request: PredictRequest, tally: Tally, decider: Decider[Any]) -> str:
     """What was written, in a line or two."""
     exits = enumerate(tally.shares(decider.stages))
     told = ', '.join(f'{100 * share:.1f} % after stage {stage}' for stage, share in exits)

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 
 from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.predict.deciders.loading import pipeline_of
+from mmcascade.engine.predict.rows.row import Result
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import task_of
 from mmcascade.registry import MODELS
@@ -22,7 +23,7 @@ from mmcascade.registry import MODELS
 Model = TypeVar('Model', bound=CascadeModel)
 
 
-class ConfigDecider(Decider, Generic[Model]):
+class ConfigDecider(Decider[Result], Generic[Model, Result]):
     """A cascade that a config describes, on images that its test pipeline prepares one by one.
 
     Args:

@@ -7,18 +7,18 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.decisions import DecisionRows
-from mmcascade.engine.predict.rows.row import RowFormat
+from mmcascade.engine.predict.rows.row import Result, RowFormat
 from mmcascade.runtime import Bundle, Decision, Failure
 
 #: The file that makes a folder a bundle.
 BUNDLE = 'cascade.json'
 
 
-class Decider(ABC):
+class Decider(ABC, Generic[Result]):
     """Decides on images, a batch at a time.
 
     Attributes:
@@ -36,7 +36,7 @@ class Decider(ABC):
     batch_size: int = 32
 
     @abstractmethod
-    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> Sequence[Any]:
+    def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> Sequence[Result | Failure]:
         """One result per image, in their order, as :meth:`rows` takes them; one that cannot be read is a Failure.
 
         Args:
@@ -44,18 +44,25 @@ class Decider(ABC):
             first_unit: running number of the first, for policies that draw.
         """
 
-    def rows(self, request: PredictRequest) -> RowFormat[Any]:
-        """How its results are told: as decisions on whole images, unless a variant says otherwise.
+    @abstractmethod
+    def rows(self, request: PredictRequest) -> RowFormat[Result]:
+        """How its results are told.
 
         Raises:
             ValueError: if something is asked for that it cannot give.
         """
-        if request.maps_to is not None:
-            raise ValueError(
-                'label maps come from cascades of segmentors, and this one classifies; leave out --maps-to'
-            )
-        check_rejected(request, self.accepts)
-        return DecisionRows(self.classes, request.top, self.stages if request.stage_scores else 0)
+
+
+def decision_rows(decider: Decider[Decision], request: PredictRequest) -> DecisionRows:
+    """How decisions on whole images are told.
+
+    Raises:
+        ValueError: if something is asked for that the decider cannot give.
+    """
+    if request.maps_to is not None:
+        raise ValueError('label maps come from cascades of segmentors, and this one classifies; leave out --maps-to')
+    check_rejected(request, decider.accepts)
+    return DecisionRows(decider.classes, request.top, decider.stages if request.stage_scores else 0)
 
 
 def check_rejected(request: PredictRequest, accepts: bool) -> None:
@@ -78,7 +85,7 @@ def only_maps(request: PredictRequest, accepts: bool) -> None:
         )
 
 
-class BundleDecider(Decider):
+class BundleDecider(Decider[Decision]):
     """A bundle, which needs no torch.
 
     Args:
@@ -91,6 +98,10 @@ class BundleDecider(Decider):
         self.classes = self.bundle.manifest.classes
         self.accepts = self.bundle.manifest.accept is not None
         self.fingerprint = hashlib.sha256((folder / BUNDLE).read_bytes()).hexdigest()[:16]
+
+    def rows(self, request: PredictRequest) -> DecisionRows:
+        """See the base class."""
+        return decision_rows(self, request)
 
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
         """See the base class."""

@@ -16,9 +16,12 @@ from torch import Tensor
 
 from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
+from mmcascade.engine.predict.deciders.decider import decision_rows
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, ViewError
 from mmcascade.engine.predict.deciders.loading import each, load_image
 from mmcascade.engine.predict.deciders.running_scores import RunningScores
+from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.engine.predict.rows.decisions import DecisionRows
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import Outcome
 from mmcascade.runtime import Decision, Failure, StageScore
@@ -27,7 +30,7 @@ _LOADING = 'LoadImageFromFile'
 _PACKING = ('PackInputs', 'LoadAnnotations')
 
 
-class ModelDecider(ConfigDecider[WindowCascadeClassifier]):
+class ModelDecider(ConfigDecider[WindowCascadeClassifier, Decision]):
     """A cascade of classifiers; views of later stages are made for the images that get there."""
 
     def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
@@ -35,7 +38,11 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier]):
         loading = [step for step in pipeline if type_name(step) == _LOADING]
         self.color_type = loading[0].get('color_type', 'color') if loading else 'color'
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self.makers = [_maker(steps) for steps in _views(pipeline)]
+            self.makers = [_by_pipeline(steps) for steps in _views(pipeline)]
+
+    def rows(self, request: PredictRequest) -> DecisionRows:
+        """See the base class."""
+        return decision_rows(self, request)
 
     @torch.no_grad()
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
@@ -90,7 +97,7 @@ def _views(pipeline: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     return [[*before, *own, *after] for count, own in pairs for _ in range(count)]
 
 
-def _maker(steps: Sequence[Mapping[str, Any]]) -> MakeView:
+def _by_pipeline(steps: Sequence[Mapping[str, Any]]) -> MakeView:
     transforms = Compose([dict(step) for step in steps])
 
     def make(image: NDArray[np.uint8]) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmcascade.engine.predict.deciders.decider import BUNDLE, BundleDecider, Decider
 from mmcascade.engine.predict.deciders.seg_bundle_decider import SegBundleDecider
@@ -13,7 +14,7 @@ from mmcascade.runtime.description.manifest import Manifest
 CONFIG = 'cascade.py'
 
 
-def open_decider(cascade: str | Path) -> Decider:
+def open_decider(cascade: str | Path) -> Decider[Any]:
     """What decides as a cascade says.
 
     Args:

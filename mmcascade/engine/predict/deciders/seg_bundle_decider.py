@@ -13,11 +13,10 @@ import numpy as np
 from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider, only_maps
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
-from mmcascade.engine.predict.rows.row import RowFormat
 from mmcascade.runtime import Failure, ImageError, Segmentation, SegmentationBundle
 
 
-class SegBundleDecider(Decider):
+class SegBundleDecider(Decider[MapDecision]):
     """A bundle of segmentors.
 
     Args:
@@ -33,7 +32,7 @@ class SegBundleDecider(Decider):
         self.classes = self.bundle.manifest.classes
         self.fingerprint = hashlib.sha256((folder / BUNDLE).read_bytes()).hexdigest()[:16]
 
-    def rows(self, request: PredictRequest) -> RowFormat[Any]:
+    def rows(self, request: PredictRequest) -> MapRows:
         """Label maps and cells."""
         only_maps(request, self.accepts)
         return MapRows(self.stages, self.classes, request.maps_to)

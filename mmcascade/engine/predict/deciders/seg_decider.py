@@ -19,7 +19,6 @@ from mmcascade.engine.predict.deciders.decider import only_maps
 from mmcascade.engine.predict.deciders.loading import each, load_image
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
-from mmcascade.engine.predict.rows.row import RowFormat
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
 from mmcascade.runtime import Failure
@@ -27,7 +26,7 @@ from mmcascade.runtime import Failure
 _LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 
 
-class SegDecider(ConfigDecider[CascadeSegmentor]):
+class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
     """A cascade of segmentors; images of any sizes."""
 
     batch_size = 1  # what is kept of an image is as large as the image
@@ -38,7 +37,7 @@ class SegDecider(ConfigDecider[CascadeSegmentor]):
         with DefaultScope.overwrite_default_scope('mmseg'):
             self.pipeline = Compose(steps)
 
-    def rows(self, request: PredictRequest) -> RowFormat[Any]:
+    def rows(self, request: PredictRequest) -> MapRows:
         """Label maps and cells."""
         only_maps(request, self.accepts)
         return MapRows(self.stages, self.classes, request.maps_to)
