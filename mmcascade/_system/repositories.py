@@ -1,16 +1,43 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Some files of a public git repository."""
+"""Some files of a public git repository, and what is wrong with files that came from elsewhere."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 class RepositoryError(Exception):
     """A repository does not give its files; the message says why."""
+
+
+class SourceError(Exception):
+    """What files are taken from does not hold what it should; the message says what is missing."""
+
+
+@contextmanager
+def clone_or(source: Path | None, address: str, paths: Sequence[str], log: Callable[[str], None]) -> Iterator[Path]:
+    """A folder with some files or folders of a repository.
+
+    Args:
+        source: a clone that is there already; None = one is made, and vanishes afterwards.
+        address, paths: see :func:`check_out`.
+        log: told that something is cloned.
+
+    Raises:
+        RepositoryError: if nothing can be cloned.
+    """
+    if source is not None:
+        yield source
+        return
+    with TemporaryDirectory() as scratch:
+        log(f'cloning {address}')
+        check_out(address, paths, Path(scratch, 'clone'))
+        yield Path(scratch, 'clone')
 
 
 def check_out(address: str, paths: Sequence[str], folder: Path) -> None:

