@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcascade._system.tables import Column, Table
+from mmcascade.evaluation.curves.iou import class_iou
 from mmcascade.evaluation.metrics.samples.pixel_maps import annotation, pixel_map
 from mmcascade.evaluation.metrics.samples.sample_fields import required_field
 from mmcascade.evaluation.metrics.samples.sample_metric import Collecting, SampleMetric
@@ -137,7 +138,7 @@ class DeferredPixels(SampleMetric[_Areas]):
                 stacklevel=2,
             )
         shares = [_percent(*pair) for pair in zip(deferred, truth, strict=True)]
-        ious = [_percent(*pair) for pair in zip(agreed, predicted + truth - agreed, strict=True)]
+        ious = (100 * class_iou(agreed, predicted, truth)).tolist()
         print_log('per class, in percent:\n' + _table(self.classes, ious, shares), logger='current')
         return dict(zip(class_keys(self.classes), shares, strict=True)) | {ALL: _percent(deferred.sum(), truth.sum())}
 

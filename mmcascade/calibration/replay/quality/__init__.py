@@ -3,7 +3,7 @@
 
 from mmcascade.calibration.replay.quality.accuracy import Accuracy
 from mmcascade.calibration.replay.quality.class_iou import ClassIoU, class_number
-from mmcascade.calibration.replay.quality.miou import MeanIoU, class_iou, mean_iou, pixel_counts, pixels_per_image
+from mmcascade.calibration.replay.quality.miou import MeanIoU, pixel_counts, pixels_per_image
 from mmcascade.calibration.replay.quality.quality import NAMES, QUALITIES, Quality
 from mmcascade.calibration.replay.quality.score_qualities import (
     Augrc,
@@ -13,6 +13,7 @@ from mmcascade.calibration.replay.quality.score_qualities import (
     ScoreQuality,
     accepted_at,
 )
+from mmcascade.evaluation.curves.iou import class_iou, mean_iou
 
 __all__ = [
     'NAMES',

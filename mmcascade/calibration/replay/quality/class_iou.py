@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.replay.quality.miou import MeanIoU, class_iou, pixel_counts
+from mmcascade.calibration.replay.quality.miou import MeanIoU, pixel_counts
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.units import Units
+from mmcascade.evaluation.curves.iou import class_iou
 
 
 class ClassIoU(MeanIoU):

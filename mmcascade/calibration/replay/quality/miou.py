@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mmcascade.calibration.replay.quality.quality import QUALITIES, Quality
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.units import Units
+from mmcascade.evaluation.curves.iou import mean_iou
 
 
 @QUALITIES.register('miou')
@@ -54,22 +55,3 @@ def pixels_per_image(routes: Routes) -> tuple[NDArray[Any], ...]:
     assert label is not None
     classes = label.shape[1]
     return routes.sums[:, :classes], routes.sums[:, classes:], label
-
-
-def class_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray[np.float64]:
-    """Intersection over union of each class, ``(..., C)``; NaN for a class that is neither labelled nor predicted.
-
-    Args:
-        intersect, predicted, label: ``(..., C)``, pixels that are right, predicted and labelled.
-    """
-    union = np.asarray(predicted + label - intersect, np.float64)
-    return np.divide(intersect, union, out=np.full(union.shape, np.nan), where=union > 0)
-
-
-def mean_iou(intersect: NDArray, predicted: NDArray, label: NDArray) -> NDArray[np.float64]:
-    """Mean over the classes that are labelled or predicted, ``(...)``, a fraction; NaN where there is none."""
-    union = np.asarray(predicted + label - intersect, np.float64)
-    counted = np.asarray((union > 0).sum(-1), np.float64)
-    np.divide(intersect, np.maximum(union, 1, out=union), out=union)  # where the union is 0 so is the intersection
-    with np.errstate(invalid='ignore'):
-        return union.sum(-1) / counted

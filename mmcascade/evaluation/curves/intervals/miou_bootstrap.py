@@ -8,13 +8,13 @@ each other; where they do, the true interval is wider than that of images drawn 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, bootstrap
+from mmcascade.evaluation.curves.iou import mean_ratio
 
 
 def miou(intersect: ArrayLike, union: ArrayLike) -> float:
@@ -31,7 +31,7 @@ def miou(intersect: ArrayLike, union: ArrayLike) -> float:
         >>> miou([[1, 0], [1, 2]], [[2, 0], [2, 4]])
         0.5
     """
-    return _mean_ratio(*(area.sum(0) for area in _areas(intersect, union)))
+    return float(mean_ratio(*(area.sum(0) for area in _areas(intersect, union))))
 
 
 def miou_interval(intersect: ArrayLike, union: ArrayLike, **options: Any) -> Interval:
@@ -83,9 +83,4 @@ def _areas(intersect: ArrayLike, union: ArrayLike) -> _Areas:
 
 def _resampled(areas: _Areas, images: NDArray[np.int64]) -> float:
     times = np.bincount(images, minlength=len(areas[0])).astype(np.float64)
-    return _mean_ratio(times @ areas[0], times @ areas[1])
-
-
-def _mean_ratio(intersect: NDArray[np.float64], union: NDArray[np.float64]) -> float:
-    occurs = union > 0
-    return float((intersect[occurs] / union[occurs]).mean()) if occurs.any() else math.nan
+    return float(mean_ratio(times @ areas[0], times @ areas[1]))
