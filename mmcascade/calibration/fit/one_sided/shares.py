@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mmcascade._system.tables import with_prefix
@@ -24,6 +25,7 @@ from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores
 from mmcascade.calibration.replay.walk import Walk, lowest_scores
+from mmcascade.routing.policies.cell_budget_policy import rank_in_group
 from mmcascade.routing.policies.policies import Window
 
 #: Shares are tried in steps of one unit, or of one in so many where there are more units.
@@ -88,7 +90,9 @@ class Shares:
         if max_cells is not None and self._scores:
             # With an open lower end, the least confident units inside the window are the least confident of all.
             first = self._scores[0]
-            self._scores[0] = np.where(rank_in_group(units.group, first) < max_cells, first, np.inf)
+            order = torch.from_numpy(first.argsort(kind='stable'))
+            rank = rank_in_group(torch.tensor(units.group), order).numpy()
+            self._scores[0] = np.where(rank < max_cells, first, np.inf)
         self.able = float((self._scores[0] < np.inf).mean()) if self._scores else 0.0
         self._added = units.costs.along(tuple(range(len(exits))))
         self._first = exits[0].carried.total(len(units))
@@ -221,14 +225,6 @@ def midway(low: float, high: float) -> float:
         return float(np.nextafter(np.float32(high), np.float32(-np.inf)))
     middle = float(np.float32((low + high) / 2))
     return middle if low <= middle < high else low
-
-
-def rank_in_group(group: NDArray[np.int64], scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    """How many units of the same group go before each unit; equal ones in their order."""
-    order = np.lexsort((scores, group))
-    rank = np.empty(len(group), np.int64)
-    rank[order] = np.arange(len(group)) - np.searchsorted(group[order], group[order])
-    return rank
 
 
 def _share(shares: Shares, target: Target, max_cells: int | None) -> float:
