@@ -16,13 +16,26 @@ def in_distribution(dataset: Any) -> Iterator[Any]:
 
 def inner_datasets(dataset: Any) -> Iterator[Any]:
     """The data sets that read files, below wrappers and joins."""
-    inner = getattr(dataset, 'datasets', None)
-    inner = [dataset.dataset] if inner is None and hasattr(dataset, 'dataset') else inner
-    if inner is None:
+    inside = wrapped(dataset)
+    if not inside:
         yield dataset
-    else:
-        for each in inner:
-            yield from inner_datasets(each)
+    for each in inside:
+        yield from inner_datasets(each)
+
+
+def outside_in(dataset: Any) -> Iterator[Any]:
+    """A data set, then what it wraps, or the first of what it joins, and so on."""
+    yield dataset
+    for each in wrapped(dataset)[:1]:
+        yield from outside_in(each)
+
+
+def wrapped(dataset: Any) -> Sequence[Any]:
+    """What a data set wraps or joins; nothing if it reads files."""
+    joined = getattr(dataset, 'datasets', None)
+    if joined:
+        return joined
+    return [dataset.dataset] if hasattr(dataset, 'dataset') else []
 
 
 def _transforms(dataset: Any) -> Sequence[Any]:

@@ -52,7 +52,7 @@ def fill_cell_store(job: StoreJob[CascadeSegmentor], ignore_index: int = IGNORED
             tile = model.tile(batch['inputs'][0], sample)
             for stage in model.stages:
                 stage.settle([tile])
-            labels = true_labels(sample)
+            labels = true_label_map(sample)
             records = cell_records(model, tile, labels, store.subsets, classes, ignore_index)
             store.append(store.filled, records)
             job.progress(store.filled, job.images)
@@ -80,7 +80,7 @@ def _header(
     )
 
 
-def true_labels(sample: Any) -> torch.Tensor:
+def true_label_map(sample: Any) -> torch.Tensor:
     """The classes of an image's pixels, ``(H, W)``.
 
     Raises:

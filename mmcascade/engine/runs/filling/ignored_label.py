@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmcascade.calibration.stores.store_identity import IGNORED
+from mmcascade.datasets.inner import outside_in
 
 
 def ignored_label(cfg: Config, dataset: Any) -> int:
@@ -30,15 +31,7 @@ def ignored_label(cfg: Config, dataset: Any) -> int:
             )
         if found:
             return found.pop()
-    while not hasattr(dataset, 'ignore_index') and (inner := _inside(dataset)) is not None:
-        dataset = inner
-    return getattr(dataset, 'ignore_index', IGNORED)
-
-
-def _inside(dataset: Any) -> Any:
-    """What a data set wraps, or the first of what it joins; None if it is one itself."""
-    joined = getattr(dataset, 'datasets', None)
-    return joined[0] if joined else getattr(dataset, 'dataset', None)
+    return next((layer.ignore_index for layer in outside_in(dataset) if hasattr(layer, 'ignore_index')), IGNORED)
 
 
 def _metrics(evaluator: Any) -> list[Any]:
