@@ -101,7 +101,19 @@ def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, sha
     count, errors = int(accepted.sum()), int(held.wrong[accepted].sum())
     bound = None if threshold is None else float(risk_upper_bound(errors, count, delta))
     lowest = lowest_certified_risk(fitted_on, held, delta)
-    return Guarantee(risk, delta, len(held.wrong), share, seed, threshold, count, errors, bound, lowest, start=start)
+    return Guarantee(
+        risk=risk,
+        delta=delta,
+        units=len(held.wrong),
+        share=share,
+        seed=seed,
+        threshold=threshold,
+        accepted=count,
+        errors=errors,
+        bound=bound,
+        lowest_risk=lowest,
+        start=start,
+    )
 
 
 def map_guarantee(
@@ -128,18 +140,18 @@ def map_guarantee(
         low, high = (low, middle) if _bet(first, then, middle, delta)[2] is not None else (middle, high)
     lost = float(held.lost[accepted].sum())
     return Guarantee(
-        risk,
-        delta,
-        then.units,
-        share,
-        seed,
-        threshold,
-        int(accepted.sum()),
-        lost,
-        bound,
-        high,
-        start,
-        1.0 if stake is None else stake,
+        risk=risk,
+        delta=delta,
+        units=then.units,
+        share=share,
+        seed=seed,
+        threshold=threshold,
+        accepted=int(accepted.sum()),
+        errors=lost,
+        bound=bound,
+        lowest_risk=high,
+        start=start,
+        stake=1.0 if stake is None else stake,
     )
 
 
