@@ -15,6 +15,7 @@ import torch
 from mmcascade._system.extras import needed_by
 from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.inferencers.shared import innermost_dataset, loaded, put_picture
+from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
@@ -86,7 +87,7 @@ class CascadeSegInferencer:
     ) -> None:
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         if not isinstance(model, torch.nn.Module):
-            cfg = model if isinstance(model, Config) else Config.fromfile(model)
+            cfg = model if isinstance(model, Config) else read_config(str(model))
             with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
                 model = init_model(cfg, pretrained, device)
             pipeline = innermost_dataset(cfg).pipeline if pipeline is None else pipeline

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from mmcascade._system.files import read_json, write_text
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.engine.configs.datasets import pipelines, type_name
 from mmcascade.models.cascades import cascade_class
@@ -115,7 +115,7 @@ def image_files(dataset: Any, count: int) -> list[Path]:
 
 def add_hub_files(folder: Path) -> None:
     """Make a bundle's folder one that the Hugging Face Hub understands: metadata on the card, graphs as large files."""
-    manifest = json.loads((folder / NAME).read_text())
+    manifest = read_json(folder / NAME)
     card = folder / 'README.md'
-    card.write_text(hub_card(manifest, card.read_text()))
-    (folder / '.gitattributes').write_text('*.onnx filter=lfs diff=lfs merge=lfs -text\n')
+    write_text(card, hub_card(manifest, card.read_text(encoding='utf-8')))
+    write_text(folder / '.gitattributes', '*.onnx filter=lfs diff=lfs merge=lfs -text\n')
