@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import os
 import resource
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -16,31 +16,25 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
-from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmcascade._system.machine import machine
 from mmcascade._system.progress import Progress, no_progress
-from mmcascade.engine.benchmark.inputs_seen import inputs_seen, run_bare
+from mmcascade.engine.benchmark.members import MemberTimer
 from mmcascade.engine.benchmark.result import BenchmarkResult, SystemSpeed
-from mmcascade.engine.benchmark.runtimes import Curve, TimedMember, candidates
-from mmcascade.engine.benchmark.speeds import Rounds, weighted
 from mmcascade.engine.benchmark.systems import (
     Images,
     TimedSystem,
     reached,
     runs_per_image,
     systems_of,
-    with_batch_size,
 )
-from mmcascade.engine.benchmark.timing import Latencies, Spread, interleaved, latencies, seconds_of
+from mmcascade.engine.benchmark.timing import Latencies, Spread, latencies, seconds_of
 from mmcascade.engine.configs.dataloaders import complete_dataloader
 from mmcascade.models.cascades import cascade_of
-from mmcascade.models.runtimes.batch_sizes import one_row, sizes_for, sweep
-from mmcascade.models.stages.stage import MemberStage
+from mmcascade.models.runtimes.batch_sizes import sizes_for
 from mmcascade.registry import MODELS
 from mmcascade.routing import CascadeRouter
-from mmcascade.routing.units.sources import Source
 
 
 class Benchmark:
@@ -90,8 +84,6 @@ class Benchmark:
         pixels = cascade.task == 'segmentation'
         images = images or (16 if pixels else 256)
         self.batch_size = batch_size
-        self.sizes = sizes or sizes_for(self.device, pixels)
-        self.runtimes = runtimes
         self.amp = amp or bool((cfg.get('test_cfg') or {}).get('fp16'))
         dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
         if not len(dataset):
@@ -111,6 +103,14 @@ class Benchmark:
             taken = [self.model.unpack(batch) for batch in self.images.batches(batch_size)]
         self.sources = [source for batch in taken for source in batch.sources]
         self.units = [count for batch in taken for count in batch.counts]
+        self.timer = MemberTimer(
+            images=len(self.images),
+            sources=self.sources,
+            images_in=cascade.images_in,
+            device=self.device,
+            sizes=sizes or sizes_for(self.device, pixels),
+            runtimes=runtimes,
+        )
 
     @torch.no_grad()
     def measure(self, repeats: int = 5, single_images: int = 50, progress: Progress = no_progress) -> BenchmarkResult:
@@ -125,7 +125,7 @@ class Benchmark:
         with self._precision():
             precision = self.model.identity(with_weights=False).precision
             router = self._ready()
-            members, alone = self._members()
+            members, alone = self.timer.stages_and_members(self.model.stages)
             used = [member.used for member in members]
             systems = systems_of(self.model, used[: len(alone)], alone, router.policy)
             outcomes = {name: system.run(self.images.batches(self.batch_size)) for name, system in systems.items()}
@@ -134,7 +134,7 @@ class Benchmark:
                 **{('loader', name): partial(self._with_loading, system) for name, system in systems.items()},
                 ('loader', None): self._just_load,
             }
-            seconds, rounds = self._timed(members, calls, repeats, progress)
+            seconds, rounds = self.timer.timed(members, calls, repeats, progress)
             speeds = [
                 SystemSpeed(
                     name=name,
@@ -186,8 +186,8 @@ class Benchmark:
         with self._precision():
             self._ready()
             stages = [stage for index, stage in enumerate(self.model.stages) if only is None or index in only]
-            members = self._swept(stages, len(stages))
-            _, rounds = self._timed(members, {}, repeats, progress)
+            members = self.timer.swept(stages, len(stages))
+            _, rounds = self.timer.timed(members, {}, repeats, progress)
             return [member.speed(taken).best_ms for member, taken in zip(members, rounds.per_run, strict=True)]
 
     def _ready(self) -> CascadeRouter:
@@ -197,83 +197,8 @@ class Benchmark:
             stream.check_views(self.sources[0].count)
         return router
 
-    def _members(self) -> tuple[list[TimedMember], list[MemberStage]]:
-        """The stages, and their members without the cascade where these run otherwise; the latter for each stage."""
-        given = list(self.model.stages)
-        alone = [stage.alone() for stage in given]
-        timed = [*given, *(stage for stage in alone if stage not in given)]
-        members = self._swept(timed, len(given))
-        return members, [members[timed.index(stage)].used for stage in alone]
-
-    def _swept(self, timed: Sequence[MemberStage], stages: int) -> list[TimedMember]:
-        """Each in every runtime, at its best batch size; the first ones are stages of a cascade."""
-        for index, stage in enumerate(timed[:stages]):
-            identity = stage.identity()
-            if identity.fallback is not None or identity.join is not None:
-                raise ValueError(
-                    f'stage {index} chooses what it runs on, crops of cells, of several or the whole image (join, '
-                    'fallback), and a benchmark times one of them per stage; time the cascade without join= and '
-                    'fallback=, and beside it the member on whole images'
-                )
-        most = max(self._kinds(), key=len)
-
-        def curve_of(stage: MemberStage) -> Curve:
-            inputs = inputs_seen(stage, most, 1)[0]
-            if isinstance(inputs, Tensor):
-                stage.runtime.settle(inputs[:1])
-            return sweep(stage.forward, one_row(inputs), self._sizes_for(stage), device=self.device)
-
-        members = []
-        for index, stage in enumerate(timed):
-            found, refused = candidates(stage, self.runtimes, curve_of)
-            used = with_batch_size(stage, stage.batch_size or found[0].stage.batch_size)
-            members.append(TimedMember(index if index < stages else None, used, found, refused))
-        return members
-
-    def _timed(
-        self,
-        members: Sequence[TimedMember],
-        calls: Mapping[tuple[Hashable, ...], Callable[[], Any]],
-        repeats: int,
-        progress: Progress,
-    ) -> tuple[dict[tuple[Hashable, ...], list[float]], Rounds]:
-        """Seconds of other calls in every round, and per run of each member."""
-        kinds = self._kinds()
-        # Images of another size take another time, so each kind of them is timed by itself.
-        inputs = {
-            (index, kind): inputs_seen(member.fastest.stage, sources, self.model.images_in(sources))
-            for index, member in enumerate(members)
-            for kind, sources in enumerate(kinds)
-        }
-        bare: dict[tuple[Hashable, ...], Callable[[], Any]] = {
-            ('member', *key): partial(run_bare, members[key[0]].fastest.stage, rows) for key, rows in inputs.items()
-        }
-        seconds = interleaved({**bare, **calls}, repeats, self.device, progress)
-        per_run = [
-            weighted(
-                [sum(1 if member.used.by_source else len(source) for source in sources) for sources in kinds],
-                [
-                    [s / sum(map(len, inputs[index, kind])) for s in seconds['member', index, kind]]
-                    for kind in range(len(kinds))
-                ],
-            )
-            for index, member in enumerate(members)
-        ]
-        return seconds, Rounds(len(self.images), per_run)
-
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, enabled=self.amp)
-
-    def _kinds(self) -> list[list[Source]]:
-        """The sources by what can be stacked."""
-        kinds: dict[Hashable, list[Source]] = {}
-        for source in self.sources:
-            kinds.setdefault(source.group, []).append(source)
-        return list(kinds.values())
-
-    def _sizes_for(self, stage: MemberStage) -> list[int]:
-        own = [] if stage.batch_size is None else [stage.batch_size]
-        return sorted({*self.sizes, *own})
 
     def _from_memory(self, system: TimedSystem) -> None:
         system.run(self.images.batches(self.batch_size))

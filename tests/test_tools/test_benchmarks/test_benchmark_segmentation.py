@@ -58,7 +58,7 @@ def test_the_limit_counts_images_and_crops(result, benchmark):
 
 
 def test_members_are_timed_on_what_they_see(benchmark):
-    (kind,) = benchmark._kinds()
+    (kind,) = benchmark.timer.kinds()
     image, crop = (inputs_seen(with_batch_size(stage, 2), kind, 4) for stage in benchmark.model.stages)
     assert [tuple(batch.shape) for batch in image] == [(2, 3, 60, 88)] * 2
     assert {batch.shape[0] for batch in crop} == {2} and len(crop) == 2
