@@ -14,7 +14,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import DataLoader
 
 from mmcascade.datasets import CalibrationSplit
-from mmcascade.datasets.calibration_split import PARTS, indices_with_rare, stratified_indices
+from mmcascade.datasets.calibration_split import PARTS
+from mmcascade.datasets.stratified import indices_with_rare, stratified_indices
 
 LABELS = [2, 0, 1, 2, 2, 0, 1, 2, 0, 2, 2, 1, 2, 2, 0, 2]
 

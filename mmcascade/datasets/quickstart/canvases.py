@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from mmcascade._system.files import write_bytes, write_json
-from mmcascade.datasets.calibration_split import stratified_indices
 from mmcascade.datasets.quickstart.compose_canvas import SPARSE, Layout, compose_canvas
+from mmcascade.datasets.stratified import stratified_indices
 
 SCHEMA = 1
 SETTINGS = 'canvases.json'
