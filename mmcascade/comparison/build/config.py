@@ -76,23 +76,7 @@ def cascade_config(stages: Sequence[PlacedMember], data: Mapping[str, Any], load
         loading: how its images are read and divided.
     """
     numbers, distinct = shared_views([stage.view for stage in stages])
-    split = dict(
-        type='mmcascade.CalibrationSplit',
-        fraction=loading.fraction,
-        seed=loading.seed,
-        rare='together',
-        dataset=dict(data, pipeline=pipeline_for(distinct)),
-    )
-
-    def loader(part: str) -> dict[str, Any]:
-        return dict(
-            batch_size=loading.batch_size,
-            num_workers=loading.workers,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(split, part=part),
-        )
-
-    evaluator = [
+    evaluator: list[dict[str, Any]] = [
         dict(type='Accuracy', topk=(1,)),
         dict(type='mmcascade.SelectiveRisk'),
         dict(type='mmcascade.CascadeCost'),
@@ -108,13 +92,45 @@ def cascade_config(stages: Sequence[PlacedMember], data: Mapping[str, Any], load
                 fusion='prob',
                 calibration=CALIBRATION,
             ),
-            val_dataloader=loader('calibration'),
-            val_cfg=dict(),
-            val_evaluator=evaluator,
-            test_dataloader=loader('rest'),
-            test_cfg=dict(),
-            test_evaluator=evaluator,
+            **split_config(dict(data, pipeline=pipeline_for(distinct)), evaluator, loading, loading.batch_size),
         )
+    )
+
+
+def split_config(
+    data: Mapping[str, Any], evaluator: Sequence[Mapping[str, Any]], loading: Loading, batch_size: int
+) -> dict[str, Any]:
+    """What a config says of its two parts: ``val_dataloader`` is the calibration part of the images, the test the rest.
+
+    Args:
+        data: config of the data set.
+        evaluator: configs of the metrics of both.
+        loading: how images are divided.
+        batch_size: images at a time.
+    """
+    split = dict(
+        type='mmcascade.CalibrationSplit',
+        fraction=loading.fraction,
+        seed=loading.seed,
+        rare='together',
+        dataset=dict(data),
+    )
+
+    def loader(part: str) -> dict[str, Any]:
+        return dict(
+            batch_size=batch_size,
+            num_workers=loading.workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(split, part=part),
+        )
+
+    return dict(
+        val_dataloader=loader('calibration'),
+        val_cfg=dict(),
+        val_evaluator=list(evaluator),
+        test_dataloader=loader('rest'),
+        test_cfg=dict(),
+        test_evaluator=list(evaluator),
     )
 
 

@@ -17,7 +17,7 @@ from mmcascade.comparison.build.request import BuildRequest
 from mmcascade.comparison.build.views import MemberView, shared_views, view_of
 from mmcascade.comparison.build.words import NamedMember
 from mmcascade.engine.configs.classes import check_dataset
-from mmcascade.models.members.members import Member, check_members
+from mmcascade.models.members.members import Member
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
 
 #: So many names of small classes are said.
@@ -49,10 +49,7 @@ class Material:
         Raises:
             ValueError, OSError: saying what to put right.
         """
-        named = request.members()
-        request.check_out()
-        members = {member.name: classifier_from_spec(member.name, member.spec) for member in named}
-        check_members(list(members.values()))
+        named, members = request.built_members(classifier_from_spec)
         classes = next((member.classes for member in members.values() if member.classes), None)
         data = labelled_images(request.data, request.out, classes)
         if classes and 'ann_file' in data:

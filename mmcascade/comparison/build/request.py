@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.words import NamedMember, named_members
 from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.verdict import verdict
+from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.config_file import write_config
 
 CONFIG, CALIBRATION, RESULTS, PAGE = 'cascade.py', 'calibration.json', 'results.json', 'report.html'
@@ -89,6 +90,21 @@ class BuildRequest:
         if len(named) < 2:
             raise ValueError(f'a cascade has two members or more, got {len(named)}: {" ".join(self.words)}')
         return named
+
+    def built_members(self, from_spec: Callable[[str, Any], Member]) -> tuple[list[NamedMember], dict[str, Member]]:
+        """The members as they are named, and built, by name, once it is sure that the folder may be written.
+
+        Args:
+            from_spec: builds one of the task, from its name and what was said of it.
+
+        Raises:
+            ValueError, OSError: saying what to put right.
+        """
+        named = self.members()
+        self.check_out()
+        members = {member.name: from_spec(member.name, member.spec) for member in named}
+        check_members(list(members.values()))
+        return named, members
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmcascade.comparison.build.config import CALIBRATION, Loading
+from mmcascade.comparison.build.config import CALIBRATION, Loading, split_config
 from mmcascade.comparison.build.segmentation.views import SegView, pipeline_of
 from mmcascade.comparison.build.words import NamedMember
 from mmcascade.datasets.broken_images import name_broken_images
@@ -40,26 +40,11 @@ def seg_config(
         loading: how its images are read and divided.
     """
     pipeline = pipeline_of(view)
-    split = dict(
-        type='mmcascade.CalibrationSplit',
-        fraction=loading.fraction,
-        seed=loading.seed,
-        rare='together',
-        dataset=dict(data, pipeline=pipeline),
-    )
-
-    def loader(part: str) -> dict[str, Any]:
-        return dict(
-            batch_size=1,
-            num_workers=loading.workers,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(split, part=part),
-        )
 
     def stage(name: str) -> dict[str, Any]:
         return dict(member=name) | ({} if scales[name] == 1 else dict(scale=scales[name]))
 
-    evaluator = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='mmcascade.CascadeCost')]
+    evaluator: list[dict[str, Any]] = [dict(type='IoUMetric', iou_metrics=['mIoU']), dict(type='mmcascade.CascadeCost')]
     return Config(
         dict(
             default_scope='mmseg',
@@ -73,12 +58,7 @@ def seg_config(
                 fusion='prob',
                 calibration=CALIBRATION,
             ),
-            val_dataloader=loader('calibration'),
-            val_cfg=dict(),
-            val_evaluator=evaluator,
-            test_dataloader=loader('rest'),
-            test_cfg=dict(),
-            test_evaluator=evaluator,
+            **split_config(dict(data, pipeline=pipeline), evaluator, loading, batch_size=1),
         )
     )
 

@@ -18,7 +18,7 @@ from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.comparison.build.segmentation.views import SegView, shared_view
 from mmcascade.comparison.build.words import NamedMember
 from mmcascade.models.cells.grid import Grid
-from mmcascade.models.members.members import Member, check_members
+from mmcascade.models.members.members import Member
 from mmcascade.models.parts.segmentor_parts import segmentor_from_spec
 
 
@@ -51,10 +51,7 @@ class SegMaterial:
         Raises:
             ValueError, OSError: saying what to put right.
         """
-        named = request.members()
-        request.check_out()
-        members = {member.name: segmentor_from_spec(member.name, member.spec) for member in named}
-        check_members(list(members.values()))
+        named, members = request.built_members(segmentor_from_spec)
         classes, palette = _classes(list(members.values()))
         named = [member if members[member.name].classes else replace(member, classes=classes) for member in named]
         if (asked := request.calibration.wanted.class_name) is not None:
