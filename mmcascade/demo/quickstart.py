@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmcascade.comparison.classification.results import ClassifierResults
 from mmcascade.comparison.classification.table import LABELS as CASCADES
 from mmcascade.comparison.classification.table import claim_sentences, systems_table
 from mmcascade.comparison.ood.table import ood_sentences, ood_table
@@ -48,7 +49,7 @@ class Folders:
     configs: Path
 
 
-def quickstart(folders: Folders, cfg_options: Sequence[str] = (), say: Say = print) -> tuple[dict, dict]:
+def quickstart(folders: Folders, cfg_options: Sequence[str] = (), say: Say = print) -> tuple[ClassifierResults, dict]:
     """Everything, from the data to the comparison; returns the parts of ``results.json``: all systems, and 'ood'.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from mmcascade.comparison.segmentation.comparison import SegmentorComparison
+from mmcascade.comparison.segmentation.results import SegResults
 from mmcascade.datasets.quickstart.canvases import build_canvases
 from mmcascade.datasets.quickstart.fashion_mnist import fetch_fashion_mnist
 from mmcascade.demo.members import trained
@@ -44,7 +44,7 @@ class Canvases:
 
 def quickstart_seg(
     cfg: Config, configs: Path, work_dir: Path, canvases: Canvases, iterations: int | None = None, say: Say = print
-) -> dict[str, Any]:
+) -> SegResults:
     """Everything, from the data to the comparison; returns what ``results.json`` holds.
 
     Args:

@@ -20,6 +20,7 @@ from mmcascade.comparison.classification.plots import (
     plot_quality_against_macs,
     plot_risk_coverage,
 )
+from mmcascade.comparison.classification.results import ClassifierResults
 from mmcascade.comparison.classification.scores import SplitScores, member_scores
 from mmcascade.comparison.classification.systems import FittedSystem, cascade_systems, fixed_system
 from mmcascade.comparison.testing import measured
@@ -58,7 +59,7 @@ class ClassifierComparison:
         """Of the cascade, forwards and backwards."""
         return self.order, self.order[::-1]
 
-    def run(self, cfg: Config, work_dir: Path, say: Say = print) -> dict[str, Any]:
+    def run(self, cfg: Config, work_dir: Path, say: Say = print) -> ClassifierResults:
         """Calibrate and test every system.
 
         Args:
@@ -81,7 +82,7 @@ class ClassifierComparison:
         replays = {name: test.replay(system.order, system.policy) for name, system in systems.items()}
         sweep = self._sweep(calibration, test)
         forwards, backwards = (','.join(order) for order in self.orders)
-        results = {
+        results: ClassifierResults = {
             'schema': SCHEMA,
             'machine': machine(),
             'target': self.target,

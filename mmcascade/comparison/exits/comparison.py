@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -19,6 +18,7 @@ from mmcascade.calibration.fit.one_sided.geometric import RATIOS
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.exits.plot import plot_exits
+from mmcascade.comparison.exits.results import ExitResults, ExitRow
 from mmcascade.comparison.exits.systems import POLICIES, Stored, policies_at_equal_cost
 from mmcascade.comparison.stores import own_store
 from mmcascade.engine.console.progress import Say
@@ -58,7 +58,7 @@ class ExitComparison:
 
     def run(
         self, cfg: Config, work_dir: Path, say: Say = print, beside: Mapping[str, Config] | None = None
-    ) -> dict[str, Any]:
+    ) -> ExitResults:
         """Fit on ``val_dataloader``, measure on ``test_dataloader``.
 
         Args:
@@ -86,7 +86,7 @@ class ExitComparison:
             systems.append(judged.system(name, both, policy))
             curves[name] = {'window': self._sweep(theirs, judged, both)['window']}
         say('intervals')
-        results = {
+        results: ExitResults = {
             'schema': SCHEMA,
             'machine': machine(),
             'target': self._target,
@@ -130,9 +130,9 @@ class ExitComparison:
                 )
         return found
 
-    def _rows(self, systems: Sequence[System]) -> dict[str, dict[str, Any]]:
+    def _rows(self, systems: Sequence[System]) -> dict[str, ExitRow]:
         standings = Standings(systems, measure_for('risk', self.risk), repeats=self.repeats)
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[str, ExitRow] = {}
         for system in systems:
             standing = standings[system.name]
             rows[system.name] = {
@@ -148,7 +148,7 @@ class ExitComparison:
         return rows
 
 
-def exits_table(results: Mapping[str, Any]) -> Table:
+def exits_table(results: ExitResults) -> Table:
     """One row per system, with 95 % intervals; the last column is paired."""
     rows = []
     for name, row in results['systems'].items():

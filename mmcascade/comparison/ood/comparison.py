@@ -24,13 +24,12 @@ from mmcascade.comparison.ood.detectors import (
     given_detectors,
 )
 from mmcascade.comparison.ood.plot import plot_roc
+from mmcascade.comparison.ood.results import OodResults
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.visualization.style import save
 
 
-def compare_ood(
-    cfg: Config, work_dir: Path, target: str | None = None, progress: Progress = no_progress
-) -> dict[str, Any]:
+def compare_ood(cfg: Config, work_dir: Path, target: str | None = None, progress: Progress = no_progress) -> OodResults:
     """Run all members once over the test loop of a config and replay every detector.
 
     Args:
@@ -63,7 +62,7 @@ def compare_ood(
     else:
         calibration = _scores(cfg, 'val_dataloader', work_dir / 'calibration_scores', progress)
         detectors = calibrated_detectors(calibration, test, names, order, [], target)
-    result = {
+    result: OodResults = {
         'schema': 1,
         'machine': machine(),
         'confidence': test.identity.confidence,

@@ -27,6 +27,7 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.segmentation.cell_shape import CellShape
 from mmcascade.comparison.segmentation.plot import plot_miou_against_macs
+from mmcascade.comparison.segmentation.results import IntervalOf, SegIntervals, SegResults
 from mmcascade.comparison.stores import own_store
 from mmcascade.comparison.testing import measured
 from mmcascade.engine.configs.testing import Drawing
@@ -107,7 +108,7 @@ class SegmentorComparison:
         }
         work_dir.mkdir(parents=True, exist_ok=True)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> SegResults:
         """Everything; returns what ``results.json`` holds."""
         sizes = list(dict.fromkeys(cell.size for cell in self.cells))
         calibration = {name: self._store(CALIBRATION, name) for name in (IMAGE, *sizes)}
@@ -121,7 +122,7 @@ class SegmentorComparison:
             name: StoredCells(test[system.store]).route(tuple(range(system.policy.num_gaps + 1)), system.policy)
             for name, system in systems.items()
         }
-        results = {
+        results: SegResults = {
             'schema': SCHEMA,
             'machine': machine(),
             'budget': self.budget,
@@ -200,11 +201,11 @@ class SegmentorComparison:
         cfg.model.members = {name: spec for name, spec in cfg.model.members.items() if name in used}
         return cfg
 
-    def _intervals(self, replays: Mapping[str, Routes]) -> dict[str, Any]:
+    def _intervals(self, replays: Mapping[str, Routes]) -> SegIntervals:
         """Paired 95 % intervals over test images, in points of mIoU."""
         areas = {name: _areas(result) for name, result in replays.items()}
 
-        def minus(other: str) -> dict[str, float]:
+        def minus(other: str) -> IntervalOf:
             return asdict(miou_difference(areas['cascade'], areas[other]))
 
         return {
