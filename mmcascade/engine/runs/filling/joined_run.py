@@ -19,7 +19,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU, Quality
 from mmcascade.engine.runs.filling.cell_histograms import class_histograms
-from mmcascade.engine.runs.filling.fill_cell_store import true_labels
+from mmcascade.engine.runs.filling.fill_cell_store import true_label_map
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.routing import CascadeRouter
@@ -78,7 +78,7 @@ class JoinedRun:
         with torch.no_grad(), torch.autocast(job.model.stages[0].device.type, enabled=self.amp):
             for batch in job.batches(range(job.images), collate_fn=collate):
                 for sample in job.model.test_step(batch):
-                    truth = true_labels(sample).cpu()
+                    truth = true_label_map(sample).cpu()
                     sums += self._pixels(sample.pred_sem_seg.data[0].cpu(), truth, classes)
                     macs.append(sample.macs)
                     reached.append(sample.reached)
