@@ -122,6 +122,7 @@ def cascade(spec: Mapping[str, Any], args: argparse.Namespace, **changes: Any) -
     options = {'calibration': None, 'policy': policy, 'confidence': all_pixels(), **changes}
     model: CascadeSegmentor = MODELS.build({**spec, **options})
     model._unloaded = set()
+    assert model.router is not None and isinstance(model.router.policy, RandomPolicy)
     model.router.policy.seed = fair_seed(model, args)
     return model.to(args.device).eval()
 
