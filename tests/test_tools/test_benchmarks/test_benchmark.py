@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 
-from mmcascade.engine.benchmark import benchmark as engine_benchmark
+from mmcascade.engine.benchmark import members as engine_members
 from mmcascade.engine.benchmark import timing
 from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.engine.benchmark.systems import TimedSystem
@@ -128,9 +128,9 @@ def test_batch_sizes_of_the_config_are_used(project):
 def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.test_cfg = dict(fp16=True)
-    seen, bare = [], engine_benchmark.run_bare
+    seen, bare = [], engine_members.run_bare
     monkeypatch.setattr(
-        engine_benchmark,
+        engine_members,
         'run_bare',
         lambda stage, inputs: (seen.append(torch.is_autocast_enabled('cpu')), bare(stage, inputs)),
     )
@@ -142,10 +142,10 @@ def test_members_run_in_the_precision_of_the_test(project, monkeypatch):
 def test_the_limit_is_at_the_members_best_batch_sizes(project, monkeypatch):
     cfg = Config.fromfile(project)
     cfg.model.stages[1].batch_size = 3
-    monkeypatch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
-    timed, bare = [], engine_benchmark.run_bare
+    monkeypatch.setattr(engine_members, 'sweep', lambda *args, **kwargs: {1: 1.0, 2: 0.5, 4: 0.7})
+    timed, bare = [], engine_members.run_bare
     monkeypatch.setattr(
-        engine_benchmark, 'run_bare', lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs))
+        engine_members, 'run_bare', lambda stage, inputs: (timed.extend(map(len, inputs)), bare(stage, inputs))
     )
     result = Benchmark(cfg, images=8, device='cpu').measure(repeats=1, single_images=1)
     assert set(timed) == {2}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcascade.engine.benchmark import benchmark as engine_benchmark
+from mmcascade.engine.benchmark import members as engine_members
 from mmcascade.engine.benchmark.benchmark import Benchmark
 from mmcascade.models.runtimes.batch_sizes import sweep
 from mmcascade.routing import ExitState
@@ -30,15 +30,15 @@ def exits(tmp_path_factory):
 @pytest.fixture(scope='module')
 def measured(exits):
     """The benchmark, its result, and per timed run of a stage by itself: its exit, and the kind of its inputs."""
-    timed, bare = [], engine_benchmark.run_bare
+    timed, bare = [], engine_members.run_bare
 
     def watched(stage, inputs):
         timed.extend((stage.exit, type(x), len(x), getattr(x, 'after', None)) for x in inputs)
         bare(stage, inputs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_benchmark, 'run_bare', watched)
-        patch.setattr(engine_benchmark, 'sweep', lambda *args, **kwargs: {1: 1.0, 4: 0.5})
+        patch.setattr(engine_members, 'run_bare', watched)
+        patch.setattr(engine_members, 'sweep', lambda *args, **kwargs: {1: 1.0, 4: 0.5})
         benchmark = Benchmark(Config.fromfile(str(exits)), images=8, device='cpu', runtimes=['onnxruntime'])
         result = benchmark.measure(repeats=1, single_images=1)
     return benchmark, result, timed
