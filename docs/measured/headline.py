@@ -230,7 +230,7 @@ def times(results: dict[str, Any]) -> str:
             [
                 f'{DATA.get(row["data"], row["data"])}: {chain_words(row["chain"])}',
                 ' / '.join(f'{ms[0]:.3g}' for ms in row['members']),
-                *(with_interval(*row[key], '.3g') for key in ('ensemble', 'plain', 'deferred')),
+                *(with_interval(a, b, c, '.3g') for a, b, c in map(row.get, ('ensemble', 'plain', 'deferred'))),
                 time_of_last(results, row),
                 f'{systems_by_name(results, row)["window"]["times_last"]:.2f}',
             ]
