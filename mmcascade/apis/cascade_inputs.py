@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView
@@ -45,7 +48,7 @@ class MemberViews:
                 Pillow, from which each view is made for the images that get to its stage.
 
         Raises:
-            TypeError: if images are given to modules that bring no preprocessing along.
+            TypeError: if images are given to modules that bring no preprocessing along, or one image is no list.
         """
         if isinstance(batch, Tensor):
             return ViewRows([batch] * len(self._steps))
@@ -54,6 +57,8 @@ class MemberViews:
                 'a member that is a module says nothing of how images are prepared; give a tensor (N, ...) as it takes '
                 'them, or name the member by a string such as timm/NAME'
             )
+        if isinstance(batch, str | Path | bytes | Image.Image) or (isinstance(batch, np.ndarray) and batch.ndim < 4):
+            raise TypeError(f'images come as a list, and this is one {type(batch).__name__}; write [image]')
         makers = [_by_recipe(steps) for steps in self._steps if steps is not None]
         return LazyViews([read_image(image) for image in batch], makers)
 

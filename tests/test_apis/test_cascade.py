@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import timm
@@ -11,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from mmcascade import CalibrationRequest, Cascade, WindowPolicy
+from mmcascade.apis.cascade_inputs import MemberViews
 from mmcascade.calibration.fit.calibrate import fit
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.engine.console.configs import read_config
@@ -153,6 +156,13 @@ def test_names_of_other_libraries_bring_their_preprocessing(tmp_path, monkeypatc
 def test_mistakes(members, loader, target, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Cascade(members or modules()).calibrate(loader, target)
+
+
+@pytest.mark.parametrize('image', ['a.png', Path('a.png'), b'a', np.zeros((4, 4, 3), np.uint8)])
+def test_one_image_is_not_taken_for_a_list_of_images(image):
+    with pytest.raises(TypeError, match=r'images come as a list, .* write \[image\]'):
+        MemberViews([]).source(image)
+    assert len(MemberViews([]).source([])) == 0
 
 
 def test_it_decides_nothing_before_it_is_calibrated(tmp_path):

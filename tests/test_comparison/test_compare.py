@@ -11,6 +11,7 @@ from mmcascade.__main__ import main
 from mmcascade.comparison.side_by_side.systems import open_systems
 from mmcascade.engine.runs.report import _compared
 from mmcascade.visualization.report.compared import Judgements
+from tests.support.projects import tiny_seg_project
 from tests.support.projects.labelled_folder import write_images, write_members
 
 
@@ -58,6 +59,14 @@ def test_the_figures_of_a_build_are_found_again(folder, tmp_path, capsys):
         assert all(image.truth in image.name for image in group.shown)
     assert (tmp_path / 'report.html').read_text().startswith('<!DOCTYPE html>')
     assert {file.name for file in tmp_path.iterdir()} >= {'risk_coverage.png', 'risk_coverage.pdf', 'quality_macs.png'}
+
+
+def test_segmentors_are_not_taken_for_classifiers(tmp_path):
+    tiny_seg_project.write_project(tmp_path, policy=dict(type='mmcascade.WindowPolicy', windows=[(0.3, 0.6)])).dump(
+        tmp_path / 'roads.py'
+    )
+    with pytest.raises(ValueError, match='roads.py labels pixels, .* mmcascade compare_segmentors CONFIG'):
+        open_systems([str(tmp_path / 'roads.py')])
 
 
 def test_systems_by_name(folder):

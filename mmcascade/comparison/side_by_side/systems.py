@@ -13,6 +13,8 @@ from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider
 from mmcascade.engine.predict.deciders.model_decider import ModelDecider
 from mmcascade.engine.predict.deciders.open_decider import CONFIG, open_decider
+from mmcascade.engine.predict.request import PredictRequest
+from mmcascade.engine.predict.rows.maps import MapRows
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
@@ -46,7 +48,7 @@ def open_systems(words: Sequence[str]) -> dict[str, Decider[Any]]:
         alone = index + 1 == len(words) or not words[index + 1].endswith(('.pth', '.pt', '.safetensors', '.bin'))
         if _is_cascade(word, alone):
             flush()
-            put(_name(Path(word)), open_decider(word))
+            put(_name(Path(word)), _classifier(word))
         else:
             waiting.append(word)
     flush()
@@ -59,6 +61,16 @@ def single(named: NamedMember) -> ModelDecider:
     spec = dict(model=member.module, classes=member.classes)
     model = WindowCascadeClassifier({named.name: spec}, [dict(member=named.name, view=0)])
     return ModelDecider(model, pipeline_for([view_of(named, member)]), named.name)
+
+
+def _classifier(word: str) -> Decider:
+    decider = open_decider(word)
+    if isinstance(decider.rows(PredictRequest((), Path())), MapRows):
+        raise ValueError(
+            f'{word} labels pixels, and classifiers are compared here; mmcascade build --task segmentation and '
+            'mmcascade compare_segmentors CONFIG compare a cascade of segmentors with its members'
+        )
+    return decider
 
 
 def _is_cascade(word: str, alone: bool) -> bool:
