@@ -21,7 +21,7 @@ from mmcascade.engine.predict.deciders.decider import Decider
 from mmcascade.engine.runs.report import COMPARISON, DECISIONS, write_report
 from mmcascade.evaluation.standings.measure import measure_for
 from mmcascade.evaluation.standings.standings import Standings, System
-from mmcascade.runtime import Decision
+from mmcascade.runtime import Decision, Failure
 from mmcascade.visualization.report.compared import Judgements
 from mmcascade.visualization.standings_plot import plot_costs, plot_curves
 from mmcascade.visualization.style import save
@@ -84,8 +84,13 @@ def compare(
             for file, result in zip(
                 files[start : start + batch_size], decider.decide(files[start : start + batch_size], start), strict=True
             ):
-                if not isinstance(result, Decision):
+                if isinstance(result, Failure):
                     raise ValueError(f'{file} cannot be decided on: {result.error}')
+                if not isinstance(result, Decision):
+                    raise ValueError(
+                        f'{name} labels pixels, and compare judges classes of images; `mmcascade build --task '
+                        'segmentation` compares a cascade of segmentors with its members, `mmcascade report` several'
+                    )
                 decisions.append(result)
             progress(number * len(files) + len(decisions), len(deciders) * len(files))
         wrong = np.array([decision.label for decision in decisions]) != labels
