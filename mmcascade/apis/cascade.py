@@ -115,11 +115,19 @@ class Cascade:
         request = CalibrationRequest(target, certify=certify)
         request.check_classifier()
         given = MemberOutputs.of(self.stages, self._views, loader)
+        self._check_classes(given.outputs[0].values.shape[1])
         identity = self.identity()
         with tempfile.TemporaryDirectory() as folder:
             store = given.store(Path(folder) / 'store', identity)
             self._use(calibrate(store, identity, request))
         return self
+
+    def _check_classes(self, count: int) -> None:
+        if self.classes is not None and len(self.classes) != count:
+            raise ValueError(
+                f'the members tell {count} classes apart, and classes= names {len(self.classes)}; name each of them '
+                "once, in the order of the members' outputs, or leave classes= out"
+            )
 
     def predict(self, batch: Batch) -> list[Decision]:
         """Decide on a batch: stage 0 runs on all of it, each later stage on those that go on.

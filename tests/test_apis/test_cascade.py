@@ -110,6 +110,11 @@ def test_saved_and_loaded(cascade, tmp_path):
         assert one.to_json() == other.to_json()
 
 
+def test_as_many_names_as_classes():
+    with pytest.raises(ValueError, match='the members tell 3 classes apart, and classes= names 2'):
+        Cascade(modules(), classes=['a', 'b']).calibrate(batches(64, 2), target='risk=0.5')
+
+
 def test_a_promise(cascade):
     certified = Cascade(modules()).calibrate(batches(2000, 7), target='risk=0.2', certify=0.1)
     assert certified.calibration.guarantee.delta == 0.1

@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from mmcascade.__main__ import main
-from mmcascade.comparison.side_by_side.compare import compare
 from mmcascade.comparison.side_by_side.systems import open_systems
 from mmcascade.engine.runs.report import _compared
 from mmcascade.visualization.report.compared import Judgements
@@ -100,13 +97,3 @@ def test_mistakes(folder, tmp_path, words, message):
                 str(tmp_path),
             ]
         )
-
-
-def test_what_labels_pixels_is_refused_in_words(folder, tmp_path):
-    pytest.importorskip('mmseg.models')
-    from mmcascade.engine.predict.rows.maps import MapDecision
-
-    made = MapDecision(np.zeros((2, 2), np.uint8), 1.0, [1.0], [], 0.5, None)
-    maps = SimpleNamespace(classes=None, decide=lambda images, first: [made] * len(images))
-    with pytest.raises(ValueError, match='a labels pixels, and compare judges classes of images; .* several'):
-        compare({'a': maps, 'b': maps}, str(folder / 'photos'), tmp_path)

@@ -86,11 +86,6 @@ def compare(
             ):
                 if isinstance(result, Failure):
                     raise ValueError(f'{file} cannot be decided on: {result.error}')
-                if not isinstance(result, Decision):
-                    raise ValueError(
-                        f'{name} labels pixels, and compare judges classes of images; `mmcascade build --task '
-                        'segmentation` compares a cascade of segmentors with its members, `mmcascade report` several'
-                    )
                 decisions.append(result)
             progress(number * len(files) + len(decisions), len(deciders) * len(files))
         wrong = np.array([decision.label for decision in decisions]) != labels
