@@ -10,7 +10,8 @@
 set -euo pipefail
 bundle=$1 images=$2 out=$3
 port=6379
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${nodes[0]}
 address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | cut -d ' ' -f 1)
 
 # Steps of a job do not take this over from sbatch, and would have one processor each.
