@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from measured.headline import DATA, chain_words, systems_by_name, time_of_last
+from measured.headline import DATA, cascade_words, systems_by_name, time_of_last
 from measured.intervals import kept, over_images
 from mmcascade._system.tables import Column, Table
 
@@ -18,7 +18,7 @@ def readme(results: dict[str, Any]) -> str:
         alone = [systems[name]['coverage'] for name in ('first member', 'last member', 'ensemble')]
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
+                cascade_words(gaps),
                 ' / '.join(f'{value:.1f}' for value in alone),
                 f'{systems["window"]["coverage"]:.1f}',
                 f'{systems["window"]["times_last"]:.2f}',
@@ -50,12 +50,10 @@ def readme(results: dict[str, Any]) -> str:
 
 def all_coverages(results: dict[str, Any]) -> str:
     """That the window is worse over all coverages than at its own, of the photographs where that is so."""
-    pairs = [(gaps, systems_by_name(results, gaps)) for gaps in results['differences'] if gaps['data'] == 'cifar10']
-    shares = {
-        name: ', '.join(f'{systems[name]["kept_augrc"]:.0f}' for _, systems in pairs)
-        for name in ('window', 'threshold')
-    }
-    assert all(systems['threshold']['kept_augrc'] > systems['window']['kept_augrc'] for _, systems in pairs)
+    rows = [systems_by_name(results, gaps) for gaps in results['differences'] if gaps['data'] == 'cifar10']
+    kept_of = {name: [systems[name]['kept_augrc'] for systems in rows] for name in ('window', 'threshold')}
+    assert all(more > less for more, less in zip(kept_of['threshold'], kept_of['window'], strict=True))
+    shares = {name: ', '.join(f'{share:.0f}' for share in found) for name, found in kept_of.items()}
     return (
         'Over all coverages (AUGRC) the threshold keeps more of the gain in every row of '
         f'{DATA["cifar10"]}: {shares["threshold"]} %, the window {shares["window"]} %.'

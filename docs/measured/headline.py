@@ -101,7 +101,7 @@ def widths(results: dict[str, Any]) -> str:
         ]
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
+                cascade_words(gaps),
                 *cells,
                 f'{gaps["acceptance_changed"]:.1f} %',
                 f'{gaps["changed_inside_window"]:.0f} %',
@@ -127,7 +127,7 @@ def draws(results: dict[str, Any]) -> str:
         systems = systems_by_name(results, gaps)
         rows.append(
             [
-                f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}',
+                cascade_words(gaps),
                 kept_over_calibrations(systems['window'], gaps, 'coverage'),
                 over_calibrations(gaps, 'window_minus_threshold', '+.1f'),
                 over_calibrations(systems['window'], 'deployed_risk', '.2f'),
@@ -183,6 +183,11 @@ def systems_by_name(results: dict[str, Any], gaps: Row) -> dict[str, Row]:
     return {row['system']: row for row in results['systems'] if all(row[k] == gaps[k] for k in ('data', 'chain'))}
 
 
+def cascade_words(row: Row) -> str:
+    """The photographs and the chain that a row is about, for readers."""
+    return f'{DATA.get(row["data"], row["data"])}: {chain_words(row["chain"])}'
+
+
 def chain_words(text: str) -> str:
     """A chain for readers."""
     for name, pretty in PRETTY.items():
@@ -228,7 +233,7 @@ def times(results: dict[str, Any]) -> str:
         columns,
         [
             [
-                f'{DATA.get(row["data"], row["data"])}: {chain_words(row["chain"])}',
+                cascade_words(row),
                 ' / '.join(f'{ms[0]:.3g}' for ms in row['members']),
                 *(with_interval(a, b, c, '.3g') for a, b, c in map(row.get, ('ensemble', 'plain', 'deferred'))),
                 time_of_last(results, row),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from measured.headline import DATA, Row, chain_words, systems_by_name
+from measured.headline import DATA, Row, cascade_words, systems_by_name
 from mmcascade._system.tables import Column, Table
 
 #: Systems that spend about the same cost, and the two ends.
@@ -19,7 +19,7 @@ def deferral(results: dict[str, Any]) -> str:
         systems = systems_by_name(results, gaps)
         if 'scikit-fallback' in systems:
             cells = [_three(systems[name]) for name in DEFERRAL]
-            rows.append([f'{DATA.get(gaps["data"], gaps["data"])}: {chain_words(gaps["chain"])}', *cells])
+            rows.append([cascade_words(gaps), *cells])
     table = Table.of([Column('cascade', left=True), *DEFERRAL], rows)
     shown = [row for row in results['differences'] if 'scikit-fallback' in systems_by_name(results, row)]
     images = {DATA.get(row['data'], row['data']): row['test_images'] for row in shown}

@@ -14,7 +14,8 @@ from typing import Any
 _GAP, _EDGE = 3, 1
 #: A title breaks into at most so many lines.
 _TITLE_LINES = 3
-_SCALES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'))
+#: SI prefixes of large numbers, the largest first.
+SCALES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'))
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def with_prefix(value: float, digits: int = 4) -> str:
         >>> with_prefix(384879248), with_prefix(12), with_prefix(2.5e10, 3)
         ('384.9 M', '12', '25 G')
     """
-    for scale, prefix in _SCALES:
+    for scale, prefix in SCALES:
         if abs(value) >= scale:
             return f'{value / scale:.{digits}g} {prefix}'
     return f'{value:.{digits}g}'
@@ -203,7 +204,7 @@ def without_prefix(text: str) -> float:
         (384900000.0, 25000000000.0, 300000000.0)
     """
     text = text.strip()
-    scale = {prefix: scale for scale, prefix in _SCALES}.get(text[-1:], 1)
+    scale = {prefix: scale for scale, prefix in SCALES}.get(text[-1:], 1)
     return scale * float(text if scale == 1 else text[:-1])
 
 

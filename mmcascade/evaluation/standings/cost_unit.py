@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmcascade._system.tables import with_prefix
-
-_SCALES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'))
+from mmcascade._system.tables import SCALES, with_prefix
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class CostUnit:
     def scale(self, most: float) -> tuple[float, str]:
         """What the numbers of an axis that ends at ``most`` are divided by, and how its label says it."""
         if self is MULTIPLY_ADDS:
-            for scale, prefix in _SCALES:
+            for scale, prefix in SCALES:
                 if most >= scale:
                     return scale, f' ({prefix})'
         return 1.0, ''
