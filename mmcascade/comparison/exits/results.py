@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
-#: ``estimate``, ``low`` and ``high``.
-IntervalOf = Mapping[str, float]
+from mmcascade.evaluation.curves.intervals.bootstrap import IntervalOf
 
 
 class ExitRow(TypedDict):

@@ -27,12 +27,13 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.segmentation.cell_shape import CellShape
 from mmcascade.comparison.segmentation.plot import plot_miou_against_macs
-from mmcascade.comparison.segmentation.results import IntervalOf, SegIntervals, SegResults
+from mmcascade.comparison.segmentation.results import SegIntervals, SegResults
 from mmcascade.comparison.stores import own_store
 from mmcascade.comparison.testing import measured
 from mmcascade.engine.configs.testing import Drawing
 from mmcascade.engine.console.progress import Say
 from mmcascade.engine.runs.prepare_store import of_kind
+from mmcascade.evaluation.curves.intervals.bootstrap import IntervalOf
 from mmcascade.evaluation.curves.intervals.miou_bootstrap import miou_difference, miou_interval
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.visualization.style import save

@@ -13,8 +13,6 @@ from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider
 from mmcascade.engine.predict.deciders.model_decider import ModelDecider
 from mmcascade.engine.predict.deciders.open_decider import CONFIG, open_decider
-from mmcascade.engine.predict.request import PredictRequest
-from mmcascade.engine.predict.rows.maps import MapRows
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.parts.cascade_parts import classifier_from_spec
@@ -65,7 +63,7 @@ def single(named: NamedMember) -> ModelDecider:
 
 def _classifier(word: str) -> Decider:
     decider = open_decider(word)
-    if isinstance(decider.rows(PredictRequest((), Path())), MapRows):
+    if decider.task == 'segmentation':
         raise ValueError(
             f'{word} labels pixels, and classifiers are compared here; mmcascade build --task segmentation and '
             'mmcascade compare_segmentors CONFIG compare a cascade of segmentors with its members'

@@ -22,6 +22,7 @@ class Decider(ABC, Generic[Result]):
     """Decides on images, a batch at a time.
 
     Attributes:
+        task: 'classification', or 'segmentation' where results are label maps.
         stages: how many a unit may run.
         classes: names of the classes, where they are known.
         accepts: whether it has an accept threshold.
@@ -29,6 +30,7 @@ class Decider(ABC, Generic[Result]):
         batch_size: images at a time, where no number is asked for.
     """
 
+    task: str = 'classification'
     stages: int
     classes: tuple[str, ...] | None
     accepts: bool

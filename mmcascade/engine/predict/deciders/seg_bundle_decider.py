@@ -23,6 +23,7 @@ class SegBundleDecider(Decider[MapDecision]):
         folder: that ``mmcascade export`` made.
     """
 
+    task = 'segmentation'
     batch_size = 1
 
     def __init__(self, folder: Path) -> None:

@@ -29,6 +29,7 @@ _LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
     """A cascade of segmentors; images of any sizes."""
 
+    task = 'segmentation'
     batch_size = 1  # what is kept of an image is as large as the image
 
     def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: One in a file: ``estimate``, ``low`` and ``high``.
+IntervalOf = Mapping[str, float]
 
 
 @dataclass(frozen=True)
