@@ -30,7 +30,12 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
     made.add_argument('--host', default='127.0.0.1', help='address to listen on (default: this machine only)')
     made.add_argument('--port', type=whole_number, default=8000)
     made.add_argument('--max-batch', type=whole_number, default=16, help='images that run together (default 16)')
-    made.add_argument('--wait-ms', type=float, default=5.0, help='how long the first one waits for others (default 5)')
+    made.add_argument(
+        '--wait-ms',
+        type=float,
+        default=0.0,
+        help='how long an image waits for others when nothing runs (default 0: what comes meanwhile is the next batch)',
+    )
     made.add_argument('--max-waiting', type=whole_number, default=256, help='beyond that: status 429 (default 256)')
     made.add_argument('--deadline', type=float, default=10.0, help='seconds to wait, then status 503 (default 10)')
     made.add_argument('--max-bytes', type=whole_number, default=64 << 20, help='of one request (default 64 MiB)')

@@ -45,9 +45,10 @@ class _Waiting(Generic[Answer]):
 
 
 class MicroBatcher(Generic[Answer]):
-    """Collects images until a batch is full or the first one has waited long enough, and decides on them in a thread.
+    """Collects images while a batch runs, and decides in a thread on those that came.
 
-    One batch runs at a time: the graphs use the processor's cores by themselves.
+    One batch runs at a time: the graphs use the processor's cores by themselves. Where none runs, an image is decided
+    on at once; it waits for others to come only where the settings say so.
 
     Args:
         decide: what is said of some images, in their order; an ImageError of one is raised to who asked about it.
@@ -132,7 +133,7 @@ class MicroBatcher(Generic[Answer]):
                 self._observe(len(batch), time.monotonic() - started)
 
     async def _fill(self) -> None:
-        """Wait until a batch is full or its first image has waited long enough."""
+        """Wait until a batch is full or its first image has waited as long as the settings say."""
         until = self._waiting[0].since + self._settings.wait_ms / 1000
         while len(self._waiting) < self._settings.max_batch and not self._closing:
             left = until - time.monotonic()

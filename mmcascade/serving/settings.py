@@ -14,7 +14,7 @@ class ServeSettings:
 
     Attributes:
         max_batch: images that run together at the most.
-        wait_ms: how long the first image of a batch waits for others, in milliseconds.
+        wait_ms: how long the first image of a batch waits for others while nothing runs, in milliseconds.
         max_waiting: images that may wait; one more is refused with status 429.
         max_waiting_bytes: that all requests together hold, of bodies and decoded pixels; beyond: status 429.
         deadline_s: an image that has waited so long is refused with status 503, in seconds.
@@ -26,7 +26,7 @@ class ServeSettings:
     """
 
     max_batch: int = 16
-    wait_ms: float = 5.0
+    wait_ms: float = 0.0
     max_waiting: int = 256
     max_waiting_bytes: int = 1 << 30
     deadline_s: float = 10.0

@@ -58,6 +58,21 @@ def test_requests_that_come_together_run_together_and_keep_their_order():
     assert batches == [4, 4, 2]
 
 
+def test_an_image_runs_at_once_and_those_that_come_meanwhile_together():
+    async def scenario(batcher, decide):
+        decide.go.clear()
+        first = asyncio.create_task(batcher.decide([image(0)]))
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 0  # it runs, though the batch is not full
+        others = [asyncio.create_task(batcher.decide([image(i)])) for i in range(1, 7)]
+        await asyncio.sleep(0)
+        decide.go.set()
+        answers = await asyncio.gather(first, *others)
+        return [answer[0].label for answer in answers], decide.batches
+
+    assert run(scenario, ServeSettings(max_batch=4)) == (list(range(7)), [1, 4, 2])
+
+
 def test_nobody_waits_longer_than_asked_for_company():
     async def scenario(batcher, decide):
         return (await batcher.decide([image(7)]))[0].label

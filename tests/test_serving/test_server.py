@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 
 import pytest
 import uvicorn
@@ -24,6 +25,27 @@ def test_it_listens_where_it_is_told():
             listen('127.0.0.1', port)
     with listen('127.0.0.1', port) as again:
         assert again.getsockname()[1] == port
+
+
+def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged():
+    async def run():
+        found = []
+
+        class Answers(asyncio.Protocol):
+            def connection_made(self, transport):
+                found.append(transport.get_extra_info('socket').getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        with listen('127.0.0.1', 0) as bound:
+            server = await asyncio.get_running_loop().create_server(Answers, sock=bound)
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            await reader.read()
+            writer.close()
+            server.close()
+        return found
+
+    (no_delay,) = asyncio.run(run())
+    assert no_delay
 
 
 @pytest.mark.parametrize(
