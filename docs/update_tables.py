@@ -98,6 +98,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'map bounds': ('cell_decisions.json', segmentation.bounds),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
+    'serving load table': ('serve_load.json', serving.load),
     'serving prices table': ('serve_engines.json', serving.prices),
     'Cityscapes costs table': ('cityscapes_macs.json', segmentation.cityscapes_macs),
     'zoo pairs table': ('zoo_pairs_macs.json', segmentation.zoo_pairs),

@@ -34,3 +34,43 @@ def prices(results: dict[str, Any]) -> str:
         f'Runtime {machine["onnxruntime"]}, Ray {machine["ray"]}; load of the machine up to '
         f'{max(row["load"] for row in rows):.1f}, the measurement included.'
     )
+
+
+def load(results: dict[str, Any]) -> str:
+    machine, rows = results['machine'], {row['what']: row for row in results['rows']}
+    values = {what: row['value'] for what, row in rows.items() if row['value'] is not None}
+    kinds = [row for row in rows.values() if row['requests'] is not None]
+    by_kind = Table.of(
+        [Column('requests', left=True), 'sent', 'decided', 'refused', 'closed', 'lost'],
+        [
+            [_KINDS[row['what']], *(f'{row[name]:,}' for name in ('requests', 'right', 'refused', 'closed', 'lost'))]
+            for row in kinds
+        ],
+    )
+    by_clients = Table.of(
+        [Column('', left=True), 'images/s', 'ms, median', 'ms, 99 of 100'],
+        [
+            [what, *(f'{row[name]:.{digits}f}' for name, digits in _DIGITS.items())]
+            for what, row in rows.items()
+            if row['ms_median'] is not None
+        ],
+    )
+    return (
+        f'{by_kind.as_markdown()}\n\nIn {values["minutes"]:.0f} minutes the server counted '
+        f'{values["answers, server"]:,.0f} answers with a decision, and the clients have '
+        f'{values["answers, clients"]:,.0f}, each the decision of the bundle. Its memory was '
+        f'{values["MB, early"]:.0f} MB after the first turn of each number of clients, {values["MB, late"]:.0f} MB at '
+        f'the end, and {values["MB, most"]:.0f} MB at the most. Photographs alone, by the number of clients:\n\n'
+        f'{by_clients.as_markdown()}\n\nEfficientNet-Lite0 -> Lite2 on photographs, one thread per graph; '
+        f'{machine["cores"]} cores of {machine["cpu"]}, which the clients shared.'
+    )
+
+
+_KINDS = {
+    'good': 'one photograph',
+    'broken': 'the first bytes of one',
+    'huge': 'more bytes than are allowed',
+    'slow': 'half, and after a pause nonsense',
+    'cut': 'half, and then the connection cut',
+}
+_DIGITS = {'images_per_s': 1, 'ms_median': 0, 'ms_99': 0}
