@@ -25,7 +25,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='images, folders, patterns, lists of paths (.txt, .csv), or FILE.parquet[:COLUMN] with encoded images',
+        help='images, folders, patterns, lists of paths (.txt, .csv), or FILES.parquet[:COLUMN] with encoded images',
     )
     made.add_argument('--out', type=Path, required=True, help='file to write: .csv, .jsonl or .parquet')
     made.add_argument('--top', type=whole_number, default=0, metavar='K', help='tell the K most probable classes, too')

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mmcascade.engine.predict.deciders.decider import Decider, decision_rows
-from mmcascade.engine.predict.inputs import count_items, items
+from mmcascade.engine.predict.inputs import Place, count_items, items, places, read_places
 from mmcascade.engine.predict.journal import Journal
 from mmcascade.engine.predict.predict import predict
 from mmcascade.engine.predict.request import PredictRequest
@@ -253,7 +253,42 @@ def test_parquet_both_ways(tmp_path):
     found = parquet.read_table(tmp_path / 'out.parquet').to_pylist()
     assert [row['path'] for row in found] == [f'{tmp_path}/in.parquet:{row}' for row in range(100)]
     assert [row['label'] for row in found] == [len(image) % 2 if image else None for image in images]
-    with pytest.raises(ValueError, match="'id' of .* holds int, .*; name the one that does, .*:COLUMN, of id, image"):
+    with pytest.raises(ValueError, match="'id' of .* holds int64, .*; name the one that does, .*:COLUMN, of id, image"):
         predict(PredictRequest((f'{tmp_path}/in.parquet:id',), tmp_path / 'a.csv'), Lengths())
     with pytest.raises(ValueError, match="no column 'picture'; it has id, image"):
         predict(PredictRequest((f'{tmp_path}/in.parquet:picture',), tmp_path / 'a.csv'), Lengths())
+    (tmp_path / 'no.parquet').write_bytes(b'PAR')
+    with pytest.raises(ValueError, match='no.parquet cannot be read as a Parquet file'):
+        predict(PredictRequest((f'{tmp_path}/no.parquet',), tmp_path / 'a.csv'), Lengths())
+
+
+def test_parquet_files_by_pattern_and_by_folder(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+
+    monkeypatch.chdir(tmp_path)
+    given = []
+    for number in range(3):
+        images = [f'{number} {row}'.encode() for row in range(70)]
+        Path('shards', str(number)).mkdir(parents=True)
+        # As the library `datasets` writes them, in several groups of rows.
+        column = [{'bytes': image, 'path': None} for image in images]
+        table = pyarrow.table({'label': range(70), 'image': column, 'scan': images[::-1]})
+        parquet.write_table(table, f'shards/{number}/part.parquet', row_group_size=[100, 32, 7][number])
+        given += [(f'shards/{number}/part.parquet:{row}', image) for row, image in enumerate(images)]
+    for inputs in (['shards'], ['shards/*/part.parquet'], ['shards/*/*.parquet:image'], ['shards/*/p*']):
+        assert [(item.key, item.image) for item in items(inputs)] == given
+        assert count_items(inputs) == 210
+        assert [place.key for place in places(inputs)] == [key for key, _ in given]
+    assert next(items(['shards/0/*.parquet:scan'])).image == b'0 69'
+    # Each actor of Ray reads the rows of its own chunk, whatever groups they lie in.
+    (found := list(places(['shards'])))[100:105] = [Place('a.png', Path('a.png'))]
+    expected = [*given[:100], ('a.png', Path('a.png')), *given[105:]]
+    for start, end in ((0, 206), (5, 9), (60, 150), (99, 101), (139, 206)):
+        assert [(item.key, item.image) for item in read_places(found[start:end])] == expected[start:end]
+    assert [item.image for item in read_places(found[::-7])] == [image for _, image in expected[::-7]]
+    # Where there are images, a table beside them is one about them.
+    write_files(Path('shards', '1'), 1)
+    assert [item.key for item in items(['shards'])] == ['shards/1/0/0000.png']
+    with pytest.raises(FileNotFoundError, match='there is no file'):
+        count_items(['nowhere/*.parquet'])

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 
+import pyarrow
 import pyarrow.parquet
 import pytest
 
@@ -36,6 +37,19 @@ def test_rows_are_those_of_one_process(cluster, bundle_folder, images, tmp_path)
     assert rows_of(tmp_path / 'out') == rows_of(tmp_path / 'one.parquet')
     assert (tally.total, tally.images, tally.errors) == (COUNT + 1, COUNT + 1, 1)
     assert sum(tally.exits.values()) == COUNT and decider.accepts and 0 < tally.accepted < COUNT
+
+
+def test_images_in_parquet_files_are_those_of_one_process(cluster, bundle_folder, images, tmp_path):
+    encoded = [path.read_bytes() for path in sorted(images.iterdir())]
+    (tmp_path / 'shards').mkdir()
+    for number in range(2):
+        table = pyarrow.table({'image': [*encoded[number::2], b'no image']})
+        pyarrow.parquet.write_table(table, tmp_path / 'shards' / f'{number}.parquet', row_group_size=9)
+    inputs = (str(tmp_path / 'shards'),)
+    predict_on_ray(str(bundle_folder), PredictRequest(inputs, tmp_path / 'out'), RayOptions(chunk=32))
+    predict(PredictRequest(inputs, tmp_path / 'one.parquet'), open_decider(bundle_folder))
+    assert rows_of(tmp_path / 'out') == rows_of(tmp_path / 'one.parquet')
+    assert sum(row['error'] is None for row in rows_of(tmp_path / 'out')) == COUNT
 
 
 def test_a_run_goes_on_where_it_stopped(cluster, bundle_folder, images, tmp_path):

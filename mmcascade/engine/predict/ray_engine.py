@@ -14,7 +14,7 @@ from typing import Any
 from mmcascade._system.extras import needed_by, require
 from mmcascade._system.files import written_whole
 from mmcascade.engine.predict.deciders.open_decider import open_decider
-from mmcascade.engine.predict.inputs import Item, count_items, items
+from mmcascade.engine.predict.inputs import Item, Place, count_items, places, read_places
 from mmcascade.engine.predict.predict import Tally, Watch, put_rejected
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.row import Counted
@@ -131,20 +131,26 @@ def predict_on_ray(
     return tally
 
 
-def chunk_row(first: int, chunk: Sequence[Item]) -> dict[str, Any]:
-    """Some images as a row of Ray Data."""
+def chunk_row(first: int, chunk: Sequence[Place]) -> dict[str, Any]:
+    """Some images as a row of Ray Data, which says where they lie: each actor reads its own."""
     return {
         'first': first,
-        'keys': [item.key for item in chunk],
-        'paths': ['' if isinstance(item.image, bytes) else str(item.image.resolve()) for item in chunk],
-        'bytes': [item.image if isinstance(item.image, bytes) else b'' for item in chunk],
+        'keys': [place.key for place in chunk],
+        'files': [str(place.file.resolve()) for place in chunk],
+        'columns': [place.column or '' for place in chunk],
+        'rows': [-1 if place.row is None else place.row for place in chunk],
     }
 
 
 def chunk_items(row: dict[str, Any]) -> list[Item]:
     """The images in a row of Ray Data."""
-    columns = zip(row['keys'], row['paths'], row['bytes'], strict=True)
-    return [Item(str(key), Path(path) if path else bytes(content)) for key, path, content in columns]
+    told = zip(row['keys'], row['files'], row['columns'], row['rows'], strict=True)
+    return read_places(
+        [
+            Place(str(key), Path(file), str(column) or None, None if number < 0 else int(number))
+            for key, file, column, number in told
+        ]
+    )
 
 
 def part_name(keys: Sequence[str]) -> str:
@@ -186,19 +192,19 @@ def _begin(request: PredictRequest, fingerprint: str) -> None:
         json.dump(about, file)
 
 
-def _chunks(inputs: Sequence[str], done: set[str], size: int) -> Iterator[tuple[int, list[Item]]]:
+def _chunks(inputs: Sequence[str], done: set[str], size: int) -> Iterator[tuple[int, list[Place]]]:
     """Images without a row yet, each key once, with the running number of the first."""
     seen = set(done)
 
-    def fresh() -> Iterator[tuple[int, Item]]:
-        for number, item in enumerate(items(inputs)):
-            if item.key not in seen:
-                seen.add(item.key)
-                yield number, item
+    def fresh() -> Iterator[tuple[int, Place]]:
+        for number, place in enumerate(places(inputs)):
+            if place.key not in seen:
+                seen.add(place.key)
+                yield number, place
 
     source = fresh()
     while chunk := list(islice(source, size)):
-        yield chunk[0][0], [item for _, item in chunk]
+        yield chunk[0][0], [place for _, place in chunk]
 
 
 def _absolute(name: str) -> str:
