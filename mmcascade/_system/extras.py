@@ -12,11 +12,12 @@ _OPENMMLAB = 'pip install "mmcascade[onedl]" (or "mmcascade[openmmlab]" for the 
 
 #: By the name that is imported, how a user gets it.
 INSTALL = {
-    **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'matplotlib', 'rich', 'jinja2'), _OPENMMLAB),
+    **dict.fromkeys(('mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'matplotlib', 'jinja2'), _OPENMMLAB),
     **dict.fromkeys(
         ('torch', 'scipy', 'sklearn', 'yaml'),
         'pip install "mmcascade[onedl]" (or "mmcascade[torch]" without the libraries of OpenMMLab)',
     ),
+    'rich': 'pip install rich',
     'timm': 'pip install "mmcascade[demo]", or timm alone',
     'transformers': 'pip install transformers',
     **dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime'), 'pip install "mmcascade[onnx]"'),

@@ -68,11 +68,17 @@ def read_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _check_path(path: Path) -> None:
     if path.is_dir():
-        raise ConfigError(f'{path} is a folder; name the config in it')
+        raise ConfigError(f'{path} is a folder; name the config in it{_only(path)}')
     if not path.exists():
         raise ConfigError(f'there is no config {str(path)!r}{_neighbours(path)}')
     if path.suffix not in ENDINGS:
         raise ConfigError(f'{path} is no config: it ends with none of {", ".join(ENDINGS)}')
+
+
+def _only(folder: Path) -> str:
+    """The config of a folder that holds one, as that of a build."""
+    found = [file for file in folder.iterdir() if file.suffix == '.py']
+    return f', {found[0]}' if len(found) == 1 else ''
 
 
 def _neighbours(path: Path) -> str:

@@ -14,6 +14,12 @@ from mmcascade.runtime.description.manifest import Manifest
 CONFIG = 'cascade.py'
 
 
+def config_in(cascade: str | Path) -> Path:
+    """The config that a path means: itself, or the one in the folder of a build."""
+    inside = Path(cascade) / CONFIG
+    return inside if inside.is_file() else Path(cascade)
+
+
 def open_decider(cascade: str | Path) -> Decider[Any]:
     """What decides as a cascade says.
 

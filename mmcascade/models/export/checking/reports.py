@@ -103,5 +103,5 @@ def _shares(units: str, reached: Sequence[float], accepted: float | None) -> lis
         shares = ', '.join(f'{100 * share:.1f} % to stage {index + 1}' for index, share in enumerate(reached))
         lines.append(f'{units} that went on: {shares}.')
     if accepted is not None:
-        lines.append(f'{100 * accepted:.1f} % of them were accepted.')
+        lines.append(f'Of all {units.lower()}, {100 * accepted:.1f} % were accepted.')
     return lines
