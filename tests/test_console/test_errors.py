@@ -114,7 +114,7 @@ def test_a_config_that_is_not_there_is_named_with_the_near_one(tmp_path):
     for path, message in (
         (tmp_path / 'cascad.py', 'did you mean .*cascade.py'),
         (tmp_path / 'no' / 'x.py', 'nor a folder'),
-        (tmp_path, 'is a folder'),
+        (tmp_path, 'is a folder; name the config in it, .*cascade.py'),
     ):
         with pytest.raises(ConfigError, match=message):
             read_config(path)
