@@ -17,6 +17,32 @@ MARKDOWN = [*ROOT.glob('*.md'), *DOCS, *(ROOT / 'configs').rglob('*.md')]
 LINK = re.compile(r'\[[^]]*\]\(([^)\s]+)\)')
 
 
+#: Words of our own, which a reader cannot guess.
+WORDS = ('unit', 'gap', 'tau', 'stage', 'view', 'member', 'reached')
+#: Pages that use one of them in another sense only.
+OTHER_SENSES = {
+    ('mutations', 'gap'),
+    ('mutations', 'reached'),
+    ('report', 'reached'),
+    ('runtimes', 'unit'),
+    ('speed', 'unit'),
+    ('command_line', 'unit'),
+}
+#: What is no prose: code, made tables, formulas, headings, lists of pages; and links, whose text is not ours to link again.
+NO_PROSE = [
+    re.compile(pattern, re.MULTILINE | re.DOTALL)
+    for pattern in (
+        r'^```.*?^```$',
+        r'<!-- (?P<name>[^>]*) -->.*?<!-- end of (?P=name) -->',
+        r'`[^`]*`',
+        r'^#+ [^\n]*$',
+        r'^:::.*?^:::$',
+        r'\$\$.*?\$\$',
+        r'\[[^]]*\]\([^)]*\)',
+    )
+]
+
+
 def test_measured_tables_are_those_of_the_results_files():
     update = runpy.run_path(str(ROOT / 'docs' / 'update_tables.py'))
     for page in PAGES:
@@ -47,6 +73,23 @@ def test_every_page_is_in_the_index(page):
     index = ROOT / 'docs' / 'en' / 'index.md'
     linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
     assert page == index or page in linked
+
+
+def prose(text: str) -> str:
+    """The text with all else blanked, so that places stay what they are."""
+    for pattern in NO_PROSE:
+        text = pattern.sub(lambda found: re.sub(r'[^\n]', ' ', found[0]), text)
+    return text
+
+
+@pytest.mark.parametrize('page', [page for page in DOCS if page.stem not in ('index', 'glossary')], ids=name_of)
+def test_words_of_our_own_are_explained_where_a_page_first_uses_them(page):
+    text = page.read_text()
+    for word in WORDS:
+        used = re.search(rf'(?<![\w/-]){word}s?(?![\w/-])', prose(text))
+        if used and (page.stem, word) not in OTHER_SENSES:
+            entry = text.find(f'glossary.md#{word})')
+            assert 0 <= entry < used.start(), f'link {word!r} to its entry in the glossary'
 
 
 def test_readme_is_short_and_keeps_the_place_of_the_headline():
