@@ -19,7 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from measured.exits import OTHER_NETWORKS
+
 from mmcascade.comparison.classification.plots import plot_policies
+from mmcascade.comparison.exits.plot import plot_exits
 from mmcascade.comparison.segmentation.plot import plot_miou_against_macs
 from mmcascade.visualization.style import save
 
@@ -46,6 +49,8 @@ def main() -> None:
     save(plot_policies(results_of('quickstart')['policies']), IMAGES / 'policies.png')
     for name, results in {'canvases': 'quickstart_seg', 'camvid': 'camvid'}.items():
         save(plot_miou_against_macs(results_of(results)), IMAGES / f'{name}_miou_macs.png')
+    for name, others in OTHER_NETWORKS.items():
+        save(plot_exits(results_of(name), others), IMAGES / f'{name}.png')
     for name, (file, command) in COPIES.items():
         if (work_dirs / file).is_file():
             shutil.copyfile(work_dirs / file, IMAGES / name)

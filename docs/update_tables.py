@@ -68,11 +68,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'zoo export table': ('zoo_export.json', graphs.families),
     'member runtimes table': ('member_runtimes.json', speed.member_runtimes),
     'precision table': ('precision_cascade.json', speed.precision_cascade),
-    'exits table': ('multi_exit.json', exits.exits({'quickstart/cascade': "two networks (quickstart's cascade)"})),
-    'exits cifar10 table': (
-        'multi_exit_cifar10.json',
-        exits.exits({'cifar10/small_large': 'two networks (ResNet-20, ResNet-56)'}),
-    ),
+    'exits table': ('multi_exit.json', exits.exits(exits.OTHER_NETWORKS['multi_exit'])),
+    'exits cifar10 table': ('multi_exit_cifar10.json', exits.exits(exits.OTHER_NETWORKS['multi_exit_cifar10'])),
     'exit times table': ('exit_times.json', speed.exit_times),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),

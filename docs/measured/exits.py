@@ -8,6 +8,11 @@ from typing import Any
 
 from mmcascade._system.tables import Column, Table
 
+#: Per results file what readers call the cascade of other networks in it.
+OTHER_NETWORKS = {
+    'multi_exit': {'quickstart/cascade': "two networks (quickstart's cascade)"},
+    'multi_exit_cifar10': {'cifar10/small_large': 'two networks (ResNet-20, ResNet-56)'},
+}
 _COLUMNS = (
     Column('system', left=True),
     'top-1 %',

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmcascade.visualization.style import root_figure
 
 _GAP = 3.0  # between a point's marker and its label, in pixels
+_STEP = 3.0  # of boxes along a line, and their size, in pixels
 _DISTANCES = (1.0, 2.2, 3.6, 5.2, 7.0)  # of a label from its point, in heights of its text
 _ANGLES = np.deg2rad([20, -20, 160, 200, 90, -90, 55, -55, 125, -125])
 
@@ -26,7 +27,7 @@ class Label:
 
     Attributes:
         x, y: in the data's units.
-        text: the name.
+        text: the name; '' = it has none, and others keep away from it.
         colour: of the text.
         radius: of the point's marker, in points.
     """
@@ -38,8 +39,13 @@ class Label:
     radius: float = 5.0
 
 
-def place_labels(ax: Axes, labels: Sequence[Label], fontsize: float = 9) -> list[Annotation]:
-    """Write each name where it overlaps least: no other name, no point, no edge of the axes.
+def place_labels(
+    ax: Axes,
+    labels: Sequence[Label],
+    fontsize: float = 9,
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
+) -> list[Annotation]:
+    """Write each name where it overlaps least: no other name, no point, no line, no edge of the axes.
 
     Positions close to the point are tried first; a name that has to stand further away gets a line to its point. Call
     it last: it fixes what the axes show, and places names for the size that the figure has now.
@@ -48,9 +54,10 @@ def place_labels(ax: Axes, labels: Sequence[Label], fontsize: float = 9) -> list
         ax: axes of a figure with a canvas, as all of ours have.
         labels: the points.
         fontsize: in points.
+        lines: through points in the data's units, such as bars of intervals, that names are kept from crossing.
 
     Returns:
-        The texts, in the order of the labels.
+        The texts of the labels that have a name, in their order.
     """
     figure = root_figure(ax)
     canvas = figure.canvas
@@ -65,13 +72,16 @@ def place_labels(ax: Axes, labels: Sequence[Label], fontsize: float = 9) -> list
     scale = 72 / figure.dpi
     radii = [label.radius / scale for label in labels]
     taken = [np.r_[spot - radius, spot + radius] for spot, radius in zip(spots, radii, strict=True)]
+    crossed = _along(lines, ax)
     texts = []
     for number, (spot, label, radius) in enumerate(zip(spots, labels, radii, strict=True)):
+        if not label.text:
+            continue
         text = ax.annotate(label.text, (label.x, label.y), fontsize=fontsize, color=label.colour, annotation_clip=False)
         extent = text.get_window_extent(renderer)
         size = np.array([extent.width, extent.height])
         boxes = [_box(spot, size, radius, *where) for where in itertools.product(_DISTANCES, _ANGLES)]
-        others = np.array(taken[:number] + taken[number + 1 :]).reshape(-1, 4)
+        others = np.vstack([np.array(taken[:number] + taken[number + 1 :]).reshape(-1, 4), crossed])
         # Rounded, so that of equally bad places the first, which is nearest, is taken whatever the last digit says.
         costs = [round(_overlap(box, others) + 4 * _outside(box, inside), 3) for box in boxes]
         best = boxes[int(np.argmin(costs))]
@@ -99,6 +109,18 @@ def _box(
     # The text's centre moves out until its box clears the marker.
     centre = spot + direction * reach + np.sign(direction.round(2)) * size / 2
     return np.r_[centre - size / 2, centre + size / 2]
+
+
+def _along(lines: Sequence[Sequence[tuple[float, float]]], ax: Axes) -> NDArray[np.float64]:
+    """Small boxes ``(N, 4)``, in pixels, along lines in the data's units."""
+    boxes = [np.empty((0, 4))]
+    for line in lines:
+        ends = ax.transData.transform(np.asarray(line, float).reshape(-1, 2))
+        for start, end in itertools.pairwise(ends):
+            steps = int(np.ceil(np.linalg.norm(end - start) / _STEP)) + 1
+            middles = np.linspace(start, end, steps)
+            boxes.append(np.hstack([middles - _STEP / 2, middles + _STEP / 2]))
+    return np.vstack(boxes)
 
 
 def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> float:

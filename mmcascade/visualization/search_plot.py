@@ -66,7 +66,10 @@ def plot_front(
     axis.xaxis.set_major_formatter(EngFormatter())
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8, frameon=False)
-    place_labels(axis, [Label(f.cost, 100 * f.quality, name) for name, f in singles.items()], fontsize=8)
+    named = [Label(f.cost, 100 * f.quality, name) for name, f in singles.items()]
+    nameless = [Label(f.cost, 100 * f.quality, '') for f in ensembles.values()]
+    front = [(point.report.cost, 100 * point.report.quality) for point in points]
+    place_labels(axis, [*named, *nameless], fontsize=8, lines=[front])
     return figure
 
 

@@ -36,6 +36,8 @@ BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION = (
 )
 #: Of exit stages: the first four differ in grey, too.
 STAGE_COLOURS = (BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION)
+#: Of the points of systems that have no roles.
+MARKERS = 'osD^v'
 #: Of what is no system: targets, thresholds, grids.
 GUIDE: dict[str, Any] = dict(color='0.45', linewidth=0.8, linestyle=':')
 #: Of lines that have one colour, or that lie on each other.

@@ -8,18 +8,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mmcascade.visualization.style import BLUE, GREEN, GUIDE, ROLES, VERMILION, figure_of
+from mmcascade.visualization.style import DASHES, GUIDE, ROLES, figure_of
 
 _PANELS = (('coverage', 'coverage at {:g} % risk (%)'), ('accuracy', 'accuracy (%)'))
 _POLICIES = {'window': ROLES['cascade'], 'threshold': ROLES['threshold'], 'random': ROLES['random']}
-_DASHES = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
-def plot_exits(results: Mapping[str, Any]) -> Figure:
+def plot_exits(results: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Figure:
     """Coverage at the risk, and accuracy, against the multiply-adds of an image.
 
     Args:
         results: as :class:`~mmcascade.comparison.exits.comparison.ExitComparison` writes them.
+        names: what the legend calls cascades of other networks, in place of the names of their configs.
     """
     figure, axes = figure_of(1, 2, size=(6.4, 5.2))
     risk = 100 * float(results['target'].partition('=')[2])
@@ -29,21 +29,16 @@ def plot_exits(results: Mapping[str, Any]) -> Figure:
             [row['macs'] / 1e6 for row in alone],
             [100 * row[key]['estimate'] for row in alone],
             label='each exit alone',
-            color=BLUE,
-            marker='s',
-            linewidth=0.8,
+            **ROLES['member'].line | dict(marker=ROLES['member'].marker, linewidth=0.8),
         )
         for number, (name, policies) in enumerate(results['curves'].items()):
             for policy, points in policies.items():
                 other = list(policies) == ['window']  # a cascade of other networks
-                colour = GREEN if other else _POLICIES[policy].colour
                 axis.plot(
                     [point['macs'] / 1e6 for point in points],
                     [100 * point[key] for point in points],
-                    label=name if other else f'{policy}, {name}',
-                    color=colour,
-                    linestyle=_DASHES[number % len(_DASHES)],
-                    linewidth=2.0 if colour == VERMILION else 1.2,
+                    label=(names or {}).get(name, name) if other else f'{policy}, {name}',
+                    **_POLICIES[policy].line | dict(linestyle=DASHES[number % len(DASHES)]),
                 )
         if key == 'accuracy':
             budgeted = results['budgeted']

@@ -27,10 +27,11 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
         ax: where to draw; None = a figure of its own.
     """
     figure, axis = panel(ax, (7.2, 4.8))
-    points = [
-        _draw_system(axis, name, metrics, results['intervals']['miou'][name])
-        for name, metrics in results['systems'].items()
-    ]
+    points, bars = [], []
+    for name, metrics in results['systems'].items():
+        interval = results['intervals']['miou'][name]
+        points.append(_draw_system(axis, name, metrics, interval))
+        bars.append([(points[-1].x, 100 * interval[end]) for end in ('low', 'high')])
     curves = results.get('curves', {})
     for number, (name, best) in enumerate(results['hindsight']['test'].items()):
         label = 'whole images' if name == 'image' else f'cells of {name} px'
@@ -41,12 +42,13 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
             label = ''
         hollow: dict[str, Any] = dict(color=_HINDSIGHT, marker=shape, markersize=8, mfc='none', linestyle='none')
         axis.plot(best['macs'], best['mIoU'], label=label, **hollow)
+        points.append(Label(best['macs'], best['mIoU'], ''))
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
     if axis.get_legend_handles_labels()[0]:
         title = f'deferred, best within {results["budget"]:g}x of {results["members"][1]}'
         axis.legend(loc='lower right', frameon=False, title=title, alignment='left')
-    place_labels(axis, points)
+    place_labels(axis, points, lines=bars)
     return figure
 
 

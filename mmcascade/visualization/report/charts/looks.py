@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmcascade.visualization.style import ROLES, STAGE_COLOURS
-
-_MARKERS = 'osD^v'
+from mmcascade.visualization.style import MARKERS, ROLES, STAGE_COLOURS
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def cascade_looks(members: Sequence[str]) -> dict[str, Look]:
 def numbered_looks(systems: int) -> list[Look]:
     """Of systems that have no roles."""
     count = len(STAGE_COLOURS)
-    return [Look(f'colour{k % count} dash{min(k // count, 3)}', _MARKERS[k % len(_MARKERS)]) for k in range(systems)]
+    return [Look(f'colour{k % count} dash{min(k // count, 3)}', MARKERS[k % len(MARKERS)]) for k in range(systems)]
 
 
 def stage_style(stage: int) -> str:
