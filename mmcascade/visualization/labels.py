@@ -17,7 +17,7 @@ from mmcascade.visualization.style import root_figure
 
 _GAP = 3.0  # between a point's marker and its label, in pixels
 _STEP = 3.0  # of boxes along a line, and their size, in pixels
-_DISTANCES = (1.0, 2.2, 3.6, 5.2, 7.0)  # of a label from its point, in heights of its text
+_DISTANCES = (1.0, 2.2, 3.6, 5.2, 7.0, 9.0, 11.0)  # of a label from its point, in heights of its text
 _ANGLES = np.deg2rad([20, -20, 160, 200, 90, -90, 55, -55, 125, -125])
 
 
@@ -83,11 +83,16 @@ def place_labels(
         boxes = [_box(spot, size, radius, *where) for where in itertools.product(_DISTANCES, _ANGLES)]
         others = np.vstack([np.array(taken[:number] + taken[number + 1 :]).reshape(-1, 4), crossed])
         # Rounded, so that of equally bad places the first, which is nearest, is taken whatever the last digit says.
-        costs = [round(_overlap(box, others) + 4 * _outside(box, inside), 3) for box in boxes]
+        reach = radius + 2 * size[1]
+        costs = [
+            round(_overlap(box, others) + _leader_overlap(spot, box, reach, others) + 4 * _outside(box, inside), 3)
+            for box in boxes
+        ]
         best = boxes[int(np.argmin(costs))]
         text.set_position(tuple((best[:2] - spot) * scale))
         text.set(anncoords='offset points', ha='left', va='bottom')
-        if _distance(spot, best) > radius + 2 * size[1]:
+        if _distance(spot, best) > reach:
+            crossed = np.vstack([crossed, _between(spot, _nearest(spot, best))])
             ax.annotate(
                 '',
                 (label.x, label.y),
@@ -116,11 +121,22 @@ def _along(lines: Sequence[Sequence[tuple[float, float]]], ax: Axes) -> NDArray[
     boxes = [np.empty((0, 4))]
     for line in lines:
         ends = ax.transData.transform(np.asarray(line, float).reshape(-1, 2))
-        for start, end in itertools.pairwise(ends):
-            steps = int(np.ceil(np.linalg.norm(end - start) / _STEP)) + 1
-            middles = np.linspace(start, end, steps)
-            boxes.append(np.hstack([middles - _STEP / 2, middles + _STEP / 2]))
+        boxes += [_between(start, end) for start, end in itertools.pairwise(ends)]
     return np.vstack(boxes)
+
+
+def _between(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    middles = np.linspace(start, end, int(np.ceil(np.linalg.norm(end - start) / _STEP)) + 1)
+    return np.hstack([middles - _STEP / 2, middles + _STEP / 2])
+
+
+def _leader_overlap(
+    spot: NDArray[np.float64], box: NDArray[np.float64], reach: float, others: NDArray[np.float64]
+) -> float:
+    """What the line from a point to its text hides, in pixels; 0 where the text is so near that there is none."""
+    if _distance(spot, box) <= reach:
+        return 0.0
+    return sum(_overlap(piece, others) for piece in _between(spot, _nearest(spot, box)))
 
 
 def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> float:

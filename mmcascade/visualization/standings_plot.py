@@ -54,7 +54,7 @@ def plot_costs(standings: Standings, ax: Axes | None = None) -> Figure:
         (role, _), quality = looks[standing.name], standing.quality
         x, y, low, high = standing.cost / factor, *(100 * np.array([quality.estimate, quality.low, quality.high]))
         axis.errorbar(x, y, yerr=np.maximum([[y - low], [high - y]], 0), capsize=3, elinewidth=0.8, **role.point)
-        points.append(Label(x, y, standing.name, role.colour))
+        points.append(Label(x, y, standing.name, role.colour if role.name in ROLES else 'black'))
         bars.append([(x, low), (x, high)])
     axis.set(
         xlabel=f'{standings.unit.name} per image{prefix}',

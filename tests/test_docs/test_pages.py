@@ -28,7 +28,7 @@ OTHER_SENSES = {
     ('speed', 'unit'),
     ('command_line', 'unit'),
 }
-#: What is no prose: code, made tables, formulas, headings, lists of pages; and links, whose text is not ours to link again.
+#: What is no prose: code, made tables, formulas, headings, lists of pages, and links.
 NO_PROSE = [
     re.compile(pattern, re.MULTILINE | re.DOTALL)
     for pattern in (

@@ -59,25 +59,26 @@ PICTURES = {
 @pytest.mark.parametrize('name', PICTURES)
 def test_no_name_stands_at_the_marker_of_another(name, monkeypatch):
     module, draw = PICTURES[name]
-    kept: list[tuple[Axes, list, list]] = []
+    kept: list[tuple[Axes, list, list, list]] = []
     place = module.place_labels
 
     def watched(axis, labels, *args, **options):
         texts = place(axis, labels, *args, **options)
-        kept.append((axis, list(labels), texts))
+        # Points without a name come last, in the places of others.
+        kept.append((axis, sorted(labels, key=lambda label: not label.text), texts, list(options.get('lines', ()))))
         return texts
 
     monkeypatch.setattr(module, 'place_labels', watched)
     draw()
-    ((axis, labels, texts),) = kept
-    assert len(labels) >= 5 and len({label.text for label in labels}) == len(labels)
+    ((axis, labels, texts, bars),) = kept
+    assert len(texts) >= 5 and len({label.text for label in labels if label.text}) == len(texts)
     figure = root_figure(axis)
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer).extents for text in texts]
     spots = axis.transData.transform([(label.x, label.y) for label in labels])
     lines = {tuple(a.xy) for a in axis.texts if a.get_text() == ''}
-    for k, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+    for k, (box, label) in enumerate(zip(boxes, labels, strict=False)):
         away = np.linalg.norm(spots.clip(box[:2], box[2:]) - spots, axis=1)
         marker = label.radius * figure.dpi / 72
         near = [
@@ -90,3 +91,9 @@ def test_no_name_stands_at_the_marker_of_another(name, monkeypatch):
     for one, other in itertools.combinations(boxes, 2):
         width, height = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
         assert max(width, 0) * max(height, 0) < 1
+    for bar in bars:
+        ends = axis.transData.transform(bar)
+        along = np.concatenate([np.linspace(a, b, 200) for a, b in itertools.pairwise(ends)])
+        for box, label in zip(boxes, labels, strict=False):
+            crossed = ((along > box[:2] + 1) & (along < box[2:] - 1)).all(1)
+            assert not crossed.any(), f'a line goes through {label.text}'

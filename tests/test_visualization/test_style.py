@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from mmcascade.visualization.labels import Label, place_labels
+from mmcascade.visualization.standings_plot import looks_of
 from mmcascade.visualization.style import (
     FORMATS,
     ROLES,
@@ -187,3 +188,12 @@ def test_a_notebook_shows_a_figure_that_pyplot_does_not_know():
     figure, (axis,) = figure_of()
     axis.plot([1, 2])
     assert figure._repr_png_().startswith(b'\x89PNG')
+
+
+def test_the_systems_of_a_cascade_have_their_roles_and_other_systems_are_told_apart():
+    own = looks_of(['first', 'second', 'last', 'ensemble', 'cascade'])
+    assert [role.name for role, _ in own.values()] == ['member', 'member', 'larger member', 'ensemble', 'cascade']
+    assert own['first'][1] != own['second'][1]
+    assert looks_of(['one', 'ensemble', 'cascade'])['one'][0] is ROLES['member']
+    others = looks_of([f'network{k}' for k in range(8)])
+    assert len({(role.colour, str(dashes)) for role, dashes in others.values()}) == 8

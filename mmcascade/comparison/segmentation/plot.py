@@ -46,7 +46,7 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
     if axis.get_legend_handles_labels()[0]:
-        title = f'deferred, best within {results["budget"]:g}x of {results["members"][1]}'
+        title = f'best by hindsight, within {results["budget"]:g}x of {results["members"][1]}'
         axis.legend(loc='lower right', frameon=False, title=title, alignment='left')
     place_labels(axis, points, lines=bars)
     return figure
