@@ -43,5 +43,5 @@ def test_they_run(page, tmp_path, monkeypatch, capsys):
         named['large'][1].weight.mul_(2)
     exec(compile(five_lines(page), page.name, 'exec'), named)
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 100 and all(len(line.split()) == 5 for line in printed)
+    assert len(printed) == 100 and all(len(line.split()) == 4 for line in printed)
     assert (tmp_path / 'work_dirs' / 'mine').is_dir()
