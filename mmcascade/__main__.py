@@ -8,6 +8,7 @@ shipped configs, ``mmcascade path`` says in which folder they are.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -40,23 +41,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = {name: path for name, path in tools.items() if path.parent.name == CONVERTERS}
     command, *rest = words
     if command in ('-h', '--help'):
-        print(_help('mmcascade', {name: path for name, path in tools.items() if name not in data}, OWN))
+        _say(_help('mmcascade', {name: path for name, path in tools.items() if name not in data}, OWN))
     elif command in ('-V', '--version'):
-        print(f'mmcascade {__version__}')
+        _say(f'mmcascade {__version__}')
+    elif command in ('path', 'list') and rest:
+        if rest[0] not in ('-h', '--help'):
+            raise SystemExit(f'error: mmcascade {command} takes no more words, got {" ".join(rest)}')
+        _say(f'usage: mmcascade {command}\n\n{OWN[command]}')
     elif command == 'path':
-        print(root)
+        _say(str(root))
     elif command == 'list':
-        for path in (*tools.values(), *find_configs(root)):
-            print(path.relative_to(root).as_posix())
+        _say('\n'.join(path.relative_to(root).as_posix() for path in (*tools.values(), *find_configs(root))))
     elif command == 'data':
         if not rest or rest[0] in ('-h', '--help'):
-            print(_help('mmcascade data', data, {}))
+            _say(_help('mmcascade data', data, {}))
         else:
             _run('mmcascade data', rest, data)
     elif command in data:  # as such a tool was called before there was `mmcascade data`
         _run('mmcascade data', words, data)
     else:
         _run('mmcascade', words, tools)
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `mmcascade list | head` has read enough; nothing is to be flushed later, either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(program: str, words: Sequence[str], tools: Mapping[str, Path]) -> None:

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mmcascade import __version__
-from mmcascade.__main__ import find_configs, find_tools, resource_root
+from mmcascade.__main__ import find_configs, find_tools, main, resource_root
 from tests.support import ROOT
 from tests.support.wheels import build_wheel, copy_sources, run
 
@@ -204,6 +204,25 @@ def test_checkout_runs_its_own_tools_and_lists_no_base():
 def test_tools_have_distinct_names():
     assert len(find_tools(ROOT)) == len(list((ROOT / 'tools').rglob('*.py')))
     assert not {'list', 'path'} & find_tools(ROOT).keys()
+
+
+@pytest.mark.parametrize('command', ['list', 'path'])
+def test_commands_without_a_tool_explain_themselves_and_take_no_more_words(command, capsys):
+    main([command, '--help'])
+    assert capsys.readouterr().out.startswith(f'usage: mmcascade {command}\n')
+    with pytest.raises(SystemExit, match=f'mmcascade {command} takes no more words, got configs'):
+        main([command, 'configs'])
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    done = subprocess.run(
+        ['bash', '-c', f'{sys.executable} -m mmcascade list | head -0'],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert 'BrokenPipe' not in done.stderr and 'Traceback' not in done.stderr
 
 
 def test_unknown_tool_is_named_with_the_choice():
