@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.calibration_file import Calibration
     from mmcascade.calibration.fit.two_sided.operating_point import place_tau
-    from mmcascade.calibration.search.plan import Plan
+    from mmcascade.calibration.grid.plan import Plan
     from mmcascade.calibration.search.search import search
     from mmcascade.calibration.stores import open_store
     from mmcascade.calibration.stores.cell_store import CellStore
@@ -95,7 +95,7 @@ _MODULES = {
     'calibration.fit.certificates.certificate': ['certify'],
     'calibration.fit.two_sided.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
-    'calibration.search.plan': ['Plan'],
+    'calibration.grid.plan': ['Plan'],
     'calibration.search.search': ['search'],
     'calibration.stores': ['open_store'],
     'calibration.stores.cell_store': ['CellStore'],

@@ -43,7 +43,7 @@ from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.search.search import search
-from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.grid.plan import Plan
 from tests.support.stored.synthetic_scores import make_store, skilled_logits
 
 logits, labels = skilled_logits(2000, skills=(2.0, 3.0))

@@ -22,7 +22,7 @@ from mmcascade.engine.console.commands import main
 from mmcascade.engine.console.progress import progress_bar
 
 if TYPE_CHECKING:
-    from mmcascade.calibration.search.plan import Plan
+    from mmcascade.calibration.grid.plan import Plan
     from mmcascade.engine.runs.search import SearchRun
 
 QUALITIES = "'accuracy', 'coverage@risk=0.05', 'risk@coverage=0.8', 'aurc' or 'augrc'"
@@ -124,8 +124,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def make_plan(args: argparse.Namespace, run: SearchRun) -> Plan:
+    from mmcascade.calibration.grid.plan import Limits, Plan
     from mmcascade.calibration.replay.quality import Quality
-    from mmcascade.calibration.search.plan import Limits, Plan
 
     own = run.candidates.source.quality
     if own.kind == 'mIoU' and args.min_accuracy is not None:

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from mmcascade.calibration.fit.one_sided.shares import Shares
+from mmcascade.calibration.grid.chain_search import ChainSearch
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.stored_stages import StoredCells
-from mmcascade.calibration.search.chain_search import ChainSearch
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_records import CellRecords, stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.data_identity import DataIdentity

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import Quality
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.console.search_table import committees_table, confidences_table, points_table
 from mmcascade.engine.runs.search import SearchRun
 

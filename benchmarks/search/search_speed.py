@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmcascade.calibration.grid.grid import Grid
+from mmcascade.calibration.grid.windows import Windows
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import accepted_at
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.calibration.replay.units import Exit, Units
-from mmcascade.calibration.search.grid.grid import Grid
-from mmcascade.calibration.search.grid.windows import Windows
 from mmcascade.routing import CachedStage, WindowPolicy
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -129,9 +129,9 @@ def test_arguments_come_in_any_order():
 def test_what_parsers_say_of_choices_is_what_the_package_takes():
     """Parsers import nothing that would tell them."""
     from mmcascade.calibration.fit import request
+    from mmcascade.calibration.grid.plan import MAX_STAGES, Plan
     from mmcascade.calibration.replay.quality import NAMES
     from mmcascade.calibration.search.chains import ORDERS
-    from mmcascade.calibration.search.plan import MAX_STAGES, Plan
     from mmcascade.routing import FUSIONS
 
     calibrate, search = (

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.costs import Chain, Costs
 from mmcascade.calibration.replay.quality import NAMES
 from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores, StoredStages
 from mmcascade.calibration.replay.units import Units
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity, chain_precision
 from mmcascade.calibration.stores.score_store import ScoreStore

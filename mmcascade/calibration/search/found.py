@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmcascade.calibration.grid.chain_search import Setting
 from mmcascade.calibration.replay.costs import Chain
-from mmcascade.calibration.search.chain_search import Setting
 
 
 @dataclass

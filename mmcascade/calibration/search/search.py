@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade._system.progress import Progress, no_progress
+from mmcascade.calibration.grid.chain_search import ChainSearch, Setting, front, some_of, two_fronts
+from mmcascade.calibration.grid.plan import TOLERANCE, InfeasibleError, Plan
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import ChainSearch, Setting, front, some_of, two_fronts
 from mmcascade.calibration.search.chains import count_chains, extended
 from mmcascade.calibration.search.found import Covered, Found
-from mmcascade.calibration.search.plan import TOLERANCE, InfeasibleError, Plan
 
 MAX_CHAINS = 1000
 MIN_UNITS_PER_PART = 10

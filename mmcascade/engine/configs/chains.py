@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmcascade._system.files import write_text
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.search.results.report import Point, Reporter
 from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.store import StoreError

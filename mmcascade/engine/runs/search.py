@@ -13,12 +13,12 @@ import numpy as np
 from mmcascade._system.files import folder_written_whole, write_json
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.certificates.held_out import hold_out
+from mmcascade.calibration.grid.chain_search import Setting, front
+from mmcascade.calibration.grid.pareto import spread_out
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting, front
 from mmcascade.calibration.search.found import Covered
-from mmcascade.calibration.search.pareto import spread_out
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import compare, convert
 from mmcascade.calibration.search.results.confidence_curves import confidence_curves
 from mmcascade.calibration.search.results.files import as_csv, as_json, committee_rows

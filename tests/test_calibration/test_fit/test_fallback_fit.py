@@ -10,11 +10,11 @@ from mmcascade.calibration.fit.cells.selective import judged_cells
 from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import near_a_bound, route
 from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.search import search
 from mmcascade.calibration.stores.cell_records import stored_subsets
 from mmcascade.calibration.stores.cell_store import CellStore

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.one_sided.shares import Shares
+from mmcascade.calibration.grid import grid as grid_module
+from mmcascade.calibration.grid.grid import Grid
+from mmcascade.calibration.grid.listed import grid_of
+from mmcascade.calibration.grid.windows import Windows, bounds
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import QUALITIES, MeanIoU, Quality, ScoreQuality, accepted_at
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.stored_stages import StoredCells, StoredScores
-from mmcascade.calibration.search.grid import grid as grid_module
-from mmcascade.calibration.search.grid.grid import Grid
-from mmcascade.calibration.search.grid.listed import grid_of
-from mmcascade.calibration.search.grid.windows import Windows, bounds
 from mmcascade.routing import FUSIONS, RandomPolicy, ThresholdPolicy, WindowPolicy
 from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
 from tests.support.stored.stored_cascades import CellCase, ScoreCase

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmcascade.calibration.grid.windows import Windows
 from mmcascade.calibration.replay.carried import Dense, OneHot
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.replay.routes import near_a_bound, route
-from mmcascade.calibration.search.grid.windows import Windows
 from mmcascade.routing import FUSIONS, CachedStage, WindowPolicy
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from tests.support.stored.calibrating import source_of

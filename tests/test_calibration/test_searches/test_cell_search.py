@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmcascade.calibration.grid.pareto import pareto_front
+from mmcascade.calibration.grid.plan import InfeasibleError, Limits, Plan
+from mmcascade.calibration.grid.windows import Windows, bounds
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import Aurc, MeanIoU
 from mmcascade.calibration.replay.stored_stages import StoredCells
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.grid.windows import Windows, bounds
-from mmcascade.calibration.search.pareto import pareto_front
-from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.search.results.report import Reporter
 from mmcascade.calibration.search.search import search
 from mmcascade.routing import WindowPolicy

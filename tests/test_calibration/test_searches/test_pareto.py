@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmcascade.calibration.grid.pareto import pareto_front, spread_out
 from mmcascade.calibration.search.chains import count_chains, extended
-from mmcascade.calibration.search.pareto import pareto_front, spread_out
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.integers(0, 5), st.just(float('nan')))), max_size=30))

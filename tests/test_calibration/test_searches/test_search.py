@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mmcascade.calibration.fit.certificates.held_out import hold_out
+from mmcascade.calibration.grid.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import CoverageAtRisk, Quality
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.search.search import MIN_UNITS_PER_PART, search
 from mmcascade.routing import WindowPolicy
 from tests.support.stored.synthetic_scores import make_store, skilled_logits

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mmcascade.calibration.fit.certificates.held_out import hold_out
+from mmcascade.calibration.grid.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.replay.quality import CoverageAtRisk, Quality
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.plan import InfeasibleError, Limits, Plan
 from mmcascade.calibration.search.results.committees import best, compare, convert
 from mmcascade.calibration.search.results.confidence_curves import confidence_curves
 from mmcascade.calibration.search.results.report import Reporter

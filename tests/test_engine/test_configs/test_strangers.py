@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.stores import StoreError
 from mmcascade.calibration.stores import store as stores
 from mmcascade.engine.runs.search import SearchRun

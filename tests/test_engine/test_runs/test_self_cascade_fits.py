@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, DefaultScope
 
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import Quality
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.engine.runs.search import SearchRun
 from mmcascade.registry import MODELS

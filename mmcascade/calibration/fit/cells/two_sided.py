@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.grid.chain_search import ChainSearch, some_of, two_fronts
+from mmcascade.calibration.grid.plan import Plan
+from mmcascade.calibration.grid.windows import bounds
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores
-from mmcascade.calibration.search.chain_search import ChainSearch, some_of, two_fronts
-from mmcascade.calibration.search.grid.windows import bounds
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.routing.policies.policies import Window
 
 #: Most parts of the finest cuts, by number of gaps; never more than there are units.

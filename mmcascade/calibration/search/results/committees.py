@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.grid.chain_search import Setting
+from mmcascade.calibration.grid.plan import InfeasibleError, Plan
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.quality import Accuracy
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting
 from mmcascade.calibration.search.found import Found
-from mmcascade.calibration.search.plan import InfeasibleError, Plan
 from mmcascade.calibration.search.search import search
 
 GOALS = ('accuracy', 'cost')

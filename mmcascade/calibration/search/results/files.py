@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from mmcascade.calibration.grid.chain_search import Setting
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting
 from mmcascade.calibration.search.found import Covered
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.results.committees import Committee
 from mmcascade.calibration.search.results.pareto_file import (
     About,

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.result.measured import measured
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, place_tau
+from mmcascade.calibration.grid.chain_search import Setting
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes, near_a_bound, route
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.evaluation.curves.intervals.bootstrap import Interval, bootstrap
 from mmcascade.routing import WindowPolicy
 from mmcascade.routing.policies.policies import Window

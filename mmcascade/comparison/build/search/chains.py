@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mmcascade._system.tables import with_interval
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.grid.chain_search import Setting
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting
 from mmcascade.calibration.worth.systems import areas_of
 from mmcascade.comparison.build.search.choice import Choice
 from mmcascade.comparison.build.search.plans import plan_for

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.fit.certificates.held_out import hold_out
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.grid.chain_search import Setting
+from mmcascade.calibration.grid.pareto import spread_out
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.chain_search import Setting
-from mmcascade.calibration.search.pareto import spread_out
 from mmcascade.calibration.search.results.report import Reporter
 from mmcascade.calibration.search.search import search
 from mmcascade.comparison.build.search.plans import Rule, plan_for, rule_for

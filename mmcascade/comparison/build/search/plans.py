@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.grid.plan import TOLERANCE, Limits, Plan
 from mmcascade.calibration.replay.quality import Quality
-from mmcascade.calibration.search.plan import TOLERANCE, Limits, Plan
 
 #: About so many settings are evaluated: seconds on thousands of images.
 SETTINGS = 1e6

@@ -11,15 +11,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.grid.grid import Grid
+from mmcascade.calibration.grid.listed import ListedGrid, grid_of
+from mmcascade.calibration.grid.pareto import pareto_front, spread_out
+from mmcascade.calibration.grid.plan import Plan
+from mmcascade.calibration.grid.windows import Windows, bounds
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.cuts import cut_points
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.replay.units import Exit, Units
-from mmcascade.calibration.search.grid.grid import Grid
-from mmcascade.calibration.search.grid.listed import ListedGrid, grid_of
-from mmcascade.calibration.search.grid.windows import Windows, bounds
-from mmcascade.calibration.search.pareto import pareto_front, spread_out
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.routing.policies.policies import Window
 
 _BLOCK = 1 << 16  # numbers at a time, which settings take while they are evaluated

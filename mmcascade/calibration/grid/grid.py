@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.grid.windows import Windows, box_sums, summed
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores
-from mmcascade.calibration.search.grid.windows import Windows, box_sums, summed
 
 #: A table over all cuts has at most so many numbers; larger ones are made for the ends that some windows really use.
 TABLE = 1 << 22

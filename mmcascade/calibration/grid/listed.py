@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.grid.grid import Grid
+from mmcascade.calibration.grid.windows import Windows, bounds
 from mmcascade.calibration.replay.costs import Chain
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.calibration.replay.walk import Walk
-from mmcascade.calibration.search.grid.grid import Grid
-from mmcascade.calibration.search.grid.windows import Windows, bounds
 
 
 class ListedGrid:
