@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmcascade.calibration.fit.cells.map_guarantee import map_guarantee
 from mmcascade.calibration.fit.cells.selective import JudgedMaps
 from mmcascade.calibration.fit.certificates.bets import STAKES, Bets
 from mmcascade.calibration.fit.certificates.certificate import risk_upper_bound
-from mmcascade.calibration.fit.result.guarantee import map_guarantee
 
 
 def slow_capital(confidence, lost, threshold, risk, stake):

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mmcascade.calibration.fit.cells.map_guarantee import map_guarantee
 from mmcascade.calibration.fit.cells.selective import judged_cells, judged_images
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import Guarantee, map_guarantee
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.routes import Routes

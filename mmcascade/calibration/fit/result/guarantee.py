@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.cells.selective import JudgedMaps
-from mmcascade.calibration.fit.certificates.bets import Bets
 from mmcascade.calibration.fit.certificates.certificate import Counts, certify, every_start, risk_upper_bound
 
 
@@ -114,53 +112,6 @@ def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, sha
         lowest_risk=lowest,
         start=start,
     )
-
-
-def map_guarantee(
-    fitted_on: JudgedMaps, held: JudgedMaps, risk: float, delta: float, *, share: float, seed: int
-) -> Guarantee:
-    """Certify the mean loss of accepted images on those held out, with a bet that the others have chosen.
-
-    Args:
-        fitted_on: gives the stake and the threshold that is tested first, and nothing else.
-        held: images that nothing was fitted on.
-        risk, delta: what to promise.
-        share, seed: how the images were held out, for the record.
-    """
-    first, then = Bets.of(fitted_on.confidence, fitted_on.lost), Bets.of(held.confidence, held.lost)
-    stake, start, threshold = _bet(first, then, risk, delta)
-    accepted = held.confidence >= (np.inf if threshold is None else threshold)
-    bound = None
-    if threshold is not None:
-        assert stake is not None
-        bound = then.upper_bound(threshold, risk, delta, stake)
-    low, high = 0.0, 1.0
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if _bet(first, then, middle, delta)[2] is not None else (middle, high)
-    lost = float(held.lost[accepted].sum())
-    return Guarantee(
-        risk=risk,
-        delta=delta,
-        units=then.units,
-        share=share,
-        seed=seed,
-        threshold=threshold,
-        accepted=int(accepted.sum()),
-        errors=lost,
-        bound=bound,
-        lowest_risk=high,
-        start=start,
-        stake=1.0 if stake is None else stake,
-    )
-
-
-def _bet(first: Bets, then: Bets, risk: float, delta: float) -> tuple[float | None, float | None, float | None]:
-    plan = first.plan(risk, delta, then.units)
-    if plan is None:
-        return None, None, None
-    stake, start = plan
-    return stake, start, then.lowest_from(start, risk, delta, stake)
 
 
 def lowest_certified_risk(fitted_on: Judged, held: Judged, delta: float) -> float:
