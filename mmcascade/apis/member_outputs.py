@@ -18,7 +18,7 @@ from mmcascade.apis.plain_stage import PlainStage
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.routing import CachedStage, ExitState, StageOutput, UnitBatch
-from mmcascade.routing.units.exit_state import left_behind, trunk_of
+from mmcascade.routing.exits.exit_state import left_behind, trunk_of
 
 #: Batches of inputs with their labels, int ``(N)``.
 Loader = Iterable[tuple[Batch, Any]]

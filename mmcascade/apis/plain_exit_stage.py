@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmcascade.apis.plain_stage import PlainStage
 from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.routing import ExitState, MacCounter, StageOutput, UnitBatch
-from mmcascade.routing.units.exit_state import FROM_INPUT
+from mmcascade.routing.exits.exit_state import FROM_INPUT
 
 
 class PlainExitStage(PlainStage):

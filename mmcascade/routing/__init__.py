@@ -28,6 +28,7 @@ from mmcascade.routing.confidences.pixel_reducers import (
 )
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.cost import MacCounter, MacRule, count_macs, register_macs
+from mmcascade.routing.exits.exit_state import ExitState
 from mmcascade.routing.fusion.distribution import Distribution
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
@@ -43,7 +44,6 @@ from mmcascade.routing.policies.registry import POLICIES
 from mmcascade.routing.registry import Registry, UnknownNameError
 from mmcascade.routing.router import CascadeRouter
 from mmcascade.routing.stream import Stage, Stream
-from mmcascade.routing.units.exit_state import ExitState
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, ViewRows
 from mmcascade.routing.units.unit_batch import UnitBatch

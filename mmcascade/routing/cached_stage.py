@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mmcascade.routing.exits.exit_state import ExitState
 from mmcascade.routing.fusion.stage_output import StageOutput
-from mmcascade.routing.units.exit_state import ExitState
 from mmcascade.routing.units.unit_batch import UnitBatch
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mmcascade.routing.confidences.confidence import Confidence, build_confidence
 from mmcascade.routing.confidences.score_maps import ScoreMap, judged_score
+from mmcascade.routing.exits.exit_state import left_behind, trunk_of
 from mmcascade.routing.fusion.stage_output import StageOutput
 from mmcascade.routing.fusion.state import FUSIONS, CascadeState
 from mmcascade.routing.policies.policies import ExitPolicy, going_on
 from mmcascade.routing.stream import Stage, Stream
-from mmcascade.routing.units.exit_state import left_behind, trunk_of
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, UnitNumbers, Views
 from mmcascade.routing.units.unit_batch import UnitBatch

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from mmcascade.routing.exits.exit_state import trunk_of
 from mmcascade.routing.fusion.stage_output import StageOutput
-from mmcascade.routing.units.exit_state import trunk_of
 from mmcascade.routing.units.outcome import Outcome
 from mmcascade.routing.units.sources import Source, UnitNumbers, ViewRows, Views
 from mmcascade.routing.units.unit_batch import UnitBatch

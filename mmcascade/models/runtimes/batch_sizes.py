@@ -20,7 +20,7 @@ from mmcascade._system.memory import freed_memory_is_kept
 from mmcascade.calibration.stores.fingerprints import fingerprint
 from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.routing import ExitState
-from mmcascade.routing.units.trees import leaves
+from mmcascade.routing.exits.trees import leaves
 
 #: What configs write to leave a batch size to us.
 AUTO = 'auto'

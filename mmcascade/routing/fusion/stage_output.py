@@ -12,8 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mmcascade.routing.exits.exit_state import ExitState
 from mmcascade.routing.fusion.distribution import log_floored
-from mmcascade.routing.units.exit_state import ExitState
 
 # Sums and differences of a few clamped logits stay finite in float32.
 _LOGIT_BOUND = 1e30

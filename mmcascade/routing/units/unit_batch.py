@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcascade.routing.exits.exit_state import ExitState
+from mmcascade.routing.exits.trees import leaves
 from mmcascade.routing.fusion.state import CascadeState
-from mmcascade.routing.units.exit_state import ExitState
 from mmcascade.routing.units.sources import Source, SourceT, ViewRows, Views
-from mmcascade.routing.units.trees import leaves
 
 #: A cell's number in the data set is its image's number times this, plus its own number in the image.
 CELLS_PER_IMAGE = 1 << 16

@@ -21,7 +21,7 @@ from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import ExitState, StageOutput, UnitBatch
-from mmcascade.routing.units.exit_state import left_behind
+from mmcascade.routing.exits.exit_state import left_behind
 
 
 def true_labels(samples: list[Any]) -> np.ndarray:

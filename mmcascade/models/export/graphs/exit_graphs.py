@@ -15,8 +15,8 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, d
 from mmcascade.models.runtimes.graphs.export import ExportError, export_module
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import ExitState
-from mmcascade.routing.units.exit_state import FROM_INPUT
-from mmcascade.routing.units.trees import leaves, map_leaves
+from mmcascade.routing.exits.exit_state import FROM_INPUT
+from mmcascade.routing.exits.trees import leaves, map_leaves
 from mmcascade.runtime.decision.exits import Shape
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph

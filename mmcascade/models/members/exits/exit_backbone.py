@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmcascade.models.members.exits.levels import Levels, levels_of
 from mmcascade.registry import MODELS
-from mmcascade.routing.units.trees import Tree
+from mmcascade.routing.exits.trees import Tree
 
 
 class ExitBackbone(BaseModule):

@@ -15,8 +15,8 @@ from mmcascade.models.members.exits.exit_backbone import ExitBackbone
 from mmcascade.models.members.exits.exit_heads import MultiExitHead
 from mmcascade.models.members.exits.multi_exit import all_exits, step
 from mmcascade.registry import MODELS
-from mmcascade.routing.units.exit_state import ExitState
-from mmcascade.routing.units.trees import Tree, map_leaves
+from mmcascade.routing.exits.exit_state import ExitState
+from mmcascade.routing.exits.trees import Tree, map_leaves
 
 
 @MODELS.register_module()

@@ -14,8 +14,8 @@ from mmcascade.models.members.exits.multi_exit import MultiExit
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.classifier_network import preprocess
 from mmcascade.routing import MacCounter, StageOutput
+from mmcascade.routing.exits.exit_state import FROM_INPUT, ExitState
 from mmcascade.routing.fusion.stage_output import at_least_float32
-from mmcascade.routing.units.exit_state import FROM_INPUT, ExitState
 
 
 class ExitNetwork(Network):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcascade.routing.exits.trees import Tree
 from mmcascade.routing.registry import Registry
-from mmcascade.routing.units.trees import Tree
 
 
 @dataclass(frozen=True)

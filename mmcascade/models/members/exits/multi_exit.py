@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from mmcascade.routing.units.exit_state import ExitState
-from mmcascade.routing.units.trees import Tree
+from mmcascade.routing.exits.exit_state import ExitState
+from mmcascade.routing.exits.trees import Tree
 
 
 @runtime_checkable

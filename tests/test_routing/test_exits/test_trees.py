@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcascade.routing import ExitState
-from mmcascade.routing.units.trees import join_trees, leaves, map_leaves
+from mmcascade.routing.exits.trees import join_trees, leaves, map_leaves
 
 
 class Scales(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmcascade.routing.units.trees import Tree, join_trees, leaves, map_leaves
+from mmcascade.routing.exits.trees import Tree, join_trees, leaves, map_leaves
 
 #: ``after`` of what has run nothing yet.
 FROM_INPUT = -1

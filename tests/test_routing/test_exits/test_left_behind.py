@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmcascade.routing import CascadeRouter, StageOutput, WindowPolicy
-from mmcascade.routing.units.exit_state import ExitState
+from mmcascade.routing.exits.exit_state import ExitState
 
 
 class Exit:

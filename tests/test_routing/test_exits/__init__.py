@@ -1,0 +1,1 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
