@@ -16,7 +16,7 @@ from torch import Tensor
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView
 from mmcascade.models.members.recipes.recipe import Recipe
 from mmcascade.routing.units.sources import ViewRows
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import ImageLike, read_image
 from mmcascade.runtime.preprocessing.views import View
 

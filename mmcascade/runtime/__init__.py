@@ -10,8 +10,8 @@ from mmcascade.runtime.bundle import Bundle, Decision, Failure, StageScore
 from mmcascade.runtime.description.samples import Check
 from mmcascade.runtime.drift import Drift, DriftMonitor, Expected
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.graphs import Engine
 from mmcascade.runtime.preprocessing.images import ImageLimits
+from mmcascade.runtime.running.graphs import Engine
 from mmcascade.runtime.segmentation import Cell, Segmentation, SegmentationBundle, open_bundle
 
 __all__ = [

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.description.samples import Check, agree, difference, read_samples
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.graphs import Engine, GraphRun
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits
 from mmcascade.runtime.preprocessing.step import Pixels
 from mmcascade.runtime.preprocessing.views import read_seen
+from mmcascade.runtime.running.graphs import Engine, GraphRun
+from mmcascade.runtime.running.image_route import Routed, route
 
 
 @dataclass(frozen=True)

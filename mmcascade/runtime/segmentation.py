@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcascade.runtime.bundle import Bundle, OpenedBundle
-from mmcascade.runtime.cells.confidence import image_confidence
-from mmcascade.runtime.cells.grid import Grid
-from mmcascade.runtime.cells.route import Labelled, Run, label
+from mmcascade.runtime.decision.cell_confidence import image_confidence
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.fields import is_bounded
+from mmcascade.runtime.decision.grid import Grid
 from mmcascade.runtime.description.manifest import NAME, Manifest
 from mmcascade.runtime.description.samples import Check, agree, difference, read_samples
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import BundleError, ImageError
-from mmcascade.runtime.graphs import Engine, GraphRun
+from mmcascade.runtime.fields import is_bounded
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits
+from mmcascade.runtime.running.cell_route import Labelled, Run, label
+from mmcascade.runtime.running.graphs import Engine, GraphRun
 
 
 @dataclass(frozen=True)

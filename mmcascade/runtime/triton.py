@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.decision.cascade import Routed, route
 from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import ImageError
-from mmcascade.runtime.graphs import Engine, Graph
 from mmcascade.runtime.preprocessing.views import read_seen
+from mmcascade.runtime.running.graphs import Engine, Graph
+from mmcascade.runtime.running.image_route import Routed, route
 
 #: Rows that one request to a member may have.
 MAX_BATCH = 64

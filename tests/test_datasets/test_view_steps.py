@@ -14,7 +14,7 @@ from PIL import Image
 from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.models.members.recipes.timm_recipe import timm_recipe
 from mmcascade.registry import TRANSFORMS
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.views import View
 

@@ -20,16 +20,16 @@ from mmcascade.routing import CONFIDENCES, CascadeState, ScoreMap, StageOutput
 from mmcascade.routing.confidences.cell_confidence import CellConfidence as TorchCellConfidence
 from mmcascade.routing.confidences.image_confidence import image_confidences
 from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, QuantileReducer
-from mmcascade.runtime.cells.confidence import CellConfidence, image_confidence
-from mmcascade.runtime.cells.grid import Crops, Grid, enlarged
-from mmcascade.runtime.cells.route import CellOutput, label
+from mmcascade.runtime.decision.cell_confidence import CellConfidence, image_confidence
 from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import State
+from mmcascade.runtime.decision.grid import Crops, Grid, enlarged
 from mmcascade.runtime.decision.policies import read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap as NumpyScoreMap
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import CellRules, Manifest
 from mmcascade.runtime.description.stages import BundleStage
+from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.running.cell_route import CellOutput, label
 from tests.support.members.tiny_segmentors import image, sample, tiny
 
 sides = st.integers(1, 70)

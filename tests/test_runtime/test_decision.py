@@ -21,9 +21,9 @@ from mmcascade.routing import (
     WindowPolicy,
     build_confidence,
 )
-from mmcascade.runtime.decision.cascade import route
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.fields import Fields
+from mmcascade.runtime.running.image_route import route
 from tests.support.bundles import manifest, numbered_images
 
 CONFIDENCES = tuple(routing.CONFIDENCES)

@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 
 from mmcascade.runtime import BundleError
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import Manifest
+from mmcascade.runtime.fields import Fields
 from tests.support.bundles import manifest
 
 SCHEMA = json.loads(files('mmcascade.runtime').joinpath('cascade.schema.json').read_text())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmcascade.runtime import BundleError, ImageError
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing import opencv_resize
 from mmcascade.runtime.preprocessing.images import ImageLimits, image_size, read_image
 from mmcascade.runtime.preprocessing.views import View

@@ -10,8 +10,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmcascade.registry import TRANSFORMS
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.views import View
 
 

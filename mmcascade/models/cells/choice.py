@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmcascade.models.cells.cover import Price, Rectangle, cover
 from mmcascade.routing.cost.fallback import whole_image_pays
-from mmcascade.runtime.cells.grid import Size
+from mmcascade.runtime.decision.grid import Size
 
 
 @dataclass(frozen=True)

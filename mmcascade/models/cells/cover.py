@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from mmcascade.runtime.cells.grid import Size
+from mmcascade.runtime.decision.grid import Size
 
 #: Rows and columns of cells: first row, first column, and the ends.
 Rectangle = tuple[int, int, int, int]

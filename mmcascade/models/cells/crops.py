@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmcascade.models.cells.grid import Grid
-from mmcascade.runtime.cells import grid as cells
-from mmcascade.runtime.cells.grid import Box, Size
+from mmcascade.runtime.decision import grid as cells
+from mmcascade.runtime.decision.grid import Box, Size
 
 #: The dimension of images ``(..., H, W)`` that a pipeline's flip turns round.
 MIRRORED = {'horizontal': -1, 'vertical': -2}

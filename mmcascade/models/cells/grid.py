@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mmcascade.routing.checks import is_whole
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
-from mmcascade.runtime.cells import grid as cells
-from mmcascade.runtime.cells.grid import Box, Size
+from mmcascade.runtime.decision import grid as cells
+from mmcascade.runtime.decision.grid import Box, Size
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime import Bundle
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.description.manifest import NAME
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.views import View
 

@@ -25,9 +25,9 @@ from mmcascade.models.export.graphs.segmentor_graphs import SegmentorGraph, segm
 from mmcascade.models.export.policies import cells_json
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime import Segmentation, SegmentationBundle
-from mmcascade.runtime.cells.grid import Crops, Grid
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.decision.grid import Crops, Grid
 from mmcascade.runtime.description.manifest import NAME, RESIZING
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.views import View
 

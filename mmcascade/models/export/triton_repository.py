@@ -11,7 +11,7 @@ from mmcascade.models.export.bundle_writer import check_empty
 from mmcascade.runtime import Bundle
 from mmcascade.runtime.description.manifest import NAME
 from mmcascade.runtime.description.stages import BundleStage
-from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
+from mmcascade.runtime.running.graphs import Engine, OnnxRuntimeGraph
 from mmcascade.runtime.triton import MAX_BATCH, model_name
 
 _MODEL = '''# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.

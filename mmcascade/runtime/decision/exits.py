@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.fields import Fields, is_whole
 from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields, is_whole
 
 #: Shape of what is left behind of one image.
 Shape = tuple[int, ...]

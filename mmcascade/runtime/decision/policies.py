@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.fields import Fields, is_bounded
+from mmcascade.runtime.fields import Fields, is_bounded
 
 Window = tuple[float | None, float | None]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.fusion import Floats
-from mmcascade.runtime.description.fields import Fields, is_bounded
+from mmcascade.runtime.fields import Fields, is_bounded
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcascade.runtime.cells.confidence import CellConfidence
+from mmcascade.runtime.decision.cell_confidence import CellConfidence
 from mmcascade.runtime.decision.confidence import CONFIDENCES, MEMBER
 from mmcascade.runtime.decision.fusion import FUSIONS
 from mmcascade.runtime.decision.policies import Policy, read_policy
 from mmcascade.runtime.decision.score_map import ScoreMap
-from mmcascade.runtime.description.fields import Fields, is_bounded, is_text
 from mmcascade.runtime.description.stages import BundleStage, SizedGraph, read_stages
 from mmcascade.runtime.drift import Expected
 from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields, is_bounded, is_text
 from mmcascade.runtime.preprocessing.step import read_size
 from mmcascade.runtime.preprocessing.views import View
 

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmcascade.runtime.description.fields import Fields, short
 from mmcascade.runtime.errors import BundleError
+from mmcascade.runtime.fields import Fields, short
 
 #: Folder of sample inputs, and the file in it with the decisions that they must give.
 SAMPLES, DECISIONS = 'samples', 'decisions.json'

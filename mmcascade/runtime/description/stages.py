@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmcascade.runtime.decision.exits import Shape, read_continues, read_leaves
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.step import read_size
 
 #: A bundle's files lie in its folder and have plain names.

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mmcascade.runtime.description.fields import Fields, is_bounded
 from mmcascade.runtime.errors import ImageError
+from mmcascade.runtime.fields import Fields, is_bounded
 from mmcascade.runtime.preprocessing.resizes import Filter, Resizing
 from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Size, Step, size_of
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.errors import ImageError
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing import opencv_resize
 from mmcascade.runtime.preprocessing.step import MAX_SIDE, Pixels, Size, Step, size_of
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.description.fields import Fields, is_whole
+from mmcascade.runtime.fields import Fields, is_whole
 
 Pixels = NDArray[np.uint8]
 #: Height and width in pixels.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mmcascade.runtime.description.fields import Fields
 from mmcascade.runtime.errors import ImageError
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.crops import CenterCrop, CropResize, Flip
 from mmcascade.runtime.preprocessing.images import ImageLike, ImageLimits, read_image
 from mmcascade.runtime.preprocessing.resizes import Resize, ResizeEdge, ResizeRatio, ResizeWithin

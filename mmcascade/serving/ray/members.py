@@ -19,7 +19,7 @@ from mmcascade.runtime import BundleError, Engine
 from mmcascade.runtime.decision.fusion import Floats
 from mmcascade.runtime.description.manifest import Manifest
 from mmcascade.runtime.description.stages import BundleStage, SizedGraph
-from mmcascade.runtime.graphs import GraphRun
+from mmcascade.runtime.running.graphs import GraphRun
 from mmcascade.serving.batching import Refused
 
 #: What runs graphs where a member has a GPU; the second takes what the first cannot.
@@ -124,7 +124,10 @@ class Member:
         return sha256 in self._runs
 
     def go_on(self, sha256: str, inputs: list[NDArray[Any]]) -> tuple[Floats, list[Floats]]:
-        """What the graph with this hash gives and leaves behind; see :meth:`~mmcascade.runtime.graphs.Graph.go_on`."""
+        """What the graph with this hash gives and leaves behind.
+
+        See :meth:`~mmcascade.runtime.running.graphs.Graph.go_on`.
+        """
         return self._runs[sha256].go_on(inputs)
 
 
@@ -152,11 +155,11 @@ class MemberGraph:
             )
 
     def __call__(self, images: NDArray[np.uint8]) -> Floats:
-        """See :meth:`~mmcascade.runtime.graphs.Graph.__call__`."""
+        """See :meth:`~mmcascade.runtime.running.graphs.Graph.__call__`."""
         return self.go_on([images])[0]
 
     def go_on(self, inputs: Sequence[NDArray[Any]]) -> tuple[Floats, list[Floats]]:
-        """See :meth:`~mmcascade.runtime.graphs.Graph.go_on`.
+        """See :meth:`~mmcascade.runtime.running.graphs.Graph.go_on`.
 
         Raises:
             Refused: if no replica answers in time.

@@ -224,10 +224,10 @@ def test_the_tool(run_tool, project, tmp_path):
 
 
 def test_a_bundle_that_decides_otherwise_is_never_left_behind(config, tmp_path, monkeypatch):
-    from mmcascade.runtime.decision import cascade
+    from mmcascade.runtime.running import image_route
 
-    real = cascade.confidence
-    monkeypatch.setattr(cascade, 'confidence', lambda name, state: real(name, state) * np.float32(0.9))
+    real = image_route.confidence
+    monkeypatch.setattr(image_route, 'confidence', lambda name, state: real(name, state) * np.float32(0.9))
     with pytest.raises(BundleError, match='decides otherwise'):
         run_export(copy.deepcopy(config), tmp_path / 'b', 't')
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
 from mmcascade.models.members.recipes.recipe import NormalizedNetwork, Recipe
 from mmcascade.models.members.recipes.timm_recipe import timm_recipe
 from mmcascade.models.members.recipes.torchvision_recipe import torchvision_recipe
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.views import View
 
 SIZES = [(300, 400), (331, 250), (64, 64), (90, 500)]

@@ -19,7 +19,7 @@ from mmcascade.models.cells.pixels.best_class import best_class, best_of_planes
 from mmcascade.models.cells.pixels.head_map import HeadMap
 from mmcascade.routing import StageOutput
 from mmcascade.routing.fusion.state import thinned
-from mmcascade.runtime.cells.grid import Box
+from mmcascade.runtime.decision.grid import Box
 
 # Of maps with more scores than this, one class is enlarged at a time: all would take memory, and leave the cache.
 _AT_ONCE = 1 << 21

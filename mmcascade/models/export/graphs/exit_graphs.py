@@ -19,7 +19,7 @@ from mmcascade.routing.exits.exit_state import FROM_INPUT
 from mmcascade.routing.exits.trees import leaves, map_leaves
 from mmcascade.runtime.decision.exits import Shape
 from mmcascade.runtime.description.stages import BundleStage
-from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
+from mmcascade.runtime.running.graphs import Engine, OnnxRuntimeGraph
 
 
 class ExitGraph(nn.Module):

@@ -20,7 +20,7 @@ from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime.description.stages import SizedGraph
-from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
+from mmcascade.runtime.running.graphs import Engine, OnnxRuntimeGraph
 
 #: Crops come in batches of these sizes; a graph may be right only at the one that was traced.
 _BATCHES = (1, 2, 3)

@@ -15,7 +15,7 @@ from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.network import Network, Prepared
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.runtime.description.stages import BundleStage
-from mmcascade.runtime.graphs import Engine, OnnxRuntimeGraph
+from mmcascade.runtime.running.graphs import Engine, OnnxRuntimeGraph
 
 #: Batches of these sizes are compared with torch; a graph may be right only at the one that was traced.
 BATCHES = (1, 2, 3, 5)

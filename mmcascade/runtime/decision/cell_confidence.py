@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmcascade.runtime.decision.confidence import confidence
 from mmcascade.runtime.decision.fusion import Floats, State
-from mmcascade.runtime.description.fields import Fields
+from mmcascade.runtime.fields import Fields
 
 REDUCERS = ('mean', 'quantile', 'fraction_below')
 #: Pixels this near to a bound may fall on its other side by rounding.

@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.runtime.cells.confidence import CellScore
-from mmcascade.runtime.cells.grid import MAX_CELLS, Crops, Grid, Size, enlarged
+from mmcascade.runtime.decision.cell_confidence import CellScore
 from mmcascade.runtime.decision.confidence import carried_width, member_score
 from mmcascade.runtime.decision.fusion import Floats, Output, State
+from mmcascade.runtime.decision.grid import MAX_CELLS, Crops, Grid, Size, enlarged
 from mmcascade.runtime.description.manifest import CellRules, Manifest
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.errors import ImageError
