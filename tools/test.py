@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
     output = Output(**{'metrics' if item == 'metrics' else 'predictions': args.out})
     tested = run_test(cfg, flags, output, args.verbose, started)
     if is_main_process():
-        show_test(tested)
+        show_test(tested.metrics, tested.model)
         print('\n'.join(filter(None, (args.out, args.show_dir, tested.log and f'log: {tested.log}'))))
 
 

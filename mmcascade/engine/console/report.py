@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from torch import nn
+
 from mmcascade.engine.console.metrics_table import metrics_table
 from mmcascade.engine.hooks.stage_table_hook import stage_table
-from mmcascade.engine.runs.testing import Tested
 from mmcascade.models.cascades import cascade_of
 
 
-def show_test(tested: Tested) -> None:
-    """Print the metrics, and the stages where there are some."""
-    metrics_table(tested.metrics).show()
-    cascade = cascade_of(tested.model)
+def show_test(metrics: dict[str, Any], model: nn.Module) -> None:
+    """Print the metrics of a test, and the stages of the model where there are some."""
+    metrics_table(metrics).show()
+    cascade = cascade_of(model)
     if cascade is not None:
         print()
-        stage_table(cascade.stages, tested.metrics).show()
+        stage_table(cascade.stages, metrics).show()
     print()
