@@ -25,7 +25,7 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
 
-    from mmcascade.models.parts.bundle import bundle
+    from mmcascade.models.export.checkpoint import bundle
 
     cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

@@ -33,7 +33,7 @@ from mmcascade.models.members.members import build_member
 from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.engines import installed
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 from mmcascade.routing.fusion.stage_output import StageOutput
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -22,7 +22,7 @@ from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.graphs.export import export_onnx
 from mmcascade.models.runtimes.graphs.graph_cache import GraphCache
 from mmcascade.models.runtimes.graphs.subject import Subject
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 
 #: Labels ``(N)`` and, for a cascade, exit stages ``(N)``.
 Decisions = tuple[np.ndarray, np.ndarray | None]

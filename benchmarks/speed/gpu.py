@@ -225,7 +225,7 @@ def graphs(setting: Setting) -> list[Row]:
 
     from mmcascade.models.runtimes.build import build_runtime
     from mmcascade.models.runtimes.execution import Execution
-    from mmcascade.models.stages.classifier_network import ClassifierNetwork
+    from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 
     wanted = ('CPUExecutionProvider',) if setting.dry else ('CUDAExecutionProvider', 'TensorrtExecutionProvider')
     there = onnxruntime.get_available_providers()

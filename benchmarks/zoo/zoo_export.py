@@ -33,8 +33,8 @@ from mmcascade.models.runtimes.graphs.checked_graphs import CheckedGraphs, Graph
 from mmcascade.models.runtimes.graphs.fixed_rows import FixedRows
 from mmcascade.models.runtimes.graphs.graph_cache import GraphCache
 from mmcascade.models.runtimes.graphs.subject import Subject
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, print_table, write_rows

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmcascade.models.members.member_configs import model_config
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 
 Weights = dict[str, Tensor]
 

@@ -16,7 +16,7 @@ with needed_by('a member of OpenMMLab'):
     from mmcascade.engine.configs.member_pipelines import member_pipeline
     from mmcascade.models.members.members import ZOO, build_member
     from mmcascade.models.members.recipes.openmmlab_recipe import pipeline_view
-    from mmcascade.models.stages.classifier_network import ClassifierNetwork
+    from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 
 
 class OpenMMLabNetwork(nn.Module):

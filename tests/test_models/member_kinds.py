@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmcascade.models.members.members import Member
-from mmcascade.models.stages.class_outputs import class_output
+from mmcascade.models.runtimes.networks.class_outputs import class_output
 
 CLASSES = ('ant', 'bee', 'cat', 'dog', 'elk')
 

@@ -16,7 +16,7 @@ from mmcascade.calibration.detectors import BankError, FeatureBank
 from mmcascade.calibration.stores.score_store import StoreError
 from mmcascade.engine.runs.fit_detector import fit_bank
 from mmcascade.engine.runs.prepare_store import prepare_store
-from mmcascade.models.stages.features import feature_output
+from mmcascade.models.runtimes.networks.features import feature_output
 from mmcascade.registry import MODELS
 from tests.support import ROOT
 from tests.support.members.tiny_models import CLASSES, tiny

@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mmcascade.models.members.exits.exit_network import ExitCosts, ExitNetwork
 from mmcascade.models.members.members import Member, build_member
 from mmcascade.models.parts.exit_parts import (
     EXIT_KEYS,
@@ -23,12 +22,13 @@ from mmcascade.models.parts.exit_parts import (
 from mmcascade.models.runtimes.batch_sizes import AUTO
 from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import PRECISIONS
-from mmcascade.models.runtimes.network import mac_counter
-from mmcascade.models.stages.class_outputs import ScoreFunction, class_output
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.class_outputs import ScoreFunction, class_output
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.exit_network import ExitCosts, ExitNetwork
+from mmcascade.models.runtimes.networks.features import feature_output, no_features
+from mmcascade.models.runtimes.networks.network import mac_counter
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.exit_stage import Course, ExitStage
-from mmcascade.models.stages.features import feature_output, no_features
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.models.stages.views.clip_frames import LAYOUTS, Frames, Layout
 from mmcascade.models.stages.views.device_view import INTERPOLATIONS, DeviceView, checked_size

@@ -22,9 +22,9 @@ from mmcascade.models.parts.cascade_parts import (
     member_from_spec,
     stage_options,
 )
-from mmcascade.models.runtimes.network import mac_counter
+from mmcascade.models.runtimes.networks.network import mac_counter
+from mmcascade.models.runtimes.networks.segmentor_network import HeadNetwork, SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.choosing_stage import ChoosingStage
-from mmcascade.models.stages.segmentor_network import HeadNetwork, SegmentorNetwork, no_segmentor
 from mmcascade.models.stages.segmentor_stage import ON, SegmentorStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.registry import TASK_UTILS

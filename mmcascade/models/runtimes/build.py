@@ -6,7 +6,7 @@ from __future__ import annotations
 from mmcascade.models.runtimes.compiled_runtime import CompiledRuntime
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.graph_runtime import GraphRuntime
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.models.runtimes.torch_runtime import TorchRuntime
 

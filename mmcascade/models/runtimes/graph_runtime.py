@@ -14,7 +14,7 @@ from mmcascade.models.runtimes.graphs.agreement import TOLERANCES
 from mmcascade.models.runtimes.graphs.checked_graphs import CheckedGraphs, GraphError, Opened
 from mmcascade.models.runtimes.graphs.graph_cache import GraphCache
 from mmcascade.models.runtimes.graphs.subject import Subject
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.routing import StageOutput
 

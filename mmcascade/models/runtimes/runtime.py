@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 from mmcascade.routing import StageOutput
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.routing import StageOutput
 

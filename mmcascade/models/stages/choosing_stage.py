@@ -19,7 +19,7 @@ from mmcascade.models.cells.cover import Rectangle, cells_in, span_of
 from mmcascade.models.cells.crops import ONE
 from mmcascade.models.cells.grid import Size
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 from mmcascade.models.stages.segmentor_stage import SegmentorStage, crops_at_once
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.routing import MacCounter, UnitBatch

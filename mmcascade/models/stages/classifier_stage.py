@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.models.stages.views.device_view import DeviceView
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmcascade.calibration.stores.identity import StageIdentity
-from mmcascade.models.members.exits.exit_network import ExitCosts, ExitNetwork, empty_row
+from mmcascade.models.runtimes.networks.exit_network import ExitCosts, ExitNetwork, empty_row
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.stage import StageOptions
 from mmcascade.models.stages.views.device_view import DeviceView

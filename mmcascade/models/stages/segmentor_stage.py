@@ -20,7 +20,7 @@ from mmcascade.models.cells.pixels.cell_pixels import CellPixels, concatenated
 from mmcascade.models.cells.pixels.head_map import HeadMap
 from mmcascade.models.cells.pixels.scores import CropScores, ImageScores, Scores
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.stages.segmentor_network import HeadOutput, SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import HeadOutput, SegmentorNetwork
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 

@@ -15,7 +15,7 @@ from mmcascade.calibration.stores.identity import StageIdentity
 from mmcascade.models.runtimes.batch_sizes import AUTO, settled_size
 from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.views.resolution import FIXED_SIZE, macs_at

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 import mmcascade.models  # noqa: F401
 from mmcascade.models.members.exits.exit_heads import distillation
-from mmcascade.models.members.exits.exit_network import ExitCosts, ExitNetwork
 from mmcascade.models.members.exits.levels import LEVELS, levels_of
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.weights.checkpoints import CheckpointError
+from mmcascade.models.runtimes.networks.exit_network import ExitCosts, ExitNetwork
 from mmcascade.registry import MODELS
 from mmcascade.routing import ExitState
 from tests.support.members.tiny_models import CLASSES, PREPROCESSOR, VIT_ARCH

@@ -14,8 +14,8 @@ from torch import nn
 
 from mmcascade.models.runtimes.compiled_runtime import CompiledRuntime, pad_rows, padded_size
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
-from mmcascade.models.stages.features import feature_output
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.features import feature_output
 
 
 def compiled(module, kind=CompiledRuntime):
@@ -112,6 +112,7 @@ def test_a_copy_compiles_its_own_weights():
 def test_probabilities_cannot_be_compiled(monkeypatch, member):
     with pytest.raises(ValueError, match='class scores only; leave it out where the confidence reads features'):
         CompiledRuntime(ClassifierNetwork(member, feature_output), Execution(compile=True))
-    monkeypatch.setattr('mmcascade.models.stages.classifier_network.classifier_gives_logits', lambda module: False)
+    networks = 'mmcascade.models.runtimes.networks.classifier_network'
+    monkeypatch.setattr(f'{networks}.classifier_gives_logits', lambda module: False)
     with pytest.raises(ValueError, match='only predicts probabilities; leave compile= out'):
         compiled(member)

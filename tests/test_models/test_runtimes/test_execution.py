@@ -12,7 +12,7 @@ import torch
 from mmcascade.models.runtimes import batch_sizes
 from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
 from mmcascade.registry import MODELS
 from tests.support.members.tiny_models import images, tiny
 

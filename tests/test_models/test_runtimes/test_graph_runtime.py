@@ -17,10 +17,10 @@ from mmcascade.models.runtimes.graph_runtime import MAX_SHAPES, GraphRuntime
 from mmcascade.models.runtimes.graphs import checked_graphs
 from mmcascade.models.runtimes.graphs.agreement import sample_images
 from mmcascade.models.runtimes.graphs.checked_graphs import GraphError
-from mmcascade.models.stages.class_outputs import class_output
-from mmcascade.models.stages.classifier_network import ClassifierNetwork
-from mmcascade.models.stages.features import feature_output
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.class_outputs import class_output
+from mmcascade.models.runtimes.networks.classifier_network import ClassifierNetwork
+from mmcascade.models.runtimes.networks.features import feature_output
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 from tests.support.members import tiny_models, tiny_segmentors
 
 pytestmark = pytest.mark.slow

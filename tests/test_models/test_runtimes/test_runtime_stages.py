@@ -183,7 +183,7 @@ def test_bad_stages_are_refused_when_the_cascade_is_built(classifiers, options, 
 
 def test_a_confidence_that_reads_features_is_refused_when_the_cascade_is_built(classifiers):
     from mmcascade.models.parts.cascade_parts import build_stages
-    from mmcascade.models.stages.features import feature_output
+    from mmcascade.models.runtimes.networks.features import feature_output
 
     members = torch.nn.ModuleDict(dict(small=classifiers['small']))
     with pytest.raises(ValueError, match='reads features'):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.models.stages.segmentor_network import HeadNetwork, SegmentorNetwork, ends_with_enlarging
+from mmcascade.models.runtimes.networks.segmentor_network import HeadNetwork, SegmentorNetwork, ends_with_enlarging
 from mmcascade.routing import CONFIDENCES, FUSIONS, CascadeState, CellConfidence, UnitBatch
 from mmcascade.routing.confidences.pixel_reducers import FractionBelowReducer, QuantileReducer
 from tests.support.members.tiny_segmentors import TINY, batch, image, sample, tiny

@@ -8,7 +8,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmcascade.models.members.other_tasks import other_task
-from mmcascade.models.stages.class_outputs import class_output, classifier_gives_logits
+from mmcascade.models.runtimes.networks.class_outputs import class_output, classifier_gives_logits
 from tests.test_models.member_kinds import (
     CLASSES,
     images,

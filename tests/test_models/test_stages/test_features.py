@@ -8,8 +8,8 @@ import torch
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmpretrain.registry import MODELS
 
-from mmcascade.models.stages.class_outputs import class_output
-from mmcascade.models.stages.features import feature_output, no_features
+from mmcascade.models.runtimes.networks.class_outputs import class_output
+from mmcascade.models.runtimes.networks.features import feature_output, no_features
 from tests.support.members.tiny_models import CLASSES, TINY, images, tiny
 
 

@@ -15,8 +15,13 @@ from torch import nn
 
 from mmcascade.models.parts.segmentor_parts import output_stride
 from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.runtimes.networks.segmentor_network import (
+    SegmentorNetwork,
+    _starts,
+    no_segmentor,
+    segmentor_gives_logits,
+)
 from mmcascade.models.runtimes.torch_runtime import TorchRuntime
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork, _starts, no_segmentor, segmentor_gives_logits
 from mmcascade.registry import MODELS
 from tests.support.members.tiny_segmentors import TINY, batch, image, tiny
 

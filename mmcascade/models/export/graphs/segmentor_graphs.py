@@ -16,7 +16,7 @@ from mmcascade.models.export.graphs.stage_graphs import FIXED
 from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, difference, sample_images
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
 from mmcascade.models.runtimes.graphs.member_graph import graph_values
-from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime.description.stages import SizedGraph

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, difference, sample_images
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
-from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.runtime.description.stages import BundleStage
 from mmcascade.runtime.running.graphs import Engine, OnnxRuntimeGraph

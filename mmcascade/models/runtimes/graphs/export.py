@@ -16,7 +16,7 @@ import torch
 
 from mmcascade.models.runtimes.graphs.agreement import sample_images
 from mmcascade.models.runtimes.graphs.member_graph import MemberGraph
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 from mmcascade.routing.exits.trees import map_leaves
 
 #: The version of ONNX's operators that graphs are written in.

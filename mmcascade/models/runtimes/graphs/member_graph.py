@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmcascade.models.runtimes.network import Network
-from mmcascade.models.stages.class_outputs import owner
+from mmcascade.models.runtimes.networks.class_outputs import owner
+from mmcascade.models.runtimes.networks.network import Network
 
 
 class MemberGraph(nn.Module):

@@ -14,7 +14,7 @@ from mmcascade.calibration.stores.fingerprints import fingerprint, module_finger
 from mmcascade.models.runtimes.graphs.agreement import Difference, difference
 from mmcascade.models.runtimes.graphs.export import OPSET
 from mmcascade.models.runtimes.graphs.graph_cache import SCHEMA
-from mmcascade.models.runtimes.network import Network
+from mmcascade.models.runtimes.networks.network import Network
 
 _WRITERS = ('torch', 'onnx', 'onnxscript')
 

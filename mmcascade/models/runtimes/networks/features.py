@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.models.stages.class_outputs import classifier_gives_logits, owner
+from mmcascade.models.runtimes.networks.class_outputs import classifier_gives_logits, owner
 from mmcascade.routing.fusion.stage_output import StageOutput, at_least_float32
 
 
@@ -39,8 +39,8 @@ def feature_output(module: nn.Module, inputs: Tensor) -> StageOutput:
         inputs: ``(N, channels, H, W)``, as the module's data preprocessor leaves it.
 
     Returns:
-        Logits ``(N, classes)``, those of :func:`~mmcascade.models.stages.class_outputs.class_output`, and features
-        ``(N, D)``.
+        Logits ``(N, classes)``, those of :func:`~mmcascade.models.runtimes.networks.class_outputs.class_output`, and
+        features ``(N, D)``.
 
     Raises:
         TypeError: if the features are no row per image.

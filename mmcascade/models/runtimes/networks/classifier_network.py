@@ -6,8 +6,13 @@ from __future__ import annotations
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmcascade.models.runtimes.network import Network, Prepared
-from mmcascade.models.stages.class_outputs import ScoreFunction, class_output, class_values, classifier_gives_logits
+from mmcascade.models.runtimes.networks.class_outputs import (
+    ScoreFunction,
+    class_output,
+    class_values,
+    classifier_gives_logits,
+)
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
 

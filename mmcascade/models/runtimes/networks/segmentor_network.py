@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmcascade.models.cells.grid import Size
-from mmcascade.models.runtimes.network import Network, Prepared
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
 # Their decode heads sum the probabilities of mask classes over masks: scores of classes, but no logits.

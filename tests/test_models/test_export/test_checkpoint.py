@@ -14,7 +14,7 @@ from mmpretrain.models import ImageClassifier
 from mmcascade.calibration.detectors import FeatureBank
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
-from mmcascade.models.parts.bundle import bundle
+from mmcascade.models.export.checkpoint import bundle
 from mmcascade.registry import MODELS
 from tests.support.members.tiny_models import images
 from tests.support.projects.tiny_project import make_project

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mmcascade.models.members.exits.multi_exit import MultiExit
-from mmcascade.models.runtimes.network import Network, Prepared
-from mmcascade.models.stages.classifier_network import preprocess
+from mmcascade.models.runtimes.networks.classifier_network import preprocess
+from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.routing import MacCounter, StageOutput
 from mmcascade.routing.exits.exit_state import FROM_INPUT, ExitState
 from mmcascade.routing.fusion.stage_output import at_least_float32
