@@ -17,7 +17,7 @@ from mmcascade.visualization.style import save
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'docs'))
-from import_graph import imports_of  # noqa: E402
+from import_graph import imports_in, imports_of  # noqa: E402
 
 #: From the ground up; each part imports from lower floors only. Metrics for MMEngine stand apart from other evaluation.
 FLOORS: tuple[tuple[str, ...], ...] = (
@@ -127,7 +127,8 @@ def draw(graph: Mapping[str, Iterable[str]]) -> Figure:
 
 
 def main() -> None:
-    for path in save(draw(imports_of(ROOT / 'mmcascade')), ROOT / 'docs' / 'en' / 'images' / 'architecture.svg'):
+    graph = imports_of(imports_in(ROOT / 'mmcascade'))
+    for path in save(draw(graph), ROOT / 'docs' / 'en' / 'images' / 'architecture.svg'):
         print(f'wrote {path.relative_to(ROOT)}')
 
 
