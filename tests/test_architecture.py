@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import sys
@@ -60,15 +61,25 @@ def foreign(graph):
     )
 
 
+def entries(folder):
+    """What a folder of the package shows."""
+    files = [path for path in folder.glob('*.py') if path.name != '__init__.py']
+    return files + [path.parent for path in folder.glob('*/__init__.py')]
+
+
 def crowded(package):
     """Folders below a package that show more than fits into a view."""
     found = {}
     for folder in sorted(path.parent for path in package.rglob('__init__.py')):
-        shown = [path for path in folder.iterdir() if path.suffix == '.py' and path.name != '__init__.py']
-        shown += [path.parent for path in folder.glob('*/__init__.py')]
-        if folder != package and len(shown) > MOST_IN_A_FOLDER:
-            found[str(folder.relative_to(package))] = len(shown)
+        shown = len(entries(folder))
+        if folder != package and shown > MOST_IN_A_FOLDER:
+            found[str(folder.relative_to(package))] = shown
     return found
+
+
+def exists(place, parts):
+    path = place.joinpath(*parts)
+    return path.is_dir() or path.with_suffix('.py').is_file()
 
 
 @pytest.fixture(scope='module')
@@ -108,10 +119,31 @@ def test_every_part_stands_on_a_floor(graph):
     assert parts == {part for floor in FLOORS for part in floor}
 
 
-def test_folders_show_few_entries_and_say_what_they_hold():
+def test_folders_show_few_entries():
     assert crowded(PACKAGE) == {}
+
+
+def test_folders_say_what_they_hold_and_what_belongs_elsewhere():
+    short = []
+    for face in PACKAGE.glob('*/**/__init__.py'):
+        said = ast.get_docstring(ast.parse(face.read_text())) or ''
+        first, _, rest = said.partition('\n\n')
+        if not first or len(entries(face.parent)) > 2 and not 1 < len(rest.splitlines()) < 6:
+            short.append(str(face.relative_to(ROOT)))
+    assert short == []
+
+
+def test_folders_name_what_exists():
+    wrong = []
     for face in PACKAGE.rglob('__init__.py'):
-        assert re.search(r'^"""\S.+', face.read_text(), re.MULTILINE), f'{face} does not say what lives there'
+        said = ast.get_docstring(ast.parse(face.read_text())) or ''
+        places = [folder for folder in (face.parent, *face.parents) if PACKAGE in (folder, *folder.parents)]
+        for name in re.findall(r'``([a-z_]+(?:\.[a-z_]+)+)``', said):
+            parts = name.split('.')
+            near = [place for place in places if exists(place, parts[:1])]
+            if near and not any(exists(place, parts) for place in near):
+                wrong.append(f'{face.relative_to(ROOT)}: {name}')
+    assert wrong == []
 
 
 def test_a_made_tree_with_every_fault_is_refused(tmp_path):

@@ -1,5 +1,11 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Data sets, parts of data sets, and where their files come from."""
+"""Data sets, parts of data sets, and how images are told apart and named.
+
+``CalibrationSplit`` and ``unit_keys`` see to it that no image is calibrated and tested on; ``data_files`` tells later
+whether data is still the same. A data set or transform registers itself in ``DATASETS`` or ``TRANSFORMS`` and is
+imported below, those of MMSegmentation only where it is there. Classes of data and members are compared in
+``engine.configs.classes``.
+"""
 
 from mmcascade._system.extras import needed_by
 

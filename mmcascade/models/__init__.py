@@ -2,7 +2,9 @@
 """Who predicts. Each half works where the other half's library is not installed.
 
 Without MMEngine nothing is registered here, and what is left are the networks of other libraries and how they want
-their images (``members.networks``, ``members.recipes``), which ``mmcascade.Cascade`` runs.
+their images (``members.networks``, ``members.recipes``), which ``mmcascade.Cascade`` runs. A cascade for a third task
+derives from ``CascadeModel`` and is registered below. From the ground up: ``members`` and ``cells``, ``runtimes``,
+``stages``, ``parts``, the cascades, ``export``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What decides and what runs: pure torch, no OpenMMLab library is imported here."""
+"""What decides and what runs: pure torch, no OpenMMLab library is imported here.
+
+The way of a batch, and what may be touched, is in the README beside this file. New confidences, policies and pixel
+reducers derive from ``Confidence``, ``ExitPolicy`` or ``PixelReducer`` and register themselves; the names below are
+what users import for that.
+"""
 
 from mmcascade.routing.cached_stage import CachedStage
 from mmcascade.routing.confidences.cell_confidence import CellConfidence

@@ -3,7 +3,8 @@
 
 ``Bundle(DIR).decide(images)`` reads images, makes the views, runs the graphs on those that go on, and decides. What a
 bundle may say is checked in :mod:`~mmcascade.runtime.description.manifest`; the arithmetic repeats that of
-:mod:`mmcascade.routing` and is tied to it by tests.
+:mod:`mmcascade.routing` and is tied to it by tests. From the ground up: ``fields``, ``preprocessing``, ``decision``,
+``description``, ``running``, and the bundles of either task.
 """
 
 from mmcascade.runtime.bundle import Bundle, Decision, Failure, StageScore

@@ -1,5 +1,11 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Scores of every stage on a data set, kept on disk, and whose scores they are."""
+"""Scores of every stage on a data set, kept on disk, and whose scores they are.
+
+A kind of store derives from ``Store`` with a header from ``StoreHeader``. Outputs reach the disk before the number of
+filled images does, so a kill loses little; another cascade, other weights or other data are refused by
+``StoreIdentity``. Stores are filled by ``engine.runs.filling`` and read by ``calibration.replay``; files of earlier
+versions still open.
+"""
 
 from __future__ import annotations
 

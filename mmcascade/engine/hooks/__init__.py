@@ -1,5 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Pictures and tables after a test."""
+"""What a Runner does beside a test: pictures of decisions, the table of stages, curves for trackers, progress.
+
+A hook registers itself in ``HOOKS`` and is imported below. It reads what a test leaves in data samples and metrics, and
+computes no figure of its own: figures are ``evaluation.metrics``, drawing is ``visualization``. Hooks import no loop
+and no run, so that they work in the tools of other libraries, too.
+"""
 
 from mmcascade._system.extras import require
 

@@ -1,8 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
 """Curves and summaries of how well a confidence ranks units; numpy only.
 
-Every function takes (n,) scores (higher is more certain) and (n,) flags, works in float64, ignores
-the order of the units and returns fractions. The metrics print percent.
+Every function takes (n,) scores (higher is more certain) and (n,) flags, works in float64, ignores the order of the
+units and returns fractions. The metrics print percent. A new summary is a function of a ``Ranked`` in
+``ranking.summaries``, so that intervals can draw it, too, and has a slow reference in ``tests/test_evaluation``.
 """
 
 from mmcascade.evaluation.curves.roc_curves import RocCurve, aupr, auroc, fpr_at_tpr, roc_curve

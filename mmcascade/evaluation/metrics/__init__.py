@@ -1,5 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""The metrics of MMEngine: thin, they collect what samples carry and hand it to :mod:`mmcascade.evaluation.curves`."""
+"""The metrics of MMEngine: thin, they collect what samples carry and hand it to :mod:`mmcascade.evaluation.curves`.
+
+A metric derives from ``SampleMetric`` (``RankingMetric``, if it reads a ranking; ``SetMetric``, if data sets stand
+against each other), registers itself in ``METRICS`` and is imported below. It computes nothing that a function of the
+curves could. Keys that are printed stay: configs, tables and trackers name them.
+"""
 
 from mmcascade._system.extras import needed_by
 

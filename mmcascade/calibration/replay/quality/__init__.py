@@ -1,5 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""How good a cascade is. Each module registers what it holds, so all qualities are known once this is imported."""
+"""How good a cascade is. Each module registers what it holds, so all qualities are known once this is imported.
+
+A quality derives from ``Quality`` (``ScoreQuality``, if it depends on the scores that are judged), says what a unit
+carries and what the sum is worth, and is registered in ``QUALITIES`` and imported below: fits, grids and searches then
+take it. Figures of a test run are metrics, in ``evaluation.metrics``.
+"""
 
 from mmcascade.calibration.replay.quality.accuracy import Accuracy
 from mmcascade.calibration.replay.quality.class_iou import ClassIoU, class_number

@@ -1,5 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What runs graphs of members: one file each, and their names in configs."""
+"""What runs graphs of members: one file each, and their names in configs.
+
+An engine derives from ``Engine``, says its precisions, opens a graph as a session, and is added to ``ENGINES``; its
+library is imported when it opens one. It knows no member: graphs are written and compared with torch in ``graphs``.
+Bundles have engines of their own, without torch, in ``runtime.running``.
+"""
 
 from __future__ import annotations
 
