@@ -50,7 +50,7 @@ class CellStore(Store):
     header_type = CellHeader
 
     header: CellHeader
-    _count: int
+    _cells: int
     _checksum: int
 
     def __init__(self, folder: Path, header: CellHeader) -> None:
@@ -77,33 +77,29 @@ class CellStore(Store):
     @property
     def progress(self) -> dict[str, Any]:
         """What the progress file holds."""
-        return {'images': self.filled, 'cells': self._count, 'checksum': self._checksum}
+        return {'images': self.filled, 'cells': self._cells, 'checksum': self._checksum}
 
     def append(self, image: int, records: CellRecords) -> None:
         """Add the cells of the next image.
 
         Raises:
-            ValueError: if it is another image's turn, or the records do not fit the store.
+            ValueError: if it is another image's turn, none is missing, or the records do not fit the store.
         """
-        if image != self.filled or self.complete:
+        self._check_room(1)
+        if image != self.filled:
             raise ValueError(f'image {self.filled} of {self.images} is the next one, got image {image}')
         try:
             data = as_records(records, self._type, image).tobytes()
         except ValueError as error:
             raise ValueError(f'the records of image {image} do not fit: {error}') from None
-        try:
+        with self._writing():
             with open(self.folder / _FILE, 'r+b') as file:
-                file.seek(self._count * self._type.itemsize)
+                file.seek(self._cells * self._type.itemsize)
                 file.truncate()  # what a run wrote that ended before it was counted
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            self.__dict__.pop('cells', None)
-            self.filled, self._count = image + 1, self._count + len(records)
-            self._checksum = zlib.crc32(data, self._checksum)
-            self._write_progress()
-        except OSError as error:
-            raise StoreError(f'the store of cells {self.folder} cannot be written: {error.strerror or error}') from None
+            self._count(filled=image + 1, _cells=self._cells + len(records), _checksum=zlib.crc32(data, self._checksum))
 
     @cached_property
     def cells(self) -> RecordedCells:
@@ -129,12 +125,12 @@ class CellStore(Store):
         write_json(folder / PROGRESS, {'images': 0, 'cells': 0, 'checksum': 0})
 
     def _read_progress(self, data: Mapping[str, Any]) -> None:
-        self.filled, self._count, self._checksum = (data[key] for key in ('images', 'cells', 'checksum'))
+        self.filled, self._cells, self._checksum = (data[key] for key in ('images', 'cells', 'checksum'))
         if any(type(value) is not int or value < 0 for value in data.values()) or self.filled > self.images:
             raise ValueError(f'{PROGRESS} says {data}, and there are {self.images} images')
 
     def _bytes(self) -> bytes:
-        size = self._count * self._type.itemsize
+        size = self._cells * self._type.itemsize
         with open(self.folder / _FILE, 'rb') as file:
             if os.fstat(file.fileno()).st_size < size:
                 raise ValueError(f'{_FILE} is cut off')

@@ -72,7 +72,7 @@ class RowFile:
     def write(self, start: int, rows: np.ndarray, checksum: int) -> int:
         """Write rows from a place on, and wait until they are on disk; gives the checksum of all rows up to them."""
         array = self.read()
-        data = np.ascontiguousarray(np.broadcast_to(rows, (len(rows), *self.shape[1:])), self.dtype).tobytes()
+        data = np.ascontiguousarray(rows, self.dtype).tobytes()
         row = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         with open(self.path, 'r+b') as file:
             file.seek(array.offset + start * row)

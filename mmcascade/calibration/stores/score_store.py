@@ -33,8 +33,6 @@ class ScoreStore(Store):
     """A folder with one memory-mapped array of scores per stage.
 
     Attributes:
-        header: what the store says of itself.
-        filled: how many units are complete.
         scores: per stage float32 ``(units, classes)``.
         features: per stage float32 ``(units, D)``, or None where none are kept.
         macs: float64 ``(units, stages)``, multiply-adds of each stage after those before it.
@@ -152,11 +150,15 @@ class ScoreStore(Store):
         """Add the next units: one output per stage for the same units.
 
         Raises:
-            StoreError: if a stage gives something else than before, a label is no class, or the disk is full.
+            StoreError: if there are more than are missing, a stage gives something else than before, a label is no
+                class, or the disk is full. The store is then as it was.
         """
         labels = np.asarray(labels)
         start, stop = self.filled, self.filled + len(labels)
+        self._check_room(len(labels))
         self._check_labels(labels)
+        if len(outputs) != self.header.stages:
+            raise StoreError(f'there are {self.header.stages} stages, got outputs of {len(outputs)}')
         rows: dict[str, np.ndarray] = {LABELS: labels}
         macs, spent = (np.zeros((stop - start, self.header.stages)) for _ in range(2))
         for k, output in enumerate(outputs):
@@ -171,20 +173,20 @@ class ScoreStore(Store):
             if output.state is not None:
                 spent[:, k] = np.asarray(output.state.spent)
         rows['macs.npy'], rows[SPENT] = macs, spent
-        try:
-            self._checksums = {
+        for name, file in self._files.items():
+            if rows[name].shape != (expected := (len(labels), *file.shape[1:])):
+                raise StoreError(f'{name} takes rows of shape {expected}, got {rows[name].shape}')
+        with self._writing():
+            checksums = {
                 name: file.write(start, rows[name], self._checksums[name]) for name, file in self._files.items()
             }
-            self.filled = stop
-            self._write_progress()
-        except OSError as error:
-            raise StoreError(f'the score store {self.folder} cannot be written: {error.strerror or error}') from None
+            self._count(filled=stop, _checksums=checksums)
 
     def relabel(self, labels: np.ndarray) -> None:
         """Put other labels in place of those of the filled units; the scores stay.
 
         Raises:
-            StoreError: if a label is no class.
+            StoreError: if a label is no class, or the disk is full.
         """
         if len(labels) != self.filled:
             raise StoreError(f'{self.filled} units are filled, got {len(labels)} labels')
@@ -193,12 +195,12 @@ class ScoreStore(Store):
         # A file of its own, so that whoever reads the store meanwhile has the old labels or the new ones.
         whole = np.full(self.units, 0, np.int64)
         whole[: self.filled] = labels
-        with written_whole(self.folder / name, 'wb') as file:
-            np.save(file, whole, allow_pickle=False)
-        self._labels = name
-        self._files = _files(self.folder, self.header, name)
-        self._checksums[LABELS] = self._files[LABELS].checksum(self.filled)
-        self._write_progress()
+        with self._writing():
+            with written_whole(self.folder / name, 'wb') as file:
+                np.save(file, whole, allow_pickle=False)
+            files = _files(self.folder, self.header, name)
+            checksums = self._checksums | {LABELS: files[LABELS].checksum(self.filled)}
+            self._count(_labels=name, _files=files, _checksums=checksums)
 
     def _check_labels(self, labels: np.ndarray) -> None:
         if len(labels) and not -1 <= int(np.min(labels)) <= int(np.max(labels)) < self.header.classes:

@@ -171,6 +171,15 @@ class Store(ABC):
                 'with tools/calibrate.py first'
             )
 
+    def _check_room(self, more: int) -> None:
+        """Raise StoreError if fewer images are missing than are to be written."""
+        missing = self.header.size - self.filled
+        if more > missing:
+            raise StoreError(
+                f'the {self.name} {self.folder} holds {self.filled} of {self.header.size} {self._what} and takes '
+                f'{missing} more, got {more}'
+            )
+
     #: What is counted, in messages.
     _what: ClassVar[str] = 'images'
 
@@ -183,8 +192,23 @@ class Store(ABC):
     def _read_progress(self, data: Mapping[str, Any]) -> None:
         """Set ``filled`` and what else the file holds, or raise ValueError, KeyError or TypeError."""
 
-    def _write_progress(self) -> None:
-        write_json(self.folder / PROGRESS, self.progress)
+    def _count(self, **state: Any) -> None:
+        """Count what is on disk now, by new values of what :attr:`progress` reads; the old ones stay if that fails."""
+        before = {name: getattr(self, name) for name in state}
+        vars(self).update(state)
+        try:
+            write_json(self.folder / PROGRESS, self.progress)
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Inside, a disk that is full or may only be read is a StoreError."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f'the {self.name} {self.folder} cannot be written: {error.strerror or error}') from None
 
 
 @contextmanager

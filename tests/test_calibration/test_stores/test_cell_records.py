@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcascade.calibration.stores.cell_records import CellRecords, as_records, from_records, position, record_type
+from mmcascade.calibration.stores.cell_records import CellRecords, as_records, position, record_type
 from mmcascade.routing.units.unit_batch import CELLS_PER_IMAGE
 
 
@@ -55,27 +55,6 @@ def test_a_cell_may_be_labelled_predicted_and_right_all_over():
 def test_one_step_beyond_a_bound_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         records(**change).check()
-    with pytest.raises(ValueError, match=message):
-        as_records(records(**change), record_type(2, 1, 1), 0)
-
-
-def test_what_is_written_is_what_comes_back():
-    given = records()
-    found = from_records(as_records(given, record_type(2, 1, 1), 7))
-    assert found.image.tolist() == [7, 7] and len(found) == 2
-    for name in ('cell', 'area', 'label', 'confidence', 'intersect', 'predicted', 'macs'):
-        assert np.array_equal(getattr(found, name), getattr(given, name)), name
-    assert found.select(np.array([1])).cell.tolist() == [3]
-
-
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        (dict(macs=np.zeros((2, 2))), r'macs has shape \(2, 2\), expected \(2, 1\)'),
-        (dict(area=np.array([6.0, 4.0])), 'area has type float64, expected int64'),
-    ],
-)
-def test_arrays_of_another_shape_or_type_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         as_records(records(**change), record_type(2, 1, 1), 0)
 
