@@ -6,11 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mmcascade import CascadeSegmentor, WindowCascadeClassifier, WindowPolicy
-from mmcascade.models.runtimes.engines import engine_from
 from tests.support.members import tiny_models, tiny_segmentors
 
 pytestmark = pytest.mark.slow
@@ -112,15 +109,6 @@ def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, si
         assert float((ours[2] != theirs[2]).float().mean()) <= 0.001
 
 
-def test_multiply_adds_are_those_of_the_torch_member(classifiers):
-    images = tiny_models.images(8)
-    macs = []
-    for runtime in ('torch', 'onnxruntime'):
-        model = classifier(classifiers, [(None, None)], [runtime, runtime])
-        macs.append([s.macs for s in model.forward([images], mode='predict')])
-    assert macs[0] == macs[1] and macs[0][0] > 0
-
-
 def test_another_precision_is_another_stage_and_an_exact_runtime_is_the_same_one(classifiers):
     small = dict(small=classifiers['small'])
 
@@ -151,23 +139,6 @@ def test_the_same_member_may_be_two_stages_of_different_precision(classifiers):
     np.testing.assert_allclose(decided(model, images)[2][went_on], decided(alone, images)[2][went_on], atol=1e-5)
 
 
-@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
-def test_batch_size_auto_knows_the_runtime(classifiers, runtime, monkeypatch):
-    from mmcascade.models.stages import stage as stage_module
-
-    seen = []
-
-    def settled(run, row, device):
-        seen.append((run.execution, tuple(row.shape)))
-        return 4
-
-    monkeypatch.setattr(stage_module, 'settled_size', settled)
-    model = classifier(dict(small=classifiers['small']), [], [runtime], batch_size='auto')
-    decided(model, tiny_models.images(6))
-    assert seen == [(model.stages[0].execution, (3, 32, 32))]
-    assert model.stages[0].batch_size == 4 and model.stages[0].execution.runtime == engine_from(runtime)
-
-
 @pytest.mark.parametrize(
     'options, says',
     [
@@ -188,14 +159,3 @@ def test_a_confidence_that_reads_features_is_refused_when_the_cascade_is_built(c
     members = torch.nn.ModuleDict(dict(small=classifiers['small']))
     with pytest.raises(ValueError, match='reads features'):
         build_stages(members, [dict(member='small', runtime='onnxruntime')], feature_output)
-
-
-@given(st.integers(1, 9))
-def test_rows_do_not_depend_on_the_other_rows(first):
-    members = dict(small=tiny_models.tiny('resnet', spread=6.0))
-    model = classifier(members, [], ['onnxruntime'])
-    images = tiny_models.images(10, seed=1)
-    with torch.no_grad():
-        whole = model.stages[0].forward(images).logits
-        parts = [model.stages[0].forward(part).logits for part in (images[:first], images[first:])]
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)

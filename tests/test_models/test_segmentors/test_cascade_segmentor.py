@@ -219,38 +219,6 @@ def check_against_loop(
     return set(exits)
 
 
-@pytest.mark.parametrize(
-    'kind, stages, cell',
-    [
-        ('segformer', [dict(member='a'), dict(member='b')], 32),
-        ('slide_padded', [dict(member='a', scale=0.5), dict(member='b', scale=1.5)], 32),
-        ('pooled', [dict(member='a'), dict(member='b', on='image', scale=0.75)], 32),
-        ('slide_padded', [dict(member='a'), dict(member='b')], None),
-        ('segformer', [dict(member='a'), dict(member='b', on='cell')], None),
-    ],
-)
-def test_macs_are_those_of_what_really_ran(kind, stages, cell):
-    model = cascade('fcn', stages=stages[:1], cell=cell, policy=None)
-    data = batch(2, 70, 101, ori=(64, 96), flip='horizontal')
-    scores = run(model, copy.deepcopy(data))[0].cells.confidence
-    open_end = middle(scores.tolist()) if len(scores) > 1 else 1.0
-    model = cascade('fcn', kind, stages=stages, cell=cell, policy=window((None, open_end)))
-    run(model, copy.deepcopy(data))  # counting is not counted
-    counter = FlopCounterMode(display=False)
-    with counter:
-        found = run(model, data)
-    assert sum(s.macs for s in found) == pytest.approx(counter.get_total_flops() / 2)
-    assert sum(float(s.cells.macs.sum()) for s in found) == pytest.approx(counter.get_total_flops() / 2)
-    assert max(s.mean_exit_stage for s in found) > 0
-
-
-def test_macs_of_a_stage_can_be_given():
-    (found,) = run(cascade('fcn', 'wide', stages=[dict(member='a', macs=600.0), dict(member='b', macs=10.0)]), batch())
-    assert found.macs == pytest.approx(660)
-    np.testing.assert_allclose(found.cells.macs, [110] * 6)
-    assert found.reached == [1, 1]
-
-
 @pytest.mark.parametrize('on', ['image', 'cell'])
 def test_one_cell_per_image_is_a_cascade_of_images(on):
     a, b = member_of('fcn'), member_of('wide', 1)

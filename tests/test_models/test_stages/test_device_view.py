@@ -63,12 +63,6 @@ def test_nothing_to_do_is_nothing_done():
     assert DeviceView().shape((1, 28, 28)) == (1, 28, 28)
 
 
-def test_a_row_does_not_depend_on_its_batch():
-    source = images(5, 32)
-    view = DeviceView(20, flip=True)
-    assert torch.equal(view(source, CPU)[3:4], view(source[3:4], CPU))
-
-
 def test_warns_once_when_it_enlarges():
     view = DeviceView((16, 40))
     with pytest.warns(UserWarning, match=r'resize=\(16, 40\) enlarges a view of 32 x 32 pixels.*data pipeline'):
