@@ -134,7 +134,9 @@ class Stream:
         for index, queue in enumerate(self._queues):
             # What a waiting unit must keep: the views that this stage or a later one reads.
             views = {view for stage in self.stages[index:] for view in stage.views}
-            dropped = {trunk_of(s) for s in self.stages[index:] if getattr(s, 'waits_with_input', False)}
+            # The next exit of a network says what its units wait with.
+            following = {trunk_of(stage): stage for stage in reversed(self.stages[index:])}
+            dropped = {trunk for trunk, s in following.items() if getattr(s, 'waits_with_input', False)}
             queue.change(lambda batch, views=views, dropped=dropped: batch.own(borrowed, views, dropped))  # type: ignore[misc]
         return outcomes
 

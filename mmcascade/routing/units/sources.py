@@ -46,6 +46,10 @@ class Source(ABC):
     def keep(self, rows: np.ndarray, views: set[int]) -> tuple[Source, np.ndarray]:
         """A source that holds no more than some waiting units need of some views, and their rows in it."""
 
+    def trim(self, rows: np.ndarray, views: set[int]) -> tuple[Source, np.ndarray]:
+        """The same without what units that wait no longer need, where it can be parted; else the source itself."""
+        return self, rows
+
     @abstractmethod
     def tensors(self) -> list[Tensor]:
         """What it keeps in memory."""
@@ -102,6 +106,11 @@ class ViewRows(Source):
         kept = [self.take(k, rows) if k in views else None for k in range(count)]
         copies = [view if view is None or not self._shares(k, view) else view.clone() for k, view in enumerate(kept)]
         return ViewRows(copies, self.group), np.arange(len(rows))
+
+    def trim(self, rows: np.ndarray, views: set[int]) -> tuple[ViewRows, np.ndarray]:
+        """Itself where every row and view is needed; else a copy of what is."""
+        dropped = any(view is not None and k not in views for k, view in enumerate(self.views))
+        return self.keep(rows, views) if dropped or len(rows) < len(self) else (self, rows)
 
     def _shares(self, view: int, rows: Tensor) -> bool:
         """Whether rows that were taken lie in the memory of their view."""

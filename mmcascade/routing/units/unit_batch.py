@@ -147,10 +147,13 @@ class UnitBatch(Generic[SourceT]):
             for x in source.tensors()
         }
         exits = {trunk: left.own(theirs) for trunk, left in self.exits.items() if trunk not in dropped}
-        if not any(source in borrowed for source in self.sources):
+        kept = [
+            source.keep(rows, views) if source in borrowed else source.trim(rows, views)
+            for source, rows in self.pieces()
+        ]
+        if all(source is mine for (source, _), mine in zip(kept, self.sources, strict=True)):
             same = state is self.state and all(exits.get(trunk) is left for trunk, left in self.exits.items())
             return self if same else replace(self, state=state, exits=exits)
-        kept = [source.keep(rows, views) if source in borrowed else (source, rows) for source, rows in self.pieces()]
         return replace(
             self,
             sources=[cast(SourceT, source) for source, _ in kept],
