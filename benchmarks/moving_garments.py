@@ -5,9 +5,9 @@
     python benchmarks/moving_garments.py
 
 Two small networks with convolutions over space and time are trained on clips of 16 frames, of which they see 1, 2, 4 or
-8 evenly spaced ones, or a half, batch by batch. Half of the classes differ by nothing but the direction of the motion,
-which no single frame shows. Thresholds are fitted on clips of their own; each cascade is to keep the accuracy of the
-system that runs everything, at the least multiply-adds. Intervals are paired, 95 %.
+8 evenly spaced ones, or a half, batch by batch. Of the six classes, two pairs differ by nothing but the direction of
+the motion, which no single frame shows. Thresholds are fitted on clips of their own; each cascade is to keep the
+accuracy of the system that runs everything, at the least multiply-adds. Intervals are paired, 95 %.
 """
 
 from __future__ import annotations

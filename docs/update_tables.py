@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / 'docs'))
 from measured import (  # noqa: E402
     calibration,
     choices,
+    clips,
     exits,
     first_page,
     graphs,
@@ -70,6 +71,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'precision table': ('precision_cascade.json', speed.precision_cascade),
     'exits table': ('multi_exit.json', exits.exits(exits.OTHER_NETWORKS['multi_exit'])),
     'exits cifar10 table': ('multi_exit_cifar10.json', exits.exits(exits.OTHER_NETWORKS['multi_exit_cifar10'])),
+    'moving garments table': ('moving_garments.json', clips.moving_garments),
+    'exit curves table': ('multi_exit.json', exits.curves),
     'exit times table': ('exit_times.json', speed.exit_times),
     'end to end table': ('end_to_end.json', speed.loop_rows),
     'metrics speed table': ('metrics_speed.json', speed.metrics_speed),

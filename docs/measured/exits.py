@@ -22,6 +22,9 @@ _COLUMNS = (
     'window less this, points',
 )
 
+#: Points of the budgeted curve that the page shows.
+_SHOWN_RATIOS = (0.05, 0.2, 0.5, 1.0, 1.95)
+
 
 def exits(names: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
     """What renders the results of tools/multi_exit.py.
@@ -47,6 +50,22 @@ def exits(names: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
         return Table.of(_COLUMNS, rows).as_markdown()
 
     return render
+
+
+def curves(results: dict[str, Any]) -> str:
+    """Anytime prediction at every exit, and budgeted classification at some ratios of neighbouring shares."""
+    rows: list[list[Any]] = [
+        [f'anytime, up to exit {number}', 100 * point['accuracy'], point['macs'] / 1e6]
+        for number, point in enumerate(results['anytime'])
+    ]
+    rows += [
+        [f'budgeted, `exits={point["ratio"]:g}`', 100 * point['accuracy'], point['macs'] / 1e6]
+        for point in results['budgeted']
+        if round(point['ratio'], 2) in _SHOWN_RATIOS
+    ]
+    return Table.of(
+        (Column('curve and point', left=True), Column('top-1 %', '.2f'), Column('MMACs', '.3f')), rows
+    ).as_markdown()
 
 
 def _interval(value: Mapping[str, float]) -> str:

@@ -147,6 +147,9 @@ def test_snippets_run_and_print_what_the_page_shows(page, request, folder, monke
     content = blocks(page)
     if any('flowers_hf' in code for _, code in content):
         request.getfixturevalue('hugging_face_folder')
+    for library in ('transformers', 'torchvision'):
+        if any(library in code for language, code in content if language == 'python'):
+            pytest.importorskip(library)
     if any('work_dirs/bundle' in code for language, code in content if language == 'python'):
         request.getfixturevalue('bundle_folder')
     for (language, code), (next_language, shown) in pairwise([*content, ('', '')]):

@@ -14,6 +14,7 @@ from mmcascade._system.extras import needed_by
 from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.inferencers.shared import finite_or_none, innermost_dataset, loaded, put_picture
 from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
+from mmcascade.engine.predict.deciders.loading import refuse_clips
 from mmcascade.models.cascades import cascade_of
 from mmcascade.models.parts.class_names import check_given_names
 
@@ -102,8 +103,10 @@ class CascadeInferencer(ImageClassificationInferencer):
 
     def _init_pipeline(self, cfg: Config) -> Callable:
         # mmpretrain looks for the pipeline in the outermost data set, which may be a wrapper.
+        dataset = innermost_dataset(cfg)
+        refuse_clips(dataset['pipeline'], 'this config')
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
-            return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=innermost_dataset(cfg)))))
+            return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
     def __call__(
         self,

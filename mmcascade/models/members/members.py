@@ -16,6 +16,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmcascade.models.members.member_configs import model_config
+from mmcascade.models.members.networks.mmaction_network import RecognizerNetwork, check_mmaction, is_recognizer
 from mmcascade.models.members.networks.named_network import head_size
 from mmcascade.models.members.networks.references import Reference, parse_reference
 from mmcascade.models.members.other_tasks import other_task, other_task_of_config
@@ -117,6 +118,7 @@ def _built_member(name: str, model: Any, checkpoint: str | PathLike[str] | None,
     else:
         source = f"'{model}'" if isinstance(model, (str, Path)) else _DICT
         config = model_config(model)
+        check_mmaction(name, config)
         if reason := other_task_of_config(config):
             raise _no_member(name, reason)
         module = _build(name, config, source)
@@ -125,6 +127,8 @@ def _built_member(name: str, model: Any, checkpoint: str | PathLike[str] | None,
         weights = _load(_weights(name, model, checkpoint), unsafe)
         load_strictly(module, weights, f"member '{name}', the {type(module).__name__} of {source}")
         member.loaded, member.classes, member.palette = True, weights.classes, weights.palette
+    if is_recognizer(member.module):
+        member.module = RecognizerNetwork(member.module)
     return member
 
 

@@ -14,9 +14,6 @@ from torch.nn import functional
 import mmcascade.models  # noqa: F401
 from mmcascade.models.members.exits.exit_heads import distillation
 from mmcascade.models.members.exits.levels import LEVELS, levels_of
-from mmcascade.models.members.members import build_member
-from mmcascade.models.members.weights.checkpoints import CheckpointError
-from mmcascade.models.runtimes.networks.exit_network import ExitCosts, ExitNetwork
 from mmcascade.registry import MODELS
 from mmcascade.routing import ExitState
 from tests.support.members.tiny_models import CLASSES, PREPROCESSOR, VIT_ARCH
@@ -91,85 +88,6 @@ def test_unknown_backbones_and_levels_are_refused_with_the_fix():
     with pytest.raises(TypeError, match='takes a backbone with exits'):
         classifier(dict(resnet), [4])
     assert {'ResNet', 'ConvNeXt', 'SwinTransformer', 'VisionTransformer'} <= set(LEVELS)
-
-
-def msdnet(setting, classes=1000, **kwargs):
-    return MODELS.build(
-        ConfigDict(
-            type='mmcascade.MultiExitClassifier',
-            backbone=dict(type='mmcascade.MSDNet', setting=setting, **kwargs),
-            head=dict(
-                type='mmcascade.MSDNetHead',
-                num_classes=classes,
-                hidden=128 if setting.startswith('cifar') else None,
-            ),
-        )
-    ).eval()
-
-
-#: Parameters (millions) up to each exit with the exits before, as the public implementation prints them.
-PUBLISHED = {
-    'imagenet-step7': ([612, 819, 846, 684, 286], [8.76, 20.15, 31.73, 41.86, 62.31]),
-    'imagenet-step4': (None, [4.24, 8.77, 13.07, 16.75, 23.96]),
-}
-
-
-@pytest.mark.parametrize('setting', PUBLISHED)
-def test_msdnet_has_the_published_size(setting):
-    macs, parameters = PUBLISHED[setting]
-    model = msdnet(setting)
-    total, found = 0, []
-    for block, head in zip(model.backbone.blocks, model.head.classifier, strict=True):
-        total += sum(p.numel() for part in (block, head) for p in part.parameters())
-        found.append(round(total / 1e6, 2))
-    assert found == parameters
-    if macs:
-        image = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
-        costs = [ExitCosts(ExitNetwork(model, exit)) for exit in range(model.exits)]
-        spent = [0.0, *(cost.spent(image) for cost in costs)]
-        assert [round((c.whole(image) - before) / 1e6) for c, before in zip(costs, spent, strict=False)] == macs
-
-
-@pytest.mark.parametrize(
-    'setting, layers',
-    [
-        ('cifar-anytime', [4, *[2] * 9]),
-        ('cifar-anytime-7', [4, *[2] * 6]),
-        ('cifar-budgeted', [1, 2, 3, 4, 5, 6, 7]),
-        ('cifar-budgeted-5', [1, 2, 3, 4, 5]),
-    ],
-)
-def test_settings_of_cifar_have_the_layers_of_the_published_commands(setting, layers):
-    blocks = MODELS.build(dict(type='mmcascade.MSDNet', setting=setting)).blocks
-    found = [sum(type(layer).__name__ == 'Layer' for layer in block) for block in blocks]
-    assert found == layers, [[type(layer).__name__ for layer in block] for block in blocks]
-
-
-def test_msdnet_loads_the_names_of_the_public_implementation_strictly(tmp_path):
-    model = msdnet('cifar-budgeted', 10)
-    own = model.state_dict()
-    public = {
-        'module.' + key.removeprefix('backbone.').replace('head.classifier', 'classifier'): value + 0.5
-        for key, value in own.items()
-        if not key.startswith('data_preprocessor')
-    }
-    assert 'module.blocks.0.0.layers.0.net.0.weight' in public
-    assert 'module.blocks.0.1.layers.1.conv_down.net.3.weight' in public
-    assert 'module.classifier.6.m.1.net.1.running_mean' in public and 'module.classifier.6.linear.bias' in public
-    torch.save({'state_dict': public}, tmp_path / 'public.pth')
-    config = dict(
-        type='mmcascade.MultiExitClassifier',
-        backbone=dict(type='mmcascade.MSDNet', setting='cifar-budgeted'),
-        head=dict(type='mmcascade.MSDNetHead', num_classes=10, hidden=128),
-    )
-    loaded = build_member('msdnet', config, tmp_path / 'public.pth').module.state_dict()
-    for key, value in own.items():
-        if value.is_floating_point():
-            assert torch.equal(loaded[key], value + 0.5)
-    del public['module.classifier.3.linear.bias']
-    torch.save({'state_dict': public}, tmp_path / 'public.pth')
-    with pytest.raises(CheckpointError, match='head.classifier.3.linear.bias'):
-        build_member('msdnet', config, tmp_path / 'public.pth')
 
 
 @torch.no_grad()

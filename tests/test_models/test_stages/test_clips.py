@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
+import cv2
 import mmcv
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import Config
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcascade import WindowCascadeClassifier
+from mmcascade import CascadeInferencer, WindowCascadeClassifier
 from mmcascade.datasets.transforms.load_frames import LoadFrames
+from mmcascade.engine.predict.deciders.loading import pipeline_of
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.recipes.recipe import NormalizedNetwork, Recipe
 from mmcascade.models.stages.views.clip_frames import Frames, Layout
@@ -245,13 +251,51 @@ def test_frames_are_loaded_from_folders_and_arrays(tmp_path):
     packed = PackInputs()(loaded)
     assert packed['inputs'].shape == (3, 3, 20, 20) and packed['inputs'].dtype == torch.uint8
     np.save(tmp_path / 'image.npy', clip[0])
-    for wrong, message in (
-        (tmp_path / 'image.npy', 'a clip is uint8'),
-        (tmp_path / 'nothing', 'no folder with frames'),
+    (tmp_path / 'empty').mkdir()
+    for wrong, error, message in (
+        (tmp_path / 'image.npy', ValueError, 'a clip is uint8'),
+        (tmp_path / 'empty', ValueError, 'no folder with frames'),
+        (tmp_path / 'clips', FileNotFoundError, r"no folder of frames and no \.npy file .*close is '.*clip"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(error, match=message):
             LoadFrames(3)(dict(img_path=str(wrong)))
     with pytest.raises(ValueError, match='does not fit'):
         LoadFrames(3, crop=30)(dict(img_path=str(folder)))
     with pytest.raises(ValueError, match='num_frames is'):
         LoadFrames(0)
+    (folder / '0004.png').write_bytes(b'cut off')
+    with pytest.raises(ValueError, match=r"frame '.*0004\.png' cannot be read"):
+        LoadFrames(3)(dict(img_path=str(folder)))
+
+
+@pytest.mark.parametrize('name', ['a video.mp4', 'clip.AVI', 'clip.webm'])
+def test_files_of_videos_are_refused_with_the_command_that_makes_frames(name, tmp_path):
+    video = tmp_path / name
+    writer = cv2.VideoWriter(str(video.with_suffix('.mp4')), cv2.VideoWriter_fourcc(*'mp4v'), 10, (16, 16))
+    for grey in (50, 100, 150, 200):
+        writer.write(np.full((16, 16, 3), grey, np.uint8))
+    writer.release()
+    video.with_suffix('.mp4').rename(video)
+    with pytest.raises(ValueError, match='is a file of a video, and these are not decoded') as raised:
+        LoadFrames(2)(dict(img_path=str(video)))
+    command = str(raised.value).splitlines()[1].strip()
+    folder = video.with_suffix('')
+    assert shlex.split(command) == [
+        *('mkdir', '-p', str(folder), '&&', 'ffmpeg', '-i', str(video), '-q:v', '2', str(folder / '%06d.jpg'))
+    ]
+    # With mmcv in the place of ffmpeg, as the page has it.
+    mmcv.VideoReader(str(video)).cvt2frames(str(folder), show_progress=False)
+    clip = LoadFrames(2)(dict(img_path=str(folder)))['img']
+    assert clip.shape == (2, 3, 16, 16) and abs(int(clip[0].mean()) - 100) < 6 and abs(int(clip[1].mean()) - 200) < 6
+
+
+def test_commands_that_take_images_refuse_clips(tmp_path):
+    multi = dict(type='MultiView', num_views=1, transforms=[[dict(type='mmcascade.LoadFrames', num_frames=2)]])
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[multi, dict(type='PackInputs')]))))
+    with pytest.raises(ValueError, match=r'cascade of clips\.py decides on clips .*mmcascade test CONFIG'):
+        pipeline_of(cfg, Path('clips.py'))
+    cascade = WindowCascadeClassifier(
+        members=dict(net=dict(model=member())), stages=[dict(member='net')], policy=WindowPolicy([])
+    )
+    with pytest.raises(ValueError, match='decides on clips'):
+        CascadeInferencer(cascade, device='cpu', pipeline=[dict(type='mmcascade.LoadFrames', num_frames=2)])

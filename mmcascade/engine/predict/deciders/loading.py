@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mmcv
 import numpy as np
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from mmcascade.engine.configs.datasets import pipelines
+from mmcascade.engine.configs.datasets import pipelines, transform_names
 from mmcascade.runtime import Failure
 
 Made = TypeVar('Made')
@@ -51,9 +51,25 @@ def pipeline_of(cfg: Config, path: Path) -> list[dict]:
     """The pipeline of a config's test data set.
 
     Raises:
-        ValueError: if it has none.
+        ValueError: if it has none, or one that loads something else than images.
     """
     found = pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
     if not found:
         raise ValueError(f'{path} has no test_dataloader with a pipeline, so how images are prepared is not known')
+    refuse_clips(found[0], str(path))
     return found[0]
+
+
+def refuse_clips(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Raise ValueError if a pipeline loads clips, which cannot be handed in one by one as images are.
+
+    Args:
+        pipeline: of a data set.
+        name: of its config, for the message.
+    """
+    if 'LoadFrames' in transform_names(pipeline):
+        raise ValueError(
+            f'the cascade of {name} decides on clips (its pipeline has LoadFrames), and images are handed in here. '
+            'Clips are decided on as a data set, by mmcascade test CONFIG --out F.pkl --out-item pred; or in Python, '
+            'where mmcascade.Cascade and the router of a cascade take tensors (N, T, C, H, W)'
+        )
