@@ -79,7 +79,7 @@ def crowded(package):
 
 def exists(place, parts):
     path = place.joinpath(*parts)
-    return path.is_dir() or path.with_suffix('.py').is_file()
+    return (path / '__init__.py').is_file() or path.with_suffix('.py').is_file()
 
 
 @pytest.fixture(scope='module')
@@ -107,6 +107,17 @@ def test_nothing_in_a_folder_imports_what_imports_it(imports):
     assert set(CIRCLES_THAT_STAY) == {(circle.folder, circle.siblings) for circle in found}, (
         'a circle is gone: forget it'
     )
+
+
+def test_what_is_imported_of_us_is_there():
+    """Wherever we import ourselves, functions and tests that are not run here included."""
+    missing = []
+    for folder in ('mmcascade', 'tests', 'tools', 'benchmarks', 'docs', 'configs'):
+        for path in ROOT.joinpath(folder).rglob('*.py'):
+            for name in re.findall(r'^ *(?:from|import) (mmcascade(?:\.\w+)*)', path.read_text(), re.MULTILINE):
+                if not exists(ROOT, name.split('.')):
+                    missing.append(f'{path.relative_to(ROOT)}: {name}')
+    assert missing == []
 
 
 def test_what_is_pure_imports_no_other_library(graph):
