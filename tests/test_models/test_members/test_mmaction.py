@@ -76,6 +76,7 @@ class TinyHead(nn.Module):
 class BaseRecognizer(BaseModel):
     def __init__(self, backbone, cls_head=None, data_preprocessor=None, train_cfg=None, test_cfg=None):
         super().__init__(data_preprocessor=data_preprocessor)
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.backbone = MODELS.build(backbone)
         if cls_head is not None:
             self.cls_head = MODELS.build(cls_head)
@@ -88,8 +89,13 @@ class BaseRecognizer(BaseModel):
 @MODELS.register_module()
 class Recognizer3D(BaseRecognizer):
     def extract_feat(self, inputs, stage='neck', data_samples=None, test_mode=False):
-        x = self.backbone(inputs.view((-1, *inputs.shape[2:])))
-        return (self.cls_head(x) if stage == 'head' else x), {}
+        x, kwargs = self.backbone(inputs.view((-1, *inputs.shape[2:]))), {}
+        if test_mode:  # whatever the stage is
+            if self.test_cfg is not None:
+                kwargs['fcn_test'] = self.test_cfg.get('fcn_test', False)
+                assert not self.test_cfg.get('max_testing_views') or len(inputs) == 1
+            return x, kwargs
+        return (self.cls_head(x) if stage == 'head' else x), kwargs
 
 
 @MODELS.register_module()
@@ -107,6 +113,7 @@ def recognizer(dims=3, **changes):
         type=f'mmaction.Recognizer{dims}D',
         backbone=dict(type='TinyNet', dims=dims),
         cls_head=dict(type='TinyHead', num_classes=4),
+        test_cfg=dict(max_testing_views=4),
         data_preprocessor=dict(
             type='ActionDataPreprocessor', mean=[110.0, 90.0, 70.0], std=[60.0, 50.0, 40.0], format_shape=shape
         ),

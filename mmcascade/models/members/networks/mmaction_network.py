@@ -92,6 +92,8 @@ class RecognizerNetwork(nn.Module):
         self.num_classes = getattr(head, 'num_classes', None)
         if head is None:
             raise ValueError(f'{type(recognizer).__name__} has no cls_head: it gives features, not classes')
+        if getattr(recognizer, 'test_cfg', None):  # bounds the views of one video, which are stages here
+            recognizer.test_cfg.pop('max_testing_views', None)  # type: ignore[operator, union-attr]
         self.format_shape = getattr(recognizer.data_preprocessor, 'format_shape', None)
         if self.format_shape not in ('NCHW', 'NCTHW'):
             raise ValueError(
@@ -107,7 +109,8 @@ class RecognizerNetwork(nn.Module):
         rows = clips.transpose(1, 2)[:, None] if self.format_shape == 'NCTHW' else clips
         recognizer: Any = self.network
         prepared = recognizer.data_preprocessor(dict(inputs=list(rows), data_samples=None), False)['inputs']
-        scores, _ = recognizer.extract_feat(prepared, stage='head', test_mode=True)
+        features, extra = recognizer.extract_feat(prepared, test_mode=True)  # as its own test does it
+        scores = recognizer.cls_head(features, **extra)
         if not isinstance(scores, Tensor) or scores.shape[0] != len(clips):
             raise TypeError(f'{type(recognizer).__name__} gave no row of class scores per clip')
         return scores
