@@ -60,9 +60,12 @@ def load(results: dict[str, Any]) -> str:
         f'{values["answers, server"]:,.0f} answers with a decision, and the clients have '
         f'{values["answers, clients"]:,.0f}, each the decision of the bundle. Its memory was '
         f'{values["MB, early"]:.0f} MB after the first turn of each number of clients, {values["MB, late"]:.0f} MB at '
-        f'the end, and {values["MB, most"]:.0f} MB at the most. Photographs alone, by the number of clients:\n\n'
-        f'{by_clients.as_markdown()}\n\nEfficientNet-Lite0 -> Lite2 on photographs, one thread per graph; '
-        f'{machine["cores"]} cores of {machine["cpu"]}, which the clients shared.'
+        f'the end, and {values["MB, most"]:.0f} MB at the most. The photographs among them, by the number '
+        'of clients:\n\n'
+        f'{by_clients.as_markdown()}\n\nEfficientNet-Lite0, Lite1 and Lite2 on photographs, one thread per graph; '
+        f'{machine["cores"]} cores of {machine["cpu"]}, which clients and other work shared: the load of the machine '
+        f'was {values["load of the machine"]:.0f}. Through the server came {values["server over in process"]:.2f} of '
+        'what the bundle gave in process beside it, in batches of the same size.'
     )
 
 
