@@ -54,6 +54,8 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match='decisions.csv is there already'):
         main(predict[1:])
     main(export[1:])
+    card = Path('work_dirs/bundle/README.md').read_text()
+    assert '- Calibrated for risk=0.9.\n- On 30 calibration units: accuracy' in card and card.startswith('# my_cascade')
     main(['predict', 'work_dirs/bundle', 'scans', '--out', 'bundle.jsonl'])
     lines = (tmp_path / 'bundle.jsonl').read_text().splitlines()
     assert len(lines) == len(list((tmp_path / 'scans').iterdir()))

@@ -59,23 +59,21 @@ def run_export(
     views = config_views(pipelines(dataset_cfg)[0])
     files = image_files(DATASETS.build(dataset_cfg), images)
     model = MODELS.build(cfg.model)
-    calibration = cfg.model.get('calibration')
-    guarantee = None
-    if calibration is not None and (promise := Calibration.load(calibration).guarantee) is not None:
-        if promise.threshold is None:
-            raise ValueError(
-                f'no threshold could be certified for a risk of {100 * promise.risk:g} % ({calibration}), so the '
-                'cascade accepts nothing and there is nothing to deploy; calibrate for a higher risk or delta, on more '
-                'images, or without a certificate'
-            )
-        guarantee = promise.to_json()
+    file = cfg.model.get('calibration')
+    calibration = None if file is None else Calibration.load(file)
+    if calibration is not None and (promise := calibration.guarantee) is not None and promise.threshold is None:
+        raise ValueError(
+            f'no threshold could be certified for a risk of {100 * promise.risk:g} % ({file}), so the cascade accepts '
+            'nothing and there is nothing to deploy; calibrate for a higher risk or delta, on more images, or without '
+            'a certificate'
+        )
     if segments:
         from mmcascade.models.export.segmentor_writer import export_segmentor  # needs mmseg
 
         if len(views) > 1:
             raise ValueError(f'a cascade of segmentors sees one view, and the test pipeline makes {len(views)}')
-        return export_segmentor(model, views[0], files, folder, title, guarantee), None
-    report = export_bundle(model, views, files, folder, title, guarantee)
+        return export_segmentor(model, views[0], files, folder, title, calibration), None
+    report = export_bundle(model, views, files, folder, title, calibration)
     return report, write_single_file(Bundle(folder), files) if single else None
 
 

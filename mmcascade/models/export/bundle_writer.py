@@ -13,6 +13,8 @@ import torch
 
 from mmcascade import __version__
 from mmcascade._system.files import folder_written_whole
+from mmcascade.calibration.fit.result.calibration_file import Calibration
+from mmcascade.calibration.fit.result.summary import sentences
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.export.card import card
@@ -39,7 +41,7 @@ def export_bundle(
     images: Sequence[Path],
     folder: Path,
     title: str = 'cascade',
-    guarantee: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> ExportReport:
     """Write a cascade as a bundle, and compare its decisions with the cascade's.
 
@@ -49,7 +51,7 @@ def export_bundle(
         images: files that it is checked on, best those that it was calibrated on; from 1.
         folder: to write; it must not exist, or be empty.
         title: the cascade's name, for its card.
-        guarantee: what the calibration certified, as data.
+        calibration: what its figures and its promise are; the decisions are those of the model.
 
     Raises:
         ValueError: if the cascade holds what a bundle cannot hold, or its views differ in size between images.
@@ -72,7 +74,7 @@ def export_bundle(
     graphs = _graphs(model, shapes, classes)
     names = _file_names(model, graphs)
     seen = [dict(view) | {'size': list(shape[1:])} for view, shape in zip(views, shapes, strict=True)]
-    manifest = _manifest(model, seen, blank, list(zip(graphs, names, strict=True)), classes, guarantee)
+    manifest = _manifest(model, seen, blank, list(zip(graphs, names, strict=True)), classes, calibration)
     with folder_written_whole(folder) as part:
         for name, graph in zip(names, graphs, strict=True):
             (part / name).write_bytes(graph.model)
@@ -82,7 +84,7 @@ def export_bundle(
         (part / NAME).write_text(json.dumps(manifest, indent=1))
         write_samples(part, [(file, decision.to_json()) for file, decision in samples])
         Bundle(part).check()
-        (part / 'README.md').write_text(card(manifest, title, report.sentences()))
+        (part / 'README.md').write_text(card(manifest, title, [*told(calibration), *report.sentences()]))
     return report
 
 
@@ -90,6 +92,11 @@ def check_empty(folder: Path) -> None:
     """Raise FileExistsError if there is something in a folder."""
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f'{folder} is not empty; a bundle is written into a folder of its own')
+
+
+def told(calibration: Calibration | None) -> list[str]:
+    """What the card says of a calibration."""
+    return [] if calibration is None else sentences(calibration)
 
 
 def plain_name(member: str, place: int) -> str:
@@ -141,7 +148,7 @@ def _manifest(
     blank: ViewRows,
     graphs: Sequence[tuple[StageGraph, str]],
     classes: int,
-    guarantee: Mapping[str, Any] | None,
+    calibration: Calibration | None,
 ) -> dict[str, Any]:
 
     assert model.router is not None  # export_bundle has called ready()
@@ -168,20 +175,21 @@ def _manifest(
         'views': list(views),
         'stages': stages,
         'confidence': model.confidence.name,
-        **decision_fields(model, guarantee),
+        **decision_fields(model, calibration),
     }
 
 
-def decision_fields(model: CascadeModel, guarantee: Mapping[str, Any] | None) -> dict[str, Any]:
+def decision_fields(model: CascadeModel, calibration: Calibration | None) -> dict[str, Any]:
     """What cascade.json says of a cascade of either task: classes, how it decides, and what it was made of."""
     assert model.router is not None  # export has called ready()
+    promise = None if calibration is None else calibration.guarantee
     return {
         'classes': None if model.classes is None else list(model.classes),
         'fusion': model.fusion,
         'policy': policy_json(model.router.policy),
         'maps': maps_json(model.router.maps),
         'accept': model.accept,
-        'guarantee': None if guarantee is None else dict(guarantee),
+        'guarantee': None if promise is None else promise.to_json(),
         'calibration': {stage.source: stage.weights for stage in model.identity().stages},
         'versions': {'mmcascade': __version__, 'torch': str(torch.__version__)},
     }

@@ -14,9 +14,10 @@ import torch
 from mmseg.structures import SegDataSample
 
 from mmcascade._system.files import folder_written_whole
+from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.export.bundle_writer import check_empty, decision_fields, plain_name
+from mmcascade.models.export.bundle_writer import check_empty, decision_fields, plain_name, told
 from mmcascade.models.export.card import card
 from mmcascade.models.export.checking.labels import checked_labels
 from mmcascade.models.export.checking.reports import SegmentationReport
@@ -41,7 +42,7 @@ def export_segmentor(
     images: Sequence[Path],
     folder: Path,
     title: str = 'cascade',
-    guarantee: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> SegmentationReport:
     """Write a cascade of segmentors as a bundle, and compare its decisions with the cascade's, cell by cell.
 
@@ -53,7 +54,7 @@ def export_segmentor(
         images: files that it is checked on, best those that it was calibrated on; from 1.
         folder: to write; it must not exist, or be empty.
         title: the cascade's name, for its card.
-        guarantee: what the calibration certified, as data.
+        calibration: what its figures and its promise are; the decisions are those of the model.
 
     Raises:
         ValueError: if the cascade holds what a bundle cannot hold.
@@ -78,7 +79,7 @@ def export_segmentor(
     ]
     router = model.ready(tiles)
     graphs = _graphs(model, tiles)
-    manifest = _manifest(model, view, graphs, guarantee)
+    manifest = _manifest(model, view, graphs, calibration)
     with folder_written_whole(folder) as part:
         for graph in {graph.entry.graph: graph for stage in graphs for graph in stage}.values():
             (part / graph.entry.graph).write_bytes(graph.model)
@@ -89,7 +90,7 @@ def export_segmentor(
         write_samples(part, [(file, _promised(given, model.out_channels)) for file, given in samples])
         if samples:
             SegmentationBundle(part).check()
-        (part / 'README.md').write_text(card(manifest, title, report.sentences()))
+        (part / 'README.md').write_text(card(manifest, title, [*told(calibration), *report.sentences()]))
     return report
 
 
@@ -131,7 +132,7 @@ def _manifest(
     model: CascadeSegmentor,
     view: Mapping[str, Any],
     graphs: Sequence[Sequence[SegmentorGraph]],
-    guarantee: Mapping[str, Any] | None,
+    calibration: Calibration | None,
 ) -> dict[str, Any]:
     stages = []
     for stage, own in zip(model.stages, graphs, strict=True):
@@ -156,7 +157,7 @@ def _manifest(
         'confidence': model.confidence.pixel.name,
         'cells': cells_json(model.confidence),
         'grid': {'cell': None if model.cell is None else list(model.cell), 'margin': model.margin},
-        **decision_fields(model, guarantee),
+        **decision_fields(model, calibration),
         'accept_cells': model.accept_cells,
     }
 

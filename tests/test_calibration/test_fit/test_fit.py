@@ -14,7 +14,7 @@ from mmcascade.calibration.fit.certificates.certificate import certify, safest_s
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.summary import summary_lines
+from mmcascade.calibration.fit.result.summary import sentences, summary_lines
 from mmcascade.calibration.fit.scores.temperatures import fit_temperature, try_temperature
 from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
 from mmcascade.calibration.replay.replay import replay
@@ -94,6 +94,9 @@ def test_the_certified_part_is_seen_by_nothing_else(calibration_set, tmp_path):
     assert calibration.guarantee.units == len(held) == 800
     assert calibration.measured['risk'] == wrong[judged.confidence >= calibration.accept].mean() < 0.15
     assert 'certified: the risk on unseen units' in summary_lines(calibration)[-1]
+    first, reached, *_, last = sentences(calibration)
+    assert first == 'Calibrated for risk=0.15.' and reached.startswith('On ') and last.startswith('Certified: the risk')
+    assert sentences(replace(calibration, measured={})) == []
 
 
 def test_infeasible_guarantees_accept_nothing_and_say_what_is_feasible(calibration_set):

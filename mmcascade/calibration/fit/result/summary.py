@@ -28,7 +28,21 @@ def summary_lines(calibration: Calibration) -> list[str]:
         lines.append(f'{what} at {score} >= {calibration.accept:.6g}, for {calibration.accept_target}')
     if calibration.accept_cells is not None:
         lines.append(f'accept a cell at confidence >= {calibration.accept_cells:.6g}, for {calibration.accept_target}')
-    measured = calibration.measured
+    return [*lines, *figures(calibration)]
+
+
+def sentences(calibration: Calibration) -> list[str]:
+    """What was asked for and what was reached, for people who have the cascade and not its calibration."""
+    if not calibration.measured:  # which somebody wrote by hand
+        return []
+    targets = dict.fromkeys([calibration.target, calibration.accept_target])
+    asked = ', and to accept for '.join(target for target in targets if target is not None)
+    return [f'{line[:1].upper()}{line[1:]}.' for line in (f'calibrated for {asked}', *figures(calibration))]
+
+
+def figures(calibration: Calibration) -> list[str]:
+    """What it reaches on the calibration data, and what it promises, one statement a line."""
+    measured, lines = calibration.measured, []
     reached = _percent(*measured['reached'])
     if 'miou' in measured:
         lines += _cells(calibration, reached)
