@@ -148,7 +148,7 @@ def score_chart(
     # The root keeps the few wrong ones visible beside the many right ones, and heights comparable.
     chart = Chart(
         name,
-        f'{measure} after stage 0, and what goes on',
+        f'{measure} after stage 0, on a root scale, and what goes on',
         f'Numbers of right and wrong images by {measure} of stage 0; heights are square roots of numbers.',
         Scale(f'{measure} after stage 0', float(edges[0]), float(edges[-1])),
         Scale('images', 0, float(np.sqrt(max(count.max(initial=1) for count in counts))) * 1.05, power=2),
