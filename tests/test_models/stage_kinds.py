@@ -116,9 +116,9 @@ def run(stage: Any, batch: UnitBatch) -> Ran:
     features = [o.features for o in outputs if o.features is not None]
     found = Ran(
         np.concatenate([part.ticket for part in parts]),
-        torch.cat([_scores(output) for output in outputs]),
+        torch.cat([_scores(output) for output in outputs]).cpu(),
         np.concatenate(macs),
-        torch.cat(features) if features else None,
+        torch.cat(features).cpu() if features else None,
     )
     return replace(found.of(batch.ticket), outputs=outputs)
 
