@@ -61,6 +61,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'ood table': ('quickstart.json', systems.ood),
     'CIFAR-10 ood table': ('ood_cifar10.json', systems.ood_cifar10),
     'lite ood table': ('ood_lite.json', systems.ood_lite),
+    'ood scores table': ('ood_scores.json', systems.ood_scores),
     'self-cascade table': ('self_cascade.json', systems.views),
     'device views table': ('device_views.json', speed.device_views),
     'view agreement table': ('view_agreement.json', speed.view_agreement),

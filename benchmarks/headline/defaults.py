@@ -54,12 +54,12 @@ def rankings(pool: Pool, choice: Choice, risk: float) -> list[Resampling]:
     known, unseen = np.arange(pool.known), np.arange(pool.known, len(pool))
     evidence = pool.evidence(pool.scaled(known, temperatures), fusion=fusion, confidence=confidence)
     seen, new = evidence.only(known), evidence.only(unseen)
-    open_gaps = WindowPolicy([(None, None)] * (len(pool.chain) - 1))
+    gaps, least = len(pool.chain) - 1, evidence.cascade.least_members
     try:
-        windows = WindowPolicy(fit_windows(seen.exits, seen.units, CalibrationRequest(f'risk={risk}')).windows)
+        windows = fit_windows(seen.exits, seen.units, CalibrationRequest(f'risk={risk}'), least).windows
     except ValueError:  # so bad that no threshold meets the risk
-        windows = WindowPolicy([None] * (len(pool.chain) - 1))
-    routed = [route(new.exits, policy, new.units) for policy in (open_gaps, windows)]
+        windows = [(None, None) if gap + 1 < least else None for gap in range(gaps)]
+    routed = [route(new.exits, WindowPolicy(rules), new.units) for rules in ([(None, None)] * gaps, windows)]
     return [Resampling(routes.confidence.astype(np.float64), routes.wrong) for routes in routed]
 
 

@@ -66,7 +66,7 @@ def _draw_scores(axis: Axes, evidence: Evidence, calibration: Calibration) -> No
             alpha=0.3,
             label='goes on',
         )
-    if calibration.tau:
+    if calibration.tau and len(calibration.tau) == len(calibration.windows):  # else gap 0 has none
         axis.axvline(calibration.tau[0], color='black', linewidth=0.8, label='tau')
     if axis.get_legend_handles_labels()[0]:
         axis.legend()

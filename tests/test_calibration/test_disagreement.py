@@ -8,8 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.replay.replay import replay
+from mmcascade.calibration.search.candidates import Candidates
+from mmcascade.calibration.search.plan import Plan
+from mmcascade.calibration.search.search import search
 from mmcascade.evaluation.curves import auroc
+from mmcascade.routing import WindowPolicy
 from tests.support.references.loop_cascade import loop_cascade
 from tests.support.stored.calibrating import fit_store
 from tests.test_calibration.synthetic import identity, members, store_of
@@ -48,3 +53,16 @@ def test_an_ensemble_of_two_is_judged_by_its_disagreement(tmp_path, name):
     assert made.windows == [(None, None)] and made.tau == []
     found = replay(stages, made.policy(), 600, name)
     assert auroc(found.confidence, found.label == labels) > 0.6, 'members that agree are right more often'
+
+
+@pytest.mark.parametrize('name', DISAGREEMENT)
+def test_a_search_opens_the_first_gap_and_decides_in_the_next(stored, name):
+    store, labels, stages = stored
+    candidates = Candidates.from_stores([store], confidence=name)
+    found = search(candidates, np.arange(400), Plan(Quality.parse('accuracy'), chains=((0, 1, 2),)))
+    assert {setting.windows[0] for setting in found.front} == {(None, None)}
+    assert any(setting.windows[1] != (None, None) for setting in found.front)
+    for setting in found.front:
+        slow = replay(stages, WindowPolicy(list(setting.windows)), 400, name)
+        assert setting.accuracy == pytest.approx((slow.label == labels).mean())
+        assert setting.cost == pytest.approx(slow.macs.mean())

@@ -143,6 +143,18 @@ def test_any_config_is_compared_with_given_or_placed_windows(project, tmp_path):
     assert len(ood_table(systems).rows) == len(systems)
 
 
+@pytest.mark.filterwarnings('ignore:all .* samples have the confidence')  # a member alone agrees with itself
+def test_disagreement_of_two_members_is_the_score_of_their_ensemble(project, part, tmp_path):
+    cfg = copy.deepcopy(project[1])
+    cfg.model.confidence = 'neg_mutual_information'
+    systems = compare_ood(cfg, tmp_path, 'tpr=0.8')['systems']
+    assert 'adjusted' not in systems  # the first gap is open
+    assert systems['cascade'] == systems['ensemble']
+    assert systems['small0']['ood/all/auroc'] == 50
+    by_energy = part[0]['targets']['tpr=0.8']['ensemble']
+    assert systems['ensemble']['ood/all/auroc'] != by_energy['ood/all/auroc']
+
+
 def test_equal_shares_mean_equal_cost_on_id_images(part):
     for systems in part[0]['targets'].values():
         cost = {name: systems[name]['cost/id/macs'] for name in ('cascade', 'threshold')}

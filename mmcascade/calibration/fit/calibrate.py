@@ -27,7 +27,7 @@ from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.routing import ExitPolicy, WindowPolicy, build_confidence
+from mmcascade.routing import ExitPolicy, WindowPolicy
 
 
 def calibrate(
@@ -77,8 +77,7 @@ def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | No
     if request.wanted.is_decision and fitted_on.units.label is not None:
         fitted = fit_windows(fitted_on.exits, fitted_on.units, request, decision=CellDecision(request))
     elif request.wanted.is_decision:
-        least_members = build_confidence(evidence.cascade.scoring).least_members
-        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, least_members)
+        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, evidence.cascade.least_members)
     elif request.wanted.kind == 'exits':
         fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
     elif request.windows == 'two-sided':

@@ -197,7 +197,8 @@ class _Search:
     def _chain_searches(self, chains: Sequence[Chain], parts: int) -> Iterator[ChainSearch]:
         """One search for each of the chains, which have the same length."""
         exits = self.candidates.source.exits(chains)
-        for stage in sorted({chain[0] for chain in chains}):
+        # One member cannot disagree with itself: everybody passes the first gap, and equal scores are no fault.
+        for stage in sorted({chain[0] for chain in chains}) if self.candidates.cascade.least_members == 1 else ():
             self._check_spread(stage, exits[(stage,)].confidence[self.rows])
         selected: dict[Chain, Exit] = {}
         for chain in chains:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mmcascade.routing import Confidence
+from mmcascade.routing import Confidence, build_confidence
 from mmcascade.routing.checks import finite, whole
 
 
@@ -140,6 +140,11 @@ class CascadeIdentity:
     def scoring(self) -> str | Confidence:
         """What a router takes as its confidence function."""
         return self.detector or self.confidence
+
+    @property
+    def least_members(self) -> int:
+        """How many members have to run before the confidence tells units apart; of cells, 1."""
+        return build_confidence(self.scoring).least_members if self.grid is None else 1
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CascadeIdentity:

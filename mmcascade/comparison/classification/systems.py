@@ -53,7 +53,7 @@ def cascade_systems(
     The shares are those of the windows on the calibration split.
     """
     evidence, request = scores.evidence(order), CalibrationRequest(target, half_width=half_width)
-    fitted = fit_windows(evidence.exits, evidence.units, request)
+    fitted = fit_windows(evidence.exits, evidence.units, request, evidence.cascade.least_members)
     window = _system(evidence, order, request, fitted, WindowPolicy(fitted.windows))
     shares = deferred_shares(window.calibration.measured['reached'])
     thresholds = thresholds_for_shares(scores, order, shares)

@@ -55,7 +55,7 @@ def compare_ood(cfg: Config, work_dir: Path, target: str | None = None, progress
         raise ValueError('the config has no policy with windows; name a target such as tpr=0.95 to place them')
     work_dir.mkdir(parents=True, exist_ok=True)
     test = _scores(cfg, 'test_dataloader', work_dir / 'test_scores', progress)
-    names = _names(cfg)
+    names = set_names(cfg)
     if target is None:
         assert windows is not None  # refused above
         detectors = given_detectors(test, names, order, windows)
@@ -95,12 +95,8 @@ def ood_sets(cfg: Config) -> dict[str, Any]:
     return found
 
 
-def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> SplitScores:
-    return SplitScores.of(*of_kind(ScoreStore, prepare_store(cfg, folder, split, progress=progress)))
-
-
-def _names(cfg: Config) -> np.ndarray:
-    """The data set of each image of the test loop."""
+def set_names(cfg: Config) -> np.ndarray:
+    """The data set of each image of a test loop, ``(N)``; 'id' where nothing marks it."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     marked = {id(dataset): name for name, dataset in ood_sets(cfg).items()}
     parts = [
@@ -108,3 +104,7 @@ def _names(cfg: Config) -> np.ndarray:
         for dataset in cfg.test_dataloader.dataset.datasets
     ]
     return np.repeat([name for name, _ in parts], [size for _, size in parts])
+
+
+def _scores(cfg: Config, split: str, folder: Path, progress: Progress) -> SplitScores:
+    return SplitScores.of(*of_kind(ScoreStore, prepare_store(cfg, folder, split, progress=progress)))

@@ -62,6 +62,8 @@ def calibrated_detectors(
     detectors = {
         name: Detector(system.order, system.policy, system.calibration.accept) for name, system in systems.items()
     }
+    if calibration.identity.least_members > 1:  # the first gap has no window that could be adjusted
+        return detectors
     mixture = mixed_units(names)
     first = test.stages[order[0]]
     seen = CachedStage(

@@ -1,0 +1,314 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""Which score tells images that belong to no class from those that do: energy, probabilities, or disagreement?
+
+    python benchmarks/headline/ood_scores.py --json benchmarks/results/ood_scores.json
+
+All members run once over calibration photographs, test photographs, and images of two other kinds; everything else is
+replayed. Every score judges, against each kind by itself,
+
+- the first and the last member alone, which cannot disagree with themselves;
+- the ensemble of all members of a chain;
+- the window cascade that is calibrated for this score, on calibration photographs alone (`own windows`): what
+  `confidence=` of a config gives;
+- the window cascade that is calibrated for the energy, where each image is judged by this score of the members that it
+  ran (`energy's windows`): a score of its own beside the one that routes, which no config gives.
+
+AUROC and FPR at TPR 95 % are in percent, with 95 % bootstrap intervals (images of either kind drawn by themselves), and
+with paired intervals of their difference to the same system judged by the energy. `among_deferred` is the AUROC of
+those images alone that ran a second member.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from numpy.typing import NDArray
+
+from mmcascade._system.quiet import quiet_libraries
+from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.scores.temperatures import try_temperature
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
+from mmcascade.calibration.stores.score_store import ScoreStore
+from mmcascade.comparison.classification.scores import SplitScores
+from mmcascade.comparison.ood.comparison import set_names
+from mmcascade.comparison.stores import own_store
+from mmcascade.engine.runs.prepare_store import of_kind
+from mmcascade.evaluation.curves.intervals.ranked import RankedStatistic, Resampling
+from mmcascade.evaluation.curves.ranking.summaries import area_under_roc, false_positive_rate
+from mmcascade.routing import WindowPolicy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import arguments, print_table, write_rows
+
+Floats = NDArray[np.float64]
+
+REFERENCE = 'energy'
+ALONE = (REFERENCE, 'max_logit', 'max_prob', 'neg_entropy')
+DISAGREEMENT = ('neg_mutual_information', 'neg_variation_ratio', 'agreement')
+FIGURES: Mapping[str, RankedStatistic] = {
+    'auroc': area_under_roc,
+    'fpr95': partial(false_positive_rate, tpr=0.95),
+}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Members and images.
+
+    Attributes:
+        members: config that names them.
+        images: config with the calibration photographs, and a test loop over photographs and OOD sets.
+        chains: names of members in order, per cascade.
+    """
+
+    members: str
+    images: str
+    chains: Sequence[Sequence[str]]
+
+
+DATA = {
+    'quickstart': DataSet(
+        'configs/quickstart/committee.py',
+        'configs/ood/fashion-mnist_window.py',
+        (('small0', 'small1'), ('small0', 'small1', 'large')),
+    ),
+    'cifar10': DataSet(
+        'configs/cifar10/family.py',
+        'configs/ood/cifar10_window.py',
+        (('resnet44', 'resnet56'), ('resnet20', 'resnet56'), ('resnet20', 'resnet32', 'resnet44', 'resnet56')),
+    ),
+    'imagenet_subset': DataSet(
+        'configs/imagenet_subset/lites.py',
+        'configs/ood/efficientnet-lite_imagenet_subset.py',
+        (('lite0', 'lite2'), ('lite0', 'lite1', 'lite2')),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a system makes of all test images.
+
+    Attributes:
+        score: ``(N)``, higher = in distribution.
+        macs: ``(N)``, multiply-adds.
+        deferred: bool ``(N)``, who ran a second member.
+    """
+
+    score: Floats
+    macs: Floats
+    deferred: NDArray[np.bool_]
+
+
+class Task:
+    """A chain of members on calibration photographs and test images, at given temperatures.
+
+    Args:
+        calibration: scores of photographs.
+        test: scores of all test images.
+        chain: names of members, in order.
+        target: what windows are placed for.
+        temperatures: 'none', or 'auto' as a calibration finds them.
+    """
+
+    def __init__(
+        self, calibration: SplitScores, test: SplitScores, chain: Sequence[str], target: str, temperatures: str
+    ) -> None:
+        if temperatures == 'auto':
+            found = {
+                name: try_temperature(stage, calibration.labels).temperature
+                for name, stage in calibration.stages.items()
+            }
+            calibration, test = (_scaled(scores, found) for scores in (calibration, test))
+        self.calibration, self.test, self.chain, self.target = calibration, test, tuple(chain), target
+
+    def fixed(self, score: str, members: Sequence[str]) -> Judged:
+        """All of some members run on every image."""
+        return self._run(score, members, WindowPolicy([(None, None)] * (len(members) - 1)))
+
+    def windows(self, score: str) -> WindowPolicy | None:
+        """Placed on the calibration photographs; None where the score has too few values for that."""
+        evidence = _by(self.calibration, score).evidence(self.chain)
+        request = CalibrationRequest(self.target, temperatures='none')
+        try:
+            return WindowPolicy(
+                fit_windows(evidence.exits, evidence.units, request, evidence.cascade.least_members).windows
+            )
+        except ValueError:
+            return None
+
+    def own(self, score: str) -> Judged | None:
+        """Routed and judged by one score."""
+        policy = self.windows(score)
+        return None if policy is None else self._run(score, self.chain, policy)
+
+    def routed_by_reference(self, score: str) -> Judged | None:
+        """Routed by the energy, and judged by another score of the members that ran."""
+        policy = self.windows(REFERENCE)
+        if policy is None:
+            return None
+        route = _by(self.test, REFERENCE).replay(self.chain, policy)
+        so_far = [self.fixed(score, self.chain[: depth + 1]).score for depth in range(len(self.chain))]
+        judged = np.choose(route.exit_stage, so_far)
+        return Judged(judged, route.macs, route.exit_stage > 0)
+
+    def _run(self, score: str, members: Sequence[str], policy: WindowPolicy) -> Judged:
+        found = _by(self.test, score).replay(members, policy)
+        return Judged(found.confidence, found.macs, found.exit_stage > 0)
+
+    def systems(self) -> Iterator[tuple[str, str, Judged | None]]:
+        """Name, score and what it makes of the images."""
+        for system, members in (('first member', self.chain[:1]), ('last member', self.chain[-1:])):
+            for score in ALONE:
+                yield system, score, self.fixed(score, members)
+        for score in (*ALONE, *DISAGREEMENT):
+            yield 'ensemble', score, self.fixed(score, self.chain)
+        for score in (*ALONE, *DISAGREEMENT):
+            yield 'own windows', score, self.own(score)
+        for score in (*ALONE, *DISAGREEMENT):
+            yield "energy's windows", score, self.routed_by_reference(score)
+
+
+def _by(scores: SplitScores, confidence: str) -> SplitScores:
+    return replace(scores, identity=replace(scores.identity, confidence=confidence, fusion='prob'))
+
+
+def _scaled(scores: SplitScores, temperatures: Mapping[str, float]) -> SplitScores:
+    stages = {name: replace(stage, temperature=temperatures[name]) for name, stage in scores.stages.items()}
+    return replace(scores, stages=stages)
+
+
+def figures_of(score: Floats, inside: NDArray[np.bool_], draws: Sequence[NDArray[np.int64]]) -> Floats:
+    """All figures, as the images are and on each draw of them, ``(draws, figures)``; percent."""
+    ranking = Resampling(score, inside)
+    return 100 * np.array([[of(ranking.counted(times)) for of in FIGURES.values()] for times in draws])
+
+
+def draws_of(inside: NDArray[np.bool_], repeats: int) -> list[NDArray[np.int64]]:
+    """How often each image counts: once each, and then ID and OOD images drawn each by themselves."""
+    rng, kinds = np.random.default_rng(0), (np.flatnonzero(inside), np.flatnonzero(~inside))
+    made = [np.ones(len(inside), np.int64)]
+    for _ in range(repeats):
+        times = np.zeros(len(inside), np.int64)
+        for kind in kinds:
+            times[kind] = np.bincount(rng.integers(kind.size, size=kind.size), minlength=kind.size)
+        made.append(times)
+    return made
+
+
+def rows_of(task: Task, names: NDArray[np.str_], about: Mapping[str, Any], repeats: int) -> list[dict[str, Any]]:
+    """One row per system and score, with the figures against each OOD set."""
+    sets = [str(name) for name in dict.fromkeys(names) if name != 'id']
+    chosen = {name: np.flatnonzero((names == 'id') | (names == name)) for name in sets}
+    draws = {name: draws_of(names[units] == 'id', repeats) for name, units in chosen.items()}
+    rows, reference = [], {}
+    for system, score, judged in task.systems():
+        row: dict[str, Any] = dict(about, system=system, score=score)
+        for name, units in chosen.items():
+            found = _against(judged, units, names, draws[name])
+            if score == REFERENCE:
+                reference[system, name] = found
+            row |= {f'{name}_{key}': value for key, value in _figures(found, reference[system, name]).items()}
+            row[f'{name}_among_deferred'] = _among_deferred(judged, units, names)
+        row['mmacs_id'] = row['mmacs_mixture'] = None
+        if judged is not None:
+            inside = names == 'id'
+            own, others = judged.macs[inside].mean() / 1e6, judged.macs[~inside].mean() / 1e6
+            row |= dict(mmacs_id=_number(own), mmacs_mixture=_number((own + others) / 2))
+        rows.append(row)
+    return rows
+
+
+def _against(
+    judged: Judged | None, units: NDArray[np.int64], names: NDArray[np.str_], draws: Sequence[NDArray[np.int64]]
+) -> Floats | None:
+    return None if judged is None else figures_of(judged.score[units], names[units] == 'id', draws)
+
+
+def _figures(found: Floats | None, reference: Floats | None) -> dict[str, Any]:
+    """Each figure with its ends, and its change from the reference with the ends of that."""
+    made: dict[str, Any] = {}
+    for f, figure in enumerate(FIGURES):
+        made[figure] = None if found is None else [_number(value) for value in _with_ends(found[:, f])]
+        change = None if found is None or reference is None else _with_ends((found - reference)[:, f])
+        made[f'{figure}_change'] = None if change is None else [_number(value) for value in change]
+    return made
+
+
+def _with_ends(values: Floats) -> list[float]:
+    """What the images themselves give, and the ends of what 95 % of the draws give."""
+    return [values[0], *np.quantile(values[1:], [0.025, 0.975])]
+
+
+def _among_deferred(judged: Judged | None, units: NDArray[np.int64], names: NDArray[np.str_]) -> float | None:
+    """AUROC of those that ran a second member; None where nobody, or only one kind of images, did."""
+    if judged is None:
+        return None
+    there = units[judged.deferred[units]]
+    inside = names[there] == 'id'
+    if not 0 < inside.sum() < inside.size:
+        return None
+    return _number(100 * area_under_roc(Resampling(judged.score[there], inside).everybody()))
+
+
+def _number(value: float) -> float:
+    return float(f'{value:.4g}')
+
+
+def scores_of(name: str, folder: Path) -> tuple[SplitScores, SplitScores, NDArray[np.str_]]:
+    """Of the calibration photographs and of all test images, and the set of each of these."""
+    data = DATA[name]
+    cfg = Config.fromfile(data.images)
+    cfg.model = Config.fromfile(data.members).model
+    used = {member for chain in data.chains for member in chain}
+    cfg.model.stages = [stage for stage in cfg.model.stages if stage.member in used]
+    cfg.model.confidence, cfg.model.fusion = REFERENCE, 'prob'
+    print(f'{name}: scores of all images')
+    calibration, test = (
+        SplitScores.of(*of_kind(ScoreStore, own_store(cfg, folder / name / part, f'{split}_dataloader', print)))
+        for part, split in (('calibration_scores', 'val'), ('test_scores', 'test'))
+    )
+    return calibration, test, set_names(cfg)
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is printed of a row: figures with their ends."""
+    return {
+        key: f'{value[0]} ({value[1]} to {value[2]})' if isinstance(value, list) else value
+        for key, value in row.items()
+        if not key.endswith('_change')
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument('--data', nargs='+', choices=list(DATA), default=list(DATA), help='default: all')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ood_scores'), help='of the stored scores')
+    parser.add_argument('--target', default='tpr=0.95', help='what windows are placed for')
+    parser.add_argument('--temperatures', nargs='+', choices=('none', 'auto'), default=['none', 'auto'])
+    parser.add_argument('--repeats', type=int, default=500, help='draws of images')
+    args = parser.parse_args()
+    quiet_libraries()
+    rows = []
+    for name in args.data:
+        calibration, test, names = scores_of(name, args.work_dir)
+        for chain in DATA[name].chains:
+            for temperatures in args.temperatures:
+                task = Task(calibration, test, chain, args.target, temperatures)
+                about = dict(data=name, chain=' > '.join(chain), temperatures=temperatures, target=args.target)
+                about |= dict(images=int((names == 'id').sum()))
+                rows += rows_of(task, names, about, args.repeats)
+    print_table([shown(row) for row in rows])
+    if args.json:
+        write_rows(args.json, rows)
+
+
+if __name__ == '__main__':
+    main()
