@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mmcascade._system.files import write_json
+from mmcascade._system.files import write_json, write_text
 from mmcascade._system.machine import machine
 
 SCHEMA = 1
@@ -47,6 +48,12 @@ def write_rows(path: str | Path, rows: Sequence[Row], libraries: Sequence[str] =
     versions = {name: version(name) for name in libraries}
     content = dict(schema=SCHEMA, machine=machine() | versions, rows=[dict(row) for row in rows])
     write_json(path, content)
+
+
+def write_lines(path: str | Path, rows: Sequence[Row]) -> None:
+    """The same file with a line per row, for rows of many numbers."""
+    lines = ',\n'.join(json.dumps(row, allow_nan=False) for row in rows)
+    write_text(Path(path), f'{{"schema": {SCHEMA},\n"machine": {json.dumps(machine())},\n"rows": [\n{lines}\n]}}\n')
 
 
 def print_table(rows: Sequence[Row]) -> None:

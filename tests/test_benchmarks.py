@@ -74,6 +74,7 @@ OTHERS = {
     'headline_file',
     'headline_systems',
     'headline_times',
+    'ood_scores',
     'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',

@@ -105,7 +105,11 @@ def certificates(results: dict[str, Any]) -> str:
         cells = [found[name, size] for size in sizes]
         first = 'certified on 70 %, what the tool does' if name == 'certified' else name
         table.append([first, *(f'{row["coverage"]:.2f} % ({row["above_target"]:.1f} %)' for row in cells)])
-    return Table.of(table[0], table[1:]).as_markdown()
+    used = [found['certified', size]['above_target'] / found['certified', size]['delta'] for size in sizes]
+    return (
+        f'{Table.of(table[0], table[1:]).as_markdown()}\n\n'
+        f'What the tool does uses {", ".join(f"{share:.0f}" for share in used)} % of DELTA here, at most {max(used):.0f} %.'
+    )
 
 
 def simulated(results: dict[str, Any]) -> str:

@@ -68,6 +68,8 @@ def ood_scores(results: dict[str, Any]) -> str:
             and row['score'] in SCORES
             and 'member' not in row['system']
         ]
+        if not rows:
+            continue
         columns: list[Column | str] = [
             Column('system', left=True),
             Column('score', left=True),
