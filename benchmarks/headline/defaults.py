@@ -27,6 +27,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.evaluation.curves.intervals.ranked import Resampling
 from mmcascade.evaluation.curves.ranking.summaries import largest_coverage, mean_risk
 from mmcascade.routing import CONFIDENCES, WindowPolicy
+from mmcascade.routing.policies.policies import Window
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, report
@@ -55,11 +56,12 @@ def rankings(pool: Pool, choice: Choice, risk: float) -> list[Resampling]:
     evidence = pool.evidence(pool.scaled(known, temperatures), fusion=fusion, confidence=confidence)
     seen, new = evidence.only(known), evidence.only(unseen)
     gaps, least = len(pool.chain) - 1, evidence.cascade.least_members
+    everybody: list[Window | None] = [(None, None)] * gaps
     try:
         windows = fit_windows(seen.exits, seen.units, CalibrationRequest(f'risk={risk}'), least).windows
     except ValueError:  # so bad that no threshold meets the risk
         windows = [(None, None) if gap + 1 < least else None for gap in range(gaps)]
-    routed = [route(new.exits, WindowPolicy(rules), new.units) for rules in ([(None, None)] * gaps, windows)]
+    routed = [route(new.exits, WindowPolicy(rules), new.units) for rules in (everybody, windows)]
     return [Resampling(routes.confidence.astype(np.float64), routes.wrong) for routes in routed]
 
 

@@ -106,10 +106,9 @@ def certificates(results: dict[str, Any]) -> str:
         first = 'certified on 70 %, what the tool does' if name == 'certified' else name
         table.append([first, *(f'{row["coverage"]:.2f} % ({row["above_target"]:.1f} %)' for row in cells)])
     used = [found['certified', size]['above_target'] / found['certified', size]['delta'] for size in sizes]
-    return (
-        f'{Table.of(table[0], table[1:]).as_markdown()}\n\n'
-        f'What the tool does uses {", ".join(f"{share:.0f}" for share in used)} % of DELTA here, at most {max(used):.0f} %.'
-    )
+    shares = ', '.join(f'{share:.0f}' for share in used)
+    made = Table.of(table[0], table[1:]).as_markdown()
+    return f'{made}\n\nWhat the tool does uses {shares} % of DELTA on these draws.'
 
 
 def simulated(results: dict[str, Any]) -> str:
