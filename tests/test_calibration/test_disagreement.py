@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import Quality
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.search.candidates import Candidates
-from mmcascade.calibration.search.plan import Plan
 from mmcascade.calibration.search.search import search
 from mmcascade.evaluation.curves import auroc
 from mmcascade.routing import WindowPolicy
