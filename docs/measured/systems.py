@@ -98,4 +98,5 @@ def _scored(row: dict[str, Any], key: str) -> str:
         return 'not placed'
     change = row[f'{key}_change']
     star = '\\*' if change is not None and (change[1] > 0 or change[2] < 0) else ''
-    return with_interval(*row[key], '.1f') + star
+    value, low, high = row[key]
+    return with_interval(value, low, high, '.1f') + star
