@@ -26,7 +26,7 @@ import statistics
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Load:
         self.expected = expected
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.waited: dict[int, list[float]] = {}
-        self.seconds: Counter[int] = Counter()
+        self.seconds: defaultdict[int, float] = defaultdict(float)
         self.lock = threading.Lock()
 
     def run(self, clients: int, seconds: float) -> None:

@@ -43,7 +43,8 @@ class ImageColumn:
         """The images of some rows, in bounded memory; empty where there is none."""
         file = _opened(self.path)
         column, stop = self._found(file), file.metadata.num_rows if end is None else end
-        groups, place, skipped = [], 0, 0
+        groups: list[int] = []
+        place, skipped = 0, 0
         for number in range(file.metadata.num_row_groups):
             after = place + file.metadata.row_group(number).num_rows
             if after > first and place < stop:
