@@ -21,34 +21,27 @@ _RUNTIMES = {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}
 
 def families(results: dict[str, Any]) -> str:
     """One row per library, runtime and outcome, with the families that had it."""
-    kinds = sorted({(row['library'], row['runtime']) for row in results['rows']})
-    tried = [dict(row, status=_outcome(row)) for row in results['rows'] if row['status'] in _WORDS]
-    rows = [
-        [_LIBRARIES[library], _RUNTIMES[runtime], words, str(len(found)), ', '.join(f'`{name}`' for name in found)]
-        for library, runtime in kinds
-        for status, words in _WORDS.items()
-        if (
-            found := [
-                row['family']
-                for row in tried
-                if (row['library'], row['runtime'], row['status']) == (library, runtime, status)
-            ]
-        )
-    ]
-    columns = [Column('library', left=True), Column('runtime', left=True), Column('as a graph', left=True)]
+    tried: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in results['rows']:
+        tried.setdefault((row['library'], row['runtime']), []).append(dict(row, status=_outcome(row)))
+    rows, counts, worst = [], [], 0.0
+    for (library, runtime), all_rows in sorted(tried.items()):
+        where = _LIBRARIES[library], _RUNTIMES[runtime]
+        ran = [row for row in all_rows if row['status'] in _WORDS]
+        counts.append(f'{len(ran)} of {len(all_rows)} families of {where[0]} in {where[1]}')
+        worst = max(worst, *(row['probability'] or 0.0 for row in ran))
+        for status, words in _WORDS.items():
+            names = [f'`{row["family"]}`' for row in ran if row['status'] == status]
+            if names:
+                rows.append([*where, words, str(len(names)), ', '.join(names)])
+    columns = [Column(name, left=True) for name in ('library', 'runtime', 'as a graph')]
     table = Table.of([*columns, 'families', Column('which', left=True)], rows)
-    worst = max(row['probability'] for row in tried if row['probability'] is not None)
-    counts = ', '.join(
-        f'{sum((row["library"], row["runtime"]) == kind for row in tried)} of '
-        f'{sum((row["library"], row["runtime"]) == kind for row in results["rows"])} families of {_LIBRARIES[kind[0]]} in '
-        f'{_RUNTIMES[kind[1]]}'
-        for kind in kinds
-    )
     return table.as_markdown() + (
-        f'\n\n{counts}: the smallest network of each, with random weights. The others are trained without labels, or '
-        'caption, or their library does not build or run them here. Where a graph is taken, a probability differs from '
-        f"torch's by {worst:.0e} at the most; above 1e-4 it is refused. Random weights make the values of some networks "
-        "grow by the layer: torch's own float32 is then as far from float64, at least by a third of the difference."
+        f'\n\n{", ".join(counts)}: the smallest network of each, with random weights. The others are trained without '
+        'labels, or caption, or their library does not build or run them here. Where a graph is taken, a probability '
+        f"differs from torch's by {worst:.0e} at the most; above 1e-4 it is refused. Random weights make values grow by "
+        "the layer in some networks: torch's own float32 is then as far from float64, at least by a third of the "
+        'difference.'
     )
 
 
