@@ -39,8 +39,8 @@ def families(results: dict[str, Any]) -> str:
     return table.as_markdown() + (
         f'\n\n{", ".join(counts)}: the smallest network of each, with random weights. The others are trained without '
         'labels, or caption, or their library does not build or run them here. Where a graph is taken, a probability '
-        f"differs from torch's by {worst:.0e} at the most; above 1e-4 it is refused. Random weights make values grow by "
-        "the layer in some networks: torch's own float32 is then as far from float64, at least by a third of the "
+        f"differs from torch's by {worst:.0e} at the most; above 1e-4 it is refused. Random weights make values grow "
+        "by the layer in some networks: torch's own float32 is then as far from float64, at least by a third of the "
         'difference.'
     )
 
