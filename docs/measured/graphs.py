@@ -13,7 +13,7 @@ _WORDS = {
     'any': 'any batch',
     'fixed': 'a fixed batch, with padding',
     'rounding': 'refused, though torch itself rounds by as much',
-    'refused': 'refused: it computes something else',
+    'refused': 'refused: a probability differs by more than 1e-4',
 }
 _LIBRARIES = {'mmpretrain': 'MMPretrain', 'mmseg': 'MMSegmentation'}
 _RUNTIMES = {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO'}
