@@ -1,9 +1,10 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""A segmentation cascade beside MMSegmentation's own whole and slide mode of its larger member, on the same images.
+"""A segmentation cascade beside MMSegmentation's whole and slide mode of its members, on the same images.
 
-Time per image with its spread, the share of it spent outside of the members (routing, cutting, pasting), and the
-peak memory of one image, each system in a process of its own. Weights do not matter for any of these, so members
-without a checkpoint keep random ones, images are noise, and a fixed random share of the cells goes on.
+Time per image with its spread, how much of it is spent outside of the networks (enlarging, softmax, routing, cutting,
+pasting), and the peak memory of one image, each system in a process of its own. Weights do not matter for any of
+these, so members without a checkpoint keep random ones, images are noise, and a fixed random share of the cells goes
+on. In a graph runtime, MMSegmentation's modes run the same graphs.
 
 Example: benchmarks/segmentation/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
 The committed file joins the rows of two runs: that one with one thread, and
@@ -19,19 +20,27 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
+from mmseg.models import EncoderDecoder
+from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.grid import CELLS_PER_IMAGE, Grid
-from mmcascade.models.stages.segmentor_stage import SegmentorStage
+from mmcascade.models.runtimes.build import build_runtime
+from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.runtimes.graph_runtime import GraphRuntime
+from mmcascade.models.runtimes.graphs.agreement import sample_images
+from mmcascade.models.stages.segmentor_network import SegmentorNetwork
 from mmcascade.registry import MODELS
 from mmcascade.routing import RandomPolicy
 from mmcascade.routing.units.outcome import Outcome
@@ -51,6 +60,7 @@ def main() -> None:
     parser.add_argument('--stride', type=int, default=8, help='of the pixels that judge a cell (default 8)')
     parser.add_argument('--images', type=int, default=4, help='how many are labelled in one run (default 4)')
     parser.add_argument('--repeats', type=int, default=5, help='runs of each system (default 5)')
+    parser.add_argument('--runtime', help="of every member, those of the larger one's rows included (default torch)")
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
     systems = build(args)
@@ -66,7 +76,7 @@ def main() -> None:
                 lowest=per_image['lowest'],
                 highest=per_image['highest'],
                 times_whole=min(times) / whole,
-                outside_members=None if name.startswith('larger') else outside_members(systems[name]),
+                outside_ms=min(outside_members(systems[name]) for _ in range(args.repeats)) / args.images,
                 peak_mib=peak_memory(args, name),
             )
         )
@@ -82,6 +92,7 @@ def main() -> None:
                     images=args.images,
                     repeats=args.repeats,
                     threads=torch.get_num_threads(),
+                    runtime=args.runtime or 'torch',
                 )
                 for row in rows
             ],
@@ -94,20 +105,32 @@ def build(args: argparse.Namespace) -> dict[str, Run]:
     init_default_scope('mmseg')
     for member in cfg.model.members.values():
         member.checkpoint = None
+    for stage in cfg.model.stages:
+        stage.runtime = args.runtime
     model = cascade(cfg.model, args)
+    for member in model.members.values():
+        tame(member, args)
     spec = {**cfg.model, 'members': {name: dict(model=member) for name, member in model.members.items()}}
-    larger = model.members[model.stages[-1].member]
-    slide = copy.copy(larger)
+    larger = in_runtime(model.members[model.stages[-1].member], args.runtime)
     cell = [min(model.cell[0], args.size[0]), min(model.cell[1], args.size[1])] if model.cell else args.size
+    smaller = in_runtime(model.members[model.stages[0].member], args.runtime)
+    # Its own mode may be windows that overlap; those of the size of a cell without overlap are the cheapest ones.
+    first, whole, slide = (copy.copy(member) for member in (smaller, larger, larger))
+    first.test_cfg = whole.test_cfg = ConfigDict(mode='whole')
     slide.test_cfg = ConfigDict(mode='slide', crop_size=cell, stride=cell)
     generator = torch.Generator().manual_seed(0)
     images = [
         torch.randint(0, 256, (3, *args.size), dtype=torch.uint8, generator=generator) for _ in range(args.images)
     ]
+    windows = {f'larger member, windows of {cell[0]}': partial(one_by_one, slide, images)}
+    if larger.test_cfg.get('mode') == 'slide':
+        side = larger.test_cfg.crop_size[0]
+        windows = {f'larger member, its own windows of {side}': partial(one_by_one, larger, images)} | windows
     strided = dict(fusion='replace', confidence=all_pixels(args.stride))
     return {
-        'larger member, whole': partial(one_by_one, larger, images),
-        'larger member, slide': partial(one_by_one, slide, images),
+        'smaller member, whole': partial(one_by_one, first, images),
+        'larger member, whole': partial(one_by_one, whole, images),
+        **windows,
         'cascade, image by image': partial(one_by_one, model, images),
         'cascade, cells of all images joined': partial(joined, model, images),
         "cascade, 'replace'": partial(one_by_one, cascade(spec, args, fusion='replace'), images),
@@ -125,6 +148,37 @@ def cascade(spec: Mapping[str, Any], args: argparse.Namespace, **changes: Any) -
     assert model.router is not None and isinstance(model.router.policy, RandomPolicy)
     model.router.policy.seed = fair_seed(model, args)
     return model.to(args.device).eval()
+
+
+def tame(member: Any, args: argparse.Namespace) -> None:
+    """Norms of a random network get the statistics of some images, and its scores a spread of one.
+
+    Its values grow by the layer otherwise, and rounding with them: a graph would be refused for it.
+    """
+    network, size = SegmentorNetwork(member), (3, *args.size)
+    norms = [module for module in member.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.train().momentum = None  # the mean of what it saw
+    network(sample_images(2, size).to(args.device))
+    for norm in norms:
+        norm.eval().running_var.clamp_(min=1e-3)
+    others = sample_images(2, size, seed=1), torch.randint(0, 256, (1, *size), dtype=torch.uint8)
+    spread = max(network(images.to(args.device)).values.std() for images in others)
+    member.decode_head.conv_seg.weight.div_(spread)
+
+
+def in_runtime(member: Any, runtime: str | None) -> Any:
+    """MMSegmentation's own inference of a member, with its network run by a graph runtime."""
+    if runtime is None:
+        return member
+    whole = copy.copy(member)
+    whole.test_cfg = ConfigDict(mode='whole')  # what a graph is of; windows are cut around it
+    network = build_runtime(SegmentorNetwork(whole), Execution(runtime=runtime))
+    member = copy.copy(member)
+    # The graph holds the member's own preprocessing. A copy of a module shares the dict of its parts.
+    member._modules = {**member._modules, 'data_preprocessor': SegDataPreProcessor()}
+    member.encode_decode = lambda inputs, metas: network(inputs).values
+    return member
 
 
 def fair_seed(model: CascadeSegmentor, args: argparse.Namespace) -> int:
@@ -167,28 +221,36 @@ def joined(model: CascadeSegmentor, images: list[torch.Tensor]) -> None:
     model.write_results(type(outcomes[0]).cat(outcomes).in_order(), samples)
 
 
+@torch.no_grad()
 def outside_members(run: Run) -> float:
-    """Share of a run's time that is not spent in the members' own preprocessing and networks."""
-    model: CascadeSegmentor = run.args[0]
+    """Milliseconds of a run that are not spent in networks and their preprocessing.
+
+    A network ends with the map of its head where torch runs it, and with scores at the size of the image as a graph.
+    """
     inside = 0.0
 
-    def timed(forward: Callable, images: torch.Tensor) -> Any:
-        nonlocal inside
-        start = time.perf_counter()
-        output = forward(images)
-        if images.is_cuda:
-            torch.cuda.synchronize()
-        inside += time.perf_counter() - start
-        return output
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal inside
+            start = time.perf_counter()
+            output = function(*args, **kwargs)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            inside += time.perf_counter() - start
+            return output
 
-    for stage in model.stages:
-        stage.forward = partial(timed, SegmentorStage.forward.__get__(stage))  # type: ignore[method-assign]
-    start = time.perf_counter()
-    run()
-    total = time.perf_counter() - start
-    for stage in model.stages:
-        del stage.forward
-    return 1 - inside / total
+        return call
+
+    model = run.args[0]
+    members = model.members.values() if isinstance(model, CascadeSegmentor) else [model]
+    heads = {type(member.decode_head) for member in members}
+    parts = [(EncoderDecoder, 'extract_feat'), (SegDataPreProcessor, 'forward'), (GraphRuntime, 'values')]
+    with ExitStack() as stack:
+        for kind, name in [*parts, *((head, 'forward') for head in heads)]:
+            stack.enter_context(mock.patch.object(kind, name, timed(getattr(kind, name))))
+        start = time.perf_counter()
+        run()
+        return 1e3 * (time.perf_counter() - start - inside)
 
 
 def peak_memory(args: argparse.Namespace, name: str) -> float:
