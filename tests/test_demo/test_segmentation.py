@@ -169,12 +169,13 @@ def test_segmentation_benchmark(project, monkeypatch, tmp_path):
     script['main']()
     rows = json.loads((tmp_path / 'rows.json').read_text())['rows']
     assert [row['name'] for row in rows] == [
+        'smaller member, whole',
         'larger member, whole',
-        'larger member, slide',
+        'larger member, windows of 32',
         'cascade, image by image',
         'cascade, cells of all images joined',
         "cascade, 'replace'",
         "cascade, 'replace', stride 8",
     ]
-    assert all(0 < row['outside_members'] < 1 for row in rows[2:])
+    assert all(row['outside_ms'] > 0 for row in rows)
     assert np.isfinite([row['ms_per_image'] for row in rows]).all()
