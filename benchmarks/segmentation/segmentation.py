@@ -40,7 +40,7 @@ from mmcascade.models.runtimes.build import build_runtime
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.graph_runtime import GraphRuntime
 from mmcascade.models.runtimes.graphs.agreement import sample_images
-from mmcascade.models.stages.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 from mmcascade.registry import MODELS
 from mmcascade.routing import RandomPolicy
 from mmcascade.routing.units.outcome import Outcome
