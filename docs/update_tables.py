@@ -96,6 +96,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     'camvid drives table': ('camvid_drives.json', segmentation.drives),
     'joined cells table': ('joined_cells.json', segmentation.joined),
     'segmentation speed table': ('segmentation.json', segmentation.speed),
+    'segmentation pidnet table': ('segmentation_pidnet.json', segmentation.speed),
     'cell decisions': ('cell_decisions.json', segmentation.decisions),
     'map bounds': ('cell_decisions.json', segmentation.bounds),
     'stride table': ('cell_confidence_stride.json', segmentation.strides),
