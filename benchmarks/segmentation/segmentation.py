@@ -37,6 +37,7 @@ from mmcascade.engine.benchmark.timing import interleaved, spread
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.grid import CELLS_PER_IMAGE, Grid
 from mmcascade.models.runtimes.build import build_runtime
+from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.graph_runtime import GraphRuntime
 from mmcascade.models.runtimes.graphs.agreement import sample_images
@@ -161,7 +162,9 @@ def tame(member: Any, args: argparse.Namespace) -> None:
         norm.train().momentum = None  # the mean of what it saw
     network(sample_images(2, size).to(args.device))
     for norm in norms:
-        norm.eval().running_var.clamp_(min=1e-3)
+        norm.eval()
+        if norm.running_var is not None:
+            norm.running_var.clamp_(min=1e-3)
     others = sample_images(2, size, seed=1), torch.randint(0, 256, (1, *size), dtype=torch.uint8)
     spread = max(network(images.to(args.device)).values.std() for images in others)
     member.decode_head.conv_seg.weight.div_(spread)
@@ -173,7 +176,7 @@ def in_runtime(member: Any, runtime: str | None) -> Any:
         return member
     whole = copy.copy(member)
     whole.test_cfg = ConfigDict(mode='whole')  # what a graph is of; windows are cut around it
-    network = build_runtime(SegmentorNetwork(whole), Execution(runtime=runtime))
+    network = build_runtime(SegmentorNetwork(whole), Execution(runtime=engine_from(runtime)))
     member = copy.copy(member)
     # The graph holds the member's own preprocessing. A copy of a module shares the dict of its parts.
     member._modules = {**member._modules, 'data_preprocessor': SegDataPreProcessor()}
