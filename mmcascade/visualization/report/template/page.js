@@ -38,7 +38,7 @@ for (const table of document.querySelectorAll('table.sortable')) {
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     const button = document.createElement('button');
     button.type = 'button';
-    button.textContent = head.textContent;
+    button.append(...head.childNodes);
     head.replaceChildren(button);
     button.addEventListener('click', () => {
       const rising = head.getAttribute('aria-sort') !== 'ascending';
