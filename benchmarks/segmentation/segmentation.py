@@ -4,7 +4,7 @@
 Time per image with its spread, how much of it is spent outside of the networks (enlarging, softmax, routing, cutting,
 pasting), and the peak memory of one image, each system in a process of its own. Weights do not matter for any of
 these, so members without a checkpoint keep random ones, images are noise, and a fixed random share of the cells goes
-on. In a graph runtime, MMSegmentation's modes run the same graphs.
+on. In a graph runtime, MMSegmentation's modes run the same graphs up to the map of the head.
 
 Example: benchmarks/segmentation/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
 The committed file joins the rows of two runs: that one with one thread, and
@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -41,7 +42,7 @@ from mmcascade.models.runtimes.engines import engine_from
 from mmcascade.models.runtimes.execution import Execution
 from mmcascade.models.runtimes.graph_runtime import GraphRuntime
 from mmcascade.models.runtimes.graphs.agreement import sample_images
-from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import HeadNetwork, SegmentorNetwork
 from mmcascade.registry import MODELS
 from mmcascade.routing import RandomPolicy
 from mmcascade.routing.units.outcome import Outcome
@@ -64,6 +65,13 @@ def main() -> None:
     parser.add_argument('--runtime', help="of every member, those of the larger one's rows included (default torch)")
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        args.weights = Path(folder, 'members.pth')
+        measure(args)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Time all systems in turns, and print and write their rows."""
     systems = build(args)
     seconds = interleaved(systems, args.repeats, torch.device(args.device))
     whole = min(seconds['larger member, whole'])
@@ -109,8 +117,12 @@ def build(args: argparse.Namespace) -> dict[str, Run]:
     for stage in cfg.model.stages:
         stage.runtime = args.runtime
     model = cascade(cfg.model, args)
-    for member in model.members.values():
-        tame(member, args)
+    if args.weights.exists():
+        model.members.load_state_dict(torch.load(args.weights, weights_only=True))
+    else:
+        for member in model.members.values():
+            tame(member, args)
+        torch.save(model.members.state_dict(), args.weights)
     spec = {**cfg.model, 'members': {name: dict(model=member) for name, member in model.members.items()}}
     larger = in_runtime(model.members[model.stages[-1].member], args.runtime)
     cell = [min(model.cell[0], args.size[0]), min(model.cell[1], args.size[1])] if model.cell else args.size
@@ -171,16 +183,20 @@ def tame(member: Any, args: argparse.Namespace) -> None:
 
 
 def in_runtime(member: Any, runtime: str | None) -> Any:
-    """MMSegmentation's own inference of a member, with its network run by a graph runtime."""
+    """MMSegmentation's own inference of a member, with its network up to the head's map run by a graph runtime."""
     if runtime is None:
         return member
     whole = copy.copy(member)
     whole.test_cfg = ConfigDict(mode='whole')  # what a graph is of; windows are cut around it
-    network = build_runtime(SegmentorNetwork(whole), Execution(runtime=engine_from(runtime)))
+    network = build_runtime(HeadNetwork(whole), Execution(runtime=engine_from(runtime)))
     member = copy.copy(member)
     # The graph holds the member's own preprocessing. A copy of a module shares the dict of its parts.
     member._modules = {**member._modules, 'data_preprocessor': SegDataPreProcessor()}
-    member.encode_decode = lambda inputs, metas: network(inputs).values
+
+    def encode_decode(inputs: torch.Tensor, metas: list[dict[str, Any]]) -> torch.Tensor:
+        return member.decode_head.predict_by_feat(network(inputs).values, metas)
+
+    member.encode_decode = encode_decode
     return member
 
 
@@ -228,7 +244,7 @@ def joined(model: CascadeSegmentor, images: list[torch.Tensor]) -> None:
 def outside_members(run: Run) -> float:
     """Milliseconds of a run that are not spent in networks and their preprocessing.
 
-    A network ends with the map of its head where torch runs it, and with scores at the size of the image as a graph.
+    A network ends with the map of its head.
     """
     inside = 0.0
 

@@ -49,16 +49,15 @@ class GraphRuntime(Runtime):
         self.engine.check_installed()
 
     def run(self, images: Tensor, full: int | None) -> StageOutput:
-        """Class values where the images are.
+        """Class scores where the images are.
 
         Raises:
             GraphError: if the member has no graph for images of this shape, or is too far from torch on a first batch.
         """
-        values = self.values(images, full)
-        return StageOutput(logits=values) if self.network.gives_logits else StageOutput(probabilities=values)
+        return self.network.graph_output(self.values(images, full), (images.shape[-2], images.shape[-1]))
 
     def values(self, images: Tensor, full: int | None = None) -> Tensor:
-        """The same as a tensor, ``(N, C, ...)`` in float32."""
+        """What the graph gives, ``(N, C, ...)`` in float32."""
         key = _key(images)
         if key not in self._sessions:
             self._prepare(images)

@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from mmcascade import CascadeSegmentor, WindowCascadeClassifier, WindowPolicy
+from mmcascade.models.runtimes.build import build_runtime
+from mmcascade.models.runtimes.engines import engine_from
+from mmcascade.models.runtimes.execution import Execution
+from mmcascade.models.runtimes.networks.segmentor_network import HeadNetwork, HeadOutput
 from tests.support.members import tiny_models, tiny_segmentors
 
 pytestmark = pytest.mark.slow
@@ -77,8 +81,8 @@ def test_a_score_that_is_a_bound_may_fall_on_either_side_and_only_that_one(class
 
 @pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize('size', [(64, 96), (80, 64)])
-@pytest.mark.parametrize('on', ['image', 'cell'])
-def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, size, on):
+@pytest.mark.parametrize('on, stride', [('image', 1), ('cell', 1), ('cell', 4)])
+def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, size, on, stride):
     window = (None, 0.7)
 
     def run(runtime):
@@ -87,6 +91,7 @@ def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, si
             stages=[dict(member='small', runtime=runtime), dict(member='large', runtime=runtime, on=on)],
             grid=dict(cell=32),
             policy=WindowPolicy([window]),
+            confidence=dict(stride=stride),
         )
         with torch.no_grad():
             samples = model.test_step(tiny_segmentors.batch(2, *size))
@@ -98,6 +103,7 @@ def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, si
             stages=[dict(member='small', runtime=runtime), dict(member='large', runtime=runtime, on=on)],
             grid=dict(cell=32),
             policy=WindowPolicy([None]),
+            confidence=dict(stride=stride),
         )
         with torch.no_grad():
             return [s.cells.confidence for s in model.test_step(tiny_segmentors.batch(2, *size))]
@@ -107,6 +113,21 @@ def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, si
         assert not np.any(~same & (np.abs(np.asarray(first) - window[1]) > ROUNDING))
         assert np.abs(np.asarray(ours[0]) - np.asarray(theirs[0]))[same].max() <= ROUNDING
         assert float((ours[2] != theirs[2]).float().mean()) <= 0.001
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('kind', ['divisor', 'segformer', 'slide'])
+def test_with_a_stride_graphs_end_at_the_map_of_the_head(engine, kind):
+    """Padding, and enlarging by the head's own rule, come after the graph; a member of windows has neither."""
+    network, images = HeadNetwork(tiny_segmentors.tiny(kind)), tiny_segmentors.image(50, 70)[None]
+    with torch.no_grad():
+        expected = network(images)
+        found = build_runtime(network, Execution(runtime=engine_from(engine)))(images)
+    assert isinstance(found, HeadOutput) == (kind != 'slide') and found.logits.shape == expected.logits.shape
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=1e-4)
+    assert getattr(found, 'padding', None) == getattr(expected, 'padding', None)
+    if kind == 'divisor':
+        assert any(found.padding) and found.inputs > (50, 70)
 
 
 def test_another_precision_is_another_stage_and_an_exact_runtime_is_the_same_one(classifiers):

@@ -15,8 +15,8 @@ from mmcascade.models.cells.grid import Size
 from mmcascade.models.export.graphs.stage_graphs import FIXED
 from mmcascade.models.runtimes.graphs.agreement import TOLERANCES, Difference, difference, sample_images
 from mmcascade.models.runtimes.graphs.export import ExportError, export_onnx
-from mmcascade.models.runtimes.graphs.member_graph import graph_values
 from mmcascade.models.runtimes.networks.network import Network, Prepared
+from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime.description.stages import SizedGraph
@@ -46,7 +46,7 @@ class _SeenNetwork(Network):
 
     def __init__(self, stage: SegmentorStage, seen: Size) -> None:
         super().__init__(stage.network.module)
-        self._network = stage.network
+        self._network = SegmentorNetwork(stage.network.module)  # a bundle's scores are at the size of what it saw
         self._seen = seen
 
     @property
@@ -57,7 +57,7 @@ class _SeenNetwork(Network):
         return Prepared(resize_bilinear(images, self._seen))
 
     def values(self, inputs: Tensor) -> Tensor:
-        return graph_values(self._network, inputs)
+        return self._network.graph_values(inputs)
 
 
 @torch.no_grad()
@@ -104,7 +104,8 @@ def segmentor_graph(stage: SegmentorStage, size: Size, channels: int, name: str)
 def _compared(graph: SegmentorGraph, stage: SegmentorStage, batches: tuple[int, ...], channels: int) -> Difference:
     """The worst difference to the member itself, over batches of several sizes."""
     images = sample_images(max(*batches, 2), (channels, *graph.entry.size))
-    reference = stage.network(resize_bilinear(images.to(stage.device), graph.entry.seen))
+    network = SegmentorNetwork(stage.network.module)
+    reference = network(resize_bilinear(images.to(stage.device), graph.entry.seen))
     expected = reference.values.float().cpu()
     shape = (expected.shape[1], *graph.entry.seen)
     run = OnnxRuntimeGraph(graph.model, graph.entry, shape, Engine())

@@ -14,7 +14,8 @@ from typing import Any
 from mmcascade._system.files import write_bytes, write_json
 from mmcascade._system.locks import locked
 
-SCHEMA = 1
+#: Another one where graphs of the same members give something else.
+SCHEMA = 2
 
 
 class GraphCache:

@@ -29,7 +29,7 @@ class Network(ABC):
     """A member as a function of raw images: its own preprocessing, its forward pass, and what is made of the scores.
 
     A kind of member overrides :meth:`prepare`, :meth:`values` and :attr:`gives_logits`. Runtimes that run torch call
-    the steps one by one; those that run a graph export ``network(images)`` whole, from raw images to class values.
+    the steps one by one; those that run a graph export :meth:`graph_values` and read it by :meth:`graph_output`.
 
     Args:
         module: the member, in eval mode.
@@ -68,6 +68,15 @@ class Network(ABC):
     def __call__(self, images: Tensor) -> StageOutput:
         """Raw images to what a stage gives for them, as torch runs it."""
         return self.run(self.prepare(images))
+
+    def graph_values(self, images: Tensor) -> Tensor:
+        """What ``self(images).values`` is, in float32, written so that the number of images may be a symbol."""
+        return self(images).values.float()
+
+    def graph_output(self, values: Tensor, size: tuple[int, int]) -> StageOutput:
+        """What a stage gives for :meth:`graph_values` of images with this height and width."""
+        del size
+        return StageOutput(logits=values) if self.gives_logits else StageOutput(probabilities=values)
 
 
 def mac_counter(network: Network) -> MacCounter:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmcascade.models.cells.grid import Size
+from mmcascade.models.runtimes.networks.batch_preprocessing import batch_padding, preprocessed_batch
 from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
@@ -84,6 +85,16 @@ class SegmentorNetwork(Network):
         values = values.float()
         return StageOutput(probabilities=values / values.sum(1, keepdim=True))
 
+    def graph_values(self, images: Tensor) -> Tensor:
+        """As the base class says.
+
+        Raises:
+            ValueError: if the data preprocessor is one that is not known to :func:`preprocessed_batch`.
+        """
+        height, width = images.shape[-2:]
+        scores = self.values(preprocessed_batch(self.module, images))[..., :height, :width].float()
+        return scores if self.gives_logits else scores / scores.sum(1, keepdim=True)
+
 
 @dataclass(frozen=True)
 class HeadOutput(StageOutput):
@@ -101,29 +112,46 @@ class HeadOutput(StageOutput):
 
 
 class HeadNetwork(SegmentorNetwork):
-    """A segmentor that torch runs up to the map of its head, where MMSegmentation would only enlarge it after that.
+    """A segmentor that is run up to the map of its head, where MMSegmentation would only enlarge it after that.
 
-    Members whose heads do more, test in windows or compute in half precision, in which enlarging rounds, give scores at
-    the size of the images, as all do that are compiled or run as graphs.
+    Members whose heads do more, test in windows or compute in half precision in torch, in which enlarging rounds, give
+    scores at the size of the images, as all do that are compiled.
     """
-
-    def __call__(self, images: Tensor) -> StageOutput:
-        """What a graph is compared with: at the size of the images."""
-        prepared = self.prepare(images)
-        return self.output(self.values(prepared.inputs), prepared)
 
     def run(self, prepared: Prepared) -> StageOutput:
         """As the base class says."""
         if not ends_with_enlarging(self.module):
             return super().run(prepared)
-        head, (height, width) = self.module.decode_head, prepared.inputs.shape[2:]
-        values = head.forward(self.module.extract_feat(prepared.inputs))
+        size, head = _size(prepared.inputs), self.module.decode_head
+        values = self._head_values(prepared.inputs)
         if values.dtype != torch.float32 or not values.is_contiguous():
-            values = functional.interpolate(values, (height, width), mode='bilinear', align_corners=head.align_corners)
+            values = functional.interpolate(values, size, mode='bilinear', align_corners=head.align_corners)
             return self.output(values, prepared)
-        return HeadOutput(
-            logits=values, inputs=(height, width), padding=prepared.padding, align_corners=head.align_corners
-        )
+        return self._head_output(values, size, prepared.padding)
+
+    def graph_values(self, images: Tensor) -> Tensor:
+        """As the base class says."""
+        if not ends_with_enlarging(self.module):
+            return super().graph_values(images)
+        return self._head_values(preprocessed_batch(self.module, images)).float()
+
+    def graph_output(self, values: Tensor, size: Size) -> StageOutput:
+        """As the base class says."""
+        if not ends_with_enlarging(self.module):
+            return super().graph_output(values, size)
+        left, right, top, bottom = padding = batch_padding(self.module, size)
+        return self._head_output(values, (size[0] + top + bottom, size[1] + left + right), padding)
+
+    def _head_values(self, inputs: Tensor) -> Tensor:
+        return self.module.decode_head.forward(self.module.extract_feat(inputs))
+
+    def _head_output(self, values: Tensor, inputs: Size, padding: tuple[int, int, int, int]) -> HeadOutput:
+        align_corners = self.module.decode_head.align_corners
+        return HeadOutput(logits=values, inputs=inputs, padding=padding, align_corners=align_corners)
+
+
+def _size(images: Tensor) -> Size:
+    return images.shape[-2], images.shape[-1]
 
 
 def ends_with_enlarging(module: Any) -> bool:
