@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,9 +109,8 @@ class ExitStage(ClassifierStage):
         """The same exit, run from its input."""
         if self.before is None:
             return self
-        alone = copy.copy(self)
+        alone = self._twin()
         alone.before, alone.trunk, alone.views, alone.waits_with_input = None, None, (self.view,), False
-        alone.macs_by_shape = {}
         return alone
 
     def _start(self, images: Tensor) -> ExitState:
@@ -131,11 +129,10 @@ class ExitStage(ClassifierStage):
         """Multiply-adds per image: after the exit that it goes on from, or else from its input."""
         return self.counted(images) - (0.0 if self.before is None else self.before.costs.spent(images))
 
-    def settle(self, sources: Sequence[ViewRows]) -> None:
-        """Count the multiply-adds of the exit, before the first batch."""
-        super().settle(sources)
-        for probe in self.probes(sources):
-            self.costs.spent(probe)
+    def count(self, probe: Tensor) -> None:
+        """Those up to the exit, too."""
+        super().count(probe)
+        self.costs.spent(probe)
 
     def identity(self, weights: str = '') -> StageIdentity:
         """What its outputs depend on."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -137,8 +136,8 @@ class SegmentorStage(MemberStage[TiledImage]):
         """What runs this member without a cascade: on whole images of the same scale."""
         if self.on == 'image':
             return self
-        stage = copy.copy(self)
-        stage.macs, stage.batch_size, stage.macs_by_shape = None, None, {}
+        stage = self._twin()
+        stage.macs, stage.batch_size = None, None
         stage._run_on('image', 0)
         return stage
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Generic
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from torch import Tensor
@@ -21,6 +23,9 @@ from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.views.resolution import FIXED_SIZE, macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import SourceT
+
+if TYPE_CHECKING:  # Python 3.10 has none in typing
+    from typing import Self
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class MemberStage(ABC, Generic[SourceT]):
         self.runtime: Runtime = build_runtime(network, options.execution, member)
         self.macs_by_shape: dict[tuple[int, ...], float] = {}
         self._settled = options.batch_size != AUTO
+        self._settled_for: frozenset[Hashable] | None = None
+        self._probes: list[Tensor] = []
         self._looked_at = False
 
     def __call__(self, batch: UnitBatch[SourceT]) -> StageOutput:
@@ -151,7 +158,7 @@ class MemberStage(ABC, Generic[SourceT]):
     def describe(self) -> str:
         """What it runs on, in a word or two for tables."""
 
-    @property
+    @cached_property
     def source(self) -> str:
         """Its name, the same in a score store and wherever the stage stands in a cascade."""
         return self.identity().source
@@ -197,10 +204,25 @@ class MemberStage(ABC, Generic[SourceT]):
         Raises:
             ValueError: if the member does not take images of their size.
         """
-        probes = self.probes(sources)
-        for probe in probes:
-            self.macs_of(probe)
+        groups = frozenset(source.group for source in sources)
+        if groups != self._settled_for:
+            self._probes = self.probes(sources)
+            for probe in self._probes:
+                self.count(probe)
+            self._settled_for = groups
+        for probe in self._probes:
             self.runtime.settle(probe)
-        if probes and not self._settled:
-            self.batch_size = settled_size(self.runtime, torch.zeros_like(probes[0])[0], self.device)
+        if self._probes and not self._settled:
+            self.batch_size = settled_size(self.runtime, torch.zeros_like(self._probes[0])[0], self.device)
             self._settled = True
+
+    def count(self, probe: Tensor) -> None:
+        """Count what images of this shape will be charged, before the first batch of them."""
+        self.macs_of(probe)
+
+    def _twin(self) -> Self:
+        """A copy that is about to see other inputs, or go by another name."""
+        twin = copy.copy(self)
+        twin.macs_by_shape, twin._settled_for = {}, None
+        twin.__dict__.pop('source', None)
+        return twin

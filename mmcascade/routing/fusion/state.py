@@ -61,17 +61,19 @@ class CascadeState:
         cls, output: StageOutput, fusion: str, temperature: float = 1.0, member_score: MemberScore | None = None
     ) -> CascadeState:
         """The state after a first stage."""
-        finite = output.finite_rows()
         total, score = _contribution(output, fusion, temperature, member_score)
+        missed = torch.zeros(len(total), dtype=torch.int64, device=total.device)
         if not output.all_finite:
+            finite = output.finite_rows()
             total, score = _keep(total, finite), None if score is None else _keep(score, finite)
+            missed = (~finite).long()
         return cls(
             fusion=fusion,
             total=total,
             score_total=score,
             ran=1,
-            finite=finite.long(),
-            missed=(~finite).long(),
+            finite=1 - missed,
+            missed=missed,
             features=output.features,
             valid=output.valid,
             all_finite=output.all_finite,
@@ -91,19 +93,20 @@ class CascadeState:
                 f'stage {self.ran} gives scores of shape {tuple(output.values.shape)}, the stages before it '
                 f'{tuple(self.total.shape)}; all members of a cascade need the same classes'
             )
-        finite = output.finite_rows()
+        finite = None if output.all_finite else output.finite_rows()
         total, score = _contribution(output, self.fusion, temperature, member_score)
-        total = self._with(self.total, total, finite, output.all_finite)
+        total = self._with(self.total, total, finite)
         if score is not None:
             assert self.score_total is not None
-            score = self._with(self.score_total, score, finite, output.all_finite)
+            score = self._with(self.score_total, score, finite)
         return replace(
             self,
             total=total,
             score_total=score,
             ran=self.ran + 1,
-            finite=self.finite + finite,
-            missed=self.missed + ((~finite).long() << self.ran),
+            finite=self.finite + (1 if finite is None else finite),
+            # Not the tensor itself, which may be a slice of a larger one.
+            missed=self.missed.clone() if finite is None else self.missed + ((~finite).long() << self.ran),
             features=output.features,
             all_finite=self.all_finite and output.all_finite,
             pixels=self.pixels if output.pixels is None else (*self.pixels, (output.pixels, temperature)),
@@ -124,11 +127,11 @@ class CascadeState:
             state = state.add(pixels.output(), temperature, member_score)
         return state
 
-    def _with(self, before: Tensor, added: Tensor, finite: Tensor, all_finite: bool) -> Tensor:
-        """A total with what one more stage adds; units whose output is not finite keep what they have."""
+    def _with(self, before: Tensor, added: Tensor, finite: Tensor | None) -> Tensor:
+        """A total with what one more stage adds; units whose output is not finite keep what they have (None = none)."""
         if self.fusion == 'replace':
-            return added if all_finite else torch.where(_like(finite, added), added, before)
-        return before + (added if all_finite else _keep(added, finite))
+            return added if finite is None else torch.where(_like(finite, added), added, before)
+        return before + (added if finite is None else _keep(added, finite))
 
     @cached_property
     def has_finite(self) -> Tensor:

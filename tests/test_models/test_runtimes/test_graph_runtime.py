@@ -196,6 +196,14 @@ def test_a_graph_depends_on_weights_shape_and_type():
     assert runtime(Pooled())._subject(images).key(None) in keys
 
 
+def test_members_that_pad_in_other_ways_have_graphs_of_their_own():
+    images = tiny_segmentors.image(50, 70)[None]
+    plain, padding = (runtime(tiny_segmentors.tiny(kind))._subject(images) for kind in ('fcn', 'divisor'))
+    with torch.no_grad():
+        assert not torch.equal(plain.reference(images), padding.reference(images))
+    assert plain.key(None) != padding.key(None)
+
+
 def test_weights_that_are_loaded_later_are_the_ones_that_run():
     run, images = runtime(Pooled()), sample_images(3, (3, 8, 8))
     run.settle(images)

@@ -116,12 +116,19 @@ def test_what_segmentors_decide_otherwise_lies_on_a_bound(segmentors, engine, si
 
 
 @pytest.mark.parametrize('engine', ENGINES)
-@pytest.mark.parametrize('kind', ['divisor', 'segformer', 'slide'])
+@pytest.mark.parametrize('kind', ['divisor', 'segformer', 'slide', 'channels last'])
 def test_with_a_stride_graphs_end_at_the_map_of_the_head(engine, kind):
     """Padding, and enlarging by the head's own rule, come after the graph; a member of windows has neither."""
-    network, images = HeadNetwork(tiny_segmentors.tiny(kind)), tiny_segmentors.image(50, 70)[None]
+    member, images = (
+        tiny_segmentors.tiny('fcn' if kind == 'channels last' else kind),
+        tiny_segmentors.image(50, 70)[None],
+    )
+    network = HeadNetwork(member)
     with torch.no_grad():
         expected = network(images)
+        if kind == 'channels last':  # of which torch enlarges the map at once
+            member.to(memory_format=torch.channels_last)
+            assert network(images.to(memory_format=torch.channels_last)).logits.shape[-2:] == (50, 70)
         found = build_runtime(network, Execution(runtime=engine_from(engine)))(images)
     assert isinstance(found, HeadOutput) == (kind != 'slide') and found.logits.shape == expected.logits.shape
     torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=1e-4)

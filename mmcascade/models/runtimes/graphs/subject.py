@@ -51,6 +51,7 @@ class Subject:
             module_fingerprint(module),
             type(self.network).__name__,
             getattr(module, 'test_cfg', None),
+            getattr(getattr(module, 'data_preprocessor', None), 'test_cfg', None),  # how it pads
             self.shape,
             self.dtype,
             rows,
@@ -63,7 +64,7 @@ class Subject:
     def reference(self, images: Tensor) -> Tensor:
         """Class values as torch gives them, in float32, on the host."""
         with torch.autocast(images.device.type, enabled=False):
-            return self.network(images).values.float().cpu()
+            return self.network.graph_reference(images).float().cpu()
 
     def difference(self, values: Tensor, reference: Tensor) -> Difference:
         """How far values lie from those of the network."""

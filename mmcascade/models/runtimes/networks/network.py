@@ -73,6 +73,10 @@ class Network(ABC):
         """What ``self(images).values`` is, in float32, written so that the number of images may be a symbol."""
         return self(images).values.float()
 
+    def graph_reference(self, images: Tensor) -> Tensor:
+        """What :meth:`graph_values` is compared with: as torch runs the member, by its own preprocessing."""
+        return self(images).values
+
     def graph_output(self, values: Tensor, size: tuple[int, int]) -> StageOutput:
         """What a stage gives for :meth:`graph_values` of images with this height and width."""
         del size

@@ -135,6 +135,12 @@ class HeadNetwork(SegmentorNetwork):
             return super().graph_values(images)
         return self._head_values(preprocessed_batch(self.module, images)).float()
 
+    def graph_reference(self, images: Tensor) -> Tensor:
+        """As the base class says."""
+        if not ends_with_enlarging(self.module):
+            return super().graph_reference(images)
+        return self._head_values(self.prepare(images).inputs)
+
     def graph_output(self, values: Tensor, size: Size) -> StageOutput:
         """As the base class says."""
         if not ends_with_enlarging(self.module):
