@@ -170,11 +170,12 @@ def tame(member: Any, args: argparse.Namespace) -> None:
     """
     network, size = SegmentorNetwork(member), (3, *args.size)
     norms = [module for module in member.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train().momentum = None  # the mean of what it saw
     network(sample_images(2, size).to(args.device))
-    for norm in norms:
-        norm.eval()
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.eval().momentum = momentum
         if norm.running_var is not None:
             norm.running_var.clamp_(min=1e-3)
     others = sample_images(2, size, seed=1), torch.randint(0, 256, (1, *size), dtype=torch.uint8)
