@@ -18,11 +18,12 @@ from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee
+from mmcascade.calibration.fit.result.guarantee import Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
 from mmcascade.calibration.fit.scores.exit_maps import fit_maps
-from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, operating_point, place_tau
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows, judged_units
+from mmcascade.calibration.fit.two_sided.bounds import accept_threshold
+from mmcascade.calibration.fit.two_sided.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.two_sided.windows import Decision, FittedWindows, fit_windows, judged_units
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
@@ -73,23 +74,10 @@ def calibrate(
 
 def fit(evidence: Evidence, request: CalibrationRequest, stream: ScoreStore | None = None) -> Calibration:
     """The same as :func:`calibrate`, on exits that are there already."""
-    fitted_on = evidence.fitted_on
-    if request.wanted.is_decision and fitted_on.units.label is not None:
-        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, decision=CellDecision(request))
-    elif request.wanted.is_decision:
-        fitted = fit_windows(fitted_on.exits, fitted_on.units, request, evidence.cascade.least_members)
-    elif request.wanted.kind == 'exits':
-        fitted = fit_geometric(fitted_on.known.exits, request.wanted.value)
-    elif request.windows == 'two-sided':
-        quality = fitted_on.quality(request.wanted)
-        fitted = fit_two_sided(fitted_on.exits, fitted_on.units, request.wanted, quality, request.max_cells)
-    else:
-        known, wanted = fitted_on.known, request.wanted
-        fitted = fit_shares(known.exits, known.units, wanted, request.max_cells, known.quality(wanted))
-    calibration = calibration_of(fitted, evidence, request)
+    calibration = _unfinished(_windows(evidence.fitted_on, request), evidence, request)
     if stream is not None:
-        moved = adjust(calibration, stream.stages()[0], stream.units)
-        calibration = calibration_of(FittedWindows(moved.windows, moved.tau), evidence, request)
+        calibration = adjust(calibration, stream.stages()[0], stream.units)
+    calibration = _finished(calibration, evidence, request, calibration.policy())
     if request.adapt is not None:
         calibration = replace(calibration, adapt=request.adapt)
         calibration.policy()  # refuses a cascade without a gap before any file is written
@@ -113,46 +101,79 @@ def calibration_of(
     Raises:
         ValueError: if no threshold meets the target.
     """
-    plain = Calibration(
+    calibration = _unfinished(fitted, evidence, request)
+    return _finished(calibration, evidence, request, policy or calibration.policy())
+
+
+def _windows(fitted_on: Evidence, request: CalibrationRequest) -> FittedWindows:
+    """What a request places, by the kind of its target."""
+    wanted, max_cells = request.wanted, request.max_cells
+    if wanted.is_decision:
+        decision = Decision(request) if fitted_on.units.label is None else CellDecision(request)
+        return fit_windows(fitted_on.exits, fitted_on.units, request, fitted_on.cascade.least_members, decision)
+    if wanted.kind == 'exits':
+        return fit_geometric(fitted_on.known.exits, wanted.value)
+    known = fitted_on.known
+    quality = known.quality(wanted)
+    if request.windows == 'two-sided':
+        return fit_two_sided(known.exits, known.units, wanted, quality, max_cells)
+    return fit_shares(known.exits, known.units, wanted, max_cells, quality)
+
+
+def _unfinished(fitted: FittedWindows, evidence: Evidence, request: CalibrationRequest) -> Calibration:
+    """A calibration with nothing but windows."""
+    around = request.wanted.is_decision or evidence.units.label is None
+    return Calibration(
         cascade=evidence.cascade,
         windows=fitted.windows,
         accept=None,
         temperatures=evidence.temperatures,
         target=request.target,
+        rule=request.rule,
+        half_width=request.half_width if around else 0.0,
+        tau=fitted.tau,
         data=evidence.data,
+        fit_on=request.fit_on,
+        accept_target=request.accept_target,
         max_cells=request.max_cells,
         trials=evidence.trials,
     )
-    policy = policy or plain.policy()
+
+
+def _finished(
+    calibration: Calibration, evidence: Evidence, request: CalibrationRequest, policy: ExitPolicy
+) -> Calibration:
+    """The same with all that follows from where units leave."""
     fitted_on, judged = evidence.fitted_on, evidence.judged_on
-    maps = None if request.maps == 'none' else fit_maps(fitted_on.exits, policy, fitted_on.units)
-    routes = route(judged.exits, policy, judged.units, maps=maps)
-    seen = routes if evidence.held is None else route(fitted_on.exits, policy, fitted_on.units, maps=maps)
+    seen, maps = route(fitted_on.exits, policy, fitted_on.units), None
+    if request.maps != 'none':
+        maps = fit_maps(fitted_on.exits, seen.exit_stage)
+        seen = seen.judged_by(maps)
+    routes = seen if evidence.held is None else route(judged.exits, policy, judged.units, maps=maps)
     of_a_class = None if request.wanted.class_name is None else evidence.quality(request.wanted)
-    plain = replace(plain, measured=measured(routes, policy, quality=of_a_class))
+    calibration = replace(calibration, maps=maps, measured=measured(routes, policy, quality=of_a_class))
     if evidence.units.label is not None:
-        return accepting_maps(plain, evidence, seen, routes, fitted, request)
-    threshold, promise = None, None
+        return accepting_maps(calibration, evidence, seen, routes, request)
+    return _accepting_images(calibration, seen, routes, request)
+
+
+def _accepting_images(plain: Calibration, seen: Routes, routes: Routes, request: CalibrationRequest) -> Calibration:
+    """The calibration of a cascade of classifiers with what the request wants to be accepted."""
+    target, promise, figures = request.accepting, None, {}
+    if target is None:
+        return plain
     if request.certify is not None:
-        promise = _promise(seen, routes, request)
+        first, held = (Judged(each.confidence, each.wrong) for each in (seen, routes))
+        share, seed = request.certify_share, request.seed
+        promise = guarantee(first, held, target.value, request.certify, share=share, seed=seed)
         threshold = promise.threshold
-    elif (target := request.accepting) is not None:
+    else:
         scores, wrong = judged_units(routes, target)
         threshold = accept_threshold(scores, place_tau(scores, wrong, target, 'safe'))
     if threshold is not None:
         point = operating_point(routes.confidence, routes.wrong, threshold)
-        plain.measured.update(coverage=point.coverage, risk=point.risk)
-    return replace(
-        plain,
-        accept=threshold,
-        rule=request.rule,
-        half_width=request.half_width,
-        tau=fitted.tau,
-        fit_on=request.fit_on,
-        accept_target=request.accept_target,
-        maps=maps,
-        guarantee=promise,
-    )
+        figures = {'coverage': point.coverage, 'risk': point.risk}
+    return replace(plain, accept=threshold, guarantee=promise, measured=plain.measured | figures)
 
 
 def share_curve(
@@ -189,12 +210,3 @@ def anytime_curve(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.f
     known, count = evidence.known, len(evidence.exits)
     macs = np.cumsum([added.mean() for added in known.units.costs.along(tuple(range(count)))])
     return np.array([1 - exit_.wrong.mean() for exit_ in known.exits]), macs
-
-
-def _promise(fitted_on: Routes, held: Routes, request: CalibrationRequest) -> Guarantee:
-    """What is promised of the accept threshold."""
-    assert request.certify is not None and request.accepting is not None
-    seen, unseen = (Judged(routes.confidence, routes.wrong) for routes in (fitted_on, held))
-    return guarantee(
-        seen, unseen, request.accepting.value, request.certify, share=request.certify_share, seed=request.seed
-    )

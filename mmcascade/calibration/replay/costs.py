@@ -84,6 +84,23 @@ class Costs:
             return np.zeros(cells.shape, np.bool_)
         return whole_image_pays(cells, self.per_unit[stage][self.starts], self.whole[stage][self.starts])
 
+    def run_whole(
+        self, whole: NDArray[np.int64], chain: Chain, position: int, here: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """With the images, of which these units reach a position of the chain, that its stage is run on as a whole.
+
+        Args:
+            whole: int64 ``(G)``, bit p is set where the stage at position p ran on the whole image.
+            chain: the stages.
+            position: in the chain.
+            here: indexes of the units.
+        """
+        stage = chain[position]
+        if stage not in self.whole:
+            return whole
+        cells = np.bincount(self.group[here], minlength=self.groups)
+        return whole | self.on_whole_image(stage, cells).astype(np.int64) << position
+
     def along(self, chain: Chain) -> list[NDArray[np.float64]]:
         """What each stage of a chain adds for a unit that has run all before it, each ``(N)``.
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmcascade.calibration.replay.costs import Chain
-from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.replay.units import Exit, Units, leaving
 from mmcascade.routing import ExitPolicy
 from mmcascade.routing.confidences.score_maps import ScoreMap, judged_score
 from mmcascade.routing.policies.policies import Window, going_on
@@ -58,6 +58,14 @@ class Routes:
         """Share of all groups, or of some, that ran each stage."""
         return [float((ran if groups is None else ran[groups]).mean()) for ran in self.ran]
 
+    def judged_by(self, maps: Sequence[ScoreMap | None]) -> Routes:
+        """The same with the scores that maps give, one per stage from the score of units that leave there."""
+        confidence = self.confidence.astype(np.float64)
+        for stage in range(self.stages):
+            rows = self.exit_stage == stage
+            confidence[rows] = judged_score(maps, stage, torch.from_numpy(self.confidence[rows])).numpy()
+        return replace(self, confidence=confidence)
+
     @cached_property
     def deferred(self) -> list[float]:
         """Per gap the share of the units that reach it and go on; 0 where none reaches it."""
@@ -93,7 +101,7 @@ def route(
     chain = tuple(range(len(exits))) if chain is None else chain
     policy = policy.start_stream()
     exit_stage, here = np.zeros(len(units), np.int64), np.arange(len(units))
-    whole = _add_whole(np.zeros(units.groups, np.int64), 0, chain, here, units)
+    whole = units.costs.run_whole(np.zeros(units.groups, np.int64), chain, 0, here)
     for gap, exit_ in enumerate(exits[:-1]):
         if policy.is_closed(gap) or not len(here):
             break
@@ -102,40 +110,14 @@ def route(
         going = going_on(policy, gap, score, score != -torch.inf, number, units.empty)
         here = here[going.numpy()]
         exit_stage[here] = gap + 1
-        whole = _add_whole(whole, gap + 1, chain, here, units)
-    confidence = np.empty(len(units), exits[0].confidence.dtype if maps is None else np.float64)
+        whole = units.costs.run_whole(whole, chain, gap + 1, here)
+    confidence = np.empty(len(units), exits[0].confidence.dtype)
     sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
-    for exit_, rows, stage in leaving(exits, exit_stage, whole[units.group]):
-        confidence[rows] = judged_score(maps, stage, torch.from_numpy(exit_.confidence[rows])).numpy()
+    for exit_, rows in leaving(exits, exit_stage, whole[units.group]):
+        confidence[rows] = exit_.confidence[rows]
         sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
-    return Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
-
-
-def leaving(
-    exits: Sequence[Exit], exit_stage: NDArray[np.int64], ways: NDArray[np.int64]
-) -> Iterator[tuple[Exit, NDArray[np.int64], int]]:
-    """Where units leave: exits, the units that leave there, and the stage, in the order of the stages.
-
-    Args:
-        exits: after each stage of a chain.
-        exit_stage: int64 ``(N)``, position in the chain where each unit leaves.
-        ways: int64 ``(N)``, which stages ran on the whole image of each unit, as in :attr:`Routes.whole`.
-    """
-    for stage, exit_ in enumerate(exits):
-        rows = np.flatnonzero(exit_stage == stage)
-        for branch, there in exit_.branches(ways[rows]) if len(rows) else ():
-            yield branch, rows if there is None else rows[there], stage
-
-
-def _add_whole(
-    whole: NDArray[np.int64], position: int, chain: Chain, here: NDArray[np.int64], units: Units
-) -> NDArray[np.int64]:
-    """With the groups whose units, of which these are here, run a stage of the chain on the whole image."""
-    stage = chain[position]
-    if stage not in units.costs.whole:
-        return whole
-    cells = np.bincount(units.group[here], minlength=units.groups)
-    return whole | units.costs.on_whole_image(stage, cells).astype(np.int64) << position
+    routes = Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
+    return routes if maps is None else routes.judged_by(maps)
 
 
 def near_a_bound(exits: Sequence[Exit], windows: Sequence[Window], routes: Routes, distance: float = 1e-5) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -154,6 +154,22 @@ class Units:
             ood=None if self.ood is None else self.ood[rows],
             label=None if self.label is None else self.label[chosen],
         )
+
+
+def leaving(
+    exits: Sequence[Exit], exit_stage: NDArray[np.int64], ways: NDArray[np.int64]
+) -> Iterator[tuple[Exit, NDArray[np.int64]]]:
+    """Where units leave: exits, and the units that leave there, in the order of the stages.
+
+    Args:
+        exits: after each stage of a chain.
+        exit_stage: int64 ``(N)``, position in the chain where each unit leaves.
+        ways: int64 ``(N)``, which stages ran on the whole image of each unit, as for :meth:`Exit.branches`.
+    """
+    for stage, exit_ in enumerate(exits):
+        rows = np.flatnonzero(exit_stage == stage)
+        for branch, there in exit_.branches(ways[rows]) if len(rows) else ():
+            yield branch, rows if there is None else rows[there]
 
 
 def deferral_scores(confidence: NDArray[np.floating], empty: str | None) -> NDArray[np.floating]:

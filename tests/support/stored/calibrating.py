@@ -45,7 +45,7 @@ def shares_of(stages, labels, target, units=None, **scoring):
 def maps_of(stages, labels, policy, units=None, **scoring):
     """Fitted score maps of stored stages."""
     exits, units_ = source_of(stages, labels, units=units, **scoring)
-    return fit_maps(exits, policy, units_)
+    return fit_maps(exits, route(exits, policy, units_).exit_stage)
 
 
 class CellResult:

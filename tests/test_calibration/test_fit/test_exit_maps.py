@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.scores.exit_maps import MIN_REACHED, fit_maps, fit_score_map
+from mmcascade.calibration.fit.scores.exit_maps import MIN_REACHED, fit_score_map
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.evaluation.curves import aurc, auroc
 from mmcascade.routing import WindowPolicy
@@ -78,9 +78,9 @@ def test_each_exit_is_mapped_by_who_reaches_it():
 @pytest.mark.parametrize('reached, borrows', [(MIN_REACHED, False), (MIN_REACHED - 1, True)])
 def test_so_many_units_are_enough_for_a_map_of_their_own(reached, borrows):
     labels, stages = members(400, 0)
-    exits, units = source_of(stages, labels)
+    exits, _ = source_of(stages, labels)
     bound = float(np.sort(exits[0].confidence)[reached - 1])
-    maps = fit_maps(exits, WindowPolicy([(None, bound)]), units)
+    maps = maps_of(stages, labels, WindowPolicy([(None, bound)]))
     here = np.ones(400, bool) if borrows else exits[0].confidence <= np.float32(bound)
     assert here.sum() == (400 if borrows else reached)
     assert maps[1] == fit_score_map(exits[1].confidence[here], ~exits[1].wrong[here])

@@ -10,9 +10,6 @@ from mmcascade.calibration.fit.cells.selective import judged_cells, judged_image
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import Guarantee
-from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.routes import Routes
 
 
@@ -21,7 +18,6 @@ def accepting_maps(
     evidence: Evidence,
     seen: Routes,
     routes: Routes,
-    fitted: FittedWindows,
     request: CalibrationRequest,
 ) -> Calibration:
     """The calibration with what the request wants to be accepted; the same if that is nothing.
@@ -30,11 +26,10 @@ def accepting_maps(
     certified on those held out, and that of cells is fitted on the others.
 
     Args:
-        plain: windows and figures.
+        plain: windows and figures; it accepts nothing yet.
         evidence: what to fit on.
         seen: what becomes of what is fitted on.
         routes: what becomes of what is judged on; the same where nothing is held out.
-        fitted: the windows, with the scores they were placed around.
         request: what is asked for.
 
     Raises:
@@ -43,11 +38,12 @@ def accepting_maps(
     target = request.accepting
     if target is None:
         return plain
-    cells, images = judged_cells(evidence.judged_on.exits, routes), judged_images(routes)
+    images, cells = judged_images(routes), judged_cells(evidence.judged_on.exits, routes)
     of_images, promise = None, None
     problems = []
     if request.certify is not None:
-        promise = _promise(seen, routes, target, request)
+        share, seed = request.certify_share, request.seed
+        promise = map_guarantee(judged_images(seen), images, target.value, request.certify, share=share, seed=seed)
         of_images = promise.threshold
     else:
         try:
@@ -55,7 +51,8 @@ def accepting_maps(
         except ValueError as error:
             problems.append(f'of images, {error}')
     try:
-        of_cells = judged_cells(evidence.fitted_on.exits, seen).threshold_for(target)
+        fitted_on = cells if seen is routes else judged_cells(evidence.fitted_on.exits, seen)
+        of_cells = fitted_on.threshold_for(target)
     except ValueError as error:
         problems.append(f'of cells, {error}')
         of_cells = None
@@ -69,22 +66,6 @@ def accepting_maps(
         plain,
         accept=of_images,
         accept_cells=of_cells,
-        accept_target=request.accept_target,
-        tau=fitted.tau,
-        half_width=request.half_width if request.wanted.is_decision else 0.0,
-        fit_on=request.fit_on,
         guarantee=promise,
         measured=plain.measured | figures,
-    )
-
-
-def _promise(seen: Routes, held: Routes, target: Target, request: CalibrationRequest) -> Guarantee:
-    assert request.certify is not None
-    return map_guarantee(
-        judged_images(seen),
-        judged_images(held),
-        target.value,
-        request.certify,
-        share=request.certify_share,
-        seed=request.seed,
     )

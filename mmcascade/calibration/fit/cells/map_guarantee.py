@@ -7,6 +7,7 @@ import numpy as np
 
 from mmcascade.calibration.fit.cells.selective import JudgedMaps
 from mmcascade.calibration.fit.certificates.bets import Bets
+from mmcascade.calibration.fit.certificates.sequence import lowest_risk
 from mmcascade.calibration.fit.result.guarantee import Guarantee
 
 
@@ -22,16 +23,12 @@ def map_guarantee(
         share, seed: how the images were held out, for the record.
     """
     first, then = Bets.of(fitted_on.confidence, fitted_on.lost), Bets.of(held.confidence, held.lost)
-    stake, start, threshold = _bet(first, then, risk, delta)
+    stake, start, threshold = first.certify(then, risk, delta)
     accepted = held.confidence >= (np.inf if threshold is None else threshold)
     bound = None
     if threshold is not None:
         assert stake is not None
         bound = then.upper_bound(threshold, risk, delta, stake)
-    low, high = 0.0, 1.0
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if _bet(first, then, middle, delta)[2] is not None else (middle, high)
     lost = float(held.lost[accepted].sum())
     return Guarantee(
         risk=risk,
@@ -43,15 +40,7 @@ def map_guarantee(
         accepted=int(accepted.sum()),
         errors=lost,
         bound=bound,
-        lowest_risk=high,
+        lowest_risk=lowest_risk(lambda tried: first.certify(then, tried, delta)[2] is not None),
         start=start,
         stake=1.0 if stake is None else stake,
     )
-
-
-def _bet(first: Bets, then: Bets, risk: float, delta: float) -> tuple[float | None, float | None, float | None]:
-    plan = first.plan(risk, delta, then.units)
-    if plan is None:
-        return None, None, None
-    stake, start = plan
-    return stake, start, then.lowest_from(start, risk, delta, stake)

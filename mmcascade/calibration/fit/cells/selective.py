@@ -14,13 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.one_sided.shares import midway
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.operating_point import accept_threshold, midway_below
+from mmcascade.calibration.fit.two_sided.bounds import accept_threshold, midway, midway_below
 from mmcascade.calibration.fit.two_sided.windows import Decision
 from mmcascade.calibration.replay.quality import pixels_per_image
-from mmcascade.calibration.replay.routes import Routes, leaving
-from mmcascade.calibration.replay.units import Exit
+from mmcascade.calibration.replay.routes import Routes
+from mmcascade.calibration.replay.units import Exit, leaving
 from mmcascade.evaluation.curves.weighted_curves import (
     accepted_point,
     largest_coverage_at,
@@ -93,7 +92,7 @@ def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
         routes: what it did.
     """
     sums = np.zeros((len(routes.exit_stage), exits[0].carried.size))
-    for exit_, rows, _ in leaving(exits, routes.exit_stage, routes.whole[routes.units.group]):
+    for exit_, rows in leaving(exits, routes.exit_stage, routes.whole[routes.units.group]):
         sums[rows] = exit_.carried.select(rows).histogram(np.arange(len(rows)), len(rows))
     classes = sums.shape[1] // 2
     right, judged = sums[:, :classes].sum(1), sums[:, classes:].sum(1)  # every labelled pixel is predicted

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.two_sided.operating_point import midway_below
+from mmcascade.calibration.fit.certificates.sequence import Thresholds, first_failure, lowest_risk
 
 #: Stakes that are tried on the fitted images, as parts of the largest that cannot be lost.
 STAKES = tuple(2.0 ** (-j / 2) for j in range(17))
 
 
 @dataclass(frozen=True)
-class Bets:
+class Bets(Thresholds):
     """Units with losses in [0, 1], most certain first.
 
     Attributes:
@@ -34,7 +34,6 @@ class Bets:
         units: the number of units, finite or not.
     """
 
-    threshold: NDArray[np.float64]
     ends: NDArray[np.int64]
     lost: NDArray[np.float64]
     units: int
@@ -79,34 +78,37 @@ class Bets:
             capital = self.capital(risk, stake)
             start = int(np.argmax(capital))
             passes = capital[start:] >= needed
-            end = start + (len(passes) if passes.all() else int(np.argmin(passes)))
-            found.append((end if passes[0] else -1, float(capital[start]), stake, self._below(start)))
+            end = start + first_failure(passes)
+            found.append((end if passes[0] else -1, float(capital[start]), stake, self.below(start)))
         _, _, stake, start_at = max(found)
         return stake, start_at
 
     def lowest_from(self, start: float, risk: float, delta: float, stake: float) -> float | None:
-        """The last threshold that passes, from one downwards, before the first that fails."""
-        above = int(np.searchsorted(-self.threshold, -start, side='right'))
-        if not above:
-            return None
-        passes = self.capital(risk, stake)[above - 1 :] >= -math.log(delta)
-        end = len(passes) if passes.all() else int(np.argmin(passes))
-        if not end:
-            return None
-        return start if end == 1 else self._below(above + end - 2)
+        """The last threshold that pays, from one downwards, before the first that does not."""
+        return self.last_passing(start, lambda place: self.capital(risk, stake)[place:] >= -math.log(delta))
+
+    def certify(
+        self, held: Bets, risk: float, delta: float
+    ) -> tuple[float, float, float | None] | tuple[None, None, None]:
+        """Bet on units held out as these ones plan it.
+
+        Returns:
+            The stake, the threshold that is tested first, and the last that passes, None if none does; three times None
+            where nothing can be planned.
+        """
+        plan = self.plan(risk, delta, held.units)
+        if plan is None:
+            return None, None, None
+        stake, start = plan
+        return stake, start, held.lowest_from(start, risk, delta, stake)
 
     def upper_bound(self, threshold: float, risk: float, delta: float, stake: float) -> float:
         """The lowest risk at which the same stake still pays at a threshold that passed, to four digits."""
-        above = int(np.searchsorted(-self.threshold, -threshold, side='right'))
-        lost, bet = self.lost[: self.ends[above - 1]], stake / (1 - risk)
-        low, high = float(lost.mean()), risk
-        while high - low > 1e-4 * high:
-            middle = (low + high) / 2
-            with np.errstate(divide='ignore'):
-                pays = np.log1p(min(bet, 1 / (1 - middle)) * (middle - lost)).sum() >= -math.log(delta)
-            low, high = (low, middle) if pays else (middle, high)
-        return high
+        lost, bet = self.lost[: self.ends[self.accepting(threshold) - 1]], stake / (1 - risk)
 
-    def _below(self, place: int) -> float:
-        following = self.threshold[place + 1] if place + 1 < len(self.threshold) else None
-        return midway_below(float(self.threshold[place]), following)
+        def pays(tried: float) -> bool:
+            with np.errstate(divide='ignore'):
+                gains = np.log1p(min(bet, 1 / (1 - tried)) * (tried - lost))
+            return bool(gains.sum() >= -math.log(delta))
+
+        return lowest_risk(pays, float(lost.mean()), risk)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from mmcascade.calibration.fit.two_sided.operating_point import midway_below
+from mmcascade.calibration.fit.certificates.sequence import Thresholds, first_failure
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.inputs import as_scores
 
@@ -132,7 +132,7 @@ def every_start(n: int) -> int:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Thresholds):
     """What each threshold accepts of some units.
 
     Attributes:
@@ -142,7 +142,6 @@ class Counts:
         units: the number of units.
     """
 
-    threshold: NDArray[np.float64]
     accepted: NDArray[np.float64]
     errors: NDArray[np.float64]
     units: int
@@ -160,18 +159,13 @@ class Counts:
         """See :func:`safest_start`."""
         if not self.threshold.size:
             return None
-        return self._below(int(np.argmin(binom.logcdf(self.errors, self.accepted, risk))))
+        return self.below(int(np.argmin(binom.logcdf(self.errors, self.accepted, risk))))
 
     def lowest_from(self, start: float, risk: float, delta: float) -> float | None:
         """The end of the sequence that begins at a threshold."""
-        above = int(np.searchsorted(-self.threshold, -start, side='right'))  # distinct scores >= start
-        if not above:
-            return None
-        passes = risk_upper_bound(self.errors[above - 1 :], self.accepted[above - 1 :], delta) <= risk
-        end = _first_failure(passes)
-        if not end:
-            return None
-        return start if end == 1 else self._below(above + end - 2)
+        return self.last_passing(
+            start, lambda place: risk_upper_bound(self.errors[place:], self.accepted[place:], delta) <= risk
+        )
 
     def lowest_by_coverage(self, risk: float, delta: float) -> float | None:
         """The lowest end of the sequences that begin at shares of the units."""
@@ -180,14 +174,6 @@ class Counts:
             return None
         passes = risk_upper_bound(self.errors, self.accepted, delta / len(starts)) <= risk
         places = np.searchsorted(self.accepted, starts)
-        ends = [int(place) + _first_failure(passes[place:]) for place in places]
+        ends = [int(place) + first_failure(passes[place:]) for place in places]
         passed = [end for place, end in zip(places, ends, strict=True) if end > place]
-        return self._below(max(passed) - 1) if passed else None
-
-    def _below(self, place: int) -> float:
-        following = self.threshold[place + 1] if place + 1 < self.threshold.size else None
-        return midway_below(self.threshold[place], following)
-
-
-def _first_failure(passes: NDArray[np.bool_]) -> int:
-    return len(passes) if passes.all() else int(np.argmin(passes))
+        return self.below(max(passed) - 1) if passed else None

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.one_sided.shares import midway
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows, check_spread
+from mmcascade.calibration.fit.two_sided.bounds import check_spread, midway
+from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.routing.policies.policies import Window
 
@@ -57,27 +57,18 @@ def fit_geometric(exits: Sequence[Exit], ratio: float) -> FittedWindows:
     for gap, exit_ in enumerate(exits[:-1]):
         check_spread(exit_.confidence, gap)
         scores = exit_.confidence[here]
-        window = _leaving(scores, int(np.floor(total * shares[gap])))
+        window, staying = _leaving(scores, int(np.floor(total * shares[gap])))
         windows.append(window)
-        here = here[_inside(scores, window)]
+        here = here[staying]
     return FittedWindows(windows, [])
 
 
-def _leaving(scores: NDArray[np.floating], count: int) -> Window | None:
-    """The window of those that stay when so many of the highest scores leave."""
+def _leaving(scores: NDArray[np.floating], count: int) -> tuple[Window | None, NDArray[np.bool_]]:
+    """The window of those that stay when so many of the highest scores leave, and who these are."""
     if count == 0:
-        return None, None
-    if count >= len(scores):
-        return None
-    lowest = np.partition(scores, len(scores) - count)[len(scores) - count]
-    below = scores[scores < lowest]
-    if not below.size:  # everybody leaves with the tie
-        return None
-    return None, midway(float(below.max()), float(lowest))
-
-
-def _inside(scores: NDArray[np.floating], window: Window | None) -> NDArray[np.bool_]:
-    if window is None:
-        return np.zeros(len(scores), np.bool_)
-    high = window[1]
-    return scores <= (np.inf if high is None else high)
+        return (None, None), np.ones(len(scores), np.bool_)
+    lowest = np.partition(scores, -count)[-count] if count < len(scores) else -np.inf
+    staying = scores < lowest
+    if not staying.any():  # everybody leaves, if need be with a tie
+        return None, staying
+    return (None, midway(float(scores[staying].max()), float(lowest))), staying

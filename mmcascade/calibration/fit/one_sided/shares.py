@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.operating_point import check_spread
+from mmcascade.calibration.fit.two_sided.bounds import check_spread, midway
 from mmcascade.calibration.fit.two_sided.windows import FittedWindows
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
@@ -217,14 +217,6 @@ def lowest_share(scores: NDArray[np.floating], share: float) -> Window | None:
     if not above.size:
         return None, None
     return None, midway(float(last), float(above.min()))
-
-
-def midway(low: float, high: float) -> float:
-    """A bound that parts two neighbouring scores, also when it is compared in float32."""
-    if np.isneginf(low):
-        return float(np.nextafter(np.float32(high), np.float32(-np.inf)))
-    middle = float(np.float32((low + high) / 2))
-    return middle if low <= middle < high else low
 
 
 def _share(shares: Shares, target: Target, max_cells: int | None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.certificates.certificate import Counts, certify, every_start, risk_upper_bound
+from mmcascade.calibration.fit.certificates.sequence import lowest_risk
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,9 @@ def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, sha
 def lowest_certified_risk(fitted_on: Judged, held: Judged, delta: float) -> float:
     """The lowest risk at which a threshold is certified, to four digits; 1 if there is none."""
     first, then = fitted_on.counts, held.counts
-    low, high = 0.0, 1.0
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        start = first.safest(middle)
-        passes = start is not None and then.lowest_from(start, middle, delta) is not None
-        low, high = (low, middle) if passes else (middle, high)
-    return high
+
+    def passes(risk: float) -> bool:
+        start = first.safest(risk)
+        return start is not None and then.lowest_from(start, risk, delta) is not None
+
+    return lowest_risk(passes)

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from mmcascade.calibration.replay.routes import route
-from mmcascade.calibration.replay.units import Exit, Units
+from mmcascade.calibration.replay.units import Exit
 from mmcascade.evaluation.curves.inputs import as_flags, as_scores
-from mmcascade.routing import ExitPolicy
 from mmcascade.routing.confidences.score_maps import ScoreMap
 
 #: A stage that fewer units reach borrows the scores of all units.
@@ -46,7 +44,7 @@ def fit_score_map(confidence: ArrayLike, right: ArrayLike) -> ScoreMap:
     return ScoreMap(knots.tolist(), ((n * levels + 0.5) / (n + 1)).tolist())
 
 
-def fit_maps(exits: Sequence[Exit], policy: ExitPolicy, units: Units) -> list[ScoreMap]:
+def fit_maps(exits: Sequence[Exit], exit_stage: NDArray[np.int64]) -> list[ScoreMap]:
     """One map per stage, each fitted on the running scores of the units that reach the stage.
 
     Those are not like all units: whoever runs stage 1 had a score in the window of gap 0, which tells more about being
@@ -55,10 +53,9 @@ def fit_maps(exits: Sequence[Exit], policy: ExitPolicy, units: Units) -> list[Sc
 
     Args:
         exits: after each stage.
-        policy: the finished cascade's.
-        units: the units to fit on.
+        exit_stage: int64 ``(N)``, where each unit leaves the finished cascade.
     """
-    exit_stage, maps = route(exits, policy, units).exit_stage, []
+    maps = []
     for stage, exit_ in enumerate(exits):
         reached = exit_stage >= stage
         if reached.sum() < MIN_REACHED:

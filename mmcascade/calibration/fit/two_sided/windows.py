@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.operating_point import check_spread, place_tau, quantile_window
+from mmcascade.calibration.fit.two_sided.bounds import check_spread
+from mmcascade.calibration.fit.two_sided.operating_point import place_tau, quantile_window
 from mmcascade.calibration.replay.routes import Routes, route
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing.policies.cell_budget_policy import window_policy
