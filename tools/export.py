@@ -15,7 +15,7 @@ from pathlib import Path
 from mmcascade._system.extras import needed_by
 from mmcascade.engine.console.arguments import Subparsers, add_config, command, whole_number
 from mmcascade.engine.console.commands import main
-from mmcascade.engine.console.configs import read_config
+from mmcascade.engine.console.configs import config_in, read_config
 
 
 def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
@@ -46,7 +46,6 @@ def parser(subparsers: Subparsers = None) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     with needed_by('mmcascade export'):
         from mmcascade._system.tables import print_lines
-        from mmcascade.engine.predict.deciders.open_decider import config_in
         from mmcascade.engine.runs.export import add_hub_files, run_export
         from mmcascade.models.cascades import task_of
         from mmcascade.models.export.triton_repository import check_repository, write_triton

@@ -17,10 +17,11 @@ from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.worth import worth
 from mmcascade.comparison.build.config import PlacedMember
 from mmcascade.comparison.build.material import Material, rare_classes_sentence
-from mmcascade.comparison.build.request import CALIBRATION, CONFIG, COSTS, PAGE, RESULTS, BuildRequest, Built, written
+from mmcascade.comparison.build.request import CALIBRATION, COSTS, PAGE, RESULTS, BuildRequest, Built, written
 from mmcascade.comparison.build.search.build import searched
 from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.times import Effort, measured_times
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store

@@ -20,12 +20,13 @@ from mmcascade.calibration.stores.store import OtherStoreError
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.comparison.build.config import Loading
 from mmcascade.comparison.build.words import NamedMember, named_members
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.evaluation.standings.standings import Standings
 from mmcascade.evaluation.standings.verdict import verdict
 from mmcascade.models.members.members import Member, check_members
 from mmcascade.models.parts.config_file import write_config
 
-CONFIG, CALIBRATION, RESULTS, PAGE = 'cascade.py', 'calibration.json', 'results.json', 'report.html'
+CALIBRATION, RESULTS, PAGE = 'calibration.json', 'results.json', 'report.html'
 #: The folder of what a search stored, inside of that of the build; and the file of measured times.
 SEARCH, COSTS = 'search', 'costs.json'
 MACS, TIME = 'macs', 'time'

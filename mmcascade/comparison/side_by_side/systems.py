@@ -9,10 +9,10 @@ from typing import Any
 
 from mmcascade.comparison.build.views import pipeline_for, view_of
 from mmcascade.comparison.build.words import NamedMember, named_members
-from mmcascade.engine.console.configs import read_config
+from mmcascade.engine.console.configs import CONFIG, read_config
 from mmcascade.engine.predict.deciders.decider import BUNDLE, Decider
 from mmcascade.engine.predict.deciders.model_decider import ModelDecider
-from mmcascade.engine.predict.deciders.open_decider import CONFIG, open_decider
+from mmcascade.engine.predict.deciders.open_decider import open_decider
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascades import cascade_class
 from mmcascade.models.parts.cascade_parts import classifier_from_spec

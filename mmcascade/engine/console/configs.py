@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+#: The config in a folder that ``mmcascade build`` made.
+CONFIG = 'cascade.py'
 ENDINGS = ('.py', '.json', '.yaml', '.yml')
 
 
 class ConfigError(ValueError):
     """A config that is not there, that does not run, or whose settings are not written right."""
+
+
+def config_in(path: str | Path) -> Path:
+    """The config that a path means: itself, or the one in the folder of a build."""
+    inside = Path(path) / CONFIG
+    return inside if inside.is_file() else Path(path)
 
 
 def read_config(path: str | Path, cfg_options: Sequence[str] | None = None) -> Config:
@@ -68,17 +76,12 @@ def read_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _check_path(path: Path) -> None:
     if path.is_dir():
-        raise ConfigError(f'{path} is a folder; name the config in it{_only(path)}')
+        found = config_in(path)
+        raise ConfigError(f'{path} is a folder; name the config in it' + ('' if found == path else f', {found}'))
     if not path.exists():
         raise ConfigError(f'there is no config {str(path)!r}{_neighbours(path)}')
     if path.suffix not in ENDINGS:
         raise ConfigError(f'{path} is no config: it ends with none of {", ".join(ENDINGS)}')
-
-
-def _only(folder: Path) -> str:
-    """The config of a folder that holds one, as that of a build."""
-    found = [file for file in folder.iterdir() if file.suffix == '.py']
-    return f', {found[0]}' if len(found) == 1 else ''
 
 
 def _neighbours(path: Path) -> str:

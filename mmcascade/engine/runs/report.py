@@ -30,6 +30,7 @@ from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.unit_keys import unit_key
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import progress_bar
 from mmcascade.models.cells.grid import Grid
 from mmcascade.routing.checks import is_number
@@ -46,7 +47,7 @@ from mmcascade.visualization.report.runs import CalibratedRun, calibrated_runs
 from mmcascade.visualization.report.section import Told, classified_section, evidence_for
 
 #: What `build` writes beside its calibration.
-RESULTS, CONFIG = 'results.json', 'cascade.py'
+RESULTS = 'results.json'
 #: What `compare` writes.
 COMPARISON, DECISIONS = 'comparison.json', 'decisions.npz'
 MOST_BYTES = 8_000_000

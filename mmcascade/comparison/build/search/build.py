@@ -17,11 +17,12 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.comparison.build.config import PlacedMember, counted_macs
 from mmcascade.comparison.build.material import Material
-from mmcascade.comparison.build.request import CONFIG, COSTS, SEARCH, BuildRequest, written
+from mmcascade.comparison.build.request import COSTS, SEARCH, BuildRequest, written
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_name, chain_standings, chains_json, search_verdict
 from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.times import Effort, measured_times
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.filling.copy_stages import copy_stages
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store, store_job

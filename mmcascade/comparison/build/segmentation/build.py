@@ -16,12 +16,13 @@ from mmcascade.calibration.stores.cell_store import CellStore
 from mmcascade.calibration.worth.systems import CASCADE
 from mmcascade.calibration.worth.whole_images import WholeImages, area_standings
 from mmcascade.comparison.build.build import finished
-from mmcascade.comparison.build.request import CALIBRATION, CONFIG, Built, written
+from mmcascade.comparison.build.request import CALIBRATION, Built, written
 from mmcascade.comparison.build.search.plans import plan_for
 from mmcascade.comparison.build.segmentation.material import SegMaterial, alone, on_whole_images
 from mmcascade.comparison.build.segmentation.request import SegBuildRequest
 from mmcascade.comparison.build.segmentation.search import searched_segmentors
 from mmcascade.comparison.build.segmentation.times import measured_segmentors
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.calibration import run_calibration
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store

@@ -14,11 +14,12 @@ from mmengine.config import Config
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.search.candidates import Candidates
 from mmcascade.calibration.stores.cell_store import CellStore
-from mmcascade.comparison.build.request import CONFIG, SEARCH, BuildRequest, written
+from mmcascade.comparison.build.request import SEARCH, BuildRequest, written
 from mmcascade.comparison.build.search.calibrated import calibrated_with
 from mmcascade.comparison.build.search.chains import chain_standings, chains_json
 from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.segmentation.times import SegTimes
+from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import Say, progress_bar
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store
 from mmcascade.evaluation.standings.cost_unit import MILLISECONDS, MULTIPLY_ADDS

@@ -6,18 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmcascade.engine.console.configs import CONFIG, config_in, read_config
 from mmcascade.engine.predict.deciders.decider import BUNDLE, BundleDecider, Decider
 from mmcascade.engine.predict.deciders.seg_bundle_decider import SegBundleDecider
 from mmcascade.runtime.description.manifest import Manifest
-
-#: The config in a folder that ``mmcascade build`` made.
-CONFIG = 'cascade.py'
-
-
-def config_in(cascade: str | Path) -> Path:
-    """The config that a path means: itself, or the one in the folder of a build."""
-    inside = Path(cascade) / CONFIG
-    return inside if inside.is_file() else Path(cascade)
 
 
 def open_decider(cascade: str | Path) -> Decider[Any]:
@@ -33,14 +25,10 @@ def open_decider(cascade: str | Path) -> Decider[Any]:
     if (path / BUNDLE).is_file():
         segments = Manifest.load(path).task == 'segmentation'
         return SegBundleDecider(path) if segments else BundleDecider(path)
+    path = config_in(path)
     if path.is_dir():
-        if not (path / CONFIG).is_file():
-            raise ValueError(
-                f'{path} is no cascade: it holds neither {CONFIG} (of a build) nor {BUNDLE} (of an export)'
-            )
-        path = path / CONFIG
-    from mmcascade.engine.console.configs import read_config  # with torch, which a bundle does without
-    from mmcascade.models.cascades import cascade_class, task_of
+        raise ValueError(f'{path} is no cascade: it holds neither {CONFIG} (of a build) nor {BUNDLE} (of an export)')
+    from mmcascade.models.cascades import cascade_class, task_of  # with torch, which a bundle does without
 
     cfg = read_config(path)
     if cascade_class(cfg) is None:
