@@ -9,13 +9,8 @@ model = dict(confidence='energy')
 
 views = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32)]
 ood_sets = [
-    dict(
-        data_root='data/ood',
-        data_prefix=name,
-        pipeline=[*views, dict(type='mmcascade.MarkOOD', name=name), _base_.ood_pack],
-        **_base_.ood_folder,
-    )
-    for name in ('digits', 'photo-tiles')
+    dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name=each.data_prefix), _base_.ood_pack], **each)
+    for each in _base_.ood_pictures
 ]
 test_dataloader = dict(
     dataset=dict(

@@ -25,7 +25,4 @@ ood_sets = [
 test_dataloader = dict(
     dataset=dict(_delete_=True, type='ConcatDataset', datasets=[photos, *ood_sets], ignore_keys=['classes'])
 )
-test_evaluator = [
-    dict(type='mmcascade.SubsetMetric', metric=dict(type='Accuracy', topk=(1, 5))),
-    *_base_.ood_metrics,
-]
+test_evaluator = _base_.ood_evaluator

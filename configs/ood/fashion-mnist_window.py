@@ -16,13 +16,8 @@ detector_dataloader = dict(
 
 views = [dict(type='LoadImageFromFile', color_type='grayscale')]
 ood_sets = [
-    dict(
-        data_root='data/ood',
-        data_prefix=name,
-        pipeline=[*views, dict(type='mmcascade.MarkOOD', name=name), _base_.ood_pack],
-        **_base_.ood_folder,
-    )
-    for name in ('digits', 'photo-tiles')
+    dict(pipeline=[*views, dict(type='mmcascade.MarkOOD', name=each.data_prefix), _base_.ood_pack], **each)
+    for each in _base_.ood_pictures
 ]
 test_dataloader = dict(
     dataset=dict(_delete_=True, type='ConcatDataset', datasets=[_base_.test_images, *ood_sets], ignore_keys=['classes'])

@@ -6,7 +6,3 @@ ood_roots = {
     'inaturalist': 'data/inaturalist',
     'textures': 'data/textures',
 }
-ood_evaluator = [
-    dict(type='mmcascade.SubsetMetric', metric=dict(type='Accuracy', topk=(1, 5))),
-    *_base_.ood_metrics,
-]
