@@ -20,6 +20,16 @@ def test_every_class_in_proportion_and_nothing_twice(labels, share, seed):
         assert (labels[held] == label).sum() == pytest.approx(share * (labels == label).sum(), abs=1.000001)
 
 
+def test_a_draw_is_the_same_wherever_it_is_made():
+    """Units of a class keep the order of the permutation, which a sort that is not stable would not give everywhere."""
+    labels = np.arange(90) % 3
+    order = np.random.RandomState(7).permutation(90)
+    listed = [unit for label in range(3) for unit in order if labels[unit] == label]
+    counted = [int((place + 0.5) * 0.3) for place in range(91)]
+    held = sorted(unit for place, unit in enumerate(listed) if counted[place + 1] > counted[place])
+    assert hold_out(labels, 0.3, 7)[1].tolist() == held
+
+
 def test_the_seed_draws():
     labels = np.zeros(100, dtype=int)
     draws = [tuple(hold_out(labels, 0.5, seed)[1]) for seed in (0, 0, 1)]

@@ -52,6 +52,9 @@ def test_the_sequence_ends_before_the_first_threshold_that_does_not_pay(drawn, r
         bound = bets.upper_bound(found, risk, delta, stake)
         accepted = lost[confidence >= found]
         assert accepted.mean() <= bound <= risk
+        if (lower := bound * (1 - 2e-4)) > accepted.mean():
+            smaller = min(stake / (1 - risk), 1 / (1 - lower)) * (1 - lower)
+            assert slow_capital(confidence, lost, found, lower, smaller) < 1 / delta + 1e-9, 'no lower risk still pays'
         assert (
             slow_capital(confidence, lost, found, bound, min(stake * (1 - bound) / (1 - risk), 1.0)) >= 1 / delta - 1e-6
         )

@@ -108,7 +108,8 @@ def test_the_start_has_the_smallest_p_value(seed, levels, risk):
 
 
 @pytest.mark.parametrize(
-    ('n', 'risk', 'delta', 'starts'), [(500, 0.05, 0.1, 3), (100, 0.01, 0.1, 0), (10**4, 0.05, 0.1, 7)]
+    ('n', 'risk', 'delta', 'starts'),
+    [(500, 0.05, 0.1, 3), (100, 0.03, 0.05, 1), (100, 0.01, 0.1, 0), (10**4, 0.05, 0.1, 7)],
 )
 def test_delta_is_shared_among_starts_that_can_pass(n, risk, delta, starts):
     found = sharing_starts(n, risk, delta)
