@@ -1,5 +1,5 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What only a store of scores does; what all stores do is in test_every_store.py."""
+"""What only a store of scores does; what all stores do is in test_every_store."""
 
 from __future__ import annotations
 
