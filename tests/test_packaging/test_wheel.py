@@ -1,0 +1,127 @@
+# Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
+"""A wheel: what it carries, what it says of itself, and its commands."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tarfile
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mmcascade import __version__
+from tests.support import ROOT
+from tests.support.wheels import build_wheel, copy_sources, run
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory) -> Path:
+    return copy_sources(tmp_path_factory.mktemp('checkout'))
+
+
+@pytest.fixture(scope='module')
+def wheel(checkout) -> Path:
+    return build_wheel(checkout)
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('site-packages')
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def resources(root: Path) -> set[str]:
+    return {
+        path.relative_to(root).as_posix()
+        for name in ('configs', 'tools')
+        for path in (root / name).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+
+
+def test_wheel_carries_every_config_and_tool(installed):
+    expected = resources(ROOT)
+    assert 'tools/convert_lite_weights.py' in expected
+    assert resources(installed / 'mmcascade' / '.mim') == expected
+
+
+def test_wheel_carries_the_page_and_the_list_of_models(installed):
+    page = {path.name for path in (ROOT / 'mmcascade' / 'visualization' / 'report' / 'template').iterdir()}
+    assert {path.name for path in (installed / 'mmcascade/visualization/report/template').iterdir()} == page
+    assert (installed / 'mmcascade' / '.mim' / 'model-index.yml').read_text() == (ROOT / 'model-index.yml').read_text()
+
+
+def test_wheel_carries_every_module_and_the_type_marker(installed):
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcascade').rglob('*.py')}
+    found = {
+        path.relative_to(installed).as_posix()
+        for path in (installed / 'mmcascade').rglob('*.py')
+        if '.mim' not in path.parts
+    }
+    assert found == {name for name in modules if '.mim/' not in name}
+    assert (installed / 'mmcascade' / 'py.typed').exists()
+    assert not (installed / 'tests').exists()
+
+
+def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
+    metadata = next(installed.glob('*.dist-info')) / 'METADATA'
+    text = metadata.read_text()
+    assert f'Version: {__version__}\n' in text
+    required = [Requirement(line) for line in re.findall(r'^Requires-Dist: (.+)$', text, re.M)]
+    hard = {need.name for need in required if need.marker is None}
+    extra = {
+        name: {need.name for need in required if need.marker and need.marker.evaluate({'extra': name})} - hard
+        for name in ('onedl', 'openmmlab')
+    }
+    assert hard == {'numpy'}
+    assert all('torch' in names for names in extra.values())
+    assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
+    assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
+    assert set(map(canonicalize_name, extra['onedl'] & extra['openmmlab'])) == required('torch') - hard | {
+        'torchvision'
+    }
+
+
+def test_metadata_fills_the_page_of_an_index(installed):
+    (path,) = installed.glob('*.dist-info/METADATA')
+    metadata = message_from_string(path.read_text())
+    assert metadata['Description-Content-Type'] == 'text/markdown'
+    assert metadata.get_payload().strip() == (ROOT / 'README.md').read_text().strip()
+    assert metadata['Author'] and metadata['Keywords'] and metadata['Summary']
+    assert len(metadata.get_all('Project-URL')) >= 2
+    minors = [int(value.rpartition('.')[2]) for value in metadata.get_all('Classifier') if ':: 3.' in value]
+    assert metadata['Requires-Python'] == f'>=3.{minors[0]}'
+    assert minors == list(range(minors[0], minors[-1] + 1))
+
+
+def test_source_distribution_builds_the_same_wheel(checkout, installed):
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('sdist'))"
+    run(sys.executable, '-c', code, cwd=checkout)
+    (archive,) = (checkout / 'sdist').glob('*.tar.gz')
+    with tarfile.open(archive) as packed:
+        packed.extractall(checkout / 'unpacked', filter='data')
+    (unpacked,) = (checkout / 'unpacked').iterdir()
+    assert resources(unpacked) == resources(installed / 'mmcascade' / '.mim')
+    assert not (unpacked / 'tests').exists()
+    names = {path.name for path in (ROOT / 'requirements').glob('*.txt')}
+    assert {path.name for path in (unpacked / 'requirements').glob('*.txt')} == names
+
+
+def test_commands_of_an_installed_wheel(installed, tmp_path):
+    def mmcascade(*args: str) -> str:
+        return run(sys.executable, '-m', 'mmcascade', *args, cwd=tmp_path, PYTHONPATH=str(installed))
+
+    root = Path(mmcascade('path').strip())
+    assert root == installed / 'mmcascade' / '.mim'
+    listed = mmcascade('list').splitlines()
+    assert 'configs/selective/efficientnet-lite_window_foolbox.py' in listed
+    assert all((root / name).is_file() for name in listed)
+    assert '20 labelled photos' in mmcascade('foolbox_samples', 'photos')
+    assert len(list((tmp_path / 'photos' / 'val').iterdir())) == 20
