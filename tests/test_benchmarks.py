@@ -75,6 +75,7 @@ OTHERS = {
     'headline_systems',
     'headline_times',
     'ood_scores',
+    'ood_systems',
     'scikit_fallback_thresholds',
     'lites',
     'member_runtimes',
