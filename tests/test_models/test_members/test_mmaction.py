@@ -19,7 +19,7 @@ from mmcascade import WindowCascadeClassifier
 from mmcascade.models.members.members import build_member
 from mmcascade.models.members.networks.mmaction_network import needs_mmaction
 from mmcascade.routing import WindowPolicy
-from tests.test_models.test_stages.test_clips import clips
+from tests.support.members.tiny_clips import clips
 
 REGISTRY = """
 from mmengine.registry import MODELS as ALL, Registry

@@ -26,31 +26,9 @@ from mmcascade.models.members.recipes.recipe import NormalizedNetwork, Recipe
 from mmcascade.models.stages.views.clip_frames import Frames, Layout
 from mmcascade.models.stages.views.device_view import DeviceView, resize_antialiased
 from mmcascade.routing import MacCounter, WindowPolicy
+from tests.support.members.tiny_clips import TinyClips, clips, tiny_clips
 
 OPEN = (None, None)
-
-
-class TinyClips(nn.Module):
-    """A convolution over space and time, for clips of any length ``(N, C, T, H, W)``."""
-
-    def __init__(self, classes=4):
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv3d(3, 6, 3, (1, 2, 2), 1)
-        self.head = nn.Linear(6, classes)
-        nn.init.normal_(self.head.weight, std=3.0)
-
-    def forward(self, clips):
-        return self.head(self.conv(clips).relu().mean((2, 3, 4)))
-
-
-def member(clip='NCTHW'):
-    return NormalizedNetwork(TinyClips(), Recipe((), (110.0,) * 3, (60.0,) * 3, clip=clip), 4).eval()
-
-
-def clips(n=6, frames=8, size=12, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (n, frames, 3, size, size), generator=generator, dtype=torch.uint8)
 
 
 @settings(max_examples=200, deadline=None)
@@ -71,7 +49,7 @@ def test_frames_are_rising_spread_and_within_their_part(length, count, parts, da
 
 @torch.no_grad()
 def test_a_self_cascade_over_frames_and_over_parts():
-    network, batch = member(), clips()
+    network, batch = tiny_clips(), clips()
     stages = [
         dict(member='net', frames=2),
         dict(member='net', frames=4, part=(0, 2)),
@@ -99,7 +77,7 @@ def test_a_self_cascade_over_frames_and_over_parts():
 
 @torch.no_grad()
 def test_survivors_of_clips_wait_as_clips():
-    network, batch = member(), clips(9)
+    network, batch = tiny_clips(), clips(9)
     few = network(batch[:, [2, 6]]).softmax(1).max(1).values.sort().values
     model = WindowCascadeClassifier(
         members=dict(net=dict(model=network)),
@@ -163,7 +141,7 @@ def test_clips_with_channels_first_are_the_same_clips(takes):
 def test_images_for_a_network_of_clips_and_the_other_way_round_are_refused():
     image = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r'takes clips \(N, T, C, H, W\), got a tensor of shape'):
-        member()(image)
+        tiny_clips()(image)
     with pytest.raises(ValueError, match=r'takes images \(N, C, H, W\)'):
         NormalizedNetwork(nn.Flatten(), Recipe(()))(clips())
     with pytest.raises(ValueError, match='frames= is for clips'):
@@ -172,7 +150,7 @@ def test_images_for_a_network_of_clips_and_the_other_way_round_are_refused():
         Layout('NCTHW')(image)
     for wrong in (dict(frames=0), dict(part=(3, 3)), dict(part=2), dict(frames=1.5), dict(layout='NHWC')):
         with pytest.raises(ValueError, match=f'{next(iter(wrong))} of stage 0 is'):
-            WindowCascadeClassifier(members=dict(net=dict(model=member())), stages=[dict(member='net', **wrong)])
+            WindowCascadeClassifier(members=dict(net=dict(model=tiny_clips())), stages=[dict(member='net', **wrong)])
 
 
 VIDEO = {
@@ -295,7 +273,7 @@ def test_commands_that_take_images_refuse_clips(tmp_path):
     with pytest.raises(ValueError, match=r'cascade of clips\.py decides on clips .*mmcascade test CONFIG'):
         pipeline_of(cfg, Path('clips.py'))
     cascade = WindowCascadeClassifier(
-        members=dict(net=dict(model=member())), stages=[dict(member='net')], policy=WindowPolicy([])
+        members=dict(net=dict(model=tiny_clips())), stages=[dict(member='net')], policy=WindowPolicy([])
     )
     with pytest.raises(ValueError, match='decides on clips'):
         CascadeInferencer(cascade, device='cpu', pipeline=[dict(type='mmcascade.LoadFrames', num_frames=2)])

@@ -1,14 +1,14 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""A stage of every kind with a tiny member, and units that come to it."""
+"""A stage of every kind with a tiny member. A new kind adds a line to KINDS."""
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,114 +20,23 @@ from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.parts.cascade_parts import build_stages
 from mmcascade.models.parts.segmentor_parts import build_segmentor_stages, cell_confidence
 from mmcascade.models.runtimes.compiled_runtime import CompiledRuntime
+from mmcascade.models.runtimes.graph_runtime import GraphRuntime
 from mmcascade.models.runtimes.networks.class_outputs import class_output
 from mmcascade.models.runtimes.networks.features import feature_output
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.classifier_stage import ClassifierStage
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
-from mmcascade.routing import CachedStage, StageOutput, UnitBatch, ViewRows
-from mmcascade.routing.exits.exit_state import left_behind, trunk_of
+from mmcascade.routing import CachedStage, ViewRows
 from tests.support.members import tiny_models, tiny_segmentors
+from tests.support.members.tiny_clips import clips, tiny_clips
 from tests.support.members.tiny_exits import TinyExits
 from tests.test_models.test_stages.test_class_outputs import Sharpened
-from tests.test_models.test_stages.test_clips import clips
-from tests.test_models.test_stages.test_clips import member as tiny_clips
+from tests.test_models.test_stages.test_every_stage.cases import Case, run
 
 #: Which of these options a stage takes.
 ALL, SOME, NONE = frozenset({'macs', 'auto', 'runtime'}), frozenset({'auto', 'runtime'}), frozenset[str]()
 BOTH = dict(margin=4, stride=4, join='rectangles', fallback='image', rows=[(0, 1), range(6), (5,)])
-# Rows of a source have numbers below this.
-_MOST = 1000
-
-
-@dataclass
-class Case:
-    """A stage, and the units that come to it.
-
-    Args:
-        stage: the stage.
-        sources: that hold the units; of one group.
-        classes: how many scores a unit gets.
-        module: its member; None where there is none.
-        before: stages of the same network that ran the units before.
-        rows: per source the units that come to the stage; None = all.
-        macs: multiply-adds of each unit, where torch cannot count them.
-    """
-
-    stage: Any
-    sources: Sequence[Any]
-    classes: int
-    module: nn.Module | None = None
-    before: Sequence[Any] = ()
-    rows: Sequence[Sequence[int]] | None = None
-    macs: np.ndarray | None = None
-
-    def batch(self, numbers: Sequence[int] | None = None, fresh: bool = False) -> UnitBatch:
-        """The units of some sources, in their order; of fresh ones, no stage has run."""
-        numbers = range(len(self.sources)) if numbers is None else numbers
-        batches = []
-        for number in numbers:
-            source = self.sources[number]
-            batch = UnitBatch.submitted(source, np.arange(len(source)) + number * len(source), number * _MOST)
-            batches.append(batch if self.rows is None else batch.select(np.array(self.rows[number])))
-        batch = UnitBatch.cat(batches)
-        for stage in () if fresh else self.before:
-            batch.exits = left_behind({}, trunk_of(stage), stage(batch).state, frozenset({trunk_of(self.stage)}))
-        return batch
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a stage gave, unit by unit in the order of the batch.
-
-    Args:
-        ticket: of each unit.
-        values: its scores, 0 where a pixel is not of the unit.
-        macs: what it pays.
-        features: None where there are none.
-        outputs: as the stage gave them.
-    """
-
-    ticket: np.ndarray
-    values: Tensor
-    macs: np.ndarray
-    features: Tensor | None = None
-    outputs: Sequence[StageOutput] = field(default=(), repr=False)
-
-    def of(self, ticket: np.ndarray) -> Ran:
-        """The same of some of the units."""
-        places = {int(t): place for place, t in enumerate(self.ticket)}
-        rows = [places[int(t)] for t in ticket]
-        features = None if self.features is None else self.features[rows]
-        return Ran(ticket, self.values[rows], self.macs[rows], features)
-
-
-def parts_of(stage: Any, batch: UnitBatch) -> list[UnitBatch]:
-    """What the router runs a stage on."""
-    return list(stage.parts(batch)) if hasattr(stage, 'parts') else [batch]
-
-
-def run(stage: Any, batch: UnitBatch) -> Ran:
-    """Run a stage as the router does."""
-    parts = parts_of(stage, batch)
-    outputs = [stage(part) for part in parts]
-    macs = [np.broadcast_to(np.asarray(o.macs), len(p)) for o, p in zip(outputs, parts, strict=True)]
-    features = [o.features for o in outputs if o.features is not None]
-    found = Ran(
-        np.concatenate([part.ticket for part in parts]),
-        torch.cat([_scores(output) for output in outputs]).cpu(),
-        np.concatenate(macs),
-        torch.cat(features).cpu() if features else None,
-    )
-    return replace(found.of(batch.ticket), outputs=outputs)
-
-
-def _scores(output: StageOutput) -> Tensor:
-    """At all pixels, where there are some."""
-    whole = output if output.pixels is None else output.pixels.output()
-    return whole.values if whole.valid is None else torch.where(whole.valid[:, None], whole.values, 0)
-
 
 #: Members that no test changes.
 member_of = functools.cache(tiny_models.tiny)
@@ -319,3 +228,17 @@ KINDS = {
     'stored exit': kind(CachedStage, stored, exits=True, takes=NONE),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if kind.slow else name for name, kind in KINDS.items()]
+
+
+def new(name: str, takes: str | None = None, **options: Any) -> Case:
+    """Another stage of a kind, with more options."""
+    if takes is not None and takes not in KINDS[name].takes:
+        pytest.skip(f'takes no {takes}=')
+    return KINDS[name].build(**options)
+
+
+def in_torch(case: Case) -> Case:
+    """A copy, with a member of its own."""
+    if case.module is None or isinstance(getattr(case.stage, 'runtime', None), GraphRuntime):
+        pytest.skip('torch runs no member')
+    return copy.deepcopy(case)
