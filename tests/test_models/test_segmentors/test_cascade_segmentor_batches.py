@@ -1,12 +1,11 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""CascadeSegmentor: how images come in batches, wait and are held in memory changes nothing."""
+"""CascadeSegmentor: how images come in batches and wait changes nothing."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
-import weakref
 
 import numpy as np
 import pytest
@@ -14,39 +13,22 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.runner import Runner
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcascade.engine.loops.kept_batches import KeptBatches
 from mmcascade.models.cells.crops import Crops
 from mmcascade.models.cells.grid import Grid
-from mmcascade.models.cells.tiled_image import TiledImage
 from mmcascade.models.stages import segmentor_stage
-from mmcascade.registry import MODELS
-from mmcascade.routing import UnitBatch
-from tests.support.members.tiny_segmentors import CLASSES, batch, image
-from tests.test_models.segmentor_cascades import (
-    assert_same_facts,
-    cascade,
-    facts,
-    member_of,
-    run,
-    some_batches,
-    window,
-)
+from tests.support.members.tiny_segmentors import batch
+from tests.test_models.segmentor_cascades import assert_same_facts, cascade, facts, run, some_batches, window
 
 
 @functools.cache
 def deferring():
     """A cascade in which some cells go on, and what it gives one image at a time."""
     model = cascade('fcn', 'wide', margin=4, stages=[dict(member='a'), dict(member='b')], policy=window((None, 0.72)))
-    singles = [
-        dict(inputs=[x], data_samples=[s])
-        for data in some_batches()
-        for x, s in zip(data['inputs'], data['data_samples'], strict=True)
-    ]
-    expected = [facts(run(model, single)[0]) for single in singles]
+    expected = one_by_one(model)
     exits = sum((x['exits'] for x in expected), [])
     assert 0.2 < np.mean(exits) < 0.8
     return model, expected
@@ -131,20 +113,17 @@ def test_crops_on_a_device_have_as_many_pixels_as_their_images():
     assert segmentor_stage.crops_at_once(small, torch.device('cpu'), 1) == 1
 
 
+def of_three_stages(on):
+    """A cascade whose second stage runs on cells or images, and whose third on images; who goes on is drawn."""
+    stages = [dict(member='a'), dict(member='b', on=on), dict(member='b', on='image')]
+    policy = dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6])
+    return cascade('fcn', 'wide', policy, stages=stages, confidence=dict(t_unk=None))
+
+
 @pytest.mark.parametrize('on', ['cell', 'image'])
 def test_an_image_runs_once_in_a_later_stage_on_images(tmp_path, monkeypatch, on):
     """It waits for those of its cells that are still elsewhere, and in batches of images, not of cells."""
-    members = dict(a=member_of('fcn'), b=member_of('wide', 1))
-    model = MODELS.build(
-        dict(
-            type='mmcascade.CascadeSegmentor',
-            members=members,
-            grid=dict(cell=32),
-            confidence=dict(t_unk=None),
-            policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
-            stages=[dict(member='a'), dict(member='b', on=on), dict(member='b', on='image')],
-        )
-    )
+    model = of_three_stages(on)
     expected = [facts(s) for data in some_batches() for s in run(model, data)]
     seen, forward = [], model.stages[2].forward
     monkeypatch.setattr(model.stages[2], 'forward', lambda images: seen.append(len(images)) or forward(images))
@@ -180,17 +159,7 @@ def run_loop(model, loader, deferred, tmp_path, batches=None):
 
 @pytest.mark.parametrize('sizes', [(None, 3, 1), (2, 2, 2), (1, 100, None), (None, None, None)])
 def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
-    members = dict(a=member_of('fcn'), b=member_of('wide', 1))
-    model = MODELS.build(
-        dict(
-            type='mmcascade.CascadeSegmentor',
-            members=members,
-            grid=dict(cell=32),
-            confidence=dict(t_unk=None),
-            policy=dict(type='mmcascade.RandomPolicy', rates=[0.7, 0.6]),
-            stages=[dict(member='a'), dict(member='b'), dict(member='b', on='image')],
-        )
-    )
+    model = of_three_stages('cell')
     expected = [facts(s) for data in some_batches() for s in run(model, data)]
     for stage, size in zip(model.stages, sizes, strict=True):
         stage.batch_size = size
@@ -220,82 +189,6 @@ def test_no_cell_is_lost_or_doubled_in_a_stream(sizes):
     for one, other in zip([facts(s) for s in found], expected, strict=True):
         assert one['exits'] == other['exits']
         assert (one['labels'] == other['labels']).float().mean() > 0.9995
-
-
-class Largest(TorchDispatchMode):
-    """Notes the number of elements of the largest tensor that is made."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for x in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(x, torch.Tensor):
-                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
-        return result
-
-
-@pytest.mark.parametrize('kind', ['fcn', 'many', 'slide'])
-def test_no_map_of_an_image_is_made_for_a_cell(kind):
-    """A stage on cells works in the memory of its crops, and slides share one map of the image."""
-    model, size = cascade(kind, kind, cell=32), (128, 160)
-    run(model, batch(1, *size))
-    tile = TiledImage(image(*size), Grid(size, (32, 32)))
-    some = UnitBatch.submitted(tile, np.arange(20), 0).select(np.arange(3, 6))
-    classes = model.stages[1].network.module.num_classes
-    with torch.no_grad(), Largest() as largest:
-        output = model.stages[1](some)
-    assert output.values.shape == (3, classes, 32, 32)
-    assert largest.elements <= max(3 * max(classes, 32) * 40 * 40, tile.pixels.numel())
-    whole = UnitBatch.submitted(tile, np.arange(20), 0)
-    with torch.no_grad(), Largest() as largest:
-        model.stages[0](whole)
-    assert largest.elements <= max(classes, 16) * 128 * 160  # the stem of the network has as many
-
-
-def test_what_a_batch_leaves_behind_does_not_keep_all_of_it():
-    model = cascade('fcn', 'wide', cell=32)
-    model.stages[1].batch_size = 5
-    with model.router.stream() as stream:
-        stream.enqueue(*model.unpack(batch(1, 64, 96)).parts[0])
-        stream.run()
-        (left,) = [state.state for queue in stream._queues for state in queue]
-        assert len(left.total) == stream.waiting == 1
-        assert left.total.untyped_storage().nbytes() == left.total.nbytes
-        stream.flush()
-
-
-def test_waiting_cells_hold_their_own_probabilities_and_finished_ones_none():
-    model = cascade('fcn', 'wide', window((None, 0.7)), cell=32)
-    model.stages[1].batch_size = 1000
-    alive = []
-    keep = model.router.results
-
-    def watch(state, output, rows):
-        alive.extend(weakref.ref(x) for x in (state.total, state.fused.probs, output.values))
-        return keep(state, output, rows)
-
-    model.router.results = watch
-    with model.router.stream() as stream:
-        for data in some_batches():
-            for source, numbers in model.unpack(data).parts:
-                stream.enqueue(source, numbers)
-            del source, data
-            finished = stream.run()
-            for outcome in finished:
-                assert set(outcome.results) == {'labels'} and outcome.results['labels'].dtype == torch.uint8
-        assert alive and not any(ref() is not None for ref in alive)
-        cell = 32 * 32
-        images = 11 * 3 * 70 * 101
-        assert 0 < stream.waiting < 66
-        assert stream.waiting_bytes <= stream.waiting * (cell * (4 * CLASSES + 1) + 8) + images
-        assert all(
-            batch.state.total.untyped_storage().nbytes() == len(batch) * cell * 4 * CLASSES
-            for queue in stream._queues
-            for batch in queue
-        )
-        stream.flush()
-    assert not any(ref() is not None for ref in alive)
 
 
 def one_by_one(model):
