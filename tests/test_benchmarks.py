@@ -81,6 +81,7 @@ OTHERS = {
     'member_runtimes',
     'moving_garments',
     'precision_cascade',
+    'random_networks',
     'serve_engines',
     'serve_load',
     'server_process',

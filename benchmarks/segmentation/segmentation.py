@@ -49,6 +49,7 @@ from mmcascade.routing.units.outcome import Outcome
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import arguments, print_table, write_rows
+from random_networks import settling_norms
 
 Run = partial[None]
 
@@ -164,20 +165,10 @@ def cascade(spec: Mapping[str, Any], args: argparse.Namespace, **changes: Any) -
 
 
 def tame(member: Any, args: argparse.Namespace) -> None:
-    """Norms of a random network get the statistics of some images, and its scores a spread of one.
-
-    Its values grow by the layer otherwise, and rounding with them: a graph would be refused for it.
-    """
+    """Norms of a random network get the statistics of some images, and its scores a spread of one."""
     network, size = SegmentorNetwork(member), (3, *args.size)
-    norms = [module for module in member.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.train().momentum = None  # the mean of what it saw
-    network(sample_images(2, size).to(args.device))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.eval().momentum = momentum
-        if norm.running_var is not None:
-            norm.running_var.clamp_(min=1e-3)
+    with settling_norms(member):
+        network(sample_images(2, size).to(args.device))
     others = sample_images(2, size, seed=1), torch.randint(0, 256, (1, *size), dtype=torch.uint8)
     spread = max(network(images.to(args.device)).values.std() for images in others)
     member.decode_head.conv_seg.weight.div_(spread)

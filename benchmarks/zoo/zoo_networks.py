@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 
 from mmcascade.models.members.member_configs import model_config
 from mmcascade.models.runtimes.networks.segmentor_network import SegmentorNetwork
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from random_networks import settling_norms
 
 Weights = dict[str, Tensor]
 
@@ -47,16 +52,9 @@ def draw_weights(built: nn.Module, seed: int, images: Tensor) -> Weights | str:
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    with contextlib.suppress(Exception):  # one value per channel, for instance: the statistics stay what they are
-        for norm in norms:
-            norm.train().momentum = 1.0
+    # Norms that get one value per channel refuse it, for instance: their statistics stay what they are.
+    with contextlib.suppress(Exception), settling_norms(module):
         run(module, images if len(images) > 1 else torch.cat([images, images.flip(-1)]))
-    for norm in norms:
-        norm.eval()
-        if norm.running_var is not None and norm.running_mean is not None:
-            norm.running_var.nan_to_num_(1.0).clamp_(min=1e-3)
-            norm.running_mean.nan_to_num_(0.0)
     try:
         run(module, images)
     except Exception as error:
