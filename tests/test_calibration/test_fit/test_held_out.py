@@ -28,6 +28,8 @@ def test_a_draw_is_the_same_wherever_it_is_made():
     counted = [int((place + 0.5) * 0.3) for place in range(91)]
     held = sorted(unit for place, unit in enumerate(listed) if counted[place + 1] > counted[place])
     assert hold_out(labels, 0.3, 7)[1].tolist() == held
+    for draw in (lambda *seed: hold_out(labels, 0.3, *seed), lambda *seed: hold_out_at_random(90, 0.3, *seed)):
+        assert draw()[1].tolist() == draw(0)[1].tolist() != draw(1)[1].tolist()
 
 
 def test_the_seed_draws():
@@ -38,11 +40,15 @@ def test_the_seed_draws():
     assert often.min() > 100 and often.max() < 200, 'no unit is favoured'
 
 
-@pytest.mark.parametrize('share', [0, 1, -1, 0.001, 0.999])
-def test_both_parts_have_units(share):
-    with pytest.raises(ValueError, match='share'):
+@pytest.mark.parametrize(
+    'share, says',
+    [(share, f'strictly between 0 and 1, got {share}$') for share in (0, 1, -1)]
+    + [(share, f'a share of {share} of 10 units leaves one part empty') for share in (0.001, 0.999)],
+)
+def test_both_parts_have_units(share, says):
+    with pytest.raises(ValueError, match=says):
         hold_out(np.zeros(10, dtype=int), share)
-    with pytest.raises(ValueError, match='share'):
+    with pytest.raises(ValueError, match=says):
         hold_out_at_random(10, share)
 
 
