@@ -12,6 +12,10 @@ ROOT = Path(__file__).parent
 RESOURCES = ('configs', 'tools', 'model-index.yml')
 # What CONTRIBUTING.md says was tried, and how.
 PYTHONS = ('3.11', '3.12', '3.13')
+# Where the files of a release can be read, with a slash at the end; empty as long as there is no such place.
+HOME = ''
+# Of README: a picture or a link of Markdown that has no address, but the path of a file.
+RELATIVE = re.compile(r'(!?)\[([^]]*)\]\((?![a-z]+:|#)([^)]+)\)')
 
 
 class BuildWithResources(build_py):
@@ -54,6 +58,19 @@ def extras() -> dict[str, list[str]]:
     return found | {name: [*found['torch'], *found[name]] for name in WITH_TORCH}
 
 
+def described(readme: str, home: str = HOME) -> str:
+    """README for the page of an index, where a path leads nowhere: links lead to ``home``, or else name their file."""
+
+    def elsewhere(found: re.Match[str]) -> str:
+        picture, text, path = found.groups()
+        if home:
+            return f'{picture}[{text}]({home}{path})'
+        file = f'`{path.partition("#")[0]}`'
+        return '' if picture else file if text == path else f'{text} ({file})'
+
+    return RELATIVE.sub(elsewhere, readme)
+
+
 def version() -> str:
     """Read ``__version__`` without importing the package."""
     source = (ROOT / 'mmcascade' / '__init__.py').read_text()
@@ -64,7 +81,7 @@ setup(
     name='mmcascade',
     version=version(),
     description='Window-based early-exit cascades of pretrained classifiers and segmentors for OpenMMLab',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description=described((ROOT / 'README.md').read_text(encoding='utf-8')),
     long_description_content_type='text/markdown',
     author='mmcascade contributors',
     license='Apache-2.0',

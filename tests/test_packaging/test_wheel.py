@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 import tarfile
 import zipfile
 from email import message_from_string
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from packaging.requirements import Requirement
@@ -93,12 +95,39 @@ def test_metadata_fills_the_page_of_an_index(installed):
     (path,) = installed.glob('*.dist-info/METADATA')
     metadata = message_from_string(path.read_text())
     assert metadata['Description-Content-Type'] == 'text/markdown'
-    assert metadata.get_payload().strip() == (ROOT / 'README.md').read_text().strip()
+    shown, readme = metadata.get_payload().strip(), (ROOT / 'README.md').read_text()
+    assert LINK.findall(readme) and not [target for target in LINK.findall(shown) if '://' not in target]
+    assert [line for line in shown.splitlines() if line] == [
+        line for line in as_setup_says(readme).strip().splitlines() if line
+    ]
     assert metadata['Author'] and metadata['Keywords'] and metadata['Summary']
     assert len(metadata.get_all('Project-URL')) >= 2
     minors = [int(value.rpartition('.')[2]) for value in metadata.get_all('Classifier') if ':: 3.' in value]
     assert metadata['Requires-Python'] == f'>=3.{minors[0]}'
     assert minors == list(range(minors[0], minors[-1] + 1))
+
+
+#: The target of a link or a picture of Markdown.
+LINK = re.compile(r'\[[^]]*\]\(([^)]+)\)')
+
+
+def as_setup_says(readme: str, **options: str) -> str:
+    with mock.patch('setuptools.setup'):
+        return runpy.run_path(str(ROOT / 'setup.py'))['described'](readme, **options)
+
+
+def test_links_of_the_page_of_an_index_lead_somewhere():
+    readme = 'See [a page\nof `it`](docs/a.md#part), [us](https://x.org/a) and [below](#here).\n![seen](docs/a.svg)'
+    home = 'https://x.org/files/'
+    assert as_setup_says('[a.md](a.md)') == '`a.md`'
+    assert as_setup_says(readme) == 'See a page\nof `it` (`docs/a.md`), [us](https://x.org/a) and [below](#here).\n'
+    assert as_setup_says(readme, home=home) == (
+        f'See [a page\nof `it`]({home}docs/a.md#part), [us](https://x.org/a) and [below](#here).\n'
+        f'![seen]({home}docs/a.svg)'
+    )
+    whole = as_setup_says((ROOT / 'README.md').read_text(), home=home)
+    inside = [target.removeprefix(home) for target in LINK.findall(whole) if target.startswith(home)]
+    assert len(inside) > 15 and all((ROOT / target.partition('#')[0]).exists() for target in inside)
 
 
 def test_source_distribution_builds_the_same_wheel(checkout, installed):
