@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
@@ -29,7 +31,7 @@ def case(tmp_path_factory):
     calibration = calibrate(fitted, fitted.header.identity.cascade, REQUEST)
     images = CellImages(
         [f'<b>{k}' for k in range(9)],
-        lambda index: None if index == 4 else np.full((40, 80, 3), 9, np.uint8),
+        lambda index: None if index == 4 else np.full((40, 80, 3), (230, 0, 0), np.uint8),
         lambda height, width: [(10 * k, 0, 10, height) for k in range(8)],
     )
     evidence = evidence_for(fitted, calibration)
@@ -87,6 +89,25 @@ def test_pictures_of_images_with_as_many_cells_only(case):
         assert [cell[4] for cell in picture.cells] == routes.exit_stage[mine].tolist()
     html = page([section])
     assert '<b>0' not in html and '&lt;b&gt;0' in html and 'sky&lt;' in html
+
+
+@pytest.mark.browser
+def test_exits_are_seen_on_images_of_any_colour(case, browser, tmp_path):
+    *_, section = case
+    (tmp_path / 'page.html').write_text(page([section]))
+    window = browser.new_page(viewport={'width': 800, 'height': 900})
+    window.goto((tmp_path / 'page.html').as_uri())
+    seen: dict[int, list[np.ndarray]] = {}
+    for picture, shown in zip(section.pictures, window.locator('.cells svg').all(), strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(shown.screenshot())).convert('RGB')).astype(int)
+        width = pixels.shape[1] / len(picture.cells)
+        for place, (*_, stage) in enumerate(picture.cells):
+            seen.setdefault(stage, []).append(pixels[len(pixels) // 2, round((place + 0.5) * width)])
+    window.close()
+    colours = {stage: np.mean(pixels, axis=0) for stage, pixels in seen.items()}
+    assert all(np.abs(pixel - colours[stage]).max() < 6 for stage in seen for pixel in seen[stage])
+    blue, orange = colours[0], colours[1]
+    assert blue[2] > blue[0] + 30 and orange[0] > orange[2] + 30  # red as the images are, both would be red
 
 
 def test_the_table_and_the_sentence(case):
