@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +28,9 @@ TIMEOUT = 600
 KNOWN = ('IProgress not found', 'MultiScaleDeformableAttention')
 #: What libraries print and no cell asked for: mmseg, without a library of its fork for other data.
 CHATTER = {'', 'Could not import OneDL'}
+#: What makes letters of a terminal bold or coloured; on the site it stands there as signs.
+STYLE = re.compile(r'\x1b\[[0-9;]*m')
+PICTURE = 'image/png'
 
 
 class NotebookOutputError(Exception):
@@ -46,7 +50,8 @@ def executed(path: Path, folder: Path) -> NotebookNode:
     """Run all cells of a notebook, which write below ``folder``; return it with its outputs.
 
     Raises:
-        NotebookOutputError: if an output names a folder of this machine, or a cell warns of something.
+        NotebookOutputError: if an output names a folder of this machine, a cell warns of something, or a picture has no
+            text for those who do not see it.
         CellExecutionError: of nbclient, if a cell raises.
     """
     notebook = nbformat.read(path, as_version=4)
@@ -58,7 +63,34 @@ def executed(path: Path, folder: Path) -> NotebookNode:
         if cell.cell_type == 'code':
             refuse_machine(cell.outputs, folder)
             cell.outputs = [output for output in cell.outputs if _is_kept(output)]
+            tidy(cell)
     return notebook
+
+
+def tidy(cell: NotebookNode) -> None:
+    """Plain letters in the outputs of a cell, and beside its pictures what is to be seen on them.
+
+    The text is in the metadata of the cell, ``mystnb: {image: {alt: ...}}``, where the site looks for it; other viewers
+    take it from the output.
+
+    Raises:
+        NotebookOutputError: if a cell draws, and has no such text.
+    """
+    alt = cell.metadata.get('mystnb', {}).get('image', {}).get('alt')
+    for output in cell.outputs:
+        if 'text' in output:
+            output.text = STYLE.sub('', output.text)
+        shown = output.get('data', {})
+        if 'text/plain' in shown:
+            shown['text/plain'] = STYLE.sub('', shown['text/plain'])
+        if PICTURE not in shown:
+            continue
+        if not alt:
+            raise NotebookOutputError(
+                'a cell draws, and its metadata do not say what: {"mystnb": {"image": {"alt": "..."}}}: '
+                f'{cell.source[:200]}'
+            )
+        output.metadata = {**output.metadata, PICTURE: {**output.metadata.get(PICTURE, {}), 'alt': alt}}
 
 
 def _is_kept(output: NotebookNode) -> bool:

@@ -52,7 +52,30 @@ def test_stored_outputs_are_whole_small_and_name_no_machine(path):
     outputs = [output for cell in cells for output in cell.outputs]
     assert pictures(outputs) and re.search(r'\d', told(outputs))
     SCRIPT['refuse_machine'](outputs)
-    assert not re.search(r'/(tmp|root|home)/|Traceback', told(outputs))
+    assert not re.search(r'/(tmp|root|home)/|Traceback|\x1b', told(outputs))
+
+
+@every_notebook
+def test_stored_pictures_say_what_is_on_them(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        shown = [output for output in cell.get('outputs', []) if 'image/png' in output.get('data', {})]
+        for output in shown:
+            alt = output.metadata['image/png']['alt']
+            assert len(alt) > 20 and alt == cell.metadata.mystnb.image.alt, 'make docs-notebooks'
+
+
+def test_outputs_are_plain_and_a_picture_without_a_text_is_refused():
+    cell = nbformat.v4.new_code_cell('draw()', metadata={'mystnb': {'image': {'alt': 'a line that rises'}}})
+    cell.outputs = [
+        nbformat.v4.new_output('stream', text='\x1b[1msystem\x1b[0m \x1b[38;5;9m1\x1b[0m'),
+        nbformat.v4.new_output('display_data', data={'image/png': 'AA==', 'text/plain': '\x1b[1mFigure\x1b[0m'}),
+    ]
+    SCRIPT['tidy'](cell)
+    assert told(cell.outputs) == 'system 1\nFigure'
+    assert cell.outputs[1].metadata == {'image/png': {'alt': 'a line that rises'}}
+    cell.metadata = nbformat.NotebookNode()
+    with pytest.raises(SCRIPT['NotebookOutputError'], match='a cell draws'):
+        SCRIPT['tidy'](cell)
 
 
 def test_outputs_that_name_a_folder_of_the_machine_are_refused(tmp_path):
