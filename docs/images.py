@@ -19,7 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from measured.exits import OTHER_NETWORKS
+from PIL import Image
 
 from mmcascade.comparison.classification.plots import plot_policies
 from mmcascade.comparison.exits.plot import plot_exits
@@ -38,6 +40,11 @@ SEARCHES = {
     'search.png': (['--quality', 'coverage@risk=0.05'], 'pareto.png'),
     'confidences.png': (['--compare-confidences', 'small0@0'], 'confidences.png'),
 }
+#: The first of the canvases that demo-seg draws, and the command that leaves it.
+CELLS = ('quickstart_seg/pictures', 'make demo-seg')
+#: A photograph's pixels across, and what the shades of its colours are rounded to multiples of, which nobody sees: that
+#: makes a third of the file.
+ACROSS, SHADE = 1280, 4
 
 
 def main() -> None:
@@ -56,6 +63,12 @@ def main() -> None:
             shutil.copyfile(work_dirs / file, IMAGES / name)
         else:
             print(f'{name} stays as it is: there is no {file}, which {command} makes')
+    folder, command = CELLS
+    pictures = sorted((work_dirs / folder).rglob('*.png'))
+    if pictures:
+        save_photograph(pictures[0], IMAGES / 'cells.png')
+    else:
+        print(f'cells.png stays as it is: there is no picture in {folder}, which {command} makes')
     for name, (options, file) in SEARCHES.items():
         if not (work_dirs / STORE).is_dir():
             print(f'{name} stays as it is: there is no {STORE}, which make demo makes')
@@ -65,6 +78,17 @@ def main() -> None:
             words = [sys.executable, ROOT / 'tools' / 'search.py', work_dirs / STORE, '--out', out, *options]
             subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
             shutil.copyfile(out / file, IMAGES / name)
+
+
+def save_photograph(source: Path, target: Path) -> None:
+    """A PNG in a file of reasonable size, in nearly all of its colours."""
+    with Image.open(source) as opened:
+        picture = opened.convert('RGB')
+    if picture.width > ACROSS:
+        picture = picture.resize((ACROSS, round(picture.height * ACROSS / picture.width)), Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture).astype(int)
+    rounded = (SHADE * ((pixels + SHADE // 2) // SHADE)).clip(0, 255)
+    Image.fromarray(rounded.astype(np.uint8)).save(target, optimize=True)
 
 
 def results_of(name: str) -> dict[str, Any]:

@@ -55,9 +55,9 @@ class Evaluation:
             The figure, which a notebook shows and ``figure.savefig`` writes.
         """
         from mmcascade.visualization.standings_plot import plot_costs, plot_curves
-        from mmcascade.visualization.style import figure_of
+        from mmcascade.visualization.style import BESIDE, figure_of
 
-        figure, (left, right) = figure_of(columns=2, size=(5.5, 4.2))
+        figure, (left, right) = figure_of(columns=2, size=BESIDE)
         plot_curves(self.systems, risk=self.risk, ax=left)
         plot_costs(self.standings, ax=right)
         return figure

@@ -15,6 +15,7 @@ from mmcascade.calibration.replay.routes import route
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.routing import WindowPolicy
 from mmcascade.visualization.style import (
+    BESIDE,
     GREEN,
     GUIDE,
     ROLES,
@@ -33,7 +34,7 @@ def plot_calibration(evidence: Evidence, calibration: Calibration) -> Figure:
     Of classified images these are risk-coverage curves with the accepted point, and the score maps, if any; of
     segmented ones mIoU over multiply-adds for every share of deferred cells.
     """
-    figure, axes = figure_of(columns=2 if calibration.maps is None else 3, size=(5.5, 4.2))
+    figure, axes = figure_of(columns=2 if calibration.maps is None else 3, size=BESIDE)
     _draw_scores(axes[0], evidence, calibration)
     if evidence.units.label is not None:
         _draw_shares(axes[1], evidence, calibration)
@@ -69,7 +70,7 @@ def _draw_scores(axis: Axes, evidence: Evidence, calibration: Calibration) -> No
     if calibration.tau and len(calibration.tau) == len(calibration.windows):  # else gap 0 has none
         axis.axvline(calibration.tau[0], color='black', linewidth=0.8, label='tau')
     if axis.get_legend_handles_labels()[0]:
-        axis.legend()
+        axis.legend(fontsize=8)
 
 
 def _draw_curves(axis: Axes, evidence: Evidence, calibration: Calibration) -> None:
@@ -96,7 +97,7 @@ def _draw_curves(axis: Axes, evidence: Evidence, calibration: Calibration) -> No
     if accept_target.startswith('risk='):
         axis.axhline(100 * float(accept_target[5:]), **GUIDE)
     axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title=f'target {calibration.target}', xlim=(0, 100))
-    axis.legend()
+    axis.legend(fontsize=8)
 
 
 def _draw_shares(axis: Axes, evidence: Evidence, calibration: Calibration) -> None:
@@ -105,7 +106,7 @@ def _draw_shares(axis: Axes, evidence: Evidence, calibration: Calibration) -> No
     measured = calibration.measured
     axis.plot(measured['macs'] / 1e9, 100 * measured['miou'], label=calibration.target, **ROLES['cascade'].point)
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)')
-    axis.legend()
+    axis.legend(fontsize=8)
 
 
 def _draw_maps(axis: Axes, calibration: Calibration) -> None:
@@ -115,4 +116,4 @@ def _draw_maps(axis: Axes, calibration: Calibration) -> None:
         colour = STAGE_COLOURS[stage % len(STAGE_COLOURS)]
         axis.plot(scores, 100 * score_map(scores), color=colour, label=f'leaves after stage {stage}')
     axis.set(xlabel=f'{calibration.cascade.confidence} at the exit', ylabel='judged score: right (%)')
-    axis.legend()
+    axis.legend(fontsize=8)

@@ -16,9 +16,10 @@ from matplotlib.patches import Patch, Rectangle
 
 from mmcascade.visualization.style import STAGE_COLOURS
 
-_WIDTH, _DPI = 7.0, 110  # of a panel, in inches; pixels per inch
+#: Of a panel, in inches, and pixels per inch: letters can be read where the whole picture is as wide as a text.
+_WIDTH, _DPI = 4.4, 175
 _LEAST_SHARE = 1e-3  # of the image, for a class to be in the legend
-_LEAST_FONT = 3.5  # smaller digits cannot be read
+_LEAST_FONT = 2.2  # in points; smaller digits cannot be read
 
 
 def plot_cells(
@@ -72,7 +73,7 @@ def plot_cells(
         axis.set_axis_off()
     handles = _class_handles(painted.values(), classes, colours)
     figure.legend(
-        handles=handles, loc='outside lower center', ncols=min(10, max(1, len(handles))), fontsize=9, frameon=False
+        handles=handles, loc='outside lower center', ncols=min(6, max(1, len(handles))), fontsize=9, frameon=False
     )
     figure.suptitle(title, fontsize=12)
     return figure
@@ -92,7 +93,7 @@ def _draw_cells(axis: Axes, image: np.ndarray, cells: Mapping[str, Any], exits: 
     texts = confidence_texts(np.asarray(cells['confidence']).tolist())
     for (x1, y1, x2, y2), text, stage in zip(np.asarray(cells['bboxes']).tolist(), texts, exits.tolist(), strict=True):
         colour = STAGE_COLOURS[stage % len(STAGE_COLOURS)]
-        line = min(1.5, 0.08 * points_per_pixel * min(x2 - x1, y2 - y1))
+        line = min(1.2, 0.08 * points_per_pixel * min(x2 - x1, y2 - y1))
         inset = line / points_per_pixel / 2  # outlines of neighbours lie side by side
         axis.add_patch(
             Rectangle(
@@ -104,7 +105,7 @@ def _draw_cells(axis: Axes, image: np.ndarray, cells: Mapping[str, Any], exits: 
                 facecolor=(colour, 0.35),
             )
         )
-        font = min(12, points_per_pixel * min((x2 - x1) / (0.75 * len(text)), (y2 - y1) / 1.6))
+        font = min(10, points_per_pixel * min((x2 - x1) / (0.75 * len(text)), (y2 - y1) / 1.6))
         if font >= _LEAST_FONT:
             axis.text(
                 (x1 + x2) / 2,

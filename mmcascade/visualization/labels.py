@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
-from mmcascade.visualization.style import root_figure
+from mmcascade.visualization.style import ink, root_figure
 
 _GAP = 3.0  # between a point's marker and its label, in pixels
 _STEP = 3.0  # of boxes along a line, and their size, in pixels
@@ -28,7 +28,7 @@ class Label:
     Attributes:
         x, y: in the data's units.
         text: the name; '' = it has none, and others keep away from it.
-        colour: of the text.
+        colour: of the text, which is darker where letters of it would be hard to read.
         radius: of the point's marker, in points.
     """
 
@@ -77,15 +77,24 @@ def place_labels(
     for number, (spot, label, radius) in enumerate(zip(spots, labels, radii, strict=True)):
         if not label.text:
             continue
-        text = ax.annotate(label.text, (label.x, label.y), fontsize=fontsize, color=label.colour, annotation_clip=False)
+        text = ax.annotate(
+            label.text, (label.x, label.y), fontsize=fontsize, color=ink(label.colour), annotation_clip=False
+        )
         extent = text.get_window_extent(renderer)
         size = np.array([extent.width, extent.height])
         boxes = [_box(spot, size, radius, *where) for where in itertools.product(_DISTANCES, _ANGLES)]
         others = np.vstack([np.array(taken[:number] + taken[number + 1 :]).reshape(-1, 4), crossed])
         # Rounded, so that of equally bad places the first, which is nearest, is taken whatever the last digit says.
         reach = radius + 2 * size[1]
+        rivals = np.delete(spots, number, axis=0)
         costs = [
-            round(_overlap(box, others) + _leader_overlap(spot, box, reach, others) + 4 * _outside(box, inside), 3)
+            round(
+                _overlap(box, others)
+                + _leader_overlap(spot, box, reach, others)
+                + 4 * _outside(box, inside)
+                + _mistaken(spot, box, reach, rivals),
+                3,
+            )
             for box in boxes
         ]
         best = boxes[int(np.argmin(costs))]
@@ -137,6 +146,17 @@ def _leader_overlap(
     if _distance(spot, box) <= reach:
         return 0.0
     return sum(_overlap(piece, others) for piece in _between(spot, _nearest(spot, box)))
+
+
+def _mistaken(spot: NDArray[np.float64], box: NDArray[np.float64], reach: float, rivals: NDArray[np.float64]) -> float:
+    """A part of a text's area, in pixels, where it has no line to its point and stands nearer to another."""
+    away = _distance(spot, box)
+    others = np.linalg.norm(rivals.clip(box[:2], box[2:]) - rivals, axis=1)
+    # Points on one spot share their names' places.
+    apart = others[np.linalg.norm(rivals - spot, axis=1) > 1]
+    if away > reach or not (apart < away).any():
+        return 0.0
+    return float((box[2] - box[0]) * (box[3] - box[1])) / 4
 
 
 def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> float:

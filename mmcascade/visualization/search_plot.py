@@ -13,7 +13,10 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from mmcascade.calibration.search.results.report import Performance, Point
 from mmcascade.visualization.labels import Label, place_labels
-from mmcascade.visualization.style import DASHES, GUIDE, ROLES, STAGE_COLOURS, panel, thinned
+from mmcascade.visualization.style import BESIDE, DASHES, GUIDE, ROLES, STAGE_COLOURS, figure_of, panel, thinned
+
+#: Of fewer units one more error is a jump, whatever function ranks them. Differences are drawn at 101 shares from here.
+_SETTLED = 0.05
 
 
 def plot_front(
@@ -62,7 +65,9 @@ def plot_front(
         xscale='log',
         title='On images that the search did not see',
     )
-    axis.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axis.margins(x=0.12)  # room for names on both sides
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)))
     axis.xaxis.set_major_formatter(EngFormatter())
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(loc='upper center', bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8, frameon=False)
@@ -84,20 +89,28 @@ def _in_words(quality: str) -> str:
     return quality if found is None else f'{found[1]} at {100 * float(found[3]):g} % {found[2]}'
 
 
-def plot_confidences(curves: Mapping[str, np.ndarray], title: str, ax: Axes | None = None) -> Figure:
+def plot_confidences(curves: Mapping[str, np.ndarray], title: str) -> Figure:
     """Accuracy of the most confident share of the units, one line per confidence function (Wang et al. 2022, fig. 3).
+
+    Functions that rank much alike lie on each other, so a second panel has what each gives more than the first one.
 
     Args:
         curves: per name the accuracy of the 1, 2, ..., N most confident units, fractions.
-        title: over the picture.
-        ax: where to draw; None = a figure of its own.
+        title: over the first panel.
     """
-    figure, axis = panel(ax)
+    figure, (axis, difference) = figure_of(columns=2, size=BESIDE)
+    first = next(iter(curves))
     for number, (name, accuracy) in enumerate(curves.items()):
-        share, shown = thinned(np.arange(1, len(accuracy) + 1) / len(accuracy), accuracy)
+        units = np.arange(1, len(accuracy) + 1)
+        share, shown, gained = thinned(units / len(units), accuracy, accuracy - curves[first])
+        few = np.unique(np.searchsorted(share, np.linspace(_SETTLED, 1, 101)).clip(max=len(share) - 1))
         place = number % len(STAGE_COLOURS)
         line = dict(color=STAGE_COLOURS[place], linestyle=DASHES[place % len(DASHES)], linewidth=1.6)
         axis.plot(100 * share, 100 * shown, label=name, **GUIDE if name == 'oracle' else line)
+        if name != 'oracle':
+            difference.plot(100 * share[few], 100 * gained[few], **line)
     axis.set(xlabel='most confident share of the units (%)', ylabel='accuracy (%)', title=title)
-    axis.legend(frameon=False)
+    difference.set(xlabel='most confident share of the units (%)', ylabel='points of accuracy')
+    difference.set_title(f'Difference to {first}')
+    axis.legend(frameon=False, fontsize=9)
     return figure

@@ -39,7 +39,7 @@ def plot_curves(
         axis.plot(100 * _GRID, 100 * band.line, label=system.name, **role.line | dict(linestyle=dashes))
     if risk is not None:
         axis.axhline(100 * risk, **GUIDE)
-    axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
+    axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted')
     axis.legend(frameon=False)
     return figure
 

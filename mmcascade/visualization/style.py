@@ -22,6 +22,7 @@ from mmcascade._system.files import write_bytes
 with needed_by('mmcascade.visualization'):
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_hex, to_rgb
     from matplotlib.figure import Figure, SubFigure
 
 #: Wong (2011), "Points of view: Color blindness", Nature Methods 8: told apart by everybody.
@@ -34,8 +35,8 @@ BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION = (
     '#56B4E9',
     '#D55E00',
 )
-#: Of exit stages: the first four differ in grey, too.
-STAGE_COLOURS = (BLUE, ORANGE, PURPLE, YELLOW, GREEN, SKY, VERMILION)
+#: Of exit stages, and of systems that have no roles. Yellow, which is lost on white paper, comes last.
+STAGE_COLOURS = (BLUE, ORANGE, PURPLE, GREEN, SKY, VERMILION, YELLOW)
 #: Of the points of systems that have no roles.
 MARKERS = 'osD^v'
 #: Of what is no system: targets, thresholds, grids.
@@ -43,6 +44,11 @@ GUIDE: dict[str, Any] = dict(color='0.45', linewidth=0.8, linestyle=':')
 #: Of lines that have one colour, or that lie on each other.
 DASHES: tuple[Any, ...] = ('-', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 DPI = 150
+#: Inches of a panel by itself, and of one of two: together these are hardly wider, so where pictures are as wide as the
+#: text, letters are about as large in both.
+ALONE, BESIDE = (6.4, 4.6), (3.8, 3.4)
+#: Contrast of a text that everybody can read, as WCAG 2.1 has it.
+_LEAST_CONTRAST = 4.5
 FORMATS = ('png', 'pdf', 'svg')
 _MOST_POINTS = 2000  # of a curve: more than a picture has columns
 
@@ -73,6 +79,11 @@ class Role:
         """Options of ``Axes.plot`` for a point."""
         size = 7 + 2 * (self.weight > 2) + (self.marker == '*') * 4
         return dict(color=self.colour, marker=self.marker, markersize=size, linestyle='none')
+
+    @property
+    def dotted(self) -> dict[str, Any]:
+        """Options of ``Axes.plot`` for a curve with a small marker at each of its points; a star needs more room."""
+        return self.line | dict(marker=self.marker, markersize=8 if self.marker == '*' else 4)
 
 
 ROLES = {
@@ -106,6 +117,23 @@ def role_of(system: str) -> Role:
     return ROLES['larger member' if 'large' in system else 'member']
 
 
+def ink(colour: str) -> str:
+    """A colour as letters on white have it: darker where it would be hard to read, of the same hue.
+
+    Example:
+        >>> ink(BLUE) == BLUE.lower(), ink(ORANGE)
+        (True, '#8d6100')
+    """
+    rgb = np.array(to_rgb(colour))
+    dark = next(k for k in np.linspace(1, 0, 101) if 1.05 / (_luminance(k * rgb) + 0.05) >= _LEAST_CONTRAST)
+    return to_hex(dark * rgb)
+
+
+def _luminance(rgb: NDArray[np.float64]) -> float:
+    linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
 def line_styles(systems: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Options of ``Axes.plot`` per system: the colour of its role, and dashes where a role has several systems."""
     seen: dict[str, int] = {}
@@ -126,7 +154,7 @@ class ShownFigure(Figure):
         return buffer.getvalue()
 
 
-def figure_of(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 4.6)) -> tuple[Figure, list[Axes]]:
+def figure_of(rows: int = 1, columns: int = 1, size: tuple[float, float] = ALONE) -> tuple[Figure, list[Axes]]:
     """A figure of its own with its axes, row by row.
 
     Args:
@@ -142,7 +170,7 @@ def figure_of(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4,
     return figure, axes
 
 
-def panel(ax: Axes | None, size: tuple[float, float] = (6.4, 4.6)) -> tuple[Figure, Axes]:
+def panel(ax: Axes | None, size: tuple[float, float] = ALONE) -> tuple[Figure, Axes]:
     """Where a picture of one panel is drawn: the axes that a caller gave, or those of a figure of its own."""
     if ax is None:
         figure, (axis,) = figure_of(size=size)

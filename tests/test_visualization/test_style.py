@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import rgb_to_hsv, to_rgb
 from matplotlib.figure import Figure
 
 from mmcascade.visualization.labels import Label, place_labels
@@ -18,6 +18,7 @@ from mmcascade.visualization.style import (
     ROLES,
     STAGE_COLOURS,
     figure_of,
+    ink,
     line_styles,
     panel,
     role_of,
@@ -67,6 +68,22 @@ def as_protanope(colour: str) -> np.ndarray:
 def test_roles_are_told_apart_by_the_colour_blind():
     seen = [as_protanope(role.colour) for role in ROLES.values()]
     assert min(np.abs(a - b).max() for a, b in itertools.combinations(seen, 2)) > 0.05
+
+
+def contrast_on_white(colour: str) -> float:
+    """As WCAG 2.1 defines it."""
+    red, green, blue = (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour))
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
+@pytest.mark.parametrize('colour', [*STAGE_COLOURS, 'black', '#ffffff'])
+def test_letters_in_the_colour_of_a_role_can_be_read_and_keep_its_hue(colour):
+    dark = ink(colour)
+    assert contrast_on_white(dark) >= 4.45  # hex digits round
+    if contrast_on_white(colour) >= 4.5:
+        assert to_rgb(dark) == to_rgb(colour)
+    hue, faded = rgb_to_hsv(to_rgb(colour)), rgb_to_hsv(to_rgb(dark))
+    assert np.abs(hue - faded)[:2].max() < 0.01 and faded[2] <= hue[2]
 
 
 @pytest.mark.parametrize(

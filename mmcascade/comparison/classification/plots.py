@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmcascade.calibration.replay.replay import Replay
 from mmcascade.visualization.bands import RiskBands
 from mmcascade.visualization.labels import Label, place_labels
-from mmcascade.visualization.style import GUIDE, figure_of, line_styles, panel, role_of
+from mmcascade.visualization.style import BESIDE, GUIDE, figure_of, line_styles, panel, role_of
 
 
 def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Figure:
@@ -22,7 +22,7 @@ def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Fig
         replays: per system, over the same units; the names give the roles.
         labels: int ``(N)``, the classes of the units.
     """
-    figure, (axis, difference) = figure_of(columns=2, size=(5.5, 4.4))
+    figure, (axis, difference) = figure_of(columns=2, size=BESIDE)
     coverage = np.linspace(0.4, 1, 241)
     judged = [(found.confidence, found.label != labels) for found in replays.values()]
     bands = RiskBands.of(judged, coverage)
@@ -32,9 +32,9 @@ def plot_risk_coverage(replays: Mapping[str, Replay], labels: np.ndarray) -> Fig
             place.fill_between(100 * coverage, 100 * band.low, 100 * band.high, **shade)
             place.plot(100 * coverage, 100 * band.line, **style)
     axis.axhline(5, **GUIDE)
-    axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted, by share accepted')
+    axis.set(xlabel='coverage (%)', ylabel='selective risk (%)', title='Errors among the accepted')
     difference.set(xlabel='coverage (%)', ylabel='points of risk', title=f'Difference to {next(iter(replays))}')
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -70,7 +70,7 @@ def plot_policies(sweep: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     Args:
         sweep: per policy points with 'macs', 'coverage@risk5' and 'accuracy' (percent), by growing window.
     """
-    figure, axes = figure_of(columns=2, size=(5.5, 4.4))
+    figure, axes = figure_of(columns=2, size=BESIDE)
     for axis, quality, label in zip(
         axes, ('coverage@risk5', 'accuracy'), ('coverage at 5 % risk (%)', 'accuracy (%)'), strict=True
     ):
@@ -78,10 +78,10 @@ def plot_policies(sweep: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             axis.plot(
                 [p['macs'] / 1e6 for p in points],
                 [p[quality] for p in points],
-                **role_of(name).line | dict(marker=role_of(name).marker, markersize=4, label=name),
+                **role_of(name).dotted | dict(label=name),
             )
         axis.set(xlabel='multiply-adds per image (M)', ylabel=label)
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, fontsize=9)
     axes[0].set_title('What the window is placed for')
     axes[1].set_title('What a threshold is good at')
     return figure

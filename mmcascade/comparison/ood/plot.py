@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mmcascade.calibration.replay.replay import Replay
 from mmcascade.evaluation.curves import auroc, roc_curve
-from mmcascade.visualization.style import GUIDE, figure_of, line_styles, thinned
+from mmcascade.visualization.style import BESIDE, GUIDE, figure_of, line_styles, thinned
 
 
 def plot_roc(replays: Mapping[str, Replay], names: np.ndarray) -> Figure:
@@ -21,7 +21,7 @@ def plot_roc(replays: Mapping[str, Replay], names: np.ndarray) -> Figure:
         names: ``(N)``, each unit's data set; 'id' is in distribution.
     """
     sets = [str(name) for name in dict.fromkeys(names) if name != 'id']
-    figure, axes = figure_of(columns=len(sets), size=(5.6, 4.8))
+    figure, axes = figure_of(columns=len(sets), size=BESIDE)
     for axis, name in zip(axes, sets, strict=True):
         chosen = (names == 'id') | (names == name)
         inside = names[chosen] == 'id'

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mmcascade.visualization.labels import Label, place_labels
 from mmcascade.visualization.style import DASHES, panel, role_of
@@ -33,21 +34,26 @@ def plot_miou_against_macs(results: Mapping[str, Any], ax: Axes | None = None) -
         points.append(_draw_system(axis, name, metrics, interval))
         bars.append([(points[-1].x, 100 * interval[end]) for end in ('low', 'high')])
     curves = results.get('curves', {})
+    keys = []
     for number, (name, best) in enumerate(results['hindsight']['test'].items()):
         label = 'whole images' if name == 'image' else f'cells of {name} px'
         shape, dashes = _SHAPES[number % len(_SHAPES)], DASHES[number % len(DASHES)]
+        line: dict[str, Any] = dict(color=_HINDSIGHT, linewidth=1.2, linestyle='none')
+        hollow: dict[str, Any] = dict(marker=shape, markersize=8, mfc='none')
         if name in curves:
-            line: dict[str, Any] = dict(color=_HINDSIGHT, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
-            axis.plot(curves[name]['macs'], curves[name]['mIoU'], **line)
-            label = ''
-        hollow: dict[str, Any] = dict(color=_HINDSIGHT, marker=shape, markersize=8, mfc='none', linestyle='none')
-        axis.plot(best['macs'], best['mIoU'], label=label, **hollow)
+            line['linestyle'] = dashes
+            axis.plot(curves[name]['macs'], curves[name]['mIoU'], zorder=1, **line)
+            bars.append(list(zip(curves[name]['macs'], curves[name]['mIoU'], strict=True)))
+        axis.plot(best['macs'], best['mIoU'], **hollow | line | dict(linestyle='none'))
+        keys.append(Line2D([], [], label=label, **hollow | line))
         points.append(Label(best['macs'], best['mIoU'], ''))
     axis.set(xlabel='multiply-adds per image (G)', ylabel='mIoU (%)', title='Quality against cost on the test split')
     axis.margins(x=0.15, y=0.12)
-    if axis.get_legend_handles_labels()[0]:
+    if keys:
         title = f'best by hindsight, within {results["budget"]:g}x of {results["members"][1]}'
-        axis.legend(loc='lower right', frameon=False, title=title, alignment='left')
+        if curves:
+            title = f'all shares of the units, and the {title}'
+        axis.legend(handles=keys, loc='lower right', frameon=False, title=title, alignment='left', handlelength=3)
     place_labels(axis, points, lines=bars)
     return figure
 
