@@ -7,8 +7,8 @@ these, so members without a checkpoint keep random ones, images are noise, and a
 on. In a graph runtime, MMSegmentation's modes run the same graphs up to the map of the head.
 
 Example: benchmarks/segmentation/segmentation.py configs/quickstart_seg/cascade.py --share 0.4 --json out.json
-The committed file of PIDNet and SegFormer-B2 joins the rows of two runs with two threads and --images 2 --repeats 2: one
-in torch, one with --runtime openvino.
+The committed file of PIDNet and SegFormer-B2 joins the rows of two runs with two threads and two images: one in torch
+with --repeats 2, one with --runtime openvino --repeats 3.
 """
 
 from __future__ import annotations

@@ -135,9 +135,9 @@ def speed(results: dict[str, Any]) -> str:
     return '\n\n'.join(parts) + (
         f'\n\nMedian (lowest to highest) on {machine["cores"]} cores of {machine["cpu"]} with torch '
         f"{machine['torch']}. 'Of whole' and 'of windows' compare the least times with the larger member's on the "
-        "whole image and in windows of the size of a cell. 'Outside' is what is not spent in networks up to the map of "
-        'their head and their preprocessing; only graphs of a cascade without a stride enlarge scores inside. The memory '
-        'is what labelling one image adds to the process.'
+        "whole image and in windows of the size of a cell. 'Outside' is what is not spent in networks up to the map "
+        'of their head and their preprocessing; only graphs of a cascade without a stride enlarge scores inside. The '
+        'memory is what labelling one image adds to the process.'
     )
 
 
