@@ -73,7 +73,9 @@ def _beside_the_library(
         share = float((sample.pred_sem_seg.data[0] != expected).float().mean())
         if share > _SHARE and (expected != _labels(member, images, cell)).any():
             return found('library', 'draws at random when it predicts: no two runs of its own agree')
-        if share > _SHARE:
+        # Rounding of random weights: the library's own labels of crops depend on how many it gets at once.
+        rounding = float((expected != _labels(member, images, cell, at_once=2)).float().mean())
+        if share > max(_SHARE, rounding):
             faults.append(f'{share:.2%} of pixels differ {"on crops" if crops else "on the image"}')
         if not crops:
             macs = sample.macs
@@ -95,13 +97,15 @@ def _sample(side: int) -> Any:
 
 
 @torch.no_grad()
-def _labels(module: Any, images: Tensor, cell: int) -> Tensor:
-    """The library's own labels of an image, or of every crop of it by itself."""
+def _labels(module: Any, images: Tensor, cell: int, at_once: int = 1) -> Tensor:
+    """The library's own labels of an image, or of its crops, so many at once."""
     side = images.shape[-1]
     labels = torch.empty(side, side, dtype=torch.long)
-    for top in range(0, side, cell):
-        for left in range(0, side, cell):
-            crop = images[0, :, top : top + cell, left : left + cell]
-            sample = module.test_step(dict(inputs=[crop], data_samples=[_sample(cell)]))[0]
+    places = [(top, left) for top in range(0, side, cell) for left in range(0, side, cell)]
+    for start in range(0, len(places), at_once):
+        some = places[start : start + at_once]
+        crops = [images[0, :, top : top + cell, left : left + cell] for top, left in some]
+        samples = module.test_step(dict(inputs=crops, data_samples=[_sample(cell) for _ in some]))
+        for (top, left), sample in zip(some, samples, strict=True):
             labels[top : top + cell, left : left + cell] = sample.pred_sem_seg.data[0]
     return labels
