@@ -60,6 +60,14 @@ def test_the_sequence_ends_before_the_first_threshold_that_does_not_pay(drawn, r
         )
 
 
+def test_a_tie_is_accepted_whole():
+    """Taken image by image, those of the tie that lose nothing could be certified alone."""
+    confidence = np.r_[np.full(50, 0.9), np.full(50, 0.5)]
+    bets = Bets.of(confidence, np.r_[np.zeros(75), np.full(25, 0.9)])
+    assert (bets.threshold.tolist(), bets.ends.tolist()) == ([0.9, 0.5], [50, 100])
+    assert bets.lowest_from(0.9, 0.1, 0.1, 0.5) == 0.9
+
+
 def test_without_any_loss_it_is_the_binomial_bound():
     """The largest stake wins 1 / (1 - risk) on every image, so n of them promise what no error among n promises."""
     for n in (10, 45, 200):
