@@ -44,7 +44,7 @@ class GraphRuntime(Runtime):
         self._sessions: dict[tuple[Any, ...], Opened] = {}
         self._compared: set[tuple[Any, ...]] = set()
         self._weights: tuple[int, ...] = ()
-        self._watched: list[Tensor] | None = None
+        self._watched: list[dict[str, Tensor | None]] | None = None
         self._check()
         self.engine.check_installed()
 
@@ -74,8 +74,9 @@ class GraphRuntime(Runtime):
             GraphError: as :meth:`run`.
         """
         if self._watched is None:  # finding them takes longer than looking at them
-            self._watched = _tensors(self.network)
-        weights = tuple(x for each in self._watched for x in (each.data_ptr(), each._version))
+            self._watched = _places(self.network)
+        tensors = (x for place in self._watched for x in place.values() if x is not None)
+        weights = tuple(number for x in tensors for number in (x.data_ptr(), x._version))
         if weights != self._weights:  # they were loaded since
             self._weights = weights
             self._sessions.clear()
@@ -142,5 +143,8 @@ def _shows_something(images: Tensor) -> bool:
     return bool(images.max() > images.min())
 
 
-def _tensors(network: Network) -> list[Tensor]:
-    return [*network.module.parameters(), *network.module.buffers()]
+def _places(network: Network) -> list[dict[str, Tensor | None]]:
+    """Where modules keep their weights: a tensor may be replaced by another one."""
+    parts = network.module.modules()
+    places: list[Any] = [place for part in parts for place in (part._parameters, part._buffers)]  # of many types
+    return [place for place in places if place]

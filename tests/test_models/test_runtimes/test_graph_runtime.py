@@ -204,11 +204,12 @@ def test_members_that_pad_in_other_ways_have_graphs_of_their_own():
     assert plain.key(None) != padding.key(None)
 
 
-def test_weights_that_are_loaded_later_are_the_ones_that_run():
+@pytest.mark.parametrize('assign', [False, True])
+def test_weights_that_are_loaded_later_are_the_ones_that_run(assign):
     run, images = runtime(Pooled()), sample_images(3, (3, 8, 8))
     run.settle(images)
-    with torch.no_grad():
-        run.network.module.fc.weight.mul_(3)
+    weights = {name: 3 * tensor for name, tensor in run.network.module.state_dict().items()}
+    run.network.module.load_state_dict(weights, assign=assign)
     run.settle(images)
     assert_agrees(run, images)
 
