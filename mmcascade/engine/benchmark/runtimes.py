@@ -69,7 +69,7 @@ def in_runtime(stage: MemberStage, runtime: str) -> MemberStage:
     if engine is not None and stage.torch_only:
         raise ValueError(f'runs in torch only: {stage.torch_only}')
     changes: dict[str, Any] = {} if engine is None else dict(amp=None, compile=False, channels_last=False)
-    other = copy.copy(stage)
+    other = stage.twin()
     other.execution = replace(stage.execution, runtime=engine, **changes)
     other.runtime = build_runtime(stage.network, other.execution, stage.member)
     return other

@@ -109,7 +109,7 @@ class ExitStage(ClassifierStage):
         """The same exit, run from its input."""
         if self.before is None:
             return self
-        alone = self._twin()
+        alone = self.twin()
         alone.before, alone.trunk, alone.views, alone.waits_with_input = None, None, (self.view,), False
         return alone
 

@@ -136,7 +136,7 @@ class SegmentorStage(MemberStage[TiledImage]):
         """What runs this member without a cascade: on whole images of the same scale."""
         if self.on == 'image':
             return self
-        stage = self._twin()
+        stage = self.twin()
         stage.macs, stage.batch_size = None, None
         stage._run_on('image', 0)
         return stage

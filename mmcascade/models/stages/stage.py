@@ -206,10 +206,11 @@ class MemberStage(ABC, Generic[SourceT]):
         """
         groups = frozenset(source.group for source in sources)
         if groups != self._settled_for:
-            self._probes = self.probes(sources)
-            for probe in self._probes:
+            probes = self.probes(sources)
+            for probe in probes:
                 self.count(probe)
-            self._settled_for = groups
+            # After all were counted: a size that is refused is asked about again. So is a batch that shows nothing.
+            self._probes, self._settled_for = probes, groups if probes else None
         for probe in self._probes:
             self.runtime.settle(probe)
         if self._probes and not self._settled:
@@ -220,7 +221,7 @@ class MemberStage(ABC, Generic[SourceT]):
         """Count what images of this shape will be charged, before the first batch of them."""
         self.macs_of(probe)
 
-    def _twin(self) -> Self:
+    def twin(self) -> Self:
         """A copy that is about to see other inputs, or go by another name."""
         twin = copy.copy(self)
         twin.macs_by_shape, twin._settled_for = {}, None

@@ -108,3 +108,14 @@ def test_the_memory_of_maps_and_of_a_machine(monkeypatch, tmp_path):
     for text, expected in (('max\n', unlimited), ('1048576\n', 1048576), (f'{2**60}\n', unlimited)):
         limit.write_text(text)
         assert memory.memory_of(torch.device('cpu')) == expected
+
+
+def test_after_a_size_that_is_refused_others_are_settled_as_before(monkeypatch):
+    model = cascade('fixed', stages=[dict(member='a')], policy=window())
+    settled = []
+    monkeypatch.setattr(model.stages[0].runtime, 'settle', lambda images: settled.append(tuple(images.shape[-2:])))
+    run(model, batch(1, 64, 96))
+    with pytest.raises(ValueError, match='fails on images of 80 x 96 pixels'):
+        run(model, batch(1, 80, 96))
+    run(model, batch(1, 64, 96))
+    assert settled == [(64, 96), (64, 96)]

@@ -36,7 +36,9 @@ def precision_cascade():
 
 
 def test_a_stage_changes_its_runtime_and_leaves_the_options_of_torch(stage):
+    assert stage.source == 'small on view 0'
     other = in_runtime(stage, 'openvino:bfloat16')
+    assert other.source == 'small on view 0 in bfloat16 in openvino'
     assert runtime_name(stage) == 'torch' and runtime_name(other) == 'openvino:bfloat16'
     assert stage.execution.channels_last and not other.execution.channels_last
     assert (other.member, other.batch_size) == (stage.member, stage.batch_size)

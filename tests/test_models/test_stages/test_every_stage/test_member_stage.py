@@ -17,7 +17,7 @@ from mmcascade.models.runtimes.runtime import Runtime
 from mmcascade.models.stages.choosing_stage import ChoosingStage
 from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.models.stages.stage import MemberStage, StageOptions
-from mmcascade.routing import UnitBatch
+from mmcascade.routing import UnitBatch, ViewRows
 from tests.test_models.test_stages.test_every_stage.cases import Case, assert_agree, counting, run
 from tests.test_models.test_stages.test_every_stage.kinds import KINDS, in_torch, new
 
@@ -110,8 +110,10 @@ def test_auto_is_settled_once(name, monkeypatch):
     monkeypatch.setattr('mmcascade.models.stages.stage.settled_size', fake)
     case = new(name, takes='auto', batch_size='auto')
     stage = case.stage
-    stage.settle([])
-    assert stage.batch_size is None and not calls
+    rows = [ViewRows([view[:0] for view in source.views]) for source in case.sources if isinstance(source, ViewRows)]
+    for nothing in ([], rows):
+        stage.settle(nothing)
+        assert stage.batch_size is None and not calls
     for _ in range(2):
         stage.settle(case.sources)
     probe = stage.probes(case.sources)[0]
@@ -143,7 +145,7 @@ def test_a_size_that_the_member_does_not_take_is_named_before_the_test(case):
         def __call__(self, images: torch.Tensor) -> float:
             raise RuntimeError('too small\nmore')
 
-    stage = copy.copy(member_stage(case))
+    stage = member_stage(case).twin()
     stage.counter = Fails()
     height, width = stage.probes(case.sources)[0].shape[-2:]
     message = f"member 'a' fails on {stage.runs_on} of {height} x {width} pixels (RuntimeError: too small). "
