@@ -93,7 +93,8 @@ class GraphRuntime(Runtime):
         if len(self._sessions) >= MAX_SHAPES:
             raise GraphError(
                 f'member {self.member!r} got images of more than {MAX_SHAPES} shapes, and in {self.engine.name} each '
-                'takes a graph of its own: resize or crop them in the data pipeline, or leave runtime= out'
+                'takes a graph of its own: resize or crop them in the data pipeline, leave join= out where they are '
+                'rectangles of cells, or leave runtime= out'
             )
         self._sessions[_key(images)] = CheckedGraphs(self._subject(images), self.engine, GraphCache()).open()
 
