@@ -14,7 +14,7 @@ def settling_norms(network: nn.Module) -> Iterator[None]:
     """Inside, batch norms gather the statistics of what they see, and keep their mean afterwards.
 
     Without them values grow by the layer, and rounding with them, so that a graph would be refused for it. Norms that
-    see nothing, or one value per channel, keep what they had.
+    see nothing keep what they had; one that sees a single value per channel raises a ValueError, as in training.
     """
     norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     usual = [norm.momentum for norm in norms]
