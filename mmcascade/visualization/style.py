@@ -122,7 +122,7 @@ def ink(colour: str) -> str:
 
     Example:
         >>> ink(BLUE) == BLUE.lower(), ink(ORANGE)
-        (True, '#8d6100')
+        (True, '#9c6c00')
     """
     rgb = np.array(to_rgb(colour))
     dark = next(k for k in np.linspace(1, 0, 101) if 1.05 / (_luminance(k * rgb) + 0.05) >= _LEAST_CONTRAST)

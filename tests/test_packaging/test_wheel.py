@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from mmcascade import __version__
 from tests.support import ROOT
 from tests.support.wheels import build_wheel, copy_sources, run
+from tests.test_packaging.required import required
 
 
 @pytest.fixture(scope='module')
@@ -76,17 +77,17 @@ def test_metadata_keeps_the_libraries_of_the_members_in_extras(installed):
     metadata = next(installed.glob('*.dist-info')) / 'METADATA'
     text = metadata.read_text()
     assert f'Version: {__version__}\n' in text
-    required = [Requirement(line) for line in re.findall(r'^Requires-Dist: (.+)$', text, re.M)]
-    hard = {need.name for need in required if need.marker is None}
+    needs = [Requirement(line) for line in re.findall(r'^Requires-Dist: (.+)$', text, re.M)]
+    hard = {need.name for need in needs if need.marker is None}
     extra = {
-        name: {need.name for need in required if need.marker and need.marker.evaluate({'extra': name})} - hard
+        name: {need.name for need in needs if need.marker and need.marker.evaluate({'extra': name})} - hard
         for name in ('onedl', 'openmmlab')
     }
     assert hard == {'numpy'}
     assert all('torch' in names for names in extra.values())
     assert {'onedl-mmengine', 'onedl-mmpretrain'} <= extra['onedl']
     assert {'mmengine', 'mmcv-lite', 'mmpretrain'} <= extra['openmmlab']
-    assert set(map(canonicalize_name, extra['onedl'] & extra['openmmlab'])) == required('torch') - hard | {
+    assert set(map(canonicalize_name, extra['onedl'] & extra['openmmlab'])) == required('torch').keys() - hard | {
         'torchvision'
     }
 
