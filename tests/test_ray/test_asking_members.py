@@ -47,6 +47,7 @@ class Handle:
 
 
 def apart(folder, *members):
+    pytest.importorskip('ray')
     handles = {member: Handle(member, [folder]) for member in members}
     return MembersEngine(threads=1, handles=handles), handles
 
