@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic, Self
 
 import torch
 from torch import Tensor
@@ -23,9 +23,6 @@ from mmcascade.models.stages.first_scores import check_first_scores
 from mmcascade.models.stages.views.resolution import FIXED_SIZE, macs_at
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 from mmcascade.routing.units.sources import SourceT
-
-if TYPE_CHECKING:  # Python 3.10 has none in typing
-    from typing import Self
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ class CascadeState:
     ) -> CascadeState:
         """The state after a first stage."""
         total, score = _contribution(output, fusion, temperature, member_score)
-        missed = torch.zeros(len(total), dtype=torch.int64, device=total.device)
-        if not output.all_finite:
+        if output.all_finite:
+            missed = torch.zeros(len(total), dtype=torch.int64, device=total.device)
+        else:
             finite = output.finite_rows()
             total, score = _keep(total, finite), None if score is None else _keep(score, finite)
             missed = (~finite).long()

@@ -59,7 +59,7 @@ class Network(ABC):
     def output(self, values: Tensor, prepared: Prepared) -> StageOutput:
         """What a stage gives for :meth:`values`."""
         del prepared
-        return StageOutput(logits=values) if self.gives_logits else StageOutput(probabilities=values)
+        return self._scores(values)
 
     def run(self, prepared: Prepared) -> StageOutput:
         """:meth:`values` and :meth:`output` in one; a network that gives more than class scores overrides it."""
@@ -80,6 +80,9 @@ class Network(ABC):
     def graph_output(self, values: Tensor, size: tuple[int, int]) -> StageOutput:
         """What a stage gives for :meth:`graph_values` of images with this height and width."""
         del size
+        return self._scores(values)
+
+    def _scores(self, values: Tensor) -> StageOutput:
         return StageOutput(logits=values) if self.gives_logits else StageOutput(probabilities=values)
 
 
