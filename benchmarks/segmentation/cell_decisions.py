@@ -147,7 +147,7 @@ def decision_rows(evidence: Evidence, halves: Sequence[Half]) -> Iterator[dict[s
                     continue
                 routes = routed(second, made)
                 points['images'].append(judged_images(routes).point(made.accept))
-                points['cells'].append(judged_cells(second.exits, routes).point(made.accept_cells))
+                points['cells'].append(judged_cells(routes).point(made.accept_cells))
                 costs.append(routes.cost)
             row: dict[str, Any] = {'target': risk, 'windows': name, 'bounds': refused}
             for what, found in points.items():

@@ -25,7 +25,7 @@ class Routes:
 
     Attributes:
         units: the units.
-        stages: number of stages.
+        exits: after each stage of the chain.
         exit_stage: int64 ``(N)``, position in the chain where a unit leaves, from 0.
         confidence: ``(N)`` at the exit, the score that is judged.
         sums: ``(G, K)``, what the units of each group carry at their exits.
@@ -34,12 +34,17 @@ class Routes:
     """
 
     units: Units
-    stages: int
+    exits: Sequence[Exit]
     exit_stage: NDArray[np.int64]
     confidence: NDArray[np.floating]
     sums: NDArray[Any]
     cost: NDArray[np.float64]
     whole: NDArray[np.int64]
+
+    @property
+    def stages(self) -> int:
+        """How many stages there are."""
+        return len(self.exits)
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
@@ -98,34 +103,62 @@ def route(
             f'{len(exits)} stages have {len(exits) - 1} gaps between them, but {policy!r} decides '
             f'{policy.num_gaps}; give it one entry per gap'
         )
-    chain = tuple(range(len(exits))) if chain is None else chain
     policy = policy.start_stream()
-    exit_stage, here = np.zeros(len(units), np.int64), np.arange(len(units))
-    whole = units.costs.run_whole(np.zeros(units.groups, np.int64), chain, 0, here)
-    for gap, exit_ in enumerate(exits[:-1]):
-        if policy.is_closed(gap) or not len(here):
+    way = Way(exits, units, chain)
+    for gap in range(policy.num_gaps):
+        if policy.is_closed(gap) or not len(way.here):
             break
-        score = torch.from_numpy(exit_.confidence_of(here, whole[units.group[here]]))
-        number = torch.from_numpy(units.number[here])
-        going = going_on(policy, gap, score, score != -torch.inf, number, units.empty)
-        here = here[going.numpy()]
-        exit_stage[here] = gap + 1
-        whole = units.costs.run_whole(whole, chain, gap + 1, here)
-    confidence = np.empty(len(units), exits[0].confidence.dtype)
-    sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
-    for exit_, rows in leaving(exits, exit_stage, whole[units.group]):
-        confidence[rows] = exit_.confidence[rows]
-        sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
-    routes = Routes(units, len(exits), exit_stage, confidence, sums, units.costs.of(chain, exit_stage), whole)
+        way.go_on(policy, gap)
+    routes = way.routes()
     return routes if maps is None else routes.judged_by(maps)
 
 
-def near_a_bound(exits: Sequence[Exit], windows: Sequence[Window], routes: Routes, distance: float = 1e-5) -> int:
+class Way:
+    """Units on their way through a chain, whose gaps are decided one after the other.
+
+    Args:
+        exits: after each stage of the chain.
+        units: the units.
+        chain: which stages of the units' costs these are; default all, in order.
+
+    Attributes:
+        here: indexes of those who have run the last stage.
+    """
+
+    def __init__(self, exits: Sequence[Exit], units: Units, chain: Chain | None = None) -> None:
+        self.exits, self.units = exits, units
+        self.chain = tuple(range(len(exits))) if chain is None else chain
+        self.here: NDArray[np.int64] = np.arange(len(units))
+        self._exit_stage = np.zeros(len(units), np.int64)
+        self._whole = units.costs.run_whole(np.zeros(units.groups, np.int64), self.chain, 0, self.here)
+
+    def go_on(self, policy: ExitPolicy, gap: int) -> None:
+        """Let those here go on through a gap that is not closed, as a policy says."""
+        units = self.units
+        score = torch.from_numpy(self.exits[gap].confidence_of(self.here, self._whole[units.group[self.here]]))
+        number = torch.from_numpy(units.number[self.here])
+        going = going_on(policy, gap, score, score != -torch.inf, number, units.empty)
+        self.here = self.here[going.numpy()]
+        self._exit_stage[self.here] = gap + 1
+        self._whole = units.costs.run_whole(self._whole, self.chain, gap + 1, self.here)
+
+    def routes(self) -> Routes:
+        """What becomes of the units if all stay where they are."""
+        units, exits, exit_stage, whole = self.units, self.exits, self._exit_stage.copy(), self._whole
+        confidence = np.empty(len(units), exits[0].confidence.dtype)
+        sums: NDArray[Any] = np.zeros((units.groups, exits[0].carried.size))
+        for exit_, rows in leaving(exits, exit_stage, whole[units.group]):
+            confidence[rows] = exit_.confidence[rows]
+            sums += exit_.carried.select(rows).histogram(units.group[rows], units.groups)
+        return Routes(units, exits, exit_stage, confidence, sums, units.costs.of(self.chain, exit_stage), whole)
+
+
+def near_a_bound(windows: Sequence[Window], routes: Routes, distance: float = 1e-5) -> int:
     """Number of units with a score within ``distance`` of a bound that decides about them.
 
     Where members run in other batches than those that filled the store, rounding may carry such a unit across.
     """
-    exit_stage, units = routes.exit_stage, routes.units
+    exits, exit_stage, units = routes.exits, routes.exit_stage, routes.units
     everybody, ways = np.arange(len(units)), routes.whole[units.group]
     near = np.zeros(len(exit_stage), np.bool_)
     for gap, window in enumerate(windows):

@@ -90,7 +90,7 @@ def test_a_bound_near_a_score_on_the_whole_image_counts(tmp_path):
     on_image = float(exits[1].by_whole[2].confidence[5])
     for threshold, expected in ((0.0, 0), (None, 1)):  # nobody runs stage 1, or everybody, so on whole images
         windows = [(None, threshold), (None, on_image)]
-        assert near_a_bound(exits, windows, route(exits, WindowPolicy(windows), units), 1e-7) == expected
+        assert near_a_bound(windows, route(exits, WindowPolicy(windows), units), 1e-7) == expected
 
 
 def test_cells_are_judged_by_what_they_were_given(tmp_path):
@@ -99,7 +99,7 @@ def test_cells_are_judged_by_what_they_were_given(tmp_path):
     exits = source.along((0, 1, 2))
     for threshold in (0.4, 0.55, 0.7):
         routes = route(exits, WindowPolicy([(None, threshold)] * 2), source.units)
-        cells = judged_cells(exits, routes)
+        cells = judged_cells(routes)
         lost = (1 - MeanIoU().share_right(routes)) * store.cells.label.sum()
         assert cells.lost.sum() == pytest.approx(lost)
         assert len(cells.lost) == len(store.cells)

@@ -68,7 +68,7 @@ def test_windows_are_all_pairs_of_ends():
 
 
 def near(exits, units, windows, **options):
-    return near_a_bound(exits, windows, route(exits, WindowPolicy(windows), units), **options)
+    return near_a_bound(windows, route(exits, WindowPolicy(windows), units), **options)
 
 
 def test_units_near_a_bound_are_counted_where_it_decides():

@@ -38,7 +38,7 @@ def accepting_maps(
     target = request.accepting
     if target is None:
         return plain
-    images, cells = judged_images(routes), judged_cells(evidence.judged_on.exits, routes)
+    images, cells = judged_images(routes), judged_cells(routes)
     of_images, promise = None, None
     problems = []
     if request.certify is not None:
@@ -51,7 +51,7 @@ def accepting_maps(
         except ValueError as error:
             problems.append(f'of images, {error}')
     try:
-        fitted_on = cells if seen is routes else judged_cells(evidence.fitted_on.exits, seen)
+        fitted_on = cells if seen is routes else judged_cells(seen)
         of_cells = fitted_on.threshold_for(target)
     except ValueError as error:
         problems.append(f'of cells, {error}')

@@ -8,7 +8,6 @@ all labelled pixels of accepted cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from mmcascade.calibration.fit.two_sided.bounds import accept_threshold, midway,
 from mmcascade.calibration.fit.two_sided.windows import Decision
 from mmcascade.calibration.replay.quality import pixels_per_image
 from mmcascade.calibration.replay.routes import Routes
-from mmcascade.calibration.replay.units import Exit, leaving
+from mmcascade.calibration.replay.units import leaving
 from mmcascade.evaluation.curves.weighted_curves import (
     accepted_point,
     largest_coverage_at,
@@ -84,15 +83,10 @@ def judged_images(routes: Routes) -> JudgedMaps:
     return JudgedMaps(confidence[known], lost, np.ones(len(lost)))
 
 
-def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
-    """The cells with labelled pixels, as a cascade leaves them; each counts by these.
-
-    Args:
-        exits: after each stage that was routed.
-        routes: what it did.
-    """
-    sums = np.zeros((len(routes.exit_stage), exits[0].carried.size))
-    for exit_, rows in leaving(exits, routes.exit_stage, routes.whole[routes.units.group]):
+def judged_cells(routes: Routes) -> JudgedMaps:
+    """The cells with labelled pixels, as a cascade leaves them; each counts by these."""
+    sums = np.zeros((len(routes.exit_stage), routes.exits[0].carried.size))
+    for exit_, rows in leaving(routes.exits, routes.exit_stage, routes.whole[routes.units.group]):
         sums[rows] = exit_.carried.select(rows).histogram(np.arange(len(rows)), len(rows))
     classes = sums.shape[1] // 2
     right, judged = sums[:, :classes].sum(1), sums[:, classes:].sum(1)  # every labelled pixel is predicted
@@ -104,9 +98,9 @@ def judged_cells(exits: Sequence[Exit], routes: Routes) -> JudgedMaps:
 class CellDecision(Decision):
     """The decision to accept cells. Bounds lie midway between scores, so that rounding in another run moves no cell."""
 
-    def tau(self, exits: Sequence[Exit], routes: Routes) -> float:
+    def tau(self, routes: Routes) -> float:
         """The score at which the cells meet the target as they stand."""
-        return judged_cells(exits, routes).score_at(self.request.wanted)
+        return judged_cells(routes).score_at(self.request.wanted)
 
     def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
         """The window that holds the cells of a quantile window, which ends on a score where few cells reach a gap."""

@@ -13,7 +13,7 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.target import Target
 from mmcascade.calibration.fit.two_sided.bounds import check_spread
 from mmcascade.calibration.fit.two_sided.operating_point import place_tau, quantile_window
-from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.calibration.replay.routes import Routes, Way
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing.policies.cell_budget_policy import window_policy
 from mmcascade.routing.policies.policies import Window
@@ -37,14 +37,8 @@ class Decision:
     def __init__(self, request: CalibrationRequest) -> None:
         self.request = request
 
-    def tau(self, exits: Sequence[Exit], routes: Routes) -> float:
-        """The score at which the target is met.
-
-        Args:
-            exits: those that were routed.
-            routes: what became of all units.
-        """
-        del exits
+    def tau(self, routes: Routes) -> float:
+        """The score at which the target is met by the units as they stand."""
         target = self.request.wanted
         return place_tau(*judged_units(routes, target), target, self.request.rule)  # type: ignore[arg-type]
 
@@ -83,26 +77,30 @@ def fit_windows(
         ValueError: if the target cannot be reached, no unit reaches a gap, or the scores in a gap are all the same.
     """
     windows: list[Window | None] = []
-    decision, taus = decision or Decision(request), []
+    decision, taus, way = decision or Decision(request), [], Way(exits, units)
     for gap in range(len(exits) - 1):
         if gap + 1 < least_members:
             windows.append((None, None))
-            continue
-        before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
-        budget = request.max_cells if gap else None
-        routes = route(exits[: gap + 1], window_policy(before, budget), units)
-        here = routes.confidence[routes.exit_stage == gap]
-        here = here[~np.isnan(here)]  # cells of which no pixel counts
-        if not here.size:
-            raise ValueError(
-                f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
-                f"larger half_width than {request.half_width}, or fit_on='all'"
-            )
-        check_spread(here, gap)
-        tau = decision.tau(exits[: gap + 1], routes)
-        taus.append(tau)
-        windows.append(decision.window(here, tau))
+        else:
+            routes = way.routes()
+            scores = _scores_here(routes.confidence[way.here], gap, request)
+            taus.append(decision.tau(routes))
+            windows.append(decision.window(scores, taus[-1]))
+        seen: list[Window | None] = [(None, None)] * (gap + 1) if request.fit_on == 'all' else windows
+        way.go_on(window_policy(seen, request.max_cells), gap)
     return FittedWindows(windows, taus)
+
+
+def _scores_here(scores: NDArray[np.floating], gap: int, request: CalibrationRequest) -> NDArray[np.floating]:
+    """The scores that a window can be fitted on, of the units that reach a gap."""
+    counted = scores[~np.isnan(scores)]  # of some cells no pixel counts
+    if not counted.size:
+        raise ValueError(
+            f'no calibration unit reaches gap {gap}, so there is nothing to fit its window on; take a '
+            f"larger half_width than {request.half_width}, or fit_on='all'"
+        )
+    check_spread(counted, gap)
+    return counted
 
 
 def judged_units(routes: Routes, target: Target) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:

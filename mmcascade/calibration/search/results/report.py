@@ -123,7 +123,7 @@ class Reporter:
             report=unseen,
             whole=whole,
             reached=tuple(routes.reached(self.report)),
-            near_bounds=near_a_bound(exits, windows, routes),
+            near_bounds=near_a_bound(windows, routes),
             accept=accept,
             baseline=baseline,
             difference=None if baseline is None else self._interval(routes, self._alone[baseline].routes),

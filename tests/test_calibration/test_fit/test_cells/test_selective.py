@@ -173,7 +173,7 @@ def test_what_is_judged_are_the_records(tmp_path):
     exits = source.along((0, 1, 2))
     routes = route(exits, policy, source.units)
     images, cells = slow_maps(store, policy)
-    for judged, units in ((judged_images(routes), images), (judged_cells(exits, routes), cells)):
+    for judged, units in ((judged_images(routes), images), (judged_cells(routes), cells)):
         units = [unit for unit in units if unit[2]]
         assert judged.confidence.tolist() == pytest.approx([score for score, *_ in units])
         share = [lost / labelled for _, lost, labelled in units]
@@ -188,7 +188,7 @@ def test_cells_of_images_that_ran_whole_are_judged_by_what_that_gave(tmp_path, s
     exits = source.along(chain)
     routes = route(exits, WindowPolicy([(None, 0.6)] * (stages - 1)), source.units)
     assert 0 < (routes.whole > 0).sum() < 12
-    cells, labelled = judged_cells(exits, routes), store.cells.label.sum(1)
+    cells, labelled = judged_cells(routes), store.cells.label.sum(1)
     lost = np.bincount(store.cells.image[labelled > 0], cells.lost, 12)
     right = routes.sums[:, : routes.sums.shape[1] // 2].sum(1)
     assert lost.tolist() == (source.units.label.sum(1) - right).tolist()
