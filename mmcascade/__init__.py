@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmcascade.calibration.fit.certificates.certificate import certify
     from mmcascade.calibration.fit.request import CalibrationRequest
     from mmcascade.calibration.fit.result.calibration_file import Calibration
-    from mmcascade.calibration.fit.two_sided.operating_point import place_tau
+    from mmcascade.calibration.fit.thresholds.operating_point import place_tau
     from mmcascade.calibration.grid.plan import Plan
     from mmcascade.calibration.search.search import search
     from mmcascade.calibration.stores import open_store
@@ -93,7 +93,7 @@ _MODULES = {
     'calibration.fit.calibrate': ['calibrate'],
     'calibration.fit.result.calibration_file': ['Calibration'],
     'calibration.fit.certificates.certificate': ['certify'],
-    'calibration.fit.two_sided.operating_point': ['place_tau'],
+    'calibration.fit.thresholds.operating_point': ['place_tau'],
     'calibration.fit.request': ['CalibrationRequest'],
     'calibration.grid.plan': ['Plan'],
     'calibration.search.search': ['search'],

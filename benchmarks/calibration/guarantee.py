@@ -26,7 +26,7 @@ from mmcascade.calibration.fit.certificates.certificate import Counts, certify
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.two_sided.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.thresholds.operating_point import operating_point, place_tau
 from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.carried import Dense
 from mmcascade.calibration.replay.costs import Costs

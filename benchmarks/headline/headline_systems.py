@@ -16,8 +16,9 @@ from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.scores.temperatures import fit_temperature, try_temperature
-from mmcascade.calibration.fit.two_sided.operating_point import place_tau
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
+from mmcascade.calibration.fit.thresholds.operating_point import place_tau
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.stores.identity import CascadeIdentity, StageIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from scipy.stats import binom
 
+from mmcascade.calibration.fit.accepting.maps import judged_cells, judged_images
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.cells.selective import judged_cells, judged_images
 from mmcascade.calibration.fit.certificates.bets import Bets
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.evidence import Evidence

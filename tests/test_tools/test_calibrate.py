@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.two_sided.operating_point import place_tau, quantile_window
+from mmcascade.calibration.fit.thresholds.operating_point import place_tau, quantile_window
 from mmcascade.calibration.stores.score_store import ScoreStore, StoreError
 from mmcascade.engine.runs.prepare_store import prepare_store
 from mmcascade.registry import MODELS

@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from torch.utils.data import default_collate
 
-from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.guarantee import Guarantee
+from mmcascade.calibration.fit.two_sided.adjust import adjust
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.runs.export import run_export

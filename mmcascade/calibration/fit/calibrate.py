@@ -9,22 +9,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.adjust import adjust
-from mmcascade.calibration.fit.cells.acceptance import accepting_maps
-from mmcascade.calibration.fit.cells.selective import CellDecision
-from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
+from mmcascade.calibration.fit.accepting.accept import accepting
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.one_sided.geometric import RATIOS, fit_geometric
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.guarantee import Judged, guarantee
 from mmcascade.calibration.fit.result.measured import measured
 from mmcascade.calibration.fit.scores.exit_maps import fit_maps
-from mmcascade.calibration.fit.two_sided.bounds import accept_threshold
-from mmcascade.calibration.fit.two_sided.operating_point import operating_point, place_tau
-from mmcascade.calibration.fit.two_sided.windows import Decision, FittedWindows, fit_windows, judged_units
-from mmcascade.calibration.replay.routes import Routes, route
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
+from mmcascade.calibration.fit.two_sided.adjust import adjust
+from mmcascade.calibration.fit.two_sided.decision import CellDecision, Decision
+from mmcascade.calibration.fit.two_sided.searched import fit_two_sided
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
+from mmcascade.calibration.replay.routes import route
 from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.calibration.stores.score_store import ScoreStore
@@ -152,28 +150,7 @@ def _finished(
     routes = seen if evidence.held is None else route(judged.exits, policy, judged.units, maps=maps)
     of_a_class = None if request.wanted.class_name is None else evidence.quality(request.wanted)
     calibration = replace(calibration, maps=maps, measured=measured(routes, policy, quality=of_a_class))
-    if evidence.units.label is not None:
-        return accepting_maps(calibration, evidence, seen, routes, request)
-    return _accepting_images(calibration, seen, routes, request)
-
-
-def _accepting_images(plain: Calibration, seen: Routes, routes: Routes, request: CalibrationRequest) -> Calibration:
-    """The calibration of a cascade of classifiers with what the request wants to be accepted."""
-    target, promise, figures = request.accepting, None, {}
-    if target is None:
-        return plain
-    if request.certify is not None:
-        first, held = (Judged(each.confidence, each.wrong) for each in (seen, routes))
-        share, seed = request.certify_share, request.seed
-        promise = guarantee(first, held, target.value, request.certify, share=share, seed=seed)
-        threshold = promise.threshold
-    else:
-        scores, wrong = judged_units(routes, target)
-        threshold = accept_threshold(scores, place_tau(scores, wrong, target, 'safe'))
-    if threshold is not None:
-        point = operating_point(routes.confidence, routes.wrong, threshold)
-        figures = {'coverage': point.coverage, 'risk': point.risk}
-    return replace(plain, accept=threshold, guarantee=promise, measured=plain.measured | figures)
+    return accepting(calibration, seen, routes, request)
 
 
 def share_curve(

@@ -13,7 +13,8 @@ from mmcascade.calibration.fit.calibrate import calibration_of
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows, fit_windows
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
+from mmcascade.calibration.fit.two_sided.windows import fit_windows
 from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.routing import ExitPolicy, RandomPolicy, WindowPolicy
 from mmcascade.routing.policies.policies import Window

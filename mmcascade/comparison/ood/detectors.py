@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.evaluator import Evaluator
 
-from mmcascade.calibration.fit.adjust import adjust
+from mmcascade.calibration.fit.two_sided.adjust import adjust
 from mmcascade.calibration.replay.replay import Replay
 from mmcascade.comparison.classification.scores import SplitScores
 from mmcascade.comparison.classification.systems import (

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.calibrate import calibrate
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.two_sided.operating_point import quantile_window
+from mmcascade.calibration.fit.thresholds.operating_point import quantile_window
+from mmcascade.calibration.fit.two_sided.adjust import adjust
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.stored.calibrating import fit_store

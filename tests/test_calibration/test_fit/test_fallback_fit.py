@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcascade.calibration.fit.cells.selective import judged_cells
-from mmcascade.calibration.fit.cells.two_sided import fit_two_sided
+from mmcascade.calibration.fit.accepting.maps import judged_cells
 from mmcascade.calibration.fit.one_sided.shares import Shares, fit_shares
 from mmcascade.calibration.fit.target import Target
+from mmcascade.calibration.fit.two_sided.searched import fit_two_sided
 from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.quality import MeanIoU
 from mmcascade.calibration.replay.routes import near_a_bound, route

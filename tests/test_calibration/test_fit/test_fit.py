@@ -16,8 +16,8 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.fit.result.summary import sentences, summary_lines
 from mmcascade.calibration.fit.scores.temperatures import fit_temperature, try_temperature
-from mmcascade.calibration.fit.two_sided.bounds import accept_threshold
-from mmcascade.calibration.fit.two_sided.operating_point import operating_point, place_tau
+from mmcascade.calibration.fit.thresholds.bounds import accept_threshold
+from mmcascade.calibration.fit.thresholds.operating_point import operating_point, place_tau
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.stored.calibrating import fit_store, maps_of

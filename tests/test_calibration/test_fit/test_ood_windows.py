@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 from scipy.stats import percentileofscore
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from mmcascade.calibration.fit.adjust import adjust
 from mmcascade.calibration.fit.calibrate import calibration_of
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
+from mmcascade.calibration.fit.two_sided.adjust import adjust
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.ood.detectors import detector_metrics

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 from sklearn.metrics import roc_curve
 
-from mmcascade.calibration.fit.two_sided.operating_point import (
+from mmcascade.calibration.fit.thresholds.operating_point import (
     OperatingPoint,
     Target,
     operating_point,

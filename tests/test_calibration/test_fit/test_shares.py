@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmcascade.calibration.fit.one_sided.shares import lowest_share
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.bounds import midway
+from mmcascade.calibration.fit.thresholds.bounds import midway
 from mmcascade.calibration.replay.replay import replay
 from mmcascade.routing import CachedStage, WindowPolicy
 from tests.support.stored.calibrating import shares_of

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.cells.map_guarantee import map_guarantee
-from mmcascade.calibration.fit.cells.selective import JudgedMaps
+from mmcascade.calibration.fit.accepting.maps import JudgedMaps
 from mmcascade.calibration.fit.certificates.bets import STAKES, Bets
 from mmcascade.calibration.fit.certificates.certificate import risk_upper_bound
 
@@ -96,23 +95,23 @@ def test_a_guarantee_says_what_it_rests_on():
     confidence = rng.random(1500)
     lost = np.clip(0.1 * (1 - confidence) * rng.gamma(2, 0.5, 1500), 0, 1)
     first, held = judged(confidence[:500], lost[:500]), judged(confidence[500:], lost[500:])
-    promise = map_guarantee(first, held, 0.03, 0.1, share=0.7, seed=3)
+    promise = first.guarantee(held, 0.03, 0.1, share=0.7, seed=3)
     accepted = held.confidence >= promise.threshold
     assert (promise.units, promise.accepted) == (1000, accepted.sum())
     assert promise.errors == pytest.approx(held.lost[accepted].sum())
     assert promise.errors / promise.accepted <= promise.bound <= 0.03
     assert promise.to_json()['stake'] == promise.stake
     for risk, feasible in ((promise.lowest_risk, True), (promise.lowest_risk * 0.999, False)):
-        made = map_guarantee(first, held, risk, 0.1, share=0.7, seed=3)
+        made = first.guarantee(held, risk, 0.1, share=0.7, seed=3)
         assert (made.threshold is not None) == feasible
 
 
 def test_nothing_is_certified_where_nothing_can_be():
     nothing, held = judged([-np.inf] * 5, [0.0] * 5), judged(range(20), [0.0] * 20)
     for first, then in ((nothing, held), (held, nothing)):
-        promise = map_guarantee(first, then, 0.5, 0.05, share=0.7, seed=0)
+        promise = first.guarantee(then, 0.5, 0.05, share=0.7, seed=0)
         assert (promise.threshold, promise.accepted, promise.bound) == (None, 0, None)
-    few = map_guarantee(held, held, 0.05, 0.1, share=0.7, seed=0)
+    few = held.guarantee(held, 0.05, 0.1, share=0.7, seed=0)
     assert few.threshold is None  # 45 images without any loss would do
     with pytest.raises(ValueError, match='a loss lies between 0 and 1'):
         Bets.of(np.zeros(2), np.array([0.5, 1.5]))

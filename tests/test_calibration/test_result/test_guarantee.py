@@ -5,24 +5,25 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from mmcascade.calibration.fit.accepting.images import JudgedImages
 from mmcascade.calibration.fit.certificates.certificate import certify, safest_start
-from mmcascade.calibration.fit.result.guarantee import Guarantee, Judged, guarantee, lowest_certified_risk
+from mmcascade.calibration.fit.result.guarantee import Guarantee
 
 
 def judged(n, seed):
     """Uniform confidence u with error probability (1 - u)^2 / 2."""
     rng = np.random.default_rng(seed)
     confidence = rng.random(n)
-    return Judged(confidence, rng.random(n) < (1 - confidence) ** 2 / 2)
+    return JudgedImages(confidence, rng.random(n) < (1 - confidence) ** 2 / 2)
 
 
 def test_a_guarantee_says_what_it_rests_on():
     first, held = judged(400, 3), judged(1000, 4)
-    promise = guarantee(first, held, 0.1, 0.05, share=0.7, seed=7)
+    promise = first.guarantee(held, 0.1, 0.05, share=0.7, seed=7)
     accepted = held.confidence >= promise.threshold
-    assert promise.start == safest_start(first.confidence, first.wrong, 0.1)
-    assert promise.threshold == certify(held.confidence, held.wrong, 0.1, 0.05, promise.start) < promise.start
-    assert (promise.accepted, promise.errors) == (accepted.sum(), held.wrong[accepted].sum())
+    assert promise.start == safest_start(first.confidence, first.lost, 0.1)
+    assert promise.threshold == certify(held.confidence, held.lost, 0.1, 0.05, promise.start) < promise.start
+    assert (promise.accepted, promise.errors) == (accepted.sum(), held.lost[accepted].sum())
     assert promise.bound == pytest.approx(beta.ppf(0.95, promise.errors + 1, promise.accepted - promise.errors))
     assert promise.bound == promise.upper_bound() <= 0.1
     assert (promise.units, promise.share, promise.seed, promise.delta) == (1000, 0.7, 7, 0.05)
@@ -30,19 +31,21 @@ def test_a_guarantee_says_what_it_rests_on():
 
 def test_without_a_threshold_it_says_what_risk_could_be_certified():
     first, held = judged(400, 3), judged(1000, 4)
-    infeasible = guarantee(first, held, 0.001, 0.05, share=0.7, seed=7)
+    infeasible = first.guarantee(held, 0.001, 0.05, share=0.7, seed=7)
     assert (infeasible.threshold, infeasible.accepted, infeasible.errors, infeasible.bound) == (None, 0, 0, None)
     lowest = infeasible.lowest_risk
     assert f'could have certified is {np.ceil(1000 * lowest) / 10:g} %' in infeasible.refusal()
     for risk, feasible in ((lowest, True), (lowest * 0.999, False)):
-        assert (guarantee(first, held, risk, 0.05, share=0.7, seed=7).threshold is not None) == feasible
+        assert (first.guarantee(held, risk, 0.05, share=0.7, seed=7).threshold is not None) == feasible
 
 
 def test_units_without_scores_certify_nothing():
-    nothing, held = Judged(np.full(100, -np.inf), np.zeros(100, bool)), judged(100, 0)
+    nothing, held = JudgedImages(np.full(100, -np.inf), np.zeros(100, bool)), judged(100, 0)
     for first, then in ((nothing, held), (held, nothing)):
-        assert lowest_certified_risk(first, then, 0.05) == 1
-        assert guarantee(first, then, 0.5, 0.05, share=0.7, seed=0).threshold is None
+        promise = first.guarantee(then, 0.5, 0.05, share=0.7, seed=0)
+        assert (promise.threshold, promise.bound, promise.lowest_risk) == (None, None, 1)
+    with pytest.raises(ValueError, match='at least 100 calibration units, got 99'):
+        held.guarantee(judged(99, 0), 0.5, 0.05, share=0.7, seed=0)
 
 
 def test_the_bound_of_version_0_1_shares_delta():

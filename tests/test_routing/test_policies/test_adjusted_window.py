@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.two_sided.operating_point import quantile_window
+from mmcascade.calibration.fit.thresholds.operating_point import quantile_window
 from mmcascade.registry import TASK_UTILS
 from mmcascade.routing import AdjustedWindowPolicy, CachedStage, CascadeRouter, WindowPolicy
 from mmcascade.routing.policies.adjusted_window_policy import MIN_SCORES, adjusted_window

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.certificates.sequence import Thresholds, first_failure, lowest_risk
+from mmcascade.calibration.fit.certificates.sequence import Found, Thresholds, first_failure, lowest_risk
 
 #: Stakes that are tried on the fitted images, as parts of the largest that cannot be lost.
 STAKES = tuple(2.0 ** (-j / 2) for j in range(17))
@@ -31,12 +32,10 @@ class Bets(Thresholds):
         threshold: the distinct finite scores, falling.
         ends: how many units have at least that score.
         lost: losses of all units with a finite score, in that order.
-        units: the number of units, finite or not.
     """
 
     ends: NDArray[np.int64]
     lost: NDArray[np.float64]
-    units: int
 
     @classmethod
     def of(cls, confidence: NDArray[np.float64], lost: NDArray[np.float64]) -> Bets:
@@ -51,7 +50,7 @@ class Bets(Thresholds):
         order = finite[np.lexsort((lost[finite], -confidence[finite]))]
         scores = confidence[order]
         ends = np.flatnonzero(np.append(np.diff(scores) != 0, True)) if len(scores) else np.zeros(0, np.int64)
-        return cls(scores[ends], ends + 1, lost[order], len(confidence))
+        return cls(scores[ends], len(confidence), ends + 1, lost[order])
 
     def capital(self, risk: float, stake: float) -> NDArray[np.float64]:
         """Logarithm of what a gambler has at each threshold who begins with 1.
@@ -87,20 +86,19 @@ class Bets(Thresholds):
         """The last threshold that pays, from one downwards, before the first that does not."""
         return self.last_passing(start, lambda place: self.capital(risk, stake)[place:] >= -math.log(delta))
 
-    def certify(
-        self, held: Bets, risk: float, delta: float
-    ) -> tuple[float, float, float | None] | tuple[None, None, None]:
-        """Bet on units held out as these ones plan it.
-
-        Returns:
-            The stake, the threshold that is tested first, and the last that passes, None if none does; three times None
-            where nothing can be planned.
-        """
+    def certify(self, held: Self, risk: float, delta: float) -> Found:
+        """Bet on units held out as these ones plan it."""
         plan = self.plan(risk, delta, held.units)
         if plan is None:
-            return None, None, None
+            return Found(None, None, stake=1.0)
         stake, start = plan
-        return stake, start, held.lowest_from(start, risk, delta, stake)
+        return Found(held.lowest_from(start, risk, delta, stake), start, stake)
+
+    def bound(self, found: Found, risk: float, delta: float) -> float | None:
+        """See :meth:`upper_bound`."""
+        if found.threshold is None or found.stake is None:
+            return None
+        return self.upper_bound(found.threshold, risk, delta, found.stake)
 
     def upper_bound(self, threshold: float, risk: float, delta: float, stake: float) -> float:
         """The lowest risk at which the same stake still pays at a threshold that passed, to four digits."""

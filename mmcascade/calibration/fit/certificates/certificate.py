@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from mmcascade.calibration.fit.certificates.sequence import Thresholds, first_failure
+from mmcascade.calibration.fit.certificates.sequence import Found, Thresholds, first_failure
 from mmcascade.evaluation.curves import risk_coverage
 from mmcascade.evaluation.curves.inputs import as_scores
 
@@ -91,9 +92,8 @@ def certify(
     if start is not None and not math.isfinite(start):
         raise ValueError(f'start is the threshold to begin at, a finite number, got {start!r}')
     scores = as_scores(confidence)
-    if scores.size < MIN_UNITS:
-        raise ValueError(f'a guarantee needs at least {MIN_UNITS} calibration units, got {scores.size}')
     counts = Counts.of(scores, error)
+    counts.check_enough()
     return counts.lowest_by_coverage(risk, delta) if start is None else counts.lowest_from(start, risk, delta)
 
 
@@ -139,12 +139,10 @@ class Counts(Thresholds):
         threshold: the distinct finite scores, falling.
         accepted: how many units have at least that score.
         errors: how many of those are wrong.
-        units: the number of units.
     """
 
     accepted: NDArray[np.float64]
     errors: NDArray[np.float64]
-    units: int
 
     @classmethod
     def of(cls, confidence: NDArray[np.float64], error: ArrayLike) -> Counts:
@@ -153,13 +151,32 @@ class Counts(Thresholds):
         finite = np.isfinite(curve.threshold)
         accepted = np.rint(curve.coverage * confidence.size)  # whole numbers again
         errors = np.rint(curve.risk * accepted)
-        return cls(curve.threshold[finite], accepted[finite], errors[finite], confidence.size)
+        return cls(curve.threshold[finite], confidence.size, accepted[finite], errors[finite])
+
+    def check_enough(self) -> None:
+        """Raise ValueError if there are too few units to certify anything on."""
+        if self.units < MIN_UNITS:
+            raise ValueError(f'a guarantee needs at least {MIN_UNITS} calibration units, got {self.units}')
 
     def safest(self, risk: float) -> float | None:
         """See :func:`safest_start`."""
         if not self.threshold.size:
             return None
         return self.below(int(np.argmin(binom.logcdf(self.errors, self.accepted, risk))))
+
+    def certify(self, held: Self, risk: float, delta: float) -> Found:
+        """Test units held out from where a risk above the target is the least credible on these."""
+        held.check_enough()
+        start = self.safest(risk)
+        return Found(None if start is None else held.lowest_from(start, risk, delta), start)
+
+    def bound(self, found: Found, risk: float, delta: float) -> float | None:
+        """The Clopper-Pearson bound that the counts give."""
+        del risk
+        if found.threshold is None:
+            return None
+        place = self.accepting(found.threshold) - 1
+        return float(risk_upper_bound(self.errors[place], self.accepted[place], delta))
 
     def lowest_from(self, start: float, risk: float, delta: float) -> float | None:
         """The end of the sequence that begins at a threshold."""

@@ -3,24 +3,57 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.two_sided.bounds import midway_below
+from mmcascade.calibration.fit.thresholds.bounds import midway_below
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Thresholds that accept more and more of some units.
+class Found:
+    """What certifying found.
+
+    Attributes:
+        threshold: the last that passes; None if none does.
+        start: the one that was tested first; None where nothing could be tested.
+        stake: of bets, see :mod:`~mmcascade.calibration.fit.certificates.bets`; None where errors are counted.
+    """
+
+    threshold: float | None
+    start: float | None
+    stake: float | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds(ABC):
+    """Thresholds that accept more and more of some units. A variant says how one is tested.
 
     Attributes:
         threshold: the distinct finite scores, falling.
+        units: number of all units.
     """
 
     threshold: NDArray[np.float64]
+    units: int
+
+    @abstractmethod
+    def certify(self, held: Self, risk: float, delta: float) -> Found:
+        """Test thresholds on units held out, from where these ones say.
+
+        Args:
+            held: units that nothing was fitted on.
+            risk: the largest that may pass, in (0, 1).
+            delta: probability with which a threshold of a higher risk may pass, in (0, 1).
+        """
+
+    @abstractmethod
+    def bound(self, found: Found, risk: float, delta: float) -> float | None:
+        """An upper bound on the risk at a threshold that passed on these units; None without one."""
 
     def accepting(self, threshold: float) -> int:
         """How many of the scores a threshold accepts."""

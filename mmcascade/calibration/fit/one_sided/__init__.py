@@ -3,5 +3,5 @@
 
 ``shares`` finds the smallest share that meets a target by running sums over what units carry, for images and cells;
 ``geometric`` gives the shares of budgeted batch classification. Costs and qualities come from ``calibration.replay``.
-Windows with two bounds are in ``two_sided``, and for cells in ``cells``.
+Windows with two bounds are in ``two_sided``.
 """

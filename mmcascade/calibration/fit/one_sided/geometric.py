@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcascade.calibration.fit.two_sided.bounds import check_spread, midway
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.fit.thresholds.bounds import check_spread, midway
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
 from mmcascade.calibration.replay.units import Exit
 from mmcascade.routing.policies.policies import Window
 

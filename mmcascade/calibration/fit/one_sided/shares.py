@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mmcascade._system.tables import with_prefix
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.bounds import check_spread, midway
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.fit.thresholds.bounds import check_spread, midway
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
 from mmcascade.calibration.replay.carried import Carried, Dense
 from mmcascade.calibration.replay.quality import Accuracy, MeanIoU, Quality
 from mmcascade.calibration.replay.units import Exit, Units, deferral_scores

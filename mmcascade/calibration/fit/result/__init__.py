@@ -3,5 +3,5 @@
 
 ``Calibration`` is read from files of anybody: a new field has a check in ``calibration_checks``, is left out where it
 says nothing, and files of earlier versions still load. It knows what was found and not how, so nothing of
-``calibrate``, ``one_sided`` or ``cells`` is imported.
+``calibrate``, ``one_sided`` or ``accepting`` is imported.
 """

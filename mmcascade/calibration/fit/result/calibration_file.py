@@ -28,7 +28,7 @@ from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.routing.checks import fraction, is_finite, is_whole, whole
 from mmcascade.routing.confidences.score_maps import ScoreMap
 from mmcascade.routing.policies.adjusted_window_policy import AdjustedWindowPolicy
-from mmcascade.routing.policies.cell_budget_policy import CellBudgetPolicy
+from mmcascade.routing.policies.cell_budget_policy import window_policy
 from mmcascade.routing.policies.policies import Window, WindowPolicy
 
 SCHEMA = 1
@@ -102,15 +102,13 @@ class Calibration:
         Raises:
             ValueError: if it describes two, or one that makes no sense.
         """
-        if self.max_cells is not None:
-            if self.adapt is not None:
-                raise ValueError(
-                    f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
-                    'a calibration has one of them'
-                )
-            return CellBudgetPolicy(self.windows, self.max_cells)
         if self.adapt is None:
-            return WindowPolicy(self.windows)
+            return window_policy(self.windows, self.max_cells)
+        if self.max_cells is not None:
+            raise ValueError(
+                f'max_cells={self.max_cells} belongs to cells and adapt={self.adapt} to whole images; '
+                'a calibration has one of them'
+            )
         tau = self.tau[0] if self.tau else math.nan
         return AdjustedWindowPolicy(self.windows, tau, min(1.0, 2 * self.half_width), self.adapt)
 

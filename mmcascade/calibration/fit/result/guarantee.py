@@ -7,11 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmcascade.calibration.fit.certificates.certificate import Counts, certify, every_start, risk_upper_bound
-from mmcascade.calibration.fit.certificates.sequence import lowest_risk
+from mmcascade.calibration.fit.certificates.certificate import every_start, risk_upper_bound
 
 
 @dataclass(frozen=True)
@@ -65,62 +61,3 @@ class Guarantee:
         """The bound that its own counts give."""
         delta = self.delta / every_start(self.units) if self.start is None else self.delta
         return float(risk_upper_bound(self.errors, self.accepted, delta))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Units as a finished cascade leaves them.
-
-    Attributes:
-        confidence: ``(N)``, the score that is judged, higher = more certain.
-        wrong: bool ``(N)``, whether the prediction is wrong.
-    """
-
-    confidence: NDArray[np.floating]
-    wrong: NDArray[np.bool_]
-
-    @property
-    def counts(self) -> Counts:
-        """What each threshold accepts."""
-        return Counts.of(np.asarray(self.confidence, np.float64), self.wrong)
-
-
-def guarantee(fitted_on: Judged, held: Judged, risk: float, delta: float, *, share: float, seed: int) -> Guarantee:
-    """Certify on units held out, from where the units that were fitted on say that it is safest.
-
-    Args:
-        fitted_on: gives the threshold that is tested first, and nothing else.
-        held: units that nothing was fitted on, see :func:`~mmcascade.calibration.fit.certificates.certificate.certify`.
-        risk, delta: what to promise.
-        share, seed: how the units were held out, for the record.
-    """
-    start = fitted_on.counts.safest(risk)
-    threshold = None if start is None else certify(held.confidence, held.wrong, risk, delta, start)
-    accepted = held.confidence >= (np.inf if threshold is None else threshold)
-    count, errors = int(accepted.sum()), int(held.wrong[accepted].sum())
-    bound = None if threshold is None else float(risk_upper_bound(errors, count, delta))
-    lowest = lowest_certified_risk(fitted_on, held, delta)
-    return Guarantee(
-        risk=risk,
-        delta=delta,
-        units=len(held.wrong),
-        share=share,
-        seed=seed,
-        threshold=threshold,
-        accepted=count,
-        errors=errors,
-        bound=bound,
-        lowest_risk=lowest,
-        start=start,
-    )
-
-
-def lowest_certified_risk(fitted_on: Judged, held: Judged, delta: float) -> float:
-    """The lowest risk at which a threshold is certified, to four digits; 1 if there is none."""
-    first, then = fitted_on.counts, held.counts
-
-    def passes(risk: float) -> bool:
-        start = first.safest(risk)
-        return start is not None and then.lowest_from(start, risk, delta) is not None
-
-    return lowest_risk(passes)

@@ -1,7 +1,7 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""Windows around a decision: where it lies among the scores, and how far a window reaches on both sides.
+"""Windows with two ends: around a decision, or those of a search that leaves out what no later stage helps.
 
-``bounds`` has the rules that every threshold follows, here and in the folders beside: midway between scores, ties
-undivided. ``operating_point`` works on arrays, too; ``windows`` places one window after the other along a cascade.
-Another decision derives from ``Decision``, as that of cells does.
+``windows`` places one window after the other along a cascade, ``decision`` says where a decision lies and how far a
+window reaches; another decision derives from ``Decision``. ``searched`` is for segmented images, ``adjust`` moves a
+fitted window to scores without labels.
 """

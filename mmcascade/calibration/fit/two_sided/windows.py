@@ -4,47 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.request import CalibrationRequest
-from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.bounds import check_spread
-from mmcascade.calibration.fit.two_sided.operating_point import place_tau, quantile_window
-from mmcascade.calibration.replay.routes import Routes, Way
+from mmcascade.calibration.fit.thresholds.bounds import check_spread
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
+from mmcascade.calibration.fit.two_sided.decision import Decision
+from mmcascade.calibration.replay.routes import Way
 from mmcascade.calibration.replay.units import Exit, Units
 from mmcascade.routing.policies.cell_budget_policy import window_policy
 from mmcascade.routing.policies.policies import Window
-
-
-@dataclass(frozen=True)
-class FittedWindows:
-    """Windows with the scores they were placed around; no score where a window is one-sided."""
-
-    windows: list[Window | None]
-    tau: list[float]
-
-
-class Decision:
-    """Where a decision to accept lies among scores, and the window around it; this one is about images of classifiers.
-
-    Args:
-        request: its ``target`` and ``rule``.
-    """
-
-    def __init__(self, request: CalibrationRequest) -> None:
-        self.request = request
-
-    def tau(self, routes: Routes) -> float:
-        """The score at which the target is met by the units as they stand."""
-        target = self.request.wanted
-        return place_tau(*judged_units(routes, target), target, self.request.rule)  # type: ignore[arg-type]
-
-    def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
-        """The window around tau among the scores of the units that reach a gap."""
-        return quantile_window(scores, tau, self.request.half_width)
 
 
 def fit_windows(
@@ -66,10 +37,10 @@ def fit_windows(
 
     Args:
         exits: after each stage.
-        units: the units; those without a class count as :func:`judged_units` says.
+        units: the units; those without a class are errors where they are accepted, and none of a TPR.
         request: its ``target``, what the decision should reach, such as 'risk=0.05'; ``half_width``, the share of the
             units on each side of tau; ``rule``, 'safe' or 'paper', see
-            :func:`~mmcascade.calibration.fit.two_sided.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
+            :func:`~mmcascade.calibration.fit.thresholds.operating_point.place_tau`; and ``fit_on``, 'reached' or 'all'.
         least_members: how many members have to run before the confidence tells units apart; everybody goes on before.
         decision: where it lies, and how far a window reaches; default that on images of classifiers.
 
@@ -101,23 +72,3 @@ def _scores_here(scores: NDArray[np.floating], gap: int, request: CalibrationReq
         )
     check_spread(counted, gap)
     return counted
-
-
-def judged_units(routes: Routes, target: Target) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Confidence and error of the units that a target speaks of.
-
-    A TPR is a share of the in-distribution units, so those without a class are left out. For a risk or a coverage
-    they count, and accepting one is an error.
-
-    Raises:
-        ValueError: if a TPR is asked for and no unit is in distribution.
-    """
-    outside = routes.units.ood
-    if outside is None or target.kind != 'tpr':
-        return routes.confidence, routes.wrong
-    if outside.all():
-        raise ValueError(
-            'a TPR is a share of in-distribution units, and no calibration unit has a class label >= 0; '
-            'add labelled images to val_dataloader'
-        )
-    return routes.confidence[~outside], routes.wrong[~outside]

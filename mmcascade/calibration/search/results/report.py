@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.result.measured import measured
-from mmcascade.calibration.fit.two_sided.bounds import accept_threshold
-from mmcascade.calibration.fit.two_sided.operating_point import place_tau
+from mmcascade.calibration.fit.thresholds.bounds import accept_threshold
+from mmcascade.calibration.fit.thresholds.operating_point import place_tau
 from mmcascade.calibration.grid.chain_search import Setting
 from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.replay.costs import Chain

@@ -9,7 +9,7 @@ from dataclasses import replace
 from mmcascade.calibration.fit.calibrate import calibration_of
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
 from mmcascade.calibration.stores import AnyStore
 from mmcascade.calibration.stores.identity import CascadeIdentity
 from mmcascade.comparison.build.request import CALIBRATION, BuildRequest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmcascade.calibration.fit.cells.selective import judged_images
+from mmcascade.calibration.fit.accepting.maps import judged_images
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.stored_stages import StoredCells

@@ -11,8 +11,8 @@ import numpy as np
 
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade._system.tables import Column, Table
+from mmcascade.calibration.fit.accepting.maps import judged_images
 from mmcascade.calibration.fit.calibrate import fit
-from mmcascade.calibration.fit.cells.selective import judged_images
 from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration

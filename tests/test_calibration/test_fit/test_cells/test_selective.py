@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcascade.calibration.fit.cells.selective import judged_cells, judged_images
+from mmcascade.calibration.fit.accepting.maps import judged_cells, judged_images
 from mmcascade.calibration.fit.certificates.held_out import hold_out_at_random
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration, CalibrationError

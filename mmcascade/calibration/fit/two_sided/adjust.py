@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.two_sided.bounds import check_spread
+from mmcascade.calibration.fit.thresholds.bounds import check_spread
 from mmcascade.calibration.replay.stored_stages import StoredScores
 from mmcascade.routing import CachedStage
 from mmcascade.routing.policies.adjusted_window_policy import adjusted_window

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmcascade.calibration.fit.one_sided.shares import fit_shares
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.windows import FittedWindows
+from mmcascade.calibration.fit.thresholds.fitted_windows import FittedWindows
 from mmcascade.calibration.grid.chain_search import ChainSearch, some_of, two_fronts
 from mmcascade.calibration.grid.plan import Plan
 from mmcascade.calibration.grid.windows import bounds

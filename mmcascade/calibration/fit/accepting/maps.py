@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcascade.calibration.fit.accepting.judged import Judged
+from mmcascade.calibration.fit.certificates.bets import Bets
 from mmcascade.calibration.fit.target import Target
-from mmcascade.calibration.fit.two_sided.bounds import accept_threshold, midway, midway_below
-from mmcascade.calibration.fit.two_sided.windows import Decision
 from mmcascade.calibration.replay.quality import pixels_per_image
 from mmcascade.calibration.replay.routes import Routes
 from mmcascade.calibration.replay.units import leaving
@@ -29,11 +29,10 @@ from mmcascade.routing.confidences.image_confidence import image_confidences
 
 
 @dataclass(frozen=True)
-class JudgedMaps:
+class JudgedMaps(Judged):
     """Images, or cells, as a decision to accept them sees them.
 
     Attributes:
-        confidence: float64 ``(n)``, -inf is never accepted.
         lost: float64 ``(n)``, what accepting costs, at most the weight.
         weight: float64 ``(n)``, what each counts for, above 0.
     """
@@ -42,12 +41,9 @@ class JudgedMaps:
     lost: NDArray[np.float64]
     weight: NDArray[np.float64]
 
-    def score_at(self, target: Target) -> float:
-        """The score of the unit at which a target is met, by the 'safe' rule.
-
-        Raises:
-            ValueError: if it cannot be met, with what can.
-        """
+    def score_at(self, target: Target, rule: str = 'safe') -> float:
+        """See :meth:`Judged.score_at`; there is the 'safe' rule only."""
+        assert rule == 'safe'
         if not len(self.confidence):
             raise ValueError(f'{target} cannot be reached: no image has a labelled pixel')
         curve = weighted_risk_coverage(self.confidence, self.lost, self.weight)
@@ -64,13 +60,13 @@ class JudgedMaps:
                 raise ValueError(f'{target} cannot be reached: only {most:.4g} has a finite score')
         return float(curve.threshold[place])
 
-    def threshold_for(self, target: Target) -> float:
-        """Midway below that score."""
-        return accept_threshold(self.confidence, self.score_at(target))
-
     def point(self, threshold: float | None) -> tuple[float, float]:
         """Coverage and risk of a threshold; None accepts nothing."""
         return accepted_point(self.confidence, self.lost, self.weight, np.inf if threshold is None else threshold)
+
+    def thresholds(self) -> Bets:
+        """What each threshold accepts, and what it loses, each unit with the weight of one."""
+        return Bets.of(self.confidence, self.lost)
 
 
 def judged_images(routes: Routes) -> JudgedMaps:
@@ -93,21 +89,3 @@ def judged_cells(routes: Routes) -> JudgedMaps:
     known = judged > 0
     confidence = np.where(np.isnan(routes.confidence), -np.inf, routes.confidence).astype(np.float64)
     return JudgedMaps(confidence[known], (judged - right)[known], judged[known])
-
-
-class CellDecision(Decision):
-    """The decision to accept cells. Bounds lie midway between scores, so that rounding in another run moves no cell."""
-
-    def tau(self, routes: Routes) -> float:
-        """The score at which the cells meet the target as they stand."""
-        return judged_cells(routes).score_at(self.request.wanted)
-
-    def window(self, scores: NDArray[np.floating], tau: float) -> tuple[float, float]:
-        """The window that holds the cells of a quantile window, which ends on a score where few cells reach a gap."""
-        low, high = super().window(scores, tau)
-        ordered = np.unique(scores[np.isfinite(scores)]).astype(np.float64)
-        first, after = np.searchsorted(ordered, low), np.searchsorted(ordered, high, side='right')
-        below = midway_below(ordered[first], ordered[first - 1] if first else None)
-        if after == len(ordered):
-            return below, float(ordered[-1] + 2e-4 * abs(ordered[-1]))
-        return below, midway(float(ordered[after - 1]), float(ordered[after]))
