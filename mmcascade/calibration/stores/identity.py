@@ -26,6 +26,9 @@ class StageIdentity:
         exit: of a network with several, from 0, at which of them it is left; None = it has one end.
         fallback: in a segmentation cascade, what the member is run on where crops would cost as much, 'images'.
         join: in a segmentation cascade, how cells that go on are cut out together, 'rectangles'.
+        mode: in a segmentation cascade, how the member's own config tests it: 'whole', or 'in windows of 512 x 512 at
+            steps of 341 x 341', and what it pads. None in files of earlier versions, which did not note it: where
+            either says nothing, both are taken to be the same.
     """
 
     member: str
@@ -40,6 +43,7 @@ class StageIdentity:
     frames: str | None = None
     fallback: str | None = None
     join: str | None = None
+    mode: str | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Without what is not there or changes nothing, so that files of stages without it never change."""
@@ -53,6 +57,7 @@ class StageIdentity:
             'frames': None,
             'fallback': None,
             'join': None,
+            'mode': None,
         }
         return {key: value for key, value in asdict(self).items() if key not in optional or value != optional[key]}
 
@@ -67,7 +72,7 @@ class StageIdentity:
         for name in ('member', 'weights'):
             if not isinstance(getattr(stage, name), str):
                 raise ValueError(f'{name} of a stage is a string, got {getattr(stage, name)!r}')
-        for name in ('resize', 'on', 'arithmetic', 'frames', 'fallback', 'join'):
+        for name in ('resize', 'on', 'arithmetic', 'frames', 'fallback', 'join', 'mode'):
             if not isinstance(getattr(stage, name), str | None):
                 raise ValueError(f'{name} of a stage is a string or null, got {getattr(stage, name)!r}')
         if not isinstance(stage.flip, bool):
@@ -78,6 +83,10 @@ class StageIdentity:
         finite(stage.scale, 'scale of a stage')
         check_member_name(stage.member)
         return stage
+
+    def in_other_mode(self, here: StageIdentity) -> bool:
+        """Whether two stages are known to test their member in different ways."""
+        return None not in (self.mode, here.mode) and self.mode != here.mode
 
     @property
     def source(self) -> str:
@@ -182,4 +191,6 @@ class CascadeIdentity:
                 )
             elif then.weights != now.weights:
                 found.append(f'the weights of member {now.member!r} of stage {index} have changed')
+            elif then.in_other_mode(now):
+                found.append(f'member {now.member!r} of stage {index} was run {then.mode} and is run {now.mode}')
         return found

@@ -99,8 +99,9 @@ class StoreIdentity:
 
     def differences(self, here: StoreIdentity) -> list[str]:
         """What is not the same in the cascade and the data at hand, in words."""
+        stages = self.stages != here.stages or any(map(StageIdentity.in_other_mode, self.stages, here.stages))
         found = {
-            'members': (self.stages, self.precision) != (here.stages, here.precision),
+            'members': stages or self.precision != here.precision,
             'confidence': self.confidence != here.confidence,
             'fusion': self.fusion != here.fusion,
             'grid': self.grid != here.grid,

@@ -19,7 +19,7 @@ from mmcascade.models.cells.pixels.cell_pixels import CellPixels, concatenated
 from mmcascade.models.cells.pixels.head_map import HeadMap
 from mmcascade.models.cells.pixels.scores import CropScores, ImageScores, Scores
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.runtimes.networks.segmentor_network import HeadOutput, SegmentorNetwork
+from mmcascade.models.runtimes.networks.segmentor_network import HeadOutput, SegmentorNetwork, mode_of
 from mmcascade.models.stages.stage import MemberStage, StageOptions
 from mmcascade.routing import MacCounter, StageOutput, UnitBatch
 
@@ -125,7 +125,13 @@ class SegmentorStage(MemberStage[TiledImage]):
         """What its outputs depend on."""
         on = 'images' if self.on == 'image' else f'cells with a margin of {self.margin}' if self.margin else 'cells'
         return StageIdentity(
-            self.member, self.view, weights, on=on, scale=self.scale, arithmetic=self.execution.other_arithmetic
+            self.member,
+            self.view,
+            weights,
+            on=on,
+            scale=self.scale,
+            arithmetic=self.execution.other_arithmetic,
+            mode=mode_of(self.network.module),
         )
 
     def describe(self) -> str:

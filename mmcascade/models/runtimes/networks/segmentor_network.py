@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +155,23 @@ class HeadNetwork(SegmentorNetwork):
     def _head_output(self, values: Tensor, inputs: Size, padding: tuple[int, int, int, int]) -> HeadOutput:
         align_corners = self.module.decode_head.align_corners
         return HeadOutput(logits=values, inputs=inputs, padding=padding, align_corners=align_corners)
+
+
+def mode_of(module: Any) -> str:
+    """How a segmentor is tested, in words: all that its config says of it and that changes what it gives."""
+    test_cfg, padded = module.test_cfg or {}, getattr(module.data_preprocessor, 'test_cfg', None) or {}
+    mode = str(test_cfg.get('mode', 'whole'))
+    if mode == 'slide':
+        mode = f'in windows of {_by(test_cfg["crop_size"])} at steps of {_by(test_cfg["stride"])}'
+    if padded.get('size') is not None:
+        mode += f', padded to {_by(padded["size"][-2:])}'
+    elif (padded.get('size_divisor') or 1) > 1:
+        mode += f', padded to multiples of {padded["size_divisor"]}'
+    return mode
+
+
+def _by(size: Sequence[int]) -> str:
+    return ' x '.join(map(str, size))
 
 
 def _size(images: Tensor) -> Size:
