@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any
 import torch
 
 from mmcascade import __version__
-from mmcascade._system.files import folder_written_whole
 from mmcascade.calibration.fit.result.calibration_file import Calibration
-from mmcascade.calibration.fit.result.summary import sentences
 from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.models.cascade_model import CascadeModel
-from mmcascade.models.export.card import card
+from mmcascade.models.export.bundle_folder import Samples, check_empty, write_bundle
 from mmcascade.models.export.checking.decisions import checked_decisions
 from mmcascade.models.export.checking.reports import ExportReport
-from mmcascade.models.export.checking.samples import write_samples
 from mmcascade.models.export.graphs.exit_graphs import ExitStageGraph, exit_graph
 from mmcascade.models.export.graphs.stage_graphs import StageGraph, stage_graph
 from mmcascade.models.export.policies import maps_json, policy_json
@@ -29,7 +25,6 @@ from mmcascade.models.stages.exit_stage import ExitStage
 from mmcascade.routing import CONFIDENCES
 from mmcascade.routing.units.sources import ViewRows
 from mmcascade.runtime import Bundle
-from mmcascade.runtime.description.manifest import NAME
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.views import View
@@ -75,28 +70,13 @@ def export_bundle(
     names = _file_names(model, graphs)
     seen = [dict(view) | {'size': list(shape[1:])} for view, shape in zip(views, shapes, strict=True)]
     manifest = _manifest(model, seen, blank, list(zip(graphs, names, strict=True)), classes, calibration)
-    with folder_written_whole(folder) as part:
-        for name, graph in zip(names, graphs, strict=True):
-            (part / name).write_bytes(graph.model)
-        (part / NAME).write_text(json.dumps(manifest, indent=1))
-        report, samples = checked_decisions(Bundle(part), model, router, built, images)
-        manifest['expected'] = report.expected
-        (part / NAME).write_text(json.dumps(manifest, indent=1))
-        write_samples(part, [(file, decision.to_json()) for file, decision in samples])
-        Bundle(part).check()
-        (part / 'README.md').write_text(card(manifest, title, [*told(calibration), *report.sentences()]))
-    return report
 
+    def compared(bundle: Bundle) -> tuple[ExportReport, Samples]:
+        report, samples = checked_decisions(bundle, model, router, built, images)
+        return report, [(file, decision.to_json()) for file, decision in samples]
 
-def check_empty(folder: Path) -> None:
-    """Raise FileExistsError if there is something in a folder."""
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f'{folder} is not empty; a bundle is written into a folder of its own')
-
-
-def told(calibration: Calibration | None) -> list[str]:
-    """What the card says of a calibration."""
-    return [] if calibration is None else sentences(calibration)
+    files = {name: graph.model for name, graph in zip(names, graphs, strict=True)}
+    return write_bundle(folder, manifest, files, Bundle, compared, title, calibration)
 
 
 def plain_name(member: str, place: int) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,21 +12,19 @@ import numpy as np
 import torch
 from mmseg.structures import SegDataSample
 
-from mmcascade._system.files import folder_written_whole
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.tiled_image import TiledImage
-from mmcascade.models.export.bundle_writer import check_empty, decision_fields, plain_name, told
-from mmcascade.models.export.card import card
+from mmcascade.models.export.bundle_folder import Samples, check_empty, write_bundle
+from mmcascade.models.export.bundle_writer import decision_fields, plain_name
 from mmcascade.models.export.checking.labels import checked_labels
 from mmcascade.models.export.checking.reports import SegmentationReport
-from mmcascade.models.export.checking.samples import write_samples
 from mmcascade.models.export.graphs.segmentor_graphs import SegmentorGraph, segmentor_graph
 from mmcascade.models.export.policies import cells_json
 from mmcascade.models.stages.segmentor_stage import SegmentorStage
 from mmcascade.runtime import Segmentation, SegmentationBundle
 from mmcascade.runtime.decision.grid import Crops, Grid
-from mmcascade.runtime.description.manifest import NAME, RESIZING
+from mmcascade.runtime.description.manifest import RESIZING
 from mmcascade.runtime.fields import Fields
 from mmcascade.runtime.preprocessing.images import read_image
 from mmcascade.runtime.preprocessing.views import View
@@ -80,18 +77,13 @@ def export_segmentor(
     router = model.ready(tiles)
     graphs = _graphs(model, tiles)
     manifest = _manifest(model, view, graphs, calibration)
-    with folder_written_whole(folder) as part:
-        for graph in {graph.entry.graph: graph for stage in graphs for graph in stage}.values():
-            (part / graph.entry.graph).write_bytes(graph.model)
-        (part / NAME).write_text(json.dumps(manifest, indent=1))
-        report, samples = checked_labels(SegmentationBundle(part), model, router, built, images)
-        manifest['expected'] = report.expected
-        (part / NAME).write_text(json.dumps(manifest, indent=1))
-        write_samples(part, [(file, _promised(given, model.out_channels)) for file, given in samples])
-        if samples:
-            SegmentationBundle(part).check()
-        (part / 'README.md').write_text(card(manifest, title, [*told(calibration), *report.sentences()]))
-    return report
+
+    def compared(bundle: SegmentationBundle) -> tuple[SegmentationReport, Samples]:
+        report, samples = checked_labels(bundle, model, router, built, images)
+        return report, [(file, _promised(given, model.out_channels)) for file, given in samples]
+
+    files = {graph.entry.graph: graph.model for stage in graphs for graph in stage}
+    return write_bundle(folder, manifest, files, SegmentationBundle, compared, title, calibration)
 
 
 def _graphs(model: CascadeSegmentor, tiles: Sequence[TiledImage]) -> list[list[SegmentorGraph]]:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from mmcascade._system.files import folder_written_whole
-from mmcascade.models.export.bundle_writer import check_empty
+from mmcascade.models.export.bundle_folder import check_empty
 from mmcascade.runtime import Bundle
 from mmcascade.runtime.description.manifest import NAME
 from mmcascade.runtime.description.stages import BundleStage

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmcascade.engine.runs.export import config_views, run_export
+from mmcascade.models.export.checking import samples
 from mmcascade.models.export.graphs.stage_graphs import stage_graph
 from mmcascade.models.runtimes.graphs.export import ExportError
 from mmcascade.registry import MODELS
@@ -221,6 +222,16 @@ def test_the_tool(run_tool, project, tmp_path):
     again = run_tool(ROOT / 'tools' / 'export.py', project, tmp_path / 'bundle', ok=False)
     assert again.returncode == 1 and again.stderr.strip().startswith('error: ') and 'not empty' in again.stderr
     assert Path(tmp_path / 'bundle' / 'cascade.json').is_file()
+
+
+def test_a_bundle_without_samples_is_written(config, tmp_path, monkeypatch):
+    """Photos of some MiB are too large to be taken along; so is everything here."""
+    monkeypatch.setattr(samples, 'SAMPLE_BYTES', 1)
+    report, folder = run_export(copy.deepcopy(config), tmp_path / 'bundle', 'garments')[0], tmp_path / 'bundle'
+    assert report.images == 13 and [path.name for path in (folder / 'samples').iterdir()] == ['decisions.json']
+    with pytest.raises(BundleError, match='at least one'):
+        Bundle(folder).check()
+    assert len(Bundle(folder).decide([np.zeros((32, 32, 3), np.uint8)])) == 1
 
 
 def test_a_bundle_that_decides_otherwise_is_never_left_behind(config, tmp_path, monkeypatch):
