@@ -39,6 +39,15 @@ def test_without_a_threshold_it_says_what_risk_could_be_certified():
         assert (first.guarantee(held, risk, 0.05, share=0.7, seed=7).threshold is not None) == feasible
 
 
+def test_a_threshold_that_is_a_score_accepts_it():
+    """Between two neighbouring numbers of float32 there is no room."""
+    high = np.float32(0.5)
+    scores = np.repeat(np.array([high, np.nextafter(high, np.float32(0))]), 200)
+    held = JudgedImages(scores, np.repeat([False, True], 200))
+    promise = held.guarantee(held, 0.1, 0.05, share=0.7, seed=0)
+    assert (promise.threshold, promise.accepted, promise.errors) == (0.5, 200, 0)
+
+
 def test_units_without_scores_certify_nothing():
     nothing, held = JudgedImages(np.full(100, -np.inf), np.zeros(100, bool)), judged(100, 0)
     for first, then in ((nothing, held), (held, nothing)):

@@ -44,7 +44,7 @@ class JudgedImages(Judged):
 
     def thresholds(self) -> Counts:
         """How many images each threshold accepts, and how many of those are wrong."""
-        return Counts.of(np.asarray(self.confidence, np.float64), self.lost)
+        return Counts.of(self.confidence, self.lost)
 
     def _judged_for(self, target: Target) -> JudgedImages:
         """A TPR is a share of the in-distribution images, so those without a class are left out.

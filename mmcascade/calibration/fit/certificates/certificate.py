@@ -145,7 +145,7 @@ class Counts(Thresholds):
     errors: NDArray[np.float64]
 
     @classmethod
-    def of(cls, confidence: NDArray[np.float64], error: ArrayLike) -> Counts:
+    def of(cls, confidence: NDArray[np.floating], error: ArrayLike) -> Counts:
         """Count; malformed input is a ValueError."""
         curve = risk_coverage(confidence, error)
         finite = np.isfinite(curve.threshold)
