@@ -16,6 +16,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmcascade.routing.cost.blanks import blank_of
 from mmcascade.routing.cost.operators import MacRule, multiplies_uncounted, qualified_name, rule_of
 
 
@@ -57,6 +58,8 @@ class _Counting(TorchDispatchMode):
         if func not in self._rules:
             self._rules[func] = rule_of(func)
         rule = self._rules[func]
+        if rule is None and (blank := blank_of(func, args, kwargs)) is not NotImplemented:
+            return blank
         # Under inference_mode, operators that consist of others arrive whole.
         if rule is None and func not in self._whole and getattr(func, 'namespace', 'prim') != 'prim':
             with self:
