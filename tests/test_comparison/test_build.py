@@ -111,7 +111,7 @@ def test_it_runs_nothing_again(built, folder, words, monkeypatch):
     def fail(*_):
         raise AssertionError('a member ran again')
 
-    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_store._run', fail)
+    monkeypatch.setattr('mmcascade.engine.runs.filling.score_filler._run', fail)
     request = BuildRequest(words, str(folder / 'photos'), folder / 'out', REQUEST, Loading(8))
     assert build(request, print).calibration.windows == built.calibration.windows
 
@@ -169,7 +169,7 @@ def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change,
     image = next((folder / 'photos' / 'ant').iterdir()).relative_to(folder)
     (folder / 'wrong.csv').write_text(f'{image},ant\n{image},fly\n')
     (folder / 'lost.csv').write_text(f'{image},ant\nphotos/lost.png,bee\n')
-    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_store.fill_store', None)
+    monkeypatch.setattr('mmcascade.engine.runs.filling.score_filler.ScoreFiller', None)
 
     def filled(value):
         if isinstance(value, tuple):

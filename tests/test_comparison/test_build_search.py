@@ -196,7 +196,7 @@ def test_it_runs_nothing_again(built, request_of, monkeypatch):
     def fail(*_):
         raise AssertionError('a member ran again')
 
-    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_store._run', fail)
+    monkeypatch.setattr('mmcascade.engine.runs.filling.score_filler._run', fail)
     again = build(request_of(), lambda line: None)
     assert again.calibration == built.calibration and again.searched == built.searched
     # The copied scores are those that `calibrate` would go on with.

@@ -213,7 +213,7 @@ def test_mistakes_are_told_before_anything_runs(folder, words, tmp_path, change,
             mmcv.imwrite(np.zeros((8, 9, 3), np.uint8), str(folder / name / 'images' / f'{image}.png'))
         for image, values in masks.items():
             mmcv.imwrite(values, str(folder / name / 'masks' / f'{image}.png'))
-    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_cell_store.fill_cell_store', None)
+    monkeypatch.setattr('mmcascade.engine.runs.filling.cell_filler.CellFiller', None)
     options = dict(words=words, data=str(folder / 'data'), out=tmp_path / 'out', calibration=REQUEST)
     options |= {key: value.format(root=folder) if isinstance(value, str) else value for key, value in change.items()}
     options['out'] = type(tmp_path)(options['out'])

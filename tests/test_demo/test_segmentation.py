@@ -89,7 +89,7 @@ def test_at_most_so_many_cells_go_on(results, project):
 @pytest.mark.slow
 def test_it_goes_on_with_what_is_there(results, project, monkeypatch):
     folder, cfg = project
-    monkeypatch.setattr('mmcascade.engine.runs.filling.fill_cell_store.cell_records', None)  # nothing is filled again
+    monkeypatch.setattr('mmcascade.engine.runs.filling.cell_filler.cell_records', None)  # nothing is filled again
     assert SegmentorComparison(cfg, folder / 'compare', OTHERS, 0.8, lambda line: None).run() == results
     assert (folder / 'compare' / 'miou_macs.png').stat().st_size > 10_000
     assert any((folder / 'compare' / 'pictures').rglob('*.png'))

@@ -22,9 +22,9 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.datasets.broken_images import name_broken_images
 from mmcascade.datasets.unit_keys import check_disjoint, unit_keys
 from mmcascade.engine.configs.classes import check_dataset
-from mmcascade.engine.runs.filling.fill_store import fill_store, true_labels
 from mmcascade.engine.runs.filling.ignored_label import ignored_label
 from mmcascade.engine.runs.filling.job import Discard, StoreJob
+from mmcascade.engine.runs.filling.score_filler import ScoreFiller, true_labels
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.cascades import cascade_class, task_of
 from mmcascade.registry import MODELS
@@ -69,10 +69,10 @@ def prepare_store(
     job = store_job(cfg, folder, dataloader, device=device, progress=progress, labels=labels, discard=discard)
     with torch.autocast(device, enabled=amp):
         if task_of(cfg) == 'segmentation':
-            from mmcascade.engine.runs.filling.fill_cell_store import fill_cell_store  # needs MMSegmentation
+            from mmcascade.engine.runs.filling.cell_filler import CellFiller  # needs MMSegmentation
 
-            return fill_cell_store(job, ignored_label(cfg, job.dataset)), job.model.identity()
-        return fill_store(job, labels), job.model.identity()
+            return CellFiller(job, ignored_label(cfg, job.dataset)).fill(), job.model.identity()
+        return ScoreFiller(job, labels).fill(), job.model.identity()
 
 
 def of_kind(kind: type[Kind], prepared: tuple[AnyStore, CascadeIdentity]) -> tuple[Kind, CascadeIdentity]:

@@ -24,7 +24,7 @@ from mmcascade.comparison.build.search.choice import Choice, choose
 from mmcascade.comparison.build.times import Effort, measured_times
 from mmcascade.engine.console.configs import CONFIG
 from mmcascade.engine.console.progress import Say, progress_bar
-from mmcascade.engine.runs.filling.copy_stages import copy_stages
+from mmcascade.engine.runs.filling.stage_copier import StageCopier
 from mmcascade.engine.runs.prepare_store import of_kind, prepare_store, store_job
 from mmcascade.evaluation.standings.cost_unit import unit_for
 
@@ -71,10 +71,10 @@ class Searched:
         """
         chain = self.choice.setting.chain
         job = store_job(config, request.out / 'calibration_scores')
-        store, identity = copy_stages(job, self.calibration_part, chain), job.model.identity()
+        store, identity = StageCopier(job, self.calibration_part, chain).fill(), job.model.identity()
         calibration = calibrated_with(self.choice.setting.windows, store, identity, request)
         job = store_job(config, request.out / 'report_scores', 'test_dataloader')
-        return calibration, copy_stages(job, self.report_part, chain)
+        return calibration, StageCopier(job, self.report_part, chain).fill()
 
     def to_json(self) -> dict[str, Any]:
         """What ``results.json`` holds of it."""

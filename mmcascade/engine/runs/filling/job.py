@@ -1,10 +1,9 @@
 # Copyright (c) mmcascade contributors. Licensed under Apache-2.0.
-"""What stores of scores and of cells are filled from, and how an earlier run is gone on with."""
+"""What stores of scores and of cells are filled from."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any, Generic, TypeVar
 from mmengine.config import Config
 from torch.utils.data import Dataset, Subset
 
-from mmcascade._system.files import remove_folder
 from mmcascade._system.progress import Progress, no_progress
 from mmcascade.calibration.stores.fingerprints import fingerprint
-from mmcascade.calibration.stores.store import StaleStoreError, Store, StoreError
+from mmcascade.calibration.stores.store import StoreError
 from mmcascade.calibration.stores.store_identity import StoreIdentity
 from mmcascade.datasets.data_files import data_identity
 from mmcascade.engine.configs.dataloaders import ordered_loader
@@ -27,7 +25,6 @@ from mmcascade.models.cascade_model import CascadeModel
 Discard = Callable[[StoreError], None]
 
 M = TypeVar('M', bound=CascadeModel)
-S = TypeVar('S', bound=Store)
 
 
 @dataclass(frozen=True)
@@ -78,38 +75,6 @@ class StoreJob(Generic[M]):
             macs=None if all(macs is None for macs in given) else given,
             **more,
         )
-
-    def reopened(self, kind: type[S], identity: StoreIdentity) -> S | None:
-        """The store of an earlier run, or None if there is none to go on with.
-
-        Raises:
-            StoreError: if it does not fit and nobody allows to discard it.
-        """
-        if not kind.exists(self.folder):
-            return None
-        try:
-            store = kind.open(self.folder)
-            store.check_identity(identity, except_for=kind.can_renew)
-        except StaleStoreError as error:
-            if self.discard is None:
-                raise
-            self.discard(error)
-            remove_folder(self.folder)
-            return None
-        then, now = store.header.identity.data, identity.data
-        if then.images is None and now.images is not None:
-            warnings.warn(
-                f'the {store.name} {self.folder} was filled by version 0.1, which did not note whether images and '
-                'labels are still the same; delete it if they have changed',
-                stacklevel=3,
-            )
-        elif then.moved(now):
-            warnings.warn(
-                f'the images of the {store.name} {self.folder} lie elsewhere than when it was filled: only paths '
-                'differ, and it is used',
-                stacklevel=3,
-            )
-        return store
 
     def batches(self, images: range, **options: Any) -> Any:
         """Some of the images in batches, in order.

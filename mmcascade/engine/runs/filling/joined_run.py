@@ -18,8 +18,8 @@ from mmcascade.calibration.fit.evidence import Evidence
 from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.quality import MeanIoU, Quality
+from mmcascade.engine.runs.filling.cell_filler import true_label_map
 from mmcascade.engine.runs.filling.cell_histograms import class_histograms
-from mmcascade.engine.runs.filling.fill_cell_store import true_label_map
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.routing import CascadeRouter

@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmcascade.calibration.stores.data_identity import LABELS
 from mmcascade.calibration.stores.header import ScoreHeader
 from mmcascade.calibration.stores.score_store import ScoreStore
-from mmcascade.calibration.stores.store import filling
-from mmcascade.calibration.stores.store_identity import StoreIdentity
+from mmcascade.engine.runs.filling.filler import Filler
 from mmcascade.engine.runs.filling.job import StoreJob
 from mmcascade.models.cascade_model import CascadeModel
 from mmcascade.models.stages.stage import MemberStage
 from mmcascade.models.stages.views.batch_views import as_views
 from mmcascade.routing import ExitState, StageOutput, UnitBatch
 from mmcascade.routing.exits.exit_state import left_behind
+
+#: What every stage gives for some units, and their labels.
+Scores = tuple[Sequence[StageOutput], np.ndarray]
 
 
 def true_labels(samples: list[Any]) -> np.ndarray:
@@ -40,64 +41,63 @@ def true_labels(samples: list[Any]) -> np.ndarray:
     return np.array([int(sample.gt_label) for sample in samples], dtype=np.int64)
 
 
-@torch.no_grad()
-def fill_store(job: StoreJob[CascadeModel], labels: Callable[[list[Any]], np.ndarray] = true_labels) -> ScoreStore:
-    """The complete store of all stages' scores on a data set; what an earlier run left is continued.
-
-    Labels that have changed since are read again, and the scores are kept.
+class ScoreFiller(Filler[CascadeModel, ScoreStore, Scores]):
+    """Fills a store of scores; labels that have changed since are read again, and the scores are kept.
 
     Args:
         job: the cascade, the data set and the store's place.
         labels: what to keep as the labels of a batch: :func:`true_labels`, or a function like it.
-
-    Raises:
-        StoreError: if the folder holds the scores of other members, data or preprocessing, or another process fills it.
-        ValueError: if the data set has a label that is no class of the members.
     """
-    model = job.model
-    identity = job.identity(labels is true_labels, features=model.confidence.needs_features)
-    with filling(job.folder):
-        store = job.reopened(ScoreStore, identity)
-        if store is not None and store.header.identity.differences(identity) == [LABELS]:
-            _relabel(store, job, labels)
-        if store is not None:
-            store.identify(identity, job.config)
-        start = 0 if store is None else store.filled
-        job.progress(start, job.images)
-        for batch in job.batches(range(start, job.images)):
-            outputs = _run_all(model.stages, as_views(batch['inputs']))
-            given = labels(batch['data_samples'])
-            _check_labels(given, outputs[0].values.shape[1])
-            if store is None:
-                store = ScoreStore.create(job.folder, score_header(model, identity, outputs, job.config))
-            store.write(outputs, given)
-            job.progress(store.filled, job.images)
-    assert store is not None  # a job has at least one image
-    return store
 
+    kind = ScoreStore
 
-def score_header(
-    model: CascadeModel, identity: StoreIdentity, outputs: Sequence[StageOutput], config: str | None
-) -> ScoreHeader:
-    """What a store says of itself.
+    def __init__(self, job: StoreJob[CascadeModel], labels: Callable[[list[Any]], np.ndarray] = true_labels) -> None:
+        features = job.model.confidence.needs_features
+        super().__init__(job, job.identity(labels is true_labels, features=features))
+        self.labels = labels
 
-    Args:
-        model: the cascade.
-        identity: what its outputs depend on.
-        outputs: one per stage, of any units.
-        config: of the cascade, as a literal.
-    """
-    widths = [None if output.features is None else output.features.shape[1] for output in outputs]
-    return ScoreHeader(
-        identity=identity,
-        units=identity.data.units,
-        classes=outputs[0].values.shape[1],
-        kinds=['logits' if output.logits is not None else 'probabilities' for output in outputs],
-        config=config,
-        features=widths if model.confidence.needs_features else None,
-        sources=[stage.source for stage in model.stages],
-        trunks=_trunks(model.stages),
-    )
+    def records(self, images: range) -> Iterator[Scores]:
+        """What every stage gives for one batch after the other, and its labels."""
+        for batch in self.job.batches(images):
+            outputs = _run_all(self.job.model.stages, as_views(batch['inputs']))
+            labels = self.labels(batch['data_samples'])
+            _check_labels(labels, outputs[0].values.shape[1])
+            yield outputs, labels
+
+    def labels_of(self, images: range) -> np.ndarray:
+        """Labels come out of the pipeline, which may change them, so that is run; no member is."""
+        return np.concatenate([self.labels(batch['data_samples']) for batch in self.job.batches(images)])
+
+    def header(self, records: Scores) -> ScoreHeader:
+        """Some of it is known by what the stages give."""
+        outputs, stages = records[0], self.job.model.stages
+        widths = [None if output.features is None else output.features.shape[1] for output in outputs]
+        return ScoreHeader(
+            identity=self.identity,
+            units=self.identity.data.units,
+            classes=outputs[0].values.shape[1],
+            kinds=['logits' if output.logits is not None else 'probabilities' for output in outputs],
+            config=self.job.config,
+            features=widths if self.identity.features else None,
+            sources=[stage.source for stage in stages],
+            trunks=_trunks(stages),
+        )
+
+    def write(self, store: ScoreStore, records: Scores) -> None:
+        """Of the next units."""
+        store.write(*records)
+
+    def renew(self, store: ScoreStore) -> None:
+        """Put the labels that there are now in place of those in the store."""
+        found = self.labels_of(range(store.filled))
+        _check_labels(found, store.header.classes)
+        changed = int((found != store.labels[: store.filled]).sum())
+        store.relabel(found)
+        warnings.warn(
+            f'{changed} of {store.filled} labels have changed since the score store {store.folder} was filled; they '
+            'were read again, and the scores are kept',
+            stacklevel=3,
+        )
 
 
 def _trunks(stages: Sequence[MemberStage]) -> list[int | None] | None:
@@ -106,20 +106,6 @@ def _trunks(stages: Sequence[MemberStage]) -> list[int | None] | None:
         trunk: number for number, trunk in enumerate(dict.fromkeys(s.trunk for s in stages if s.trunk is not None))
     }
     return [numbers.get(stage.trunk) for stage in stages] if numbers else None
-
-
-def _relabel(store: ScoreStore, job: StoreJob[CascadeModel], labels: Callable[[list[Any]], np.ndarray]) -> None:
-    """Labels come out of the pipeline, which may change them, so that is run; no member is."""
-    loader = job.batches(range(store.filled))
-    found = np.concatenate([labels(batch['data_samples']) for batch in loader])
-    _check_labels(found, store.header.classes)
-    changed = int((found != store.labels[: store.filled]).sum())
-    store.relabel(found)
-    warnings.warn(
-        f'{changed} of {store.filled} labels have changed since the score store {store.folder} was filled; they were '
-        'read again, and the scores are kept',
-        stacklevel=3,
-    )
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:
