@@ -31,7 +31,7 @@ class PlainExitStage(PlainStage):
         super().__init__(network, module, view)
         self.exit, self.trunk = exit, trunk
         self.views = (view,) if exit == 0 else ()
-        self._counter = MacCounter(lambda part, rows: _step(part, exit, ExitState(FROM_INPUT, rows)), module)
+        self._counter = MacCounter(self._once, module)
         self._twice = MacCounter(self._again, module)
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
@@ -57,10 +57,13 @@ class PlainExitStage(PlainStage):
         """What its outputs depend on."""
         return replace(super().identity(weights), exit=self.exit)
 
+    def _once(self, module: nn.Module, rows: Tensor) -> ExitState:
+        """The way to the exit."""
+        return _step(module, self.exit, ExitState(FROM_INPUT, rows))[1]
+
     def _again(self, module: nn.Module, rows: Tensor) -> None:
         """The way to the exit, and its own layers once more."""
-        _, state = _step(module, self.exit, ExitState(FROM_INPUT, rows))
-        _step(module, self.exit, state)
+        _step(module, self.exit, self._once(module, rows))
 
 
 def exit_stages(network: str, module: nn.Module, view: int) -> list[PlainStage]:

@@ -31,7 +31,7 @@ class PlainStage:
         self.view = view
         self.views: tuple[int, ...] = (view,)
         self.temperature = 1.0
-        self._counter = MacCounter(lambda network, rows: network(rows), module)
+        self._counter = MacCounter(module)
 
     def __call__(self, batch: UnitBatch) -> StageOutput:
         """Run on all units of a batch."""

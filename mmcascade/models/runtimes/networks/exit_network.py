@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -78,21 +77,18 @@ class ExitCosts:
     bytes: dict[tuple[int, ...], int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        def once(module: nn.Module, images: Tensor) -> ExitState:
-            twin = copy.copy(self.network)
-            twin.module = module
-            state = twin.go_on(twin.start(images)).state
-            assert state is not None
-            self.bytes[tuple(images.shape[1:])] = state.nbytes // len(images)
-            return state
+        self.whole = MacCounter(self._once, self.network.module)
+        self.twice = MacCounter(self._again, self.network.module)
 
-        def again(module: nn.Module, images: Tensor) -> None:
-            twin = copy.copy(self.network)
-            twin.module = module
-            twin.go_on(once(module, images))
+    def _once(self, module: nn.Module, images: Tensor) -> ExitState:
+        network = self.network.of(module)
+        state = network.go_on(network.start(images)).state
+        assert state is not None
+        self.bytes[tuple(images.shape[1:])] = state.nbytes // len(images)
+        return state
 
-        self.whole = MacCounter(once, self.network.module)
-        self.twice = MacCounter(again, self.network.module)
+    def _again(self, module: nn.Module, images: Tensor) -> None:
+        self.network.of(module).go_on(self._once(module, images))
 
     def spent(self, images: Tensor) -> float:
         """Of the way to the exit without its own layers, per image ``(N, C, H, W)``."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from mmcascade.routing import MacCounter, StageOutput
+
+N = TypeVar('N', bound='Network')
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Network(ABC):
         """Raw images to what a stage gives for them, as torch runs it."""
         return self.run(self.prepare(images))
 
+    def of(self: N, module: nn.Module) -> N:
+        """The same of another module."""
+        twin = copy.copy(self)
+        twin.module = module
+        return twin
+
     def graph_values(self, images: Tensor) -> Tensor:
         """What ``self(images).values`` is, in float32, written so that the number of images may be a symbol."""
         return self(images).values.float()
@@ -86,12 +95,16 @@ class Network(ABC):
         return StageOutput(logits=values) if self.gives_logits else StageOutput(probabilities=values)
 
 
+@dataclass(frozen=True)
+class _WithModule:
+    """A network as a function of its module too, in whose place a counter puts a copy."""
+
+    network: Network
+
+    def __call__(self, module: nn.Module, images: Tensor) -> StageOutput:
+        return self.network.of(module)(images)
+
+
 def mac_counter(network: Network) -> MacCounter:
     """The counter of a network's multiply-adds per image; it counts on a copy of the member that holds no weights."""
-
-    def run(module: nn.Module, images: Tensor) -> StageOutput:
-        twin = copy.copy(network)
-        twin.module = module
-        return twin(images)
-
-    return MacCounter(run, network.module)
+    return MacCounter(_WithModule(network), network.module)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmpretrain.models.heads import LinearClsHead
 from torch import Tensor, nn
 
 from mmcascade.apis.plain_exit_stage import PlainExitStage, exit_stages
@@ -43,11 +44,15 @@ member_of = functools.cache(tiny_models.tiny)
 segmentor_of = functools.cache(tiny_segmentors.tiny)
 
 
+class SharpenedHead(Sharpened, LinearClsHead):
+    """Named, so that it can be pickled."""
+
+
 def sharpened() -> nn.Module:
     """A classifier whose predictions are not the softmax of its scores, so that it gives probabilities."""
     module = tiny_models.tiny('resnet')
     head: Any = module.head
-    head.__class__ = type('SharpenedHead', (Sharpened, type(head)), {})
+    head.__class__ = SharpenedHead
     return module
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_gives_finite_scores_of_every_class_for_every_unit(name, case, whole):
             assert output.values.shape[1] == case.classes
         else:
             assert output.values.dtype in (torch.float32, torch.float64)
+
+
+def test_a_pickled_stage_gives_and_charges_the_same(name, whole):
+    case = pickle.loads(pickle.dumps(new(name)))  # of a stage that has not run, so that its counter has to
+    found = run(case.stage, case.batch())
+    torch.testing.assert_close(found.values, whole.values)
+    np.testing.assert_array_equal(found.macs, whole.macs)
 
 
 def test_rows_go_where_their_units_go(name, case, whole):
