@@ -23,7 +23,7 @@ from pathlib import Path
 import timm
 import torch
 from zoo_classifiers import check_classifier, smallest_of_timm
-from zoo_found import Found
+from zoo_found import Found, too_large
 from zoo_index import network_key, own_size, told
 from zoo_process import Row, alone, ended, rows_before
 from zoo_segmentors import check_segmentor
@@ -113,7 +113,7 @@ def _zoo_jobs(library: str, parameters: float, flops: float) -> Iterator[tuple[f
         size = told(model, 'Parameters')
         job: Callable[[], Found]
         if size > parameters or told(model, 'FLOPs') > flops:
-            job = partial(ended, 'large', '')
+            job = partial(too_large, config)
         elif library == 'mmseg':
             job = partial(check_segmentor, f'{library}::{model.name}')
         else:

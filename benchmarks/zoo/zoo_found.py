@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_networks import run
 
 from mmcascade.models.members.members import build_member
+from mmcascade.models.members.other_tasks import other_task_of_config
 
 Found = dict[str, Any]
 
@@ -37,6 +38,12 @@ def not_built(model: str | Mapping[str, Any], library: str) -> Found:
     reason = refused(model)
     clear = reason is not None and 'cannot take part' in reason
     return found('refused', reason or '') if clear else found('library', library)
+
+
+def too_large(config: Mapping[str, Any]) -> Found:
+    """What is above the bounds is not run, but models of other tasks are refused before they are built."""
+    reason = other_task_of_config(config)
+    return found('large') if reason is None else found('refused', f'cannot take part in a cascade, {reason}')
 
 
 def macs_ratio(macs: float, module: nn.Module, image: Tensor) -> float | None:
