@@ -13,11 +13,11 @@ _CLASS = re.compile(r'^ *class (\w+)(?:\((.*?)\))?:\n(.*?)(?=^\S|\Z)', re.MULTIL
 
 @cache
 def classes() -> dict[str, tuple[frozenset[str], str]]:
-    """Per class of the package the words among its bases, and its body."""
+    """Per class of the package the words among its bases, without what these are generic over, and its body."""
     found = {}
     for file in sorted((ROOT / 'mmcascade').rglob('*.py')):
         for name, bases, body in _CLASS.findall(file.read_text()):
-            found[name] = frozenset(re.findall(r'\w+', bases)), body
+            found[name] = frozenset(re.findall(r'\w+', re.sub(r'\[.*\]', '', bases))), body
     return found
 
 

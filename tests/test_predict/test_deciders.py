@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mmcv
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmcascade import CascadeInferencer
@@ -17,6 +18,7 @@ from mmcascade.engine.predict.inputs import Item
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.routing import WindowPolicy
 from mmcascade.runtime import Decision, Failure
+from tests.support.members.tiny_models import tiny
 from tests.support.projects.tiny_project import NAMES, make_project
 
 
@@ -116,3 +118,16 @@ def test_the_running_decision_after_each_stage(decider, files, monkeypatch):
     monkeypatch.setattr(model.router, '_batch_policy', WindowPolicy([None]))  # stage 0 for everybody
     assert [result.label for result in decider.decide(files)] == alone
     assert rows[-1]['error'] and rows[-1]['stage0'] is None
+
+
+def test_another_pipeline_or_other_weights_are_another_cascade(tmp_path):
+    config = make_project(tmp_path / 'project')
+    text, weights = config.read_text(), torch.load(tmp_path / 'project' / 'small.pth')
+    first = open_decider(config).fingerprint
+    config.write_text(text.replace('scale=32', 'scale=24'))
+    assert open_decider(config).fingerprint != first
+    config.write_text(text)
+    torch.save(weights | dict(state_dict=tiny('resnet', 7).state_dict()), tmp_path / 'project' / 'small.pth')
+    assert open_decider(config).fingerprint != first
+    torch.save(weights, tmp_path / 'project' / 'small.pth')
+    assert open_decider(config).fingerprint == first

@@ -12,7 +12,7 @@ import torch
 
 from mmcascade._system.extras import needed_by
 from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
-from mmcascade.apis.inferencers.shared import finite_or_none, innermost_dataset, loaded, put_picture
+from mmcascade.apis.inferencers.shared import finite_or_none, innermost_dataset, loader, put_picture
 from mmcascade.engine.hooks.cascade_visualization_hook import describe, draw_prediction
 from mmcascade.engine.predict.deciders.loading import refuse_clips
 from mmcascade.models.cascades import cascade_of
@@ -105,6 +105,7 @@ class CascadeInferencer(ImageClassificationInferencer):
         # mmpretrain looks for the pipeline in the outermost data set, which may be a wrapper.
         dataset = innermost_dataset(cfg)
         refuse_clips(dataset['pipeline'], 'this config')
+        self._loaded = loader(dataset['pipeline'])
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
             return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
@@ -130,7 +131,7 @@ class CascadeInferencer(ImageClassificationInferencer):
 
     def preprocess(self, inputs: Sequence[ImageLike], batch_size: int = 1) -> Iterator[Any]:
         """Batches for ``test_step``, made as they are asked for."""
-        pipeline = Compose([loaded, self.pipeline])
+        pipeline = Compose([self._loaded, self.pipeline])
         yield from map(default_collate, self._get_chunk_data(map(pipeline, inputs), batch_size))
 
     def visualize(

@@ -14,7 +14,7 @@ import torch
 
 from mmcascade._system.extras import needed_by
 from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
-from mmcascade.apis.inferencers.shared import innermost_dataset, loaded, put_picture
+from mmcascade.apis.inferencers.shared import innermost_dataset, loader, put_picture
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
@@ -103,7 +103,7 @@ class CascadeSegInferencer:
         self.model = model.to(device).eval()
         with DefaultScope.overwrite_default_scope('mmseg'):
             steps = [step for step in pipeline if step['type'].rpartition('.')[2] not in _LOADING]
-            self.pipeline = Compose([_loaded, *(TRANSFORMS.build(dict(step)) for step in steps)])
+            self.pipeline = Compose([loader(pipeline), _with_fields, *(TRANSFORMS.build(dict(step)) for step in steps)])
         meta = getattr(model, 'dataset_meta', None) or {}
         self.classes = model.classes or meta.get('classes')
         self.palette = model.palette or meta.get('palette')
@@ -169,8 +169,9 @@ class CascadeSegInferencer:
         return self.classes[label] if self.classes else str(label)
 
 
-def _loaded(image: ImageLike) -> dict[str, Any]:
-    return loaded(image) | dict(seg_fields=[], reduce_zero_label=False)
+def _with_fields(results: dict[str, Any]) -> dict[str, Any]:
+    """What annotations would bring."""
+    return results | dict(seg_fields=[], reduce_zero_label=False)
 
 
 def _listed(inputs: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:

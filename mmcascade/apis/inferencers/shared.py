@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import mmcv
 import numpy as np
 from mmengine.config import Config
+from mmengine.fileio import get
+from numpy.typing import NDArray
 
 from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
 from mmcascade.engine.configs.datasets import pipeline_owners
+from mmcascade.engine.predict.deciders.loading import Loading
 
 
 def innermost_dataset(cfg: Config) -> Any:
@@ -21,11 +25,26 @@ def innermost_dataset(cfg: Config) -> Any:
     return pipeline_owners(cfg.test_dataloader.dataset)[0]
 
 
-def loaded(image: ImageLike) -> dict[str, Any]:
-    """What a pipeline gets in place of ``LoadImageFromFile``."""
-    array = as_bgr(image)
-    fields = dict(img=array, img_shape=array.shape[:2], ori_shape=array.shape[:2])
-    return fields | (dict(img_path=str(image)) if isinstance(image, str | PathLike) else {})
+def loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[ImageLike], dict[str, Any]]:
+    """What stands in a pipeline in place of its ``LoadImageFromFile``, and gives of any image what that would."""
+    loading = Loading.of(pipeline)
+
+    def load(image: ImageLike) -> dict[str, Any]:
+        array = _read(image, loading)
+        fields = dict(img=array, img_shape=array.shape[:2], ori_shape=array.shape[:2])
+        return fields | (dict(img_path=str(image)) if isinstance(image, str | PathLike) else {})
+
+    return load
+
+
+def _read(image: ImageLike, loading: Loading) -> NDArray[Any]:
+    found = None
+    if loading != Loading():  # else as_bgr reads files in the same way
+        if isinstance(image, str | PathLike):
+            found = loading.read(get(str(image)))
+        elif isinstance(image, bytes | bytearray | memoryview):
+            found = loading.read(bytes(image))
+    return loading.of_bgr(as_bgr(image)) if found is None else found
 
 
 def put_picture(picture: np.ndarray, image: ImageLike, number: int, folder: str | PathLike | None) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,14 +40,19 @@ def module_fingerprint(module: nn.Module) -> str:
     """
     tensors = {**module.state_dict(), **{f'buffer {name}': buffer for name, buffer in module.named_buffers()}}
     layers = re.sub(r' at 0x[0-9a-f]+', '', repr(module))
+    # Those of a network inside of another are added where there are any, so that all others keep their fingerprint.
+    nested = [(name, found) for name, child in module.named_modules() if name and (found := _preprocessing(child))]
+    parts = [layers, repr(_preprocessing(module)), *([repr(nested)] if nested else [])]
+    return fingerprint([weights_fingerprint(tensors).encode(), *(part.encode() for part in parts)])
+
+
+def _preprocessing(module: nn.Module) -> list[tuple[str, Any]]:
+    """The plain settings of a module's own data preprocessor."""
     preprocessor = getattr(module, 'data_preprocessor', None)
-    settings = (
-        []
-        if preprocessor is None
-        else sorted(
-            (name, value)
-            for name, value in vars(preprocessor).items()
-            if isinstance(value, (bool, int, float, str, tuple)) and name != 'training'
-        )
+    if preprocessor is None:
+        return []
+    return sorted(
+        (name, value)
+        for name, value in vars(preprocessor).items()
+        if isinstance(value, (bool, int, float, str, tuple)) and name != 'training'
     )
-    return fingerprint([weights_fingerprint(tensors).encode(), layers.encode(), repr(settings).encode()])

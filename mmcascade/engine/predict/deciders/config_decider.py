@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ class ConfigDecider(Decider[Result], Generic[Model, Result]):
         """
         pipeline = pipeline_of(cfg, path)
         model = _built(cfg)
-        return cls(cast(Model, model), pipeline, _fingerprint(cfg, model))
+        return cls(cast(Model, model), pipeline, _fingerprint(cfg, pipeline, model))
 
 
 def _built(cfg: Config) -> CascadeModel:
@@ -66,7 +67,9 @@ def _built(cfg: Config) -> CascadeModel:
     return model
 
 
-def _fingerprint(cfg: Config, model: CascadeModel) -> str:
-    """Of everything that a decision depends on and that is not on disk beside it."""
-    parts = [repr(cfg.model.to_dict()), repr(model.router and model.router.policy), repr(model.accept)]
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+def _fingerprint(cfg: Config, pipeline: Sequence[Mapping[str, Any]], model: CascadeModel) -> str:
+    """Of everything that a decision depends on: files beside the config may be other ones by the next run."""
+    told = [repr(cfg.model.to_dict()), repr(model.router and model.router.policy), repr(model.accept)]
+    weights = json.dumps(model.identity().to_json())
+    prepared = repr([dict(step) for step in pipeline])
+    return hashlib.sha256('\n'.join([*told, weights, prepared]).encode()).hexdigest()[:16]

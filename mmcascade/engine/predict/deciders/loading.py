@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,25 +13,63 @@ import numpy as np
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from mmcascade.engine.configs.datasets import pipelines, transform_names
+from mmcascade.engine.configs.datasets import pipelines, transform_names, type_name
 from mmcascade.runtime import Failure
 
 Made = TypeVar('Made')
 
+#: What reads files in pipelines of OpenMMLab.
+LOADING = 'LoadImageFromFile'
 
-def load_image(image: Path | bytes, color_type: str = 'color') -> NDArray[np.uint8]:
-    """An image ``(H, W, 3)`` in the order BGR, or ``(H, W)`` in grey.
+
+@dataclass(frozen=True)
+class Loading:
+    """How a pipeline's ``LoadImageFromFile`` reads files; members see what it gives.
+
+    Attributes:
+        color_type: 'color' for ``(H, W, 3)`` in the order BGR, 'grayscale' for ``(H, W)``; as the transform takes it.
+        backend: that decodes files, likewise.
+        to_float32: give float32 in place of uint8.
+    """
+
+    color_type: str = 'color'
+    backend: str | None = 'cv2'
+    to_float32: bool = False
+
+    @classmethod
+    def of(cls, pipeline: Sequence[Mapping[str, Any]]) -> Loading:
+        """That of a pipeline; where it loads nothing, files are read as usual."""
+        step = next((step for step in pipeline if type_name(step) == LOADING), {})
+        own = {'color_type': 'color_type', 'imdecode_backend': 'backend', 'to_float32': 'to_float32'}
+        return cls(**{own[key]: value for key, value in step.items() if key in own})
+
+    def read(self, content: bytes) -> NDArray[Any] | None:
+        """The image in the content of a file, or None if it is none."""
+        found = mmcv.imfrombytes(content, flag=self.color_type, backend=self.backend) if content else None
+        return None if found is None else self._typed(found)
+
+    def of_bgr(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """What it would give of an image that lies in memory, ``(H, W, 3)`` in the order BGR."""
+        grey = self.color_type.startswith('grayscale')
+        return self._typed(mmcv.bgr2gray(image) if grey else image)
+
+    def _typed(self, image: NDArray[Any]) -> NDArray[Any]:
+        return image.astype(np.float32) if self.to_float32 else image
+
+
+def load_image(image: Path | bytes, loading: Loading = Loading()) -> NDArray[Any]:
+    """An image as a pipeline loads it.
 
     Args:
         image: path, or content of a file.
-        color_type: as ``LoadImageFromFile`` takes it.
+        loading: of the pipeline.
 
     Raises:
         ValueError, OSError: if it cannot be read.
     """
     content = image if isinstance(image, bytes) else image.read_bytes()
     name = 'it' if isinstance(image, bytes) else str(image)
-    found = mmcv.imfrombytes(content, flag=color_type) if content else None
+    found = loading.read(content)
     if found is None:
         raise ValueError(f'{name} is no image, or cut off')
     return found

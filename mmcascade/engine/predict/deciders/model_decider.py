@@ -18,7 +18,7 @@ from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
 from mmcascade.engine.predict.deciders.decider import decision_rows
 from mmcascade.engine.predict.deciders.lazy_views import LazyViews, MakeView, ViewError
-from mmcascade.engine.predict.deciders.loading import each, load_image
+from mmcascade.engine.predict.deciders.loading import LOADING, Loading, each, load_image
 from mmcascade.engine.predict.deciders.running_scores import RunningScores
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.decisions import DecisionRows
@@ -26,7 +26,6 @@ from mmcascade.models.cascade_classifier import WindowCascadeClassifier
 from mmcascade.routing import Outcome
 from mmcascade.runtime import Decision, Failure, StageScore
 
-_LOADING = 'LoadImageFromFile'
 _PACKING = ('PackInputs', 'LoadAnnotations')
 
 
@@ -35,8 +34,7 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier, Decision]):
 
     def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
         """See the base class."""
-        loading = [step for step in pipeline if type_name(step) == _LOADING]
-        self.color_type = loading[0].get('color_type', 'color') if loading else 'color'
+        self.loading = Loading.of(pipeline)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.makers = [_by_pipeline(steps) for steps in _views(pipeline)]
 
@@ -47,7 +45,7 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier, Decision]):
     @torch.no_grad()
     def decide(self, images: Sequence[Path | bytes], first_unit: int = 0) -> list[Decision | Failure]:
         """See the base class."""
-        made = each(images, lambda place, image: (load_image(image, self.color_type), first_unit + place))
+        made = each(images, lambda place, image: (load_image(image, self.loading), first_unit + place))
         good = [one for one in made if not isinstance(one, Failure)]
         decisions = iter(self._decisions([image for image, _ in good], [unit for _, unit in good]))
         return [one if isinstance(one, Failure) else next(decisions) for one in made]
@@ -86,7 +84,7 @@ class ModelDecider(ConfigDecider[WindowCascadeClassifier, Decision]):
 
 def _views(pipeline: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The transforms of each view, between loading and packing."""
-    steps = [step for step in pipeline if type_name(step) not in (_LOADING, *_PACKING)]
+    steps = [step for step in pipeline if type_name(step) not in (LOADING, *_PACKING)]
     at = [index for index, step in enumerate(steps) if type_name(step) == 'MultiView']
     if not at:
         return [steps]
@@ -100,7 +98,7 @@ def _views(pipeline: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
 def _by_pipeline(steps: Sequence[Mapping[str, Any]]) -> MakeView:
     transforms = Compose([dict(step) for step in steps])
 
-    def make(image: NDArray[np.uint8]) -> Tensor:
+    def make(image: NDArray[Any]) -> Tensor:
         size = image.shape[:2]
         found = transforms(dict(img=image, img_shape=size, ori_shape=size))['img']
         found = found[..., None] if found.ndim == 2 else found

@@ -16,14 +16,14 @@ from mmseg.structures import SegDataSample
 from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
 from mmcascade.engine.predict.deciders.decider import only_maps
-from mmcascade.engine.predict.deciders.loading import each, load_image
+from mmcascade.engine.predict.deciders.loading import LOADING, Loading, each, load_image
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
 from mmcascade.runtime import Failure
 
-_LOADING = ('LoadImageFromFile', 'LoadAnnotations')
+_LOADING = (LOADING, 'LoadAnnotations')
 
 
 class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
@@ -34,6 +34,7 @@ class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
 
     def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
         """See the base class."""
+        self.loading = Loading.of(pipeline)
         steps = [dict(step) for step in pipeline if type_name(step) not in _LOADING]
         with DefaultScope.overwrite_default_scope('mmseg'):
             self.pipeline = Compose(steps)
@@ -52,7 +53,7 @@ class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
         return [one if isinstance(one, Failure) else _decision(next(found)) for one in made]
 
     def _prepared(self, image: Path | bytes, unit: int) -> dict[str, Any]:
-        pixels = load_image(image)
+        pixels = load_image(image, self.loading)
         size = pixels.shape[:2]
         fields = dict(img=pixels, img_shape=size, ori_shape=size, sample_idx=unit)
         return self.pipeline(fields | dict(seg_fields=[], reduce_zero_label=False))
