@@ -13,7 +13,7 @@ from mmcascade.calibration.stores.score_store import ScoreStore
 from mmcascade.engine.runs.filling import stage_copier
 from mmcascade.engine.runs.filling.stage_copier import StageCopier
 from mmcascade.engine.runs.prepare_store import prepare_store, store_job
-from tests.test_engine.test_runs.test_stores_and_data import classification
+from tests.test_engine.test_runs.test_stores_and_data import classification, correct_labels
 
 FILES = ('stage0.npy', 'labels.npy', 'macs.npy')
 
@@ -55,9 +55,7 @@ def test_labels_that_were_corrected_since_are_copied_again(tmp_path):
     source, _ = prepare_store(cfg, tmp_path / 'source', device='cpu')
     before = StageCopier(store_job(second_alone(cfg), tmp_path / 'copy'), source, (1,)).fill()
     labels, scores = np.array(before.labels), np.array(before.scores[0])
-    file = tmp_path / 'project' / 'labels.txt'
-    rows = [line.split() for line in file.read_text().splitlines()]
-    file.write_text(''.join(f'{name} {(int(label) + 1) % 5}\n' for name, label in rows))
+    correct_labels(tmp_path / 'project')
     with pytest.warns(UserWarning, match='24 of 24 labels have changed since'):
         source, _ = prepare_store(cfg, tmp_path / 'source', device='cpu')
     with pytest.warns(UserWarning, match='24 of 24 labels have changed since'):

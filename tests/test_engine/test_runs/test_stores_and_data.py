@@ -37,6 +37,13 @@ def segmentation(folder):
     return cfg
 
 
+def correct_labels(project):
+    """Every image of a classification project gets the next of the five classes."""
+    file = project / 'labels.txt'
+    rows = [line.split() for line in file.read_text().splitlines()]
+    file.write_text(''.join(f'{name} {(int(label) + 1) % 5}\n' for name, label in rows))
+
+
 def stored(store):
     return np.array(store.scores[0]) if hasattr(store, 'scores') else store.cells.confidence
 
@@ -74,9 +81,7 @@ def test_corrected_labels_are_read_again_and_scores_kept(tmp_path):
     cfg = classification(tmp_path / 'project')
     before, _ = prepare_store(cfg, tmp_path / 'store', device='cpu')
     labels, scores = np.array(before.labels), np.array(before.scores[0])
-    file = tmp_path / 'project' / 'labels.txt'
-    rows = [line.split() for line in file.read_text().splitlines()]
-    file.write_text(''.join(f'{name} {(int(label) + 1) % 5}\n' for name, label in rows))
+    correct_labels(tmp_path / 'project')
     with pytest.warns(UserWarning, match='24 of 24 labels have changed since'):
         after, _ = prepare_store(cfg, tmp_path / 'store', device='cpu')
     assert np.array_equal(after.labels, (labels + 1) % 5) and np.array_equal(after.scores[0], scores)

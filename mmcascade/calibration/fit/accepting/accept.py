@@ -12,6 +12,9 @@ from mmcascade.calibration.fit.request import CalibrationRequest
 from mmcascade.calibration.fit.result.calibration_file import Calibration
 from mmcascade.calibration.replay.routes import Routes
 
+#: What has accept thresholds, as messages name it.
+_IMAGES, _CELLS = 'images', 'cells'
+
 
 def accepting(plain: Calibration, seen: Routes, routes: Routes, request: CalibrationRequest) -> Calibration:
     """The calibration with what the request wants to be accepted; the same if that is nothing.
@@ -54,9 +57,6 @@ def accepting(plain: Calibration, seen: Routes, routes: Routes, request: Calibra
     return replace(
         plain, accept=found.get(_IMAGES), accept_cells=found.get(_CELLS), guarantee=promise, measured=figures
     )
-
-
-_IMAGES, _CELLS = 'images', 'cells'
 
 
 def _judged(routes: Routes) -> dict[str, Judged]:

@@ -50,15 +50,16 @@ def fit_windows(
     windows: list[Window | None] = []
     decision, taus, way = decision or Decision(request), [], Way(exits, units)
     for gap in range(len(exits) - 1):
+        if gap:
+            before: list[Window | None] = [(None, None)] * gap if request.fit_on == 'all' else windows
+            way.go_on(window_policy(before, request.max_cells), gap - 1)
         if gap + 1 < least_members:
             windows.append((None, None))
-        else:
-            routes = way.routes()
-            scores = _scores_here(routes.confidence[way.here], gap, request)
-            taus.append(decision.tau(routes))
-            windows.append(decision.window(scores, taus[-1]))
-        seen: list[Window | None] = [(None, None)] * (gap + 1) if request.fit_on == 'all' else windows
-        way.go_on(window_policy(seen, request.max_cells), gap)
+            continue
+        routes = way.routes()
+        scores = _scores_here(routes.confidence[way.here], gap, request)
+        taus.append(decision.tau(routes))
+        windows.append(decision.window(scores, taus[-1]))
     return FittedWindows(windows, taus)
 
 

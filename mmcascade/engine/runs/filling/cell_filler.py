@@ -36,7 +36,7 @@ class CellFiller(Filler[CascadeSegmentor, CellStore, CellRecords]):
         stored_stages(model.stages)
         assert classes is not None  # of a segmentor, which labels pixels
         temperatures = tuple(stage.temperature for stage in model.stages)
-        cascade = model.identity()
+        cascade = model.identity(with_weights=False)
         identity = job.identity(
             confidence=cascade.confidence,
             fusion=cascade.fusion,

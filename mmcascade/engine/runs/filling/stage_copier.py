@@ -32,7 +32,7 @@ class StageCopier(ScoreFiller):
 
     def __init__(self, job: StoreJob[CascadeModel], source: ScoreStore, chain: Chain) -> None:
         super().__init__(job)
-        _check_same(job, source, chain)
+        self._check_same(source, chain)
         self.source = source
         self.stages = [source.stages()[stage] for stage in chain]
 
@@ -47,15 +47,14 @@ class StageCopier(ScoreFiller):
         """Those of the source."""
         return np.asarray(self.source.labels[images.start : images.stop])
 
-
-def _check_same(job: StoreJob[CascadeModel], source: ScoreStore, chain: Chain) -> None:
-    """Raise StoreError unless the source is of the same weights and as many images."""
-    theirs = [source.header.identity.stages[stage] for stage in chain]
-    mine = job.model.identity().stages
-    same = [(a.member, a.weights) for a in theirs] == [(b.member, b.weights) for b in mine]
-    if not same or source.units != job.images:
-        raise StoreError(
-            f'the score store {source.folder} holds {source.units} units of '
-            f'{", ".join(stage.source for stage in theirs)}, expected {job.images} of '
-            f'{", ".join(stage.source for stage in mine)}, with the same weights'
-        )
+    def _check_same(self, source: ScoreStore, chain: Chain) -> None:
+        """Raise StoreError unless the source is of the same weights and as many images."""
+        theirs = [source.header.identity.stages[stage] for stage in chain]
+        mine = self.identity.stages
+        same = [(a.member, a.weights) for a in theirs] == [(b.member, b.weights) for b in mine]
+        if not same or source.units != self.job.images:
+            raise StoreError(
+                f'the score store {source.folder} holds {source.units} units of '
+                f'{", ".join(stage.source for stage in theirs)}, expected {self.job.images} of '
+                f'{", ".join(stage.source for stage in mine)}, with the same weights'
+            )
