@@ -17,6 +17,7 @@ from mmcascade.apis.inferencers.images import ImageLike, as_bgr, name_of
 from mmcascade.apis.inferencers.shared import innermost_dataset, loader, put_picture
 from mmcascade.engine.console.configs import read_config
 from mmcascade.engine.hooks.cell_visualization_hook import CellVisualizationHook
+from mmcascade.engine.predict.deciders.loading import after_loading
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
 
@@ -29,7 +30,6 @@ with needed_by('mmcascade.apis'):
     from mmseg.registry import TRANSFORMS
     from mmseg.structures import SegDataSample
 
-_LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 _MAX_UINT8 = 256
 
 
@@ -102,8 +102,8 @@ class CascadeSegInferencer:
             )
         self.model = model.to(device).eval()
         with DefaultScope.overwrite_default_scope('mmseg'):
-            steps = [step for step in pipeline if step['type'].rpartition('.')[2] not in _LOADING]
-            self.pipeline = Compose([loader(pipeline), _with_fields, *(TRANSFORMS.build(dict(step)) for step in steps)])
+            steps = [TRANSFORMS.build(step) for step in after_loading(pipeline)]
+        self.pipeline = Compose([loader(pipeline), _with_fields, *steps])
         meta = getattr(model, 'dataset_meta', None) or {}
         self.classes = model.classes or meta.get('classes')
         self.palette = model.palette or meta.get('palette')

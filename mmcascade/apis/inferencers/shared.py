@@ -39,11 +39,11 @@ def loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[ImageLike], dict[
 
 def _read(image: ImageLike, loading: Loading) -> NDArray[Any]:
     found = None
-    if loading != Loading():  # else as_bgr reads files in the same way
-        if isinstance(image, str | PathLike):
-            found = loading.read(get(str(image)))
-        elif isinstance(image, bytes | bytearray | memoryview):
-            found = loading.read(bytes(image))
+    if isinstance(image, str | PathLike):
+        found = loading.read(get(str(image)))
+    elif isinstance(image, bytes | bytearray | memoryview):
+        found = loading.read(bytes(image))
+    # It takes what is no file, and says what is wrong with one that cannot be read.
     return loading.of_bgr(as_bgr(image)) if found is None else found
 
 

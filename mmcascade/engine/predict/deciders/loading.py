@@ -75,6 +75,11 @@ def load_image(image: Path | bytes, loading: Loading = Loading()) -> NDArray[Any
     return found
 
 
+def after_loading(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The transforms of a pipeline but those that load images and annotations."""
+    return [dict(step) for step in pipeline if type_name(step) not in (LOADING, 'LoadAnnotations')]
+
+
 def each(images: Sequence[Path | bytes], make: Callable[[int, Path | bytes], Made]) -> list[Made | Failure]:
     """What is made of each image and its place, or why nothing could be."""
     made: list[Made | Failure] = []

@@ -13,17 +13,14 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
-from mmcascade.engine.configs.datasets import type_name
 from mmcascade.engine.predict.deciders.config_decider import ConfigDecider
 from mmcascade.engine.predict.deciders.decider import only_maps
-from mmcascade.engine.predict.deciders.loading import LOADING, Loading, each, load_image
+from mmcascade.engine.predict.deciders.loading import Loading, after_loading, each, load_image
 from mmcascade.engine.predict.request import PredictRequest
 from mmcascade.engine.predict.rows.maps import MapDecision, MapRows, as_labels
 from mmcascade.models.cascade_segmentor import CascadeSegmentor
 from mmcascade.models.cells.cell_records import cells_as_json
 from mmcascade.runtime import Failure
-
-_LOADING = (LOADING, 'LoadAnnotations')
 
 
 class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
@@ -35,9 +32,8 @@ class SegDecider(ConfigDecider[CascadeSegmentor, MapDecision]):
     def prepare(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
         """See the base class."""
         self.loading = Loading.of(pipeline)
-        steps = [dict(step) for step in pipeline if type_name(step) not in _LOADING]
         with DefaultScope.overwrite_default_scope('mmseg'):
-            self.pipeline = Compose(steps)
+            self.pipeline = Compose(after_loading(pipeline))
 
     def rows(self, request: PredictRequest) -> MapRows:
         """Label maps and cells."""

@@ -31,13 +31,17 @@ def preprocessed_batch(module: nn.Module, images: Tensor) -> Tensor:
     return functional.pad(inputs, padding, value=preprocessor.pad_val) if any(padding) else inputs
 
 
-def batch_padding(module: nn.Module, size: Size) -> tuple[int, int, int, int]:
-    """What it adds to images of one size, in pixels: on the left, right, top and bottom."""
-    preprocessor: Any = module.data_preprocessor
-    test_cfg = preprocessor.test_cfg or {}
+def padded_to(module: nn.Module) -> Size | int:
+    """What it pads images to in a test: a size, or multiples of a number."""
+    test_cfg = getattr(module.data_preprocessor, 'test_cfg', None) or {}
     if test_cfg.get('size') is not None:
         height, width = test_cfg['size'][-2:]
-    else:
-        divisor = test_cfg.get('size_divisor') or 1
-        height, width = (math.ceil(side / divisor) * divisor for side in size)
+        return height, width
+    return test_cfg.get('size_divisor') or 1
+
+
+def batch_padding(module: nn.Module, size: Size) -> tuple[int, int, int, int]:
+    """What it adds to images of one size, in pixels: on the left, right, top and bottom."""
+    goal = padded_to(module)
+    height, width = goal if isinstance(goal, tuple) else (math.ceil(side / goal) * goal for side in size)
     return 0, max(width - size[1], 0), 0, max(height - size[0], 0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmcascade.models.cells.grid import Size
-from mmcascade.models.runtimes.networks.batch_preprocessing import batch_padding, preprocessed_batch
+from mmcascade.models.runtimes.networks.batch_preprocessing import batch_padding, padded_to, preprocessed_batch
 from mmcascade.models.runtimes.networks.network import Network, Prepared
 from mmcascade.routing import StageOutput
 
@@ -159,15 +159,13 @@ class HeadNetwork(SegmentorNetwork):
 
 def mode_of(module: Any) -> str:
     """How a segmentor is tested, in words: all that its config says of it and that changes what it gives."""
-    test_cfg, padded = module.test_cfg or {}, getattr(module.data_preprocessor, 'test_cfg', None) or {}
+    test_cfg, goal = module.test_cfg or {}, padded_to(module)
     mode = str(test_cfg.get('mode', 'whole'))
     if mode == 'slide':
         mode = f'in windows of {_by(test_cfg["crop_size"])} at steps of {_by(test_cfg["stride"])}'
-    if padded.get('size') is not None:
-        mode += f', padded to {_by(padded["size"][-2:])}'
-    elif (padded.get('size_divisor') or 1) > 1:
-        mode += f', padded to multiples of {padded["size_divisor"]}'
-    return mode
+    if goal == 1:
+        return mode
+    return f'{mode}, padded to ' + (_by(goal) if isinstance(goal, tuple) else f'multiples of {goal}')
 
 
 def _by(size: Sequence[int]) -> str:
